@@ -1,0 +1,64 @@
+# Everything a step needs is installed into .venv and .cache of this checkout; a second run needs no network.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# -E -s: nothing of the caller's own Python settings leaks into ours
+export PYTHONNOUSERSITE := 1
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+.PHONY: demo test check unit bench chaos lock clean help setup setup-demo
+
+help:
+	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
+	@echo "make test   every check and every test"
+	@echo "make check  ruff, mypy, import-linter"
+	@echo "make bench  speed, measured against a plain loop and a bare statement loop"
+	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
+	@echo "make lock   resolve the requirement files anew"
+	@echo "make clean  remove what the other targets made"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "jobstatus needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
+	@echo "installing what the demo needs into $(VENV) ..."
+	@$(PIP) install -q --require-hashes -r requirements/demo.txt
+	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+	@echo "installing what the checks and tests need into $(VENV) ..."
+	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup-demo: $(VENV)/.demo
+setup: $(VENV)/.dev
+
+demo: setup-demo
+	@$(BIN)/jobstatus demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .cache/import-linter
+
+test: check
+	$(BIN)/python -m pytest
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit tests/contract
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+lock:
+	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install -q uv
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra consumer --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra consumer -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
+
+clean:
+	rm -rf $(VENV) .cache build dist .hypothesis
