@@ -1,0 +1,118 @@
+"""Avro single-object encoding: `C3 01`, the writer schema's CRC-64-AVRO fingerprint, then the record's bytes.
+
+Source: the Avro 1.12 specification, "Single-object encoding". Any Avro library reads what this writes.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from io import BytesIO
+from typing import Any, Final
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from jobstatus_schemas.event import JobStatusEvent
+
+MARKER: Final = b"\xc3\x01"
+HEADER_BYTES: Final = 10
+VERSIONS: Final = ("v1",)
+"""Every published version of the schema, oldest first; each is a file `job_status_event.<version>.avsc`."""
+
+
+class UndecodableError(ValueError):
+    """The bytes are no event of ours; `reason` is one of `REASONS` and the text holds no value of the row."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+REASONS: Final = ("no_value", "not_avro_single_object", "unknown_schema", "malformed", "trailing_bytes")
+
+
+def schema_text(version: str = VERSIONS[-1]) -> str:
+    """The published Avro schema of `version`, as it stands in its file."""
+    return resources.files(__package__).joinpath(f"job_status_event.{version}.avsc").read_text("utf-8")
+
+
+def schema_fingerprint(version: str = VERSIONS[-1]) -> bytes:
+    """The 8 bytes of CRC-64-AVRO, little-endian, that stand in the header of a value written with `version`."""
+    canonical = to_parsing_canonical_form(json.loads(schema_text(version)))
+    return bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
+
+
+def _without_logical_types(schema: Any) -> Any:
+    # the bytes are the same, and no datetime or UUID object is built for each event
+    if isinstance(schema, dict):
+        if "logicalType" in schema:
+            return schema["type"]
+        return {key: _without_logical_types(value) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_without_logical_types(item) for item in schema]
+    return schema
+
+
+def _parsed(version: str) -> Any:
+    return fastavro.parse_schema(_without_logical_types(json.loads(schema_text(version))))
+
+
+_LATEST: Final = _parsed(VERSIONS[-1])
+_WRITERS: Final = {schema_fingerprint(version): _parsed(version) for version in VERSIONS}
+_HEADER: Final = MARKER + schema_fingerprint()
+_LATEST_FINGERPRINT: Final = _HEADER[2:]
+
+
+def encode(event: JobStatusEvent) -> bytes:
+    """The value bytes of a Kafka record for `event`, whose fields the caller has checked."""
+    out = BytesIO()
+    out.write(_HEADER)
+    fastavro.schemaless_writer(out, _LATEST, event._asdict())
+    return out.getvalue()
+
+
+def decode(value: bytes | None) -> JobStatusEvent:
+    """The event in a Kafka record's value: the whole value, or `UndecodableError` with a reason.
+
+    The fields are as the writer sent them: `jobstatus_schemas.event.check_event` holds them to the contract.
+    """
+    if value is None:
+        raise UndecodableError("no_value", "the value is null (a tombstone); a status event is wanted")
+    writer = _writer_schema(value)
+    source = BytesIO(value)
+    source.seek(HEADER_BYTES)
+    try:
+        # without a reader schema fastavro skips the resolution, which costs more than the decoding
+        reader = None if writer is _WRITERS[_LATEST_FINGERPRINT] else _LATEST
+        fields = fastavro.schemaless_reader(source, writer, reader)
+    except Exception as error:  # noqa: BLE001 - fastavro raises whatever its reading ran into
+        detail = f"the Avro body does not decode ({type(error).__name__}), {len(value)} bytes"
+        raise UndecodableError("malformed", detail) from None
+    unread = len(value) - source.tell()
+    if unread:
+        raise UndecodableError("trailing_bytes", f"{unread} bytes follow the event in {len(value)} bytes")
+    return _event_of(fields)
+
+
+def _writer_schema(value: bytes) -> Any:
+    if value[:2] != MARKER or len(value) < HEADER_BYTES:
+        detail = f"{len(value)} bytes that do not begin with C3 01 and a fingerprint"
+        raise UndecodableError("not_avro_single_object", detail)
+    writer = _WRITERS.get(value[2:HEADER_BYTES])
+    if writer is None:
+        detail = f"written with a schema of fingerprint {value[2:HEADER_BYTES].hex()}, which is not known here"
+        raise UndecodableError("unknown_schema", detail)
+    return writer
+
+
+def _event_of(fields: Any) -> JobStatusEvent:
+    return JobStatusEvent(
+        fields["event_id"],
+        fields["job_id"],
+        fields["status"],
+        fields["error_message"],
+        fields["attempt"],
+        fields["worker_id"],
+        fields["occurred_at"],
+    )

@@ -1,0 +1,152 @@
+"""The event: one report of what happened to one job, and what each of its fields may be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from jobstatus_schemas.limits import (
+    MAX_ATTEMPT,
+    MAX_ERROR_MESSAGE_BYTES,
+    MAX_JOB_ID_BYTES,
+    MAX_OCCURRED_AT,
+    MAX_STATUS_BYTES,
+    MAX_WORKER_ID_BYTES,
+    MIN_OCCURRED_AT,
+)
+
+CUT_MARK: Final = " […cut by jobstatus, {dropped} more characters]"
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+class JobStatusEvent(NamedTuple):
+    """The fields of one Avro record `jobstatus.JobStatusEvent`, in the schema's order.
+
+    `occurred_at` is in microseconds since 1970-01-01 UTC; no field is converted to a `datetime`.
+    """
+
+    event_id: str
+    job_id: str
+    status: str
+    error_message: str | None
+    attempt: int | None
+    worker_id: str | None
+    occurred_at: int
+
+
+def check_job_id(job_id: object) -> str:
+    """`job_id` as the text that is the Kafka key: `str`, `int` or `UUID`, 1 to 512 bytes of UTF-8, no NUL.
+
+    Raises `TypeError` or `ValueError`, whose message names the field and what is allowed, never the value.
+    """
+    if type(job_id) is not str:
+        if isinstance(job_id, bool) or not isinstance(job_id, str | int | UUID):
+            raise TypeError(f"job_id: wanted str, int or UUID, got {type(job_id).__name__}")
+        job_id = str(job_id)
+    return _check_text("job_id", job_id, MAX_JOB_ID_BYTES)
+
+
+def check_status(status: object, allowed: Container[str] | None = None) -> str:
+    """`status` as text of 1 to 64 bytes, one of `allowed` where that is given. Raises as `check_job_id` does."""
+    if not isinstance(status, str):
+        raise TypeError(f"status: wanted str, got {type(status).__name__}")
+    text = _check_text("status", status, MAX_STATUS_BYTES)
+    if allowed is not None and text not in allowed:
+        names = ", ".join(sorted(allowed)) if isinstance(allowed, set | frozenset | tuple | list) else "the list"
+        raise ValueError(f"status: not one of the allowed words ({names})")
+    return text
+
+
+def check_worker_id(worker_id: object) -> str | None:
+    """`worker_id` as `None` or text of 1 to 256 bytes. Raises as `check_job_id` does."""
+    if worker_id is None:
+        return None
+    if not isinstance(worker_id, str):
+        raise TypeError(f"worker_id: wanted str or None, got {type(worker_id).__name__}")
+    return _check_text("worker_id", worker_id, MAX_WORKER_ID_BYTES)
+
+
+def check_attempt(attempt: object) -> int | None:
+    """`attempt` as `None` or an int from 0 to 2**31 - 1. Raises as `check_job_id` does."""
+    if attempt is None:
+        return None
+    if isinstance(attempt, bool) or not isinstance(attempt, int):
+        raise TypeError(f"attempt: wanted int or None, got {type(attempt).__name__}")
+    if not 0 <= attempt <= MAX_ATTEMPT:
+        raise ValueError(f"attempt: wanted 0 to {MAX_ATTEMPT}")
+    return int(attempt)
+
+
+def clean_error_message(error_message: Any) -> str | None:
+    """`error_message` made storable, never refused: it comes out of `except` blocks.
+
+    `None` stays; anything else becomes `str()` of it; NUL and lone surrogates are escaped visibly (`\\x00`,
+    `\\ud800`); what is over 16 KiB of UTF-8 is cut, with a mark that says how much. Idempotent.
+    """
+    if error_message is None:
+        return None
+    text = error_message if type(error_message) is str else _text_of(error_message)
+    if len(text) <= MAX_ERROR_MESSAGE_BYTES and text.isascii() and "\x00" not in text:
+        return text
+    text = _UNSTORABLE.sub(_escape, text)
+    return text if len(text.encode()) <= MAX_ERROR_MESSAGE_BYTES else _cut(text)
+
+
+def check_event(event: JobStatusEvent, allowed: Container[str] | None = None) -> JobStatusEvent:
+    """A decoded event with its fields within the contract; another producer's message text is cleaned.
+
+    Raises `TypeError` or `ValueError` naming the field, never its value.
+    """
+    check_job_id(event.job_id)
+    check_status(event.status, allowed)
+    check_attempt(event.attempt)
+    check_worker_id(event.worker_id)
+    if not _UUID.fullmatch(event.event_id):
+        raise ValueError("event_id: wanted a UUID in its canonical form of 36 characters")
+    if not MIN_OCCURRED_AT <= event.occurred_at < MAX_OCCURRED_AT:
+        raise ValueError("occurred_at: wanted a time from 1970 to before 2200, in microseconds")
+    if event.error_message is None:
+        return event
+    cleaned = clean_error_message(event.error_message)
+    return event if cleaned == event.error_message else event._replace(error_message=cleaned)
+
+
+def _check_text(field: str, text: str, max_bytes: int) -> str:
+    if not text:
+        raise ValueError(f"{field}: empty; wanted 1 to {max_bytes} bytes of UTF-8")
+    if "\x00" in text:
+        raise ValueError(f"{field}: holds a NUL character, which PostgreSQL cannot store")
+    # an ASCII text has as many bytes as characters; only others are encoded to be measured
+    if len(text) > max_bytes or not text.isascii():
+        size = _utf8_size(field, text)
+        if size > max_bytes:
+            raise ValueError(f"{field}: {size} bytes of UTF-8; wanted 1 to {max_bytes}")
+    return text
+
+
+def _utf8_size(field: str, text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{field}: holds a lone surrogate, which is not UTF-8") from None
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - somebody's broken __str__ must not break their except block
+        return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return "\\x00" if code == 0 else f"\\u{code:04x}"
+
+
+def _cut(text: str) -> str:
+    room = MAX_ERROR_MESSAGE_BYTES - len(CUT_MARK.format(dropped=len(text)).encode())
+    kept = text.encode()[:room].decode(errors="ignore")
+    return kept + CUT_MARK.format(dropped=len(text) - len(kept))
