@@ -1,0 +1,181 @@
+"""The process between us and the servers: it owns them, and ends them when we are gone.
+
+Run as a script, with the standard library only. One JSON object a line comes on stdin, one answer goes to stdout:
+
+    {"op": "start", "name", "argv", "env", "log", "user", "group", "stop_signal"}  ->  {"pid"} or {"error"}
+    {"op": "signal", "name", "signal"}                                             ->  {"sent"}
+    {"op": "poll", "name"}                                                         ->  {"code"} (null: it runs)
+
+The end of stdin, or another parent than the one that started it (a forked child of ours may hold the pipe open), means
+that we are gone, even by SIGKILL: every server gets its stop signal, then SIGKILL, and the folders named on the command
+line are removed. {"op": "quit"} ends the servers too but leaves the folders to us.
+
+On Linux the guard also adopts what a dead server leaves (the backends of a killed postmaster) and kills it, and a
+server gets SIGKILL from the kernel when the guard itself is killed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+GRACE_SECONDS = 5.0
+PARENT_CHECK_SECONDS = 0.25
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_LINUX = sys.platform == "linux"
+_LIBC = ctypes.CDLL(None)
+
+
+class Guard:
+    """The servers by name, and what is done with them. One thread."""
+
+    def __init__(self, parent: int) -> None:
+        self.parent = parent
+        self.servers: dict[str, subprocess.Popen[bytes]] = {}
+        self.stop_signals: dict[str, int] = {}
+        if _LINUX:
+            prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["op"] == "start":
+            return self.start(request)
+        server = self.servers[request["name"]]
+        if request["op"] == "signal":
+            running = self.poll(request["name"]) is None
+            if running:
+                server.send_signal(request["signal"])
+            return {"sent": running}
+        return {"code": self.poll(request["name"])}
+
+    def start(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with open(request["log"], "ab") as log:
+                server = subprocess.Popen(
+                    request["argv"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    env=request["env"],
+                    user=request["user"],
+                    group=request["group"],
+                    extra_groups=None if request["user"] is None else [],
+                    start_new_session=True,
+                    preexec_fn=self.die_with_guard if _LINUX else None,
+                )
+        except (OSError, subprocess.SubprocessError) as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+        self.servers[request["name"]] = server
+        self.stop_signals[request["name"]] = request["stop_signal"]
+        return {"pid": server.pid}
+
+    @staticmethod
+    def die_with_guard() -> None:
+        guard = os.getppid()
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != guard:
+            os._exit(1)
+
+    def poll(self, name: str) -> int | None:
+        """The server's exit code; None while it, or anything that it left, still runs."""
+        code = self.servers[name].poll()
+        if code is not None and _LINUX and self.kill_strays():
+            return None
+        return code
+
+    def kill_strays(self) -> bool:
+        """SIGKILL what dead servers left to us; whether there was anything."""
+        known = {server.pid for server in self.servers.values()}
+        strays = [pid for pid in children_of(os.getpid()) if pid not in known]
+        for pid in strays:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, os.WNOHANG)
+        return bool(strays)
+
+    def stop_all(self) -> None:
+        for name in self.servers:
+            if self.servers[name].poll() is None:
+                self.servers[name].send_signal(self.stop_signals[name])
+        self.wait_all(GRACE_SECONDS)
+        for server in self.servers.values():
+            if server.poll() is None:
+                server.kill()
+        self.wait_all(GRACE_SECONDS)
+
+    def wait_all(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while any(self.poll(name) is None for name in self.servers) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def serve(self) -> bool:
+        """Answer until told to quit (True) or until the parent is gone (False)."""
+        received = b""
+        while os.getppid() == self.parent:
+            if not select.select([0], [], [], PARENT_CHECK_SECONDS)[0]:
+                continue
+            chunk = os.read(0, 1 << 16)
+            if not chunk:
+                return False
+            *lines, received = (received + chunk).split(b"\n")
+            for line in lines:
+                request = json.loads(line)
+                if request["op"] == "quit":
+                    return True
+                os.write(1, json.dumps(self.answer(request)).encode() + b"\n")
+        return False
+
+
+def prctl(option: int, value: int) -> None:
+    _LIBC.prctl(option, value, 0, 0, 0)
+
+
+def children_of(parent: int) -> list[int]:
+    """The process ids whose parent is this one (Linux)."""
+    everybody = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [pid for pid in everybody if parent_of(pid) == parent]
+
+
+def parent_of(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return int(stat.read().rpartition(b")")[2].split()[1])
+    except OSError:
+        return None  # it ended while we looked
+
+
+def remove(folder: str) -> None:
+    """Remove a folder; a server that ends at this moment may still write into it, so more than once."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(0.1)
+
+
+def main(parent: int, folders: list[str]) -> None:
+    guard = Guard(parent)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    asked = False
+    try:
+        asked = guard.serve()
+    except OSError:
+        pass  # nobody reads our answers any more
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        guard.stop_all()
+        if not asked:
+            for folder in folders:
+                remove(folder)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2:])

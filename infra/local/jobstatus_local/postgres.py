@@ -1,0 +1,255 @@
+"""A real PostgreSQL as a child process.
+
+    with LocalPostgres() as pg:
+        psycopg.connect(pg.url)
+
+It listens on 127.0.0.1 only, with a random password, in the C locale and UTF-8; fsync is on, so that its speed and its
+crash recovery are those of a real one. Nothing outlives the process that made it, not even by SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from jobstatus_local import postgres_binaries
+from jobstatus_local.errors import LocalServerError
+from jobstatus_local.ports import LOOPBACK, PortLease, is_listening
+from jobstatus_local.process import Account, Guard, NotReady
+from jobstatus_local.workdir import Workdir
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+USER = "jobstatus"
+DATABASE = "jobstatus"
+_NAME = "postgres"
+_STOP_SECONDS = 20.0
+_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+_SETTINGS = {"unix_socket_directories": "", "max_connections": "200", "log_line_prefix": "%m [%p] "}
+
+
+class LocalPostgres:
+    """One local server; a context manager. Between `stop` or `kill` and `start` the data and the port stay."""
+
+    def __init__(
+        self,
+        workdir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        *,
+        start_timeout: float = 60.0,
+    ) -> None:
+        """Nothing runs until `start` or `with`.
+
+        Args:
+            workdir: keeps the data there, also for a later server; else a temporary folder.
+            settings: of `postgresql.conf`, by name; they win over ours.
+            start_timeout: seconds until a start is given up.
+        """
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._wanted_workdir = workdir
+        self._start_timeout = start_timeout
+        self._workdir: Workdir | None = None
+        self._guard: Guard | None = None
+        self._lease: PortLease | None = None
+        self._account: Account | None = None
+        self._install = Path()
+        self._password = ""
+        self._pid: int | None = None
+
+    @property
+    def url(self) -> str:
+        """The connection URL of the database `jobstatus`, for its superuser; it holds the password."""
+        return self.url_of(DATABASE)
+
+    def url_of(self, database: str) -> str:
+        """The connection URL of a database of this server."""
+        return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
+
+    @property
+    def port(self) -> int:
+        if self._lease is None:
+            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
+        return self._lease.port
+
+    @property
+    def workdir(self) -> Path:
+        if self._workdir is None:
+            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
+        return self._workdir.path
+
+    @property
+    def data_dir(self) -> Path:
+        return self.workdir / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.workdir / "postgres.log"
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster; None while it is down."""
+        if self._pid is not None and self._running_guard().poll(_NAME) is not None:
+            self._pid = None
+        return self._pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; nothing happens if it runs.
+
+        Raises:
+            LocalServerError: what and why, with the end of the log. A first start leaves nothing running.
+        """
+        if self._guard is not None:
+            self._run()
+            return
+        try:
+            self._open()
+            self._run()
+            self._create_first_database()
+        except BaseException:
+            self._close(keep_logs=True)
+            raise
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the server: `fast` ends the sessions and writes a checkpoint, `immediate` leaves recovery to the next
+        start. Nothing happens if it is down."""
+        self._stop(_SIGNALS[mode])
+
+    def kill(self) -> None:
+        """SIGKILL to the postmaster, and wait until it and its children are gone; `start` recovers."""
+        self._stop(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Stop, and remove what is temporary. Idempotent."""
+        self._close(keep_logs=False)
+
+    def create_database(self, name: str, template: str | None = None) -> str:
+        """Create a database, as a copy of `template` where given (nobody may be connected to it); returns its URL."""
+        from psycopg import sql
+
+        statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template is not None:
+            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        with self._connect("postgres") as connection:
+            connection.execute(statement)
+        return self.url_of(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database and end its sessions; nothing happens if there is none of that name."""
+        from psycopg import sql
+
+        with self._connect("postgres") as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        self._account = postgres_binaries.unprivileged_account()
+        parent = postgres_binaries.reachable_temporary_folder() if self._wanted_workdir is None else None
+        self._workdir = Workdir(self._wanted_workdir, "postgres", parent)
+        self._guard = Guard(self._workdir.to_remove)
+        self._lease = PortLease()
+        self.data_dir.mkdir(mode=0o700, exist_ok=True)
+        if self._account is not None:
+            if self._workdir.is_ours:
+                self.workdir.chmod(0o711)  # a new folder of ours: the account may pass, and see nothing
+            os.chown(self.data_dir, self._account.uid, self._account.gid)
+        self._install = postgres_binaries.usable_install(self._guard, self.workdir, self._account)
+        self._password = _kept_password(self.workdir / "password")
+        if not (self.data_dir / "PG_VERSION").exists():
+            self._initialise()
+
+    def _initialise(self) -> None:
+        password_file = self.data_dir.with_name("initial-password")
+        password_file.write_text(self._password + "\n", encoding="ascii")
+        password_file.chmod(0o600)
+        if self._account is not None:
+            os.chown(password_file, self._account.uid, self._account.gid)
+        options = ["--username", USER, "--pwfile", str(password_file), "--auth", "scram-sha-256"]
+        # the password has 128 random bits: iterations would only make every connection slower
+        options += ["--encoding", "UTF8", "--locale", "C", "--set", "scram_iterations=1"]
+        initdb = self._install / "bin" / "initdb"
+        argv: list[str | Path] = [initdb, "-D", self.data_dir, "--no-sync", *options]
+        try:
+            self._running_guard().run("initdb", argv, self.workdir / "initdb.log", account=self._account)
+        finally:
+            password_file.unlink()
+
+    def _run(self) -> None:
+        if self.pid is not None:
+            return
+        guard = self._running_guard()
+        argv: list[str | Path] = [self._install / "bin" / "postgres", "-D", self.data_dir]
+        for name, value in {"listen_addresses": LOOPBACK, "port": str(self.port), **self._settings}.items():
+            argv += ["-c", f"{_checked(name)}={value}"]
+        self._pid = guard.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
+        guard.await_ready(_NAME, self.log, self._probe, self._start_timeout)
+
+    def _probe(self) -> None:
+        import psycopg
+
+        if not is_listening(self.port):
+            raise NotReady("it does not listen yet")
+        try:
+            with self._connect("postgres") as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            raise NotReady(str(error)) from error
+
+    def _create_first_database(self) -> None:
+        with self._connect("postgres") as connection:
+            found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if found is None:
+            self.create_database(DATABASE)
+
+    def _connect(self, database: str) -> Connection[Any]:
+        import psycopg
+
+        return psycopg.connect(self.url_of(database), autocommit=True, connect_timeout=5)
+
+    def _running_guard(self) -> Guard:
+        if self._guard is None:
+            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
+        return self._guard
+
+    def _stop(self, number: int) -> None:
+        if self._pid is not None:
+            self._running_guard().stop(_NAME, number, _STOP_SECONDS)
+            self._pid = None
+
+    def _close(self, keep_logs: bool) -> None:
+        guard, self._guard, self._pid = self._guard, None, None
+        if guard is not None:
+            guard.close()
+        if self._lease is not None:
+            self._lease.close()
+        if self._workdir is not None:
+            self._workdir.close(keep_logs)
+        self._lease, self._workdir = None, None
+
+
+def _checked(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", name):
+        raise ValueError(f"not the name of a PostgreSQL setting: {name!r}")
+    return name
+
+
+def _kept_password(path: Path) -> str:
+    """The password in the file, made at first use: a kept data folder remembers it."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(16))
+    return path.read_text(encoding="ascii")

@@ -1,0 +1,184 @@
+"""Our side of the guard process: start a server below it, signal it, wait for it, and say why it failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from jobstatus_local.errors import LocalServerError
+
+_ANSWER_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+_GUARD = Path(__file__).with_name("guard.py")
+
+#: The servers see none of our environment: no PGDATA, no JAVA_TOOL_OPTIONS, no locale, no time zone.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whom a server runs as, where that is not ourselves."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+class Guard:
+    """One guard process and the servers below it. Thread-safe; a forked child's use of it does nothing."""
+
+    def __init__(self, folders: Sequence[Path] = ()) -> None:
+        """Start the guard. `folders` are removed by it if we are killed."""
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_GUARD), str(self._owner), *map(str, folders)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+            cwd="/",
+        )
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        if os.getpid() != self._owner:
+            raise LocalServerError("a local server belongs to the process that started it, not to a fork of it")
+        with self._lock:
+            try:
+                self._requests.write(json.dumps(request).encode() + b"\n")
+                ready, _, _ = select.select([self._answers], [], [], _ANSWER_SECONDS)
+                line = self._answers.readline() if ready else b""
+            except (OSError, ValueError):  # a broken pipe; a pipe that close() has closed
+                line = b""
+            if not line:
+                self._process.kill()  # whatever it does, it no longer answers in step
+        if not line:
+            raise LocalServerError(f"the guard process {self.pid} is gone, and its servers with it")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        log: Path,
+        *,
+        account: Account | None = None,
+        stop_signal: int = signal.SIGTERM,
+    ) -> int:
+        """Start a server; its output is appended to `log`. Returns its process id.
+
+        Raises:
+            LocalServerError: it cannot be executed.
+        """
+        answer = self._ask(
+            op="start",
+            name=name,
+            argv=[str(word) for word in argv],
+            env=ENVIRONMENT,
+            log=str(log),
+            user=account and account.uid,
+            group=account and account.gid,
+            stop_signal=int(stop_signal),
+        )
+        if "error" in answer:
+            raise LocalServerError(f"{name} cannot be run: {argv[0]}: {answer['error']}")
+        return int(answer["pid"])
+
+    def signal(self, name: str, number: int) -> bool:
+        """Send a signal; False if the server had ended before."""
+        return bool(self._ask(op="signal", name=name, signal=int(number))["sent"])
+
+    def poll(self, name: str) -> int | None:
+        """The server's exit code, negative for a signal; None while it or a child of it runs."""
+        code: int | None = self._ask(op="poll", name=name)["code"]
+        return code
+
+    def wait(self, name: str, timeout: float) -> int | None:
+        """As `poll`, after waiting up to `timeout` seconds for the end."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll(name)) is None and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        return code
+
+    def stop(self, name: str, number: int, timeout: float) -> None:
+        """Send a signal and wait for the end; SIGKILL if it takes longer than `timeout` seconds.
+
+        Raises:
+            LocalServerError: not even SIGKILL ended it.
+        """
+        if self.signal(name, number) and self.wait(name, timeout) is None:
+            self.signal(name, signal.SIGKILL)
+        if self.wait(name, timeout) is None:
+            raise LocalServerError(f"{name} did not end within {timeout:.0f} s of SIGKILL")
+
+    def run(self, name: str, argv: Sequence[str | Path], log: Path, *, account: Account | None = None) -> None:
+        """Run a command to its end, at most 60 s.
+
+        Raises:
+            LocalServerError: it could not be run or did not exit with 0; the message has the end of its output.
+        """
+        self.start(name, argv, log, account=account)
+        code = self.wait(name, 60)
+        if code is None:
+            self.stop(name, signal.SIGKILL, 10)
+            raise LocalServerError(f"{name} did not end within 60 s", log)
+        if code != 0:
+            raise LocalServerError(f"{name} failed {_describe_exit(code)}", log)
+
+    def await_ready(self, name: str, log: Path, probe: Callable[[], object], timeout: float) -> None:
+        """Wait until `probe` no longer raises `NotReady`.
+
+        Raises:
+            LocalServerError: the server ended, or was not ready within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            if (code := self.poll(name)) is not None:
+                raise LocalServerError(f"{name} ended {_describe_exit(code)} while it was starting", log)
+            try:
+                probe()
+                return
+            except NotReady as error:
+                if time.monotonic() > deadline:
+                    raise LocalServerError(f"{name} did not answer within {timeout:.0f} s: {error}", log) from error
+            time.sleep(_POLL_SECONDS)
+
+    def close(self) -> None:
+        """End every server that still runs, then the guard. Idempotent."""
+        if os.getpid() != self._owner or self._requests.closed:
+            return
+        with suppress(OSError):  # it is gone
+            self._requests.write(b'{"op": "quit"}\n')
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(30)
+        self._requests.close()
+        self._answers.close()
+
+
+class NotReady(Exception):  # noqa: N818 (a state, not a failure)
+    """What a readiness probe raises: not yet, and why."""
+
+
+def _describe_exit(code: int) -> str:
+    return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"

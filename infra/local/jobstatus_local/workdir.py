@@ -1,0 +1,37 @@
+"""Where a server's files are: a folder of ours that goes when we go, or one of the caller's that stays."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+
+class Workdir:
+    """A new temporary folder (removed by `close`), or the caller's `path` (made if absent, never removed)."""
+
+    def __init__(self, path: Path | None, kind: str, parent: Path | None = None) -> None:
+        self.is_ours = path is None
+        if path is None:
+            self.path = Path(tempfile.mkdtemp(prefix=f"jobstatus-{kind}-", dir=parent))
+        else:
+            self.path = path.absolute()
+            self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def to_remove(self) -> list[Path]:
+        """What a guard removes if we are killed."""
+        return [self.path] if self.is_ours else []
+
+    def close(self, keep_logs: bool = False) -> None:
+        """Remove a folder of ours; after a failure its logs stay, since the error names them."""
+        if not self.is_ours:
+            return
+        if keep_logs:
+            for entry in self.path.iterdir():
+                if entry.is_dir():
+                    shutil.rmtree(entry, ignore_errors=True)
+                elif entry.suffix != ".log":
+                    entry.unlink()
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,71 @@
+"""The real servers of the integration tests: one broker and one database for the session, fresh names for each test.
+
+A server that cannot be started is an error of every test that asks for it, never a skip.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.postgres import LocalPostgres
+from support.fixture_types import MakeTopic
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[LocalKafka]:
+    """One real broker; tests that stop or kill a broker start their own."""
+    with LocalKafka() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[LocalPostgres]:
+    """One real PostgreSQL; tests that stop or kill the server start their own."""
+    with LocalPostgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def admin(kafka: LocalKafka) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+
+
+@pytest.fixture
+def make_topic(admin: AdminClient) -> MakeTopic:
+    """Creates topics that no other test has."""
+
+    def make(partitions: int = 1, **config: object) -> str:
+        name = f"test-{next(_numbers)}-{uuid4().hex[:8]}"
+        properties = {key.replace("_", "."): str(value) for key, value in config.items()}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=properties)
+        admin.create_topics([topic], operation_timeout=20)[name].result(timeout=30)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def topic(make_topic: MakeTopic) -> str:
+    """A fresh topic of four partitions."""
+    return make_topic(partitions=4)
+
+
+@pytest.fixture
+def group_id() -> str:
+    """A consumer group that no other test has."""
+    return f"group-{next(_numbers)}-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def database_url(postgres: LocalPostgres) -> Iterator[str]:
+    """A fresh database of this test's own; dropped afterwards, whoever is still connected."""
+    name = f"test_{next(_numbers)}_{uuid4().hex[:8]}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
