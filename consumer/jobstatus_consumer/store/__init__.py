@@ -1,0 +1,7 @@
+"""PostgreSQL, and the only package that knows psycopg: writing a batch, what an error means, the managed tables."""
+
+from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
+from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.store import Store
+
+__all__ = ["Limits", "Problem", "Store", "check", "migrate", "rows_by_status"]

@@ -1,0 +1,76 @@
+"""One connection to PostgreSQL, made the way the writer needs it: bounded in every direction, or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from jobstatus_consumer.errors import DeploymentError
+from jobstatus_consumer.store import documents
+from jobstatus_consumer.store.classify import classify, masked
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long anything may take, in seconds; a packet that vanishes is noticed after `deaf` at the latest."""
+
+    connect: float = 5.0
+    statement: float = 10.0
+    lock: float = 5.0
+    deaf: float = 15.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def connect(url: str, limits: Limits = DEFAULT_LIMITS) -> Connection[TupleRow]:
+    """A fresh session; raises DatabaseAwayError when it cannot be had, and DeploymentError for a malformed URL."""
+    secret = ""
+    try:
+        given = conninfo_to_dict(url)
+        secret = str(given.get("password") or "")
+        conninfo = make_conninfo(url, **_parameters(given, limits))
+        connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
+    except psycopg.ProgrammingError as error:
+        raise DeploymentError(f"the database URL is malformed: {masked(str(error), secret)}") from None
+    except psycopg.Error as error:
+        raise classify(error, secret) from None
+    try:
+        documents.register(connection)
+        _set_session(connection, limits)
+    except psycopg.Error as error:
+        connection.close()
+        raise classify(error, secret) from None
+    return connection
+
+
+def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str, str | int]:
+    """What the URL does not say for itself."""
+    ours: dict[str, str | int] = {
+        "application_name": "jobstatus",
+        "client_encoding": "utf8",
+        "connect_timeout": max(2, round(limits.connect)),
+        "keepalives": 1,
+        "keepalives_idle": max(1, round(limits.deaf / 3)),
+        "keepalives_interval": max(1, round(limits.deaf / 6)),
+        "keepalives_count": 3,
+        "tcp_user_timeout": round(limits.deaf * 1000),
+    }
+    return {name: value for name, value in ours.items() if given.get(name) is None}
+
+
+def _set_session(connection: Connection[TupleRow], limits: Limits) -> None:
+    """After the connect, not as start-up options: poolers refuse those.
+
+    synchronous_commit: an offset is committed on the word of this session.
+    """
+    connection.execute(
+        "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
+        " set_config('lock_timeout', %s, false)",
+        (f"{round(limits.statement * 1000)}ms", f"{round(limits.lock * 1000)}ms"),
+        prepare=False,
+    )

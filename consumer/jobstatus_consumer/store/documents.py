@@ -1,0 +1,72 @@
+"""The parameters of a statement as JSON documents made by orjson: one document costs the client a tenth of lists.
+
+A value that no JSON text in UTF-8 can hold (a lone surrogate, an integer over 64 bits) raises `TypeError` here,
+before anything is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+from psycopg import Connection, postgres
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+
+from jobstatus_consumer.records import Event, Span
+
+
+class JsonText(bytes):
+    """A finished document for a parameter of type `json`."""
+
+
+class JsonbText(bytes):
+    """A finished document for a parameter of type `jsonb`."""
+
+
+class _JsonTextDumper(Dumper):
+    oid = postgres.types["json"].oid
+
+    def dump(self, obj: JsonText) -> Buffer | None:
+        return obj
+
+
+class _JsonbTextDumper(_JsonTextDumper):
+    oid = postgres.types["jsonb"].oid
+
+
+def register(connection: Connection) -> None:
+    """Teach the connection our two parameter types."""
+    connection.adapters.register_dumper(JsonText, _JsonTextDumper)
+    connection.adapters.register_dumper(JsonbText, _JsonbTextDumper)
+
+
+def rows(events: Sequence[Event]) -> JsonText:
+    """The rows of one statement; the keys are explained in `write.sql`."""
+    return JsonText(
+        orjson.dumps(
+            [
+                {"j": j, "s": s, "m": m, "a": a, "w": w, "o": o, "e": e, "t": t, "l": log, "p": p}
+                for j, s, m, a, w, o, e, t, _, log, p, _ in events
+            ]
+        )
+    )
+
+
+_NOTHING_LATE = JsonbText(b"{}")
+
+
+def late(events: Sequence[Event]) -> JsonbText:
+    """The jobs whose event is late, as the keys of an object."""
+    jobs = {event.job_id: 1 for event in events if event.late}
+    return JsonbText(orjson.dumps(jobs)) if jobs else _NOTHING_LATE
+
+
+def logs(spans: Iterable[Span]) -> JsonText:
+    """The logs that a batch covers."""
+    return JsonText(orjson.dumps([{"l": span.log_id, "b": span.start, "n": span.end} for span in spans]))
+
+
+def strings(values: Iterable[str]) -> JsonText:
+    """A list of strings."""
+    return JsonText(orjson.dumps(list(values)))

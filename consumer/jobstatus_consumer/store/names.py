@@ -1,0 +1,50 @@
+"""The table's name, which may have a schema, and that of the progress table beside it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from jobstatus_consumer.errors import SettingsError
+
+PROGRESS_SUFFIX = "_progress"
+MAX_NAME_BYTES = 63 - len(PROGRESS_SUFFIX)
+"""PostgreSQL cuts a longer identifier without an error, and both tables would then have one name"""
+
+_PART = r'"(?:[^"\0]|"")+"|[^".\0\s]+'
+_NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
+
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """`jobs`, `schema.jobs`, or with parts in double quotes; a part means exactly what it says, capitals too."""
+
+    schema: str | None
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> TableName:
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise SettingsError(f"the table name {text!r} is neither name nor schema.name")
+        schema, name = match.group(1), _unquoted(match.group(2))
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise SettingsError(f"the table name {text!r} is longer than {MAX_NAME_BYTES} bytes")
+        return cls(_unquoted(schema) if schema else None, name)
+
+    @property
+    def progress(self) -> TableName:
+        return TableName(self.schema, self.name + PROGRESS_SUFFIX)
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.name) if self.schema is None else sql.Identifier(self.schema, self.name)
+
+    def __str__(self) -> str:
+        return self.name if self.schema is None else f"{self.schema}.{self.name}"
+
+
+def _unquoted(part: str) -> str:
+    return part[1:-1].replace('""', '"') if part.startswith('"') else part

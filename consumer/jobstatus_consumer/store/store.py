@@ -1,0 +1,142 @@
+"""The one connection of a consumer to PostgreSQL, used by its writer thread alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError
+from jobstatus_consumer.fold import Statement, fold
+from jobstatus_consumer.records import Batch, Event, Span, Written
+from jobstatus_consumer.rule import RowState
+from jobstatus_consumer.store import documents
+from jobstatus_consumer.store.blocks import block
+from jobstatus_consumer.store.classify import classify, kind_of
+from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, connect
+from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.tally import Tally
+
+
+class Store:
+    """Writes batches under the guard.
+
+    Every method raises one of `StoreError`'s kinds and nothing else. After an error that cost the connection
+    `connected` is false, and the caller connects anew; the same batch may then be written again.
+    """
+
+    def __init__(
+        self, url: str, table: str, *, limits: Limits = DEFAULT_LIMITS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._url = url
+        self._limits = limits
+        self._clock = clock
+        self._connection: Connection[TupleRow] | None = None
+        name = TableName.parse(table)
+        self._write = block("write.sql", "write", name)
+        self._states = block("write.sql", "states", name)
+        self._progress = block("write.sql", "progress", name)
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    def connect(self) -> None:
+        """A new session, prepared from scratch; one that was open is closed.
+
+        The database behind it may be another one, or have forgotten: compare `progress` before writing anything.
+        """
+        self.close()
+        self._connection = connect(self._url, self._limits)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def cancel(self, timeout: float = 2.0) -> None:
+        """End the statement that is running; the one method for another thread. The write raises DatabaseAwayError."""
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            connection.cancel_safe(timeout=timeout)
+
+    def progress(self, log_ids: Iterable[str]) -> dict[str, int]:
+        """For each of these logs that the database knows: the offset it needs next."""
+        return dict(self._execute(self._progress, {"logs": documents.strings(log_ids)}))
+
+    def write(self, batch: Batch) -> Written:
+        """Write a batch, in one statement unless a job's events cannot merge or a row is bad.
+
+        1. Fold. 2. Write the statements in order, the progress of the logs in the last one. 3. Where a statement
+        refuses a row, halve it until the row stands alone; the others land. Nothing is rejected unless all else
+        was written: an error that is not about a row leaves through this method, and the batch comes again whole.
+        """
+        started = self._clock()
+        tally = Tally()
+        *before, last = fold(batch.events) or [Statement((), {})]
+        for statement in before:
+            self._apply(statement, (), tally)
+        self._apply(last, batch.spans, tally)
+        return tally.written(self._clock() - started)
+
+    def _apply(self, statement: Statement, spans: Sequence[Span], tally: Tally) -> None:
+        """Write one statement, and halve it where a row is bad."""
+        try:
+            self._send(statement, spans, tally)
+        except BadRowError as error:
+            if not statement.events:
+                # without a row in it, no row can be the reason
+                raise DeploymentError(
+                    str(error), sqlstate=error.sqlstate, error_class=error.error_class, where=error.where
+                ) from error
+            for part in self._parts(statement, error, tally):
+                self._apply(part, (), tally)
+            if spans:
+                self._apply(Statement((), {}), spans, tally)
+
+    @staticmethod
+    def _parts(statement: Statement, error: BadRowError, tally: Tally) -> list[Statement]:
+        """The halves; or, where the bad row stands alone, what was merged into it, folded without it."""
+        events, merged = statement
+        if len(events) == 1:
+            tally.reject(events[0], error)
+            return fold(merged.get(events[0].job_id, ()))
+        middle = len(events) // 2
+        return [Statement(events[:middle], merged), Statement(events[middle:], merged)]
+
+    def _send(self, statement: Statement, spans: Sequence[Span], tally: Tally) -> None:
+        events = statement.events
+        applied = self._send_rows(events, spans)
+        tally.sent(statement)
+        tally.applied += applied
+        if applied < len(events):
+            tally.explain(events, len(events) - applied, self._row_states(events))
+
+    def _send_rows(self, events: Sequence[Event], spans: Sequence[Span]) -> int:
+        try:
+            rows, late = documents.rows(events), documents.late(events)
+        except TypeError as error:
+            raise classify(error) from error
+        parameters = {"rows": rows, "late": late, "logs": documents.logs(spans)}
+        ((applied, _advanced),) = self._execute(self._write, parameters)
+        return int(applied)
+
+    def _row_states(self, events: Sequence[Event]) -> dict[str, RowState]:
+        jobs = documents.strings(event.job_id for event in events)
+        return {job_id: RowState(*state) for job_id, *state in self._execute(self._states, {"jobs": jobs})}
+
+    def _execute(self, query: sql.Composed, parameters: dict[str, Any]) -> list[TupleRow]:
+        connection = self._connection
+        if connection is None:
+            raise DatabaseAwayError("not connected")
+        try:
+            return connection.execute(query, parameters).fetchall()
+        except Exception as error:
+            if connection.closed or connection.broken:
+                self.close()
+            if kind_of(error) is None:
+                raise
+            raise classify(error) from error

@@ -1,0 +1,67 @@
+-- Everything the writer says to PostgreSQL while it runs. rule.py is the same rule in Python.
+-- A row of the document has short keys, because it is sent fifty or more times a statement: j job_id, s status,
+-- m error_message, a attempt, w worker_id, o occurred_at, e event_id, t time (both in microseconds), l log_id,
+-- p log_offset. A log has l log_id, b begin and n next offset.
+
+-- write --
+-- One statement and one transaction a batch: the rows under the guard, and the progress of the logs.
+-- "late" is an object whose keys are the jobs with a late event: the guard sees only the table's own columns.
+WITH written AS (
+  INSERT INTO {table} AS t (job_id, status, error_message, attempt, worker_id, occurred_at, event_id,
+                            latest_occurred_at, log_id, log_offset, updated_at)
+  SELECT j, s, m, a, w, timestamptz 'epoch' + o * interval '1 microsecond', e,
+         timestamptz 'epoch' + t * interval '1 microsecond', l, p, now()
+  FROM json_to_recordset(%(rows)s)
+    AS n (j text, s text, m text, a integer, w text, o bigint, e uuid, t bigint, l text, p bigint)
+  ON CONFLICT (job_id) DO UPDATE SET
+    status = excluded.status,
+    error_message = excluded.error_message,
+    attempt = coalesce(excluded.attempt, t.attempt),
+    worker_id = excluded.worker_id,
+    occurred_at = excluded.occurred_at,
+    event_id = excluded.event_id,
+    latest_occurred_at = CASE
+      WHEN t.log_id IS NULL OR t.log_offset IS NULL THEN excluded.latest_occurred_at
+      ELSE greatest(t.latest_occurred_at, excluded.latest_occurred_at) END,
+    log_id = excluded.log_id,
+    log_offset = excluded.log_offset,
+    updated_at = excluded.updated_at
+  WHERE
+    -- a lower attempt never wins; an event without one takes the row's
+    (excluded.attempt < t.attempt) IS NOT TRUE
+    AND CASE
+      -- somebody else's row: always
+      WHEN t.log_id IS NULL OR t.log_offset IS NULL THEN true
+      -- the same log: its order, but a late event must also be news
+      WHEN t.log_id = excluded.log_id AND excluded.log_offset <= t.log_offset THEN false
+      WHEN t.log_id = excluded.log_id AND NOT %(late)s ? excluded.job_id THEN true
+      -- late, or another log: a higher attempt or a higher time than the row ever took
+      ELSE (excluded.attempt > t.attempt OR excluded.attempt IS NOT NULL AND t.attempt IS NULL) IS TRUE
+        OR (excluded.latest_occurred_at <= t.latest_occurred_at) IS NOT TRUE
+    END
+  RETURNING 1
+), advanced AS (
+  -- what the database itself knows to have: it never goes back, and it never jumps over what it has not seen
+  INSERT INTO {progress} AS p (log_id, next_offset, updated_at)
+  SELECT l, n, now()
+  FROM json_to_recordset(%(logs)s) AS s (l text, b bigint, n bigint)
+  LEFT JOIN {progress} AS known ON known.log_id = s.l
+  WHERE known.log_id IS NULL OR known.next_offset >= s.b
+  ORDER BY l
+  ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at
+  WHERE p.next_offset < excluded.next_offset
+  RETURNING 1
+)
+SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced)
+
+-- states --
+-- Which of these jobs' rows are not at the event that was just sent, and why: asked only where the guard refused some.
+SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset
+FROM {table} AS t
+JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
+
+-- progress --
+-- How far the database knows each of these logs.
+SELECT p.log_id, p.next_offset
+FROM {progress} AS p
+JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.log_id
