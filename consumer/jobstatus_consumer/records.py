@@ -8,7 +8,7 @@ They are tuples because tens of thousands a second are made of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -99,12 +99,22 @@ class Batch:
     events: Sequence[Event]
     rejected: Sequence[Rejected]
     spans: Sequence[Span]
-    bytes: int
 
     @property
     def records(self) -> int:
         """How many records of the log this batch accounts for."""
         return len(self.events) + len(self.rejected)
+
+    def without(self, partitions: Collection[int]) -> Batch | None:
+        """The batch less what came from `partitions`; None where nothing is left."""
+        if not partitions:
+            return self
+        spans = [span for span in self.spans if span.partition not in partitions]
+        if not spans:
+            return None
+        events = [event for event in self.events if event.raw.partition not in partitions]
+        rejected = [item for item in self.rejected if item.raw.partition not in partitions]
+        return Batch(events, rejected, spans)
 
 
 @dataclass(frozen=True, slots=True)

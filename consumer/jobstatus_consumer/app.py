@@ -1,0 +1,219 @@
+"""Wiring: what must be there at the start, the parts put together, signals, and how a run ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from types import FrameType
+from typing import Any, Final
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.dlq import Budget
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError
+from jobstatus_consumer.health import Health, HealthServer
+from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
+from jobstatus_consumer.kafka.group import end_offsets
+from jobstatus_consumer.kafka.source import Source
+from jobstatus_consumer.kafka.topics import Topics, unfit
+from jobstatus_consumer.metrics import Metrics
+from jobstatus_consumer.pipeline import Pipeline
+from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.store import Problem, Store, check
+from jobstatus_consumer.tally import Tally, Totals
+from jobstatus_consumer.writer import Writer
+
+logger = logging.getLogger("jobstatus.consumer")
+
+ASK_OTHERS_EVERY: Final = 0.5
+CLOSE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a run did: counts of events, seconds by the clock on the wall, events a second."""
+
+    events: int
+    applied: int
+    stale: int
+    merged: int
+    dead_letters: int
+    batches: int
+    statements: int
+    seconds: float
+    events_per_second: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def summary_of(totals: Totals, seconds: float) -> Summary:
+    """The summary of `totals`, done in `seconds`."""
+    return Summary(
+        totals.events,
+        totals.applied,
+        sum(totals.stale.values()),
+        totals.merged,
+        totals.dead_letters,
+        totals.batches,
+        totals.statements,
+        round(seconds, 3),
+        round(totals.events / seconds, 1) if seconds > 0 else 0.0,
+    )
+
+
+def consume(settings: Settings, *, until_caught_up: bool = False, explicit_http: bool = False) -> Summary:
+    """Be a member of the group until a signal says stop, or until all that is there now is written.
+
+    Raises `StartError` where the topics, the tables or the database are not ready, and whatever stops the loop.
+    """
+    stop = threading.Event()
+    with _signals(stop):
+        topics = Topics(settings)
+        store = Store(settings.database, settings.table)
+        _wait_for_database(store, settings, stop)
+        _refuse_unready(settings, topics)
+        ends = end_offsets(settings, topics) if until_caught_up else None
+        if stop.is_set():
+            return summary_of(Totals(), 0)
+        return _run(settings, topics, store, stop, _Options(ends, explicit_http))
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    ends: Mapping[int, int] | None
+    explicit_http: bool
+
+
+def _run(settings: Settings, topics: Topics, store: Store, stop: threading.Event, options: _Options) -> Summary:
+    started = time.monotonic()
+    metrics = Metrics()
+    tally = Tally(metrics)
+    budget = Budget(settings.dlq_budget_in_a_row, settings.dlq_budget_percent)
+    sender = DeadLetterSender(settings)
+    writer = Writer(store, sender, budget, settings.group_id)
+    pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally)
+    server = _serve(settings, metrics, lambda: _health(pipeline, writer), explicit=options.explicit_http)
+    writer.start()
+    logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
+    try:
+        pipeline.run(_until(stop, pipeline, options.ends))
+    finally:
+        writer.close(CLOSE_SECONDS)
+        sender.close()
+        if server is not None:
+            server.close()
+    summary = summary_of(tally.totals, time.monotonic() - started)
+    logger.info(
+        "done: %d events in %d batches, %d dead letters, %.1f s",
+        summary.events, summary.batches, summary.dead_letters, summary.seconds,
+    )  # fmt: skip
+    return summary
+
+
+def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | None) -> Callable[[], bool]:
+    if ends is None:
+        return stop.is_set
+    asked_at = 0.0
+
+    def elsewhere(partitions: set[int]) -> Mapping[int, int]:
+        nonlocal asked_at
+        if time.monotonic() - asked_at < ASK_OTHERS_EVERY:
+            return {}
+        asked_at = time.monotonic()
+        found = pipeline.source.committed(partitions)
+        return {number: item.offset for number, item in found.items() if item.offset is not None}
+
+    return lambda: stop.is_set() or pipeline.caught_up(ends, elsewhere)
+
+
+def _health(pipeline: Pipeline, writer: Writer) -> Health:
+    waiting = writer.waiting
+    return Health(
+        writer_alive=writer.alive,
+        poll_age=round(time.monotonic() - pipeline.polled_at, 3),
+        waiting_for=waiting.reason if waiting else "",
+        waiting_seconds=round(time.time() - waiting.since, 3) if waiting else 0.0,
+        assigned_partitions=pipeline.assigned,
+    )
+
+
+def _serve(
+    settings: Settings, metrics: Metrics, health: Callable[[], Health], *, explicit: bool
+) -> HealthServer | None:
+    if settings.http_address == "off":
+        return None
+    try:
+        return HealthServer(settings.http_address, metrics.registry, health)
+    except SettingsError as error:
+        if explicit:
+            raise
+        # a second consumer on one machine: nobody asked for this address, so nobody is surprised by its absence
+        logger.warning("no metrics and health: %s", error)
+        return None
+
+
+def _wait_for_database(store: Store, settings: Settings, stop: threading.Event) -> None:
+    """Connect for the first time. A wrong password looks like a server that is away, so this wait has an end."""
+    deadline = time.monotonic() + settings.wait_for_database
+
+    def observe(error: BaseException, upcoming: float, tries: int) -> None:
+        if tries == 1:
+            logger.warning("the database does not answer yet: %s; trying for %g s", error, settings.wait_for_database)
+
+    try:
+        try_for_ever(
+            store.connect,
+            again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
+            stop=stop,
+            observe=observe,
+        )
+    except DatabaseAwayError as error:
+        raise StartError(
+            f"no connection to the database in {settings.wait_for_database:g} s: {error}. Is JOBSTATUS_DATABASE_URL "
+            "right (host, port, user, password, database)? --wait-for-database sets how long to try"
+        ) from None
+
+
+def problems(settings: Settings, topics: Topics) -> list[Problem]:
+    """Everything that keeps a consumer from working, each with its remedy, in the order to mend them."""
+    found = []
+    for name in (settings.topic, settings.dead_letter_topic):
+        facts = topics.describe(name)
+        trouble = unfit(facts, name)
+        if trouble:
+            what, _, remedy = trouble.partition("; ")
+            found.append(Problem(what, remedy))
+    return found + check(settings.database, settings.table)
+
+
+def _refuse_unready(settings: Settings, topics: Topics) -> None:
+    found = problems(settings, topics)
+    if found:
+        lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
+        raise StartError(f"not ready:\n{lines}\njobstatus check lists this at any time")
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a clean stop; a second one ends the process at once."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+        logger.info("%s: writing and committing what is in hand, then stopping; once more ends at once",
+                    signal.Signals(number).name)  # fmt: skip
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

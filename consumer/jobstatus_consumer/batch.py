@@ -1,0 +1,96 @@
+"""When a batch is full, and which offsets it covers. Pure: the time is an argument."""
+
+from __future__ import annotations
+
+from jobstatus_consumer.records import Batch, Event, RawRecord, Rejected, Span
+
+
+class BatchBuilder:
+    """Fills one batch: full with `max_events` records, `max_bytes` of keys and values, or after `linger` seconds.
+
+    The age counts from the first record, by the caller's monotonic clock.
+    """
+
+    def __init__(self, max_events: int, max_bytes: int, linger: float) -> None:
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._linger = linger
+        self._reset()
+
+    def _reset(self) -> None:
+        self._records: list[Event | Rejected] = []
+        self._spans: dict[int, Span] = {}
+        self._bytes = 0
+        self._since: float | None = None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def empty(self) -> bool:
+        """True where there is nothing to write and no offset to move."""
+        return not self._spans
+
+    @property
+    def room(self) -> int:
+        """How many records still fit, by count."""
+        return self._max_events - len(self._records)
+
+    def add(self, record: Event | Rejected, start: int, now: float) -> None:
+        """Take `record`; `start` is the offset up to which its partition was covered before it (gaps belong to it)."""
+        raw = record.raw
+        self._cover(raw.topic, raw.partition, raw.log_id, start, raw.offset + 1, now)
+        self._records.append(record)
+        self._bytes += record_size(raw)
+
+    def skip(self, span: Span, now: float) -> None:
+        """Cover offsets in which there is nothing to write, such as transaction markers at the end of a log."""
+        self._cover(span.topic, span.partition, span.log_id, span.start, span.end, now)
+
+    def _cover(self, topic: str, partition: int, log_id: str, start: int, end: int, now: float) -> None:
+        known = self._spans.get(partition)
+        self._spans[partition] = Span(topic, partition, log_id, known.start if known else start, end)
+        if self._since is None:
+            self._since = now
+
+    @property
+    def heavy(self) -> bool:
+        """True where the batch is full by bytes."""
+        return self._bytes >= self._max_bytes
+
+    def full(self, now: float) -> bool:
+        """True where the batch is to be written now."""
+        return (
+            len(self._records) >= self._max_events
+            or self.heavy
+            or (self._since is not None and now - self._since >= self._linger)
+        )
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until age alone makes the batch full; None while it is empty."""
+        return None if self._since is None else max(0.0, self._since + self._linger - now)
+
+    def drop(self, partitions: set[int]) -> int:
+        """Forget what came from `partitions` (they come again elsewhere); how many records that was."""
+        if not partitions & self._spans.keys():
+            return 0
+        before = len(self._records)
+        self._records = [record for record in self._records if record.raw.partition not in partitions]
+        self._spans = {key: span for key, span in self._spans.items() if key not in partitions}
+        self._bytes = sum(record_size(record.raw) for record in self._records)
+        if not self._spans:
+            self._since = None
+        return before - len(self._records)
+
+    def take(self) -> Batch:
+        """The batch as it stands, and an empty builder."""
+        events = [record for record in self._records if type(record) is Event]
+        rejected = [record for record in self._records if type(record) is Rejected]
+        batch = Batch(events, rejected, list(self._spans.values()))
+        self._reset()
+        return batch
+
+
+def record_size(raw: RawRecord) -> int:
+    """The bytes of a record's key and value."""
+    return len(raw.key or b"") + len(raw.value or b"")

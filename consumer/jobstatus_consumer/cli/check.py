@@ -1,0 +1,40 @@
+"""`jobstatus check`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from jobstatus_consumer.app import problems
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import BrokerError
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.store import Problem, check
+
+
+@click.command("check")
+@with_settings("topic", "group_id", "dlq_topic", "database_url", "table")
+@json_flag
+def command(settings: Settings, as_json: bool) -> None:
+    """Broker, topics, tables, rights: every problem in one list, each with its remedy. Exit code 1 if any."""
+    found = _all(settings)
+    if as_json:
+        click.echo(json.dumps({"problems": [item._asdict() for item in found]}))
+    elif found:
+        click.echo(f"{len(found)} problems:")
+        for item in found:
+            click.echo(f"  - {item.what}\n    {item.remedy}")
+    else:
+        click.echo(f"all is ready: {settings.topic}, {settings.dead_letter_topic}, {settings.table}")
+    sys.exit(1 if found else 0)
+
+
+def _all(settings: Settings) -> list[Problem]:
+    try:
+        return problems(settings, Topics(settings))
+    except BrokerError as error:
+        away = Problem(f"the broker does not answer: {error}", "is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right?")
+        return [away, *check(settings.database, settings.table)]

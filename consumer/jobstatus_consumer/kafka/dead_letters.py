@@ -1,0 +1,100 @@
+"""Dead letters to their topic, and the broker's acknowledgement of each before anything behind it is committed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.dlq import DeadLetter
+from jobstatus_consumer.errors import DeadLetterError
+from jobstatus_consumer.kafka.client import QuietErrors, describe, make, producer_properties
+
+DELIVERY_SECONDS: Final = 30.0
+GRACE_SECONDS: Final = 5.0
+
+NOT_BY_WAITING: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._FATAL,
+    }
+)
+
+
+class DeadLetterSender:
+    """The producer of the dead letters; made, used and polled by the thread that waits for them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = settings.dead_letter_topic
+        extra = {
+            "error_cb": QuietErrors(),
+            "partitioner": "murmur2_random",
+            "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+            # a record at the topic's limit and our headers still go out; the topic has the last word
+            "message.max.bytes": 16 * 1024 * 1024,
+        }
+        self._producer = make(Producer, producer_properties(settings, extra))
+        self._failed: list[KafkaError] = []
+        self._open = 0
+
+    def send(self, letters: Sequence[DeadLetter]) -> None:
+        """Send `letters` and return when the broker has acknowledged every one.
+
+        Raises `DeadLetterError`; then some may have been sent, and sending them again is right (at least once).
+        """
+        self._failed = []
+        self._open = 0
+        for letter in letters:
+            self._produce(letter)
+        deadline = time.monotonic() + DELIVERY_SECONDS + GRACE_SECONDS
+        while self._open and time.monotonic() < deadline:
+            self._producer.poll(0.1)
+        if self._open:
+            raise DeadLetterError(f"{self._open} dead letters to {self._topic} are not acknowledged", retriable=True)
+        if self._failed:
+            self._raise(self._failed[0], len(self._failed))
+
+    def _produce(self, letter: DeadLetter) -> None:
+        try:
+            self._producer.produce(
+                self._topic,
+                key=letter.key,
+                value=letter.value,
+                timestamp=letter.timestamp,
+                headers=list(letter.headers),
+                on_delivery=self._delivered,
+            )
+        except BufferError:
+            self._producer.poll(0.1)
+            raise DeadLetterError("the queue for dead letters is full", retriable=True) from None
+        except KafkaException as error:
+            self._raise(error.args[0], 1)
+        self._open += 1
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        self._open -= 1
+        if error is not None:
+            self._failed.append(error)
+
+    def _raise(self, error: KafkaError, count: int) -> None:
+        hopeless = error.fatal() or error.code() in NOT_BY_WAITING
+        text = f"the broker refuses {count} dead letters to {self._topic} ({describe(error)})"
+        if hopeless:
+            text += "; nothing behind them is committed. Is the topic there, may this client write to it, and is its "
+            text += "max.message.bytes larger than the events topic's? jobstatus check tells"
+        raise DeadLetterError(text, retriable=not hopeless)
+
+    def close(self) -> None:
+        """Wait shortly for what is still on its way; whatever is not acknowledged is not committed either."""
+        self._producer.flush(GRACE_SECONDS)

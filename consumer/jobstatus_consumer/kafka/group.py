@@ -1,0 +1,95 @@
+"""The group seen from outside: its state, what it has committed, how far the log goes. Joins nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.kafka.client import broker_error, consumer_properties, make
+from jobstatus_consumer.kafka.topics import Topics
+
+ANSWER_SECONDS: Final = 10.0
+
+
+class PartitionLag(NamedTuple):
+    """One partition: the log's bounds and what the group has committed (None for nothing), as next offsets."""
+
+    partition: int
+    low: int
+    high: int
+    committed: int | None
+
+    @property
+    def lag(self) -> int:
+        """How many offsets the group has still to do."""
+        return self.high - (self.committed if self.committed is not None else self.low)
+
+
+class GroupView(NamedTuple):
+    """A group's state in the broker's word (`STABLE`, `EMPTY`, `DEAD`, ...), its members, its partitions."""
+
+    state: str
+    members: int
+    partitions: list[PartitionLag]
+
+    @property
+    def lag(self) -> int:
+        """How many offsets of all partitions the group has still to do."""
+        return sum(item.lag for item in self.partitions)
+
+
+def group_view(settings: Settings, topics: Topics) -> GroupView:
+    """How the group stands; raises `BrokerError` where the broker does not say."""
+    numbers = topics.partitions(settings.topic)
+    with _observer(settings) as observer:
+        committed = committed_offsets(observer, settings.topic, numbers)
+        lags = [PartitionLag(n, *_bounds(observer, settings.topic, n), committed.get(n)) for n in numbers]
+    state, members = _state(topics, settings.group_id)
+    return GroupView(state, members, lags)
+
+
+def end_offsets(settings: Settings, topics: Topics) -> dict[int, int]:
+    """The offset after the last one of each partition, now."""
+    with _observer(settings) as observer:
+        return {n: _bounds(observer, settings.topic, n)[1] for n in topics.partitions(settings.topic)}
+
+
+def committed_offsets(observer: Consumer, topic: str, numbers: list[int]) -> Mapping[int, int]:
+    """What the observer's group has committed of these partitions, where it has committed anything."""
+    wanted = [TopicPartition(topic, number) for number in numbers]
+    try:
+        found = observer.committed(wanted, timeout=ANSWER_SECONDS) if wanted else []
+    except KafkaException as error:
+        raise broker_error("asking what is committed", error) from None
+    return {item.partition: item.offset for item in found if item.offset >= 0}
+
+
+@contextmanager
+def _observer(settings: Settings) -> Iterator[Consumer]:
+    """A consumer that never subscribes, and so is no member."""
+    observer: Any = make(Consumer, {**consumer_properties(settings, {}), "group.id": settings.group_id})
+    try:
+        yield observer
+    finally:
+        observer.close()
+
+
+def _bounds(observer: Consumer, topic: str, number: int) -> tuple[int, int]:
+    try:
+        marks = observer.get_watermark_offsets(TopicPartition(topic, number), timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        raise broker_error(f"asking for the bounds of {topic}[{number}]", error) from None
+    return marks if marks is not None else (0, 0)
+
+
+def _state(topics: Topics, group: str) -> tuple[str, int]:
+    try:
+        found = topics.client().describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
+        described = found.result(ANSWER_SECONDS + 1)
+    except KafkaException as error:
+        raise broker_error(f"describing the group {group}", error) from None
+    return described.state.name, len(described.members)

@@ -1,0 +1,369 @@
+"""The group member: the one place that polls, pauses, seeks and commits.
+
+Everything here runs in the Kafka thread; the callbacks of a rebalance run inside `poll` and `close`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import BrokerError, OffsetsLostError
+from jobstatus_consumer.kafka.client import (
+    REFUSED_FOR_GOOD,
+    QuietErrors,
+    broker_error,
+    consumer_properties,
+    describe,
+    error_of,
+    make,
+)
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.records import Headers, Log, RawRecord
+
+logger = logging.getLogger("jobstatus.kafka")
+
+ANSWER_SECONDS: Final = 10.0
+"""How long a question to the broker may take inside a rebalance."""
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    # a rolling deployment does not stop the members that stay, and every broker since 2.4 knows it
+    "partition.assignment.strategy": "cooperative-sticky",
+    # with the default of 1000 a fast consumer starves when its queue runs low
+    "fetch.queue.backoff.ms": 20,
+    # bounds the memory of a backlog, whatever its size
+    "queued.max.messages.kbytes": 32_768,
+    "allow.auto.create.topics": "false",
+}
+
+REFUSED_COMMIT: Final = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._NO_OFFSET,
+        KafkaError._STATE,
+    }
+)
+"""Codes that mean "not yours now": harmless, since what is not committed comes again."""
+
+
+class Assigned(NamedTuple):
+    """A partition that this member got, with what the broker knows of it (`committed` is None for a new group)."""
+
+    log: Log
+    committed: int | None
+    committed_topic_id: str
+    low: int
+    high: int
+
+
+class Committed(NamedTuple):
+    """A group's commit: the next offset (None for nothing), and of which log that was said."""
+
+    offset: int | None
+    topic_id: str
+    generation: int
+
+
+class EndOfPartition(NamedTuple):
+    """Everything before `offset` has been polled; there may be markers in it that are no records."""
+
+    partition: int
+    offset: int
+
+
+class Handler(Protocol):
+    """Whom a rebalance is told to, inside `poll` or `close`."""
+
+    def on_assigned(self, partitions: list[Assigned]) -> dict[int, int]:
+        """Where to start each; the partitions stay paused until they are resumed."""
+
+    def on_revoked(self, partitions: set[int]) -> None:
+        """Commit what is safe: after this the partitions belong to somebody else."""
+
+    def on_lost(self, partitions: set[int]) -> None:
+        """They belong to somebody else already: commit nothing."""
+
+
+class CommitCounts:
+    """How commits ended, for the metrics."""
+
+    def __init__(self) -> None:
+        self.committed = 0
+        self.refused = 0
+        self.failed = 0
+
+    def by_outcome(self) -> tuple[tuple[str, int], ...]:
+        """The counts with the names that the metrics give them."""
+        return (("committed", self.committed), ("refused", self.refused), ("failed", self.failed))
+
+
+class Source:
+    """The topic, read as a member of the group, in raw records with explicit commits."""
+
+    def __init__(self, settings: Settings, topics: Topics, handler: Handler) -> None:
+        self._topic = settings.topic
+        self._topics = topics
+        self._handler = handler
+        self._cooperative = _is_cooperative(settings.kafka)
+        self._positions: dict[int, int] = {}
+        self._logs: dict[int, Log] = {}
+        self._log_ids: dict[int, str] = {}
+        self._rebalances = 0
+        self._errors = QuietErrors()
+        self.commits = CommitCounts()
+        properties = {
+            **consumer_properties(settings, DEFAULTS),
+            "group.id": settings.group_id,
+            "error_cb": self._errors,
+            "on_commit": self._on_commit,
+        }
+        self._consumer = make(Consumer, properties)
+
+    @property
+    def rebalances(self) -> int:
+        """How many times partitions came or went."""
+        return self._rebalances
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+        """Up to `limit` records, as soon as there is one, or nothing after `timeout` seconds.
+
+        Raises `OffsetsLostError` or `BrokerError`; a broker that is away raises nothing: librdkafka goes on trying.
+        """
+        before = self._rebalances
+        try:
+            first = self._consumer.poll(timeout)
+            messages = [] if first is None else [first]
+            if first is not None and limit > 1:
+                messages += self._consumer.consume(limit - 1, 0)
+        except KafkaException as error:
+            raise broker_error("polling", error) from None
+        if self._errors.fatal is not None:
+            raise broker_error("the broker refuses", self._errors.fatal)
+        if not messages:
+            return []
+        if self._rebalances != before:
+            self._give_back(messages)
+            return []
+        self._errors.better()
+        return list(self._translate(messages))
+
+    def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
+        topic, positions, log_ids = self._topic, self._positions, self._log_ids
+        for message in messages:
+            if message.error() is not None:
+                yield from self._event(message)
+                continue
+            partition, offset = message.partition(), message.offset()
+            # never None in a message without an error; the stubs do not know
+            assert partition is not None  # noqa: S101
+            assert offset is not None  # noqa: S101
+            if offset < positions.get(partition, offset + 1):
+                continue  # fetched before a seek or a rebalance: it comes, or has come, at its own place
+            positions[partition] = offset + 1
+            yield RawRecord(
+                topic,
+                partition,
+                offset,
+                message.timestamp()[1],
+                message.key(),
+                message.value(),
+                _headers(message.headers()),
+                log_ids[partition],
+            )
+
+    def _event(self, message: Message) -> Iterator[EndOfPartition]:
+        error = message.error()
+        if error is None:
+            return
+        code, partition, offset = error.code(), message.partition(), message.offset()
+        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+            if partition in self._positions:
+                self._positions[partition] = max(self._positions[partition], offset)
+                yield EndOfPartition(partition, offset)
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise OffsetsLostError(self._lost_text(partition, error))
+        elif error.fatal() or code in REFUSED_FOR_GOOD:
+            raise broker_error("consuming", error)
+        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+            raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
+        else:
+            logger.warning("Kafka: %s; the client goes on", describe(error))
+
+    def _lost_text(self, partition: int | None, error: KafkaError) -> str:
+        position = self._positions.get(partition) if partition is not None else None
+        return (
+            f"{self._topic}[{partition}] no longer has offset {position}, which comes next: {error.str()}. "
+            "Nothing was committed. To accept the loss and go on with what is there: --on-lost-offsets earliest"
+        )
+
+    def _give_back(self, messages: Iterable[Message]) -> None:
+        """Seek back to before `messages`: a rebalance ran while they were fetched, and theirs may have gone."""
+        for partition in {message.partition() for message in messages}:
+            if partition is not None and partition in self._positions:
+                self.seek(partition, self._positions[partition])
+
+    def seek(self, partition: int, offset: int) -> None:
+        """Go on with `offset` in `partition`."""
+        self._positions[partition] = offset
+        try:
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+        except KafkaException as error:
+            raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Fetch nothing more from `partitions`, but stay a member."""
+        self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Fetch from `partitions` again."""
+        self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
+
+    def commit(self, offsets: Mapping[int, int], *, wait: bool) -> bool:
+        """Commit just these offsets; True unless it is known to have failed. A refusal is counted, not raised."""
+        wanted = [
+            TopicPartition(self._topic, partition, offset, metadata=_metadata(self._logs[partition]))
+            for partition, offset in offsets.items()
+        ]
+        try:
+            if not wait:
+                self._consumer.commit(offsets=wanted, asynchronous=True)
+                return True
+            done = self._consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as error:
+            self._count(error_of(error))
+            return False
+        failed = [item.error for item in done or () if item.error is not None]
+        for problem in failed:
+            self._count(problem)
+        self.commits.committed += not failed
+        return not failed
+
+    def _on_commit(self, error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
+        if error is None:
+            self.commits.committed += 1
+        else:
+            self._count(error)
+
+    def _count(self, error: KafkaError | None) -> None:
+        if error is not None and error.code() in REFUSED_COMMIT:
+            self.commits.refused += 1
+            logger.info(
+                "commit refused (%s): a rebalance is running or done; what is not committed comes again", error.name()
+            )
+        else:
+            self.commits.failed += 1
+            logger.warning("commit failed (%s); it is tried again with the next", describe(error) if error else "?")
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, Committed]:
+        """What the group has committed, by partition."""
+        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
+        try:
+            found = self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
+        except KafkaException as error:
+            raise broker_error("asking what is committed", error) from None
+        return {item.partition: _committed_of(item) for item in found}
+
+    def high(self, partition: int) -> int:
+        """The offset after the last one in `partition`, as the last fetch told; 0 before the first."""
+        marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
+        return max(0, marks[1]) if marks else 0
+
+    def close(self) -> None:
+        """Leave the group; the callbacks of the revocation run inside."""
+        self._consumer.close()
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._rebalances += 1
+        if not partitions:
+            return
+        found = self._facts([item.partition for item in partitions])
+        for item in found:
+            self._logs[item.log.partition] = item.log
+            self._log_ids[item.log.partition] = item.log.id
+        starts = self._handler.on_assigned(found)
+        wanted = [TopicPartition(self._topic, partition, offset) for partition, offset in starts.items()]
+        if self._cooperative:
+            consumer.incremental_assign(wanted)
+        else:
+            consumer.assign(wanted)
+        self._positions.update(starts)
+        self.pause(starts)
+
+    def _facts(self, partitions: list[int]) -> list[Assigned]:
+        topic_id = self._topics.topic_id(self._topic)
+        committed = self.committed(partitions)
+        found = []
+        for partition in partitions:
+            known = committed[partition]
+            low, high = self._watermarks(partition)
+            log = Log(self._topic, topic_id, partition, known.generation if known.topic_id == topic_id else 0)
+            found.append(Assigned(log, known.offset, known.topic_id, low, high))
+        return found
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        try:
+            marks = self._consumer.get_watermark_offsets(
+                TopicPartition(self._topic, partition), timeout=ANSWER_SECONDS, cached=False
+            )
+        except KafkaException as error:
+            raise broker_error(f"asking for the bounds of {self._topic}[{partition}]", error) from None
+        if marks is None:
+            raise BrokerError(f"the broker did not give the bounds of {self._topic}[{partition}] in {ANSWER_SECONDS} s")
+        return marks
+
+    def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._leave(partitions, self._handler.on_revoked)
+
+    def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._leave(partitions, self._handler.on_lost)
+
+    def _leave(self, partitions: list[TopicPartition], tell: Any) -> None:
+        self._rebalances += 1
+        gone = {item.partition for item in partitions}
+        tell(gone)
+        for partition in gone:
+            self._positions.pop(partition, None)
+
+
+def _headers(found: Any) -> Headers:
+    return found or ()
+
+
+def _is_cooperative(properties: Mapping[str, str]) -> bool:
+    if properties.get("group.protocol", "classic").lower() == "consumer":
+        return True
+    strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
+    return "cooperative" in strategy
+
+
+def _metadata(log: Log) -> str:
+    """What a commit says of its log, so that offsets of a topic made again are not taken for these."""
+    return json.dumps({"topic_id": log.topic_id, "generation": log.generation}, separators=(",", ":"))
+
+
+def _committed_of(item: TopicPartition) -> Committed:
+    if item.error is not None:
+        raise broker_error(f"asking what is committed of {item.topic}[{item.partition}]", item.error)
+    if item.offset < 0:
+        return Committed(None, "", 0)
+    try:
+        said = json.loads(item.metadata or "{}")
+        return Committed(item.offset, str(said.get("topic_id", "")), int(said.get("generation", 0)))
+    except (ValueError, AttributeError, TypeError):
+        # somebody else's commit, such as an administrator's reset: it says nothing of the log
+        return Committed(item.offset, "", 0)

@@ -1,0 +1,179 @@
+"""The topics: what they are, whether they are fit for us, and making them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.kafka.client import QuietErrors, admin_properties, broker_error, describe, error_of, make
+
+logger = logging.getLogger("jobstatus.kafka")
+
+ANSWER_SECONDS: Final = 10.0
+TRIES: Final = 3
+NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
+"""What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
+DAY_MS: Final = 86_400_000
+LARGEST_RECORD: Final = 1_048_588
+"""Kafka's own default of `max.message.bytes`."""
+
+T = TypeVar("T")
+
+
+class TopicFacts(NamedTuple):
+    """A topic as the broker describes it; `config` holds the few properties that matter here."""
+
+    name: str
+    topic_id: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+class TopicPlan(NamedTuple):
+    """A topic to be made."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+def events_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
+    """The topic of the events: LogAppendTime, so that one clock in the future blocks nothing; never compacted."""
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(int(retention_days * DAY_MS)),
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return TopicPlan(settings.topic, partitions, replication, config)
+
+
+def dead_letters_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
+    """The topic of the dead letters: the original's timestamp is kept, and our headers find room on top of it."""
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(int(retention_days * DAY_MS)),
+        "message.timestamp.type": "CreateTime",
+        "max.message.bytes": str(2 * LARGEST_RECORD),
+    }
+    return TopicPlan(settings.dead_letter_topic, partitions, replication, config)
+
+
+class Topics:
+    """Questions and orders about topics, each bounded in time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._errors = QuietErrors()
+        self._admin = make(AdminClient, {**admin_properties(settings), "error_cb": self._errors})
+
+    def topic_id(self, name: str) -> str:
+        """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
+        return self._ask(f"describing {name}", lambda: self._topic_id(name))
+
+    def _topic_id(self, name: str) -> str:
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+        topic_id = str(described[name].result(ANSWER_SECONDS + 1).topic_id)
+        return "-" if topic_id in NO_TOPIC_ID else topic_id
+
+    def describe(self, name: str) -> TopicFacts | None:
+        """The topic's facts; None where there is no such topic."""
+        return self._ask(f"describing {name}", lambda: self._describe(name))
+
+    def _describe(self, name: str) -> TopicFacts | None:
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+        try:
+            found = described[name].result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            inner = error_of(error)
+            if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise
+        replication = min((len(partition.replicas) for partition in found.partitions), default=0)
+        return TopicFacts(name, str(found.topic_id), len(found.partitions), replication, self._config(name))
+
+    def _config(self, name: str) -> dict[str, str]:
+        resource = ConfigResource(ResourceType.TOPIC, name)
+        entries = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
+        wanted = (
+            "cleanup.policy",
+            "retention.ms",
+            "message.timestamp.type",
+            "max.message.bytes",
+            "min.insync.replicas",
+        )
+        found = entries.result(ANSWER_SECONDS + 1)
+        return {key: str(found[key].value) for key in wanted if key in found}
+
+    def create(self, plan: TopicPlan) -> bool:
+        """Make the topic; False where it is there already (it is left as it is)."""
+        new = NewTopic(
+            plan.name,
+            num_partitions=plan.partitions,
+            replication_factor=plan.replication,
+            config=dict(plan.config),
+        )
+        try:
+            self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[plan.name].result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            inner = error_of(error)
+            if inner is not None and inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False
+            raise StartError(f"the topic {plan.name} could not be made: {describe(error)}") from None
+        return True
+
+    def brokers(self) -> int:
+        """How many brokers answer for the cluster; raises `BrokerError` where none does."""
+        return self._ask("asking for the brokers", lambda: len(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers))
+
+    def partitions(self, name: str) -> list[int]:
+        """The partition numbers of a topic, empty where there is none of that name."""
+
+        def ask() -> list[int]:
+            found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
+            return [] if found is None or found.error is not None else sorted(found.partitions)
+
+        return self._ask(f"asking for the partitions of {name}", ask)
+
+    def _ask(self, doing: str, question: Callable[[], T]) -> T:
+        for left in range(TRIES, 0, -1):
+            if self._errors.fatal is not None:
+                break
+            try:
+                return question()
+            except KafkaException as error:
+                inner = error_of(error)
+                if left == 1 or inner is None or not _passing(inner):
+                    raise broker_error(doing, error) from None
+                logger.info("%s: %s; asking again", doing, describe(error))
+                time.sleep(0.2)
+        raise broker_error(doing, self._errors.fatal or KafkaError(KafkaError._TIMED_OUT))
+
+    def client(self) -> Any:
+        """The admin client, for the modules of this package only."""
+        return self._admin
+
+
+def _passing(error: KafkaError) -> bool:
+    passing = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError.REQUEST_TIMED_OUT)
+    return error.retriable() or error.code() in passing
+
+
+def unfit(facts: TopicFacts | None, name: str) -> str | None:
+    """Why events must not be read from this topic, with the remedy; None where they may."""
+    if facts is None:
+        return f"the topic {name} is not there; make it: jobstatus topics create"
+    if "compact" in facts.config.get("cleanup.policy", ""):
+        return (
+            f"the topic {name} is compacted (cleanup.policy={facts.config['cleanup.policy']}): compaction keeps the "
+            "last event of a job, which need not be the one that counts; set cleanup.policy=delete"
+        )
+    return None
