@@ -1,0 +1,55 @@
+"""Events, batches and logs for tests, with everything that does not matter filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID, uuid5
+
+from jobstatus_consumer.records import Batch, Event, Log, RawRecord, Span
+
+LOG_A = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0).id
+LOG_B = Log("job-status", "BBBBBBBBBBBBBBBBBBBBBB", 0).id
+NOON = 1_767_268_800_000_000  # microseconds; 2026-01-01 12:00 UTC
+NAMESPACE = UUID(int=17)
+
+
+def event(
+    job_id: str = "job-1",
+    offset: int = 0,
+    *,
+    attempt: int | None = None,
+    time: int = 0,
+    late: bool = False,
+    log_id: str = LOG_A,
+    status: str = "processing",
+    error_message: str | None = None,
+) -> Event:
+    """An event; `time` counts in microseconds from noon. Its id and worker tell it from every other position."""
+    raw = RawRecord("job-status", 0, offset, -1, job_id.encode("utf-8", "replace"), b"value", (), log_id)
+    return Event(
+        job_id,
+        status,
+        error_message,
+        attempt,
+        f"worker of {offset}",
+        NOON + time,
+        str(uuid5(NAMESPACE, f"{log_id} {offset}")),
+        NOON + time,
+        late,
+        log_id,
+        offset,
+        raw,
+    )
+
+
+def batch(events: Iterable[Event], spans: Sequence[Span] | None = None) -> Batch:
+    """A batch with the span that its events take in each log, unless other spans are given."""
+    events = list(events)
+    return Batch(events, (), spans_of(events) if spans is None else spans)
+
+
+def spans_of(events: Sequence[Event]) -> list[Span]:
+    offsets: dict[str, list[int]] = {}
+    for item in events:
+        offsets.setdefault(item.log_id, []).append(item.offset)
+    return [Span("job-status", 0, log_id, min(found), max(found) + 1) for log_id, found in offsets.items()]

@@ -1,0 +1,83 @@
+"""The law in its smallest form: the events of a history, one by one, under the rule as the design states it.
+
+Written from docs/design.md alone, sharing no code with the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from jobstatus_consumer.records import Event
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table. `log` is where its state came from; None in a row that somebody else wrote."""
+
+    status: str | None = None
+    error_message: str | None = None
+    attempt: int | None = None
+    worker_id: str | None = None
+    occurred_at: int | None = None
+    event_id: str | None = None
+    latest: int | None = None
+    log: str | None = None
+    offset: int | None = None
+
+
+Table = dict[str, Row]
+
+
+def changes(row: Row | None, event: Event) -> bool:
+    """Whether the event changes the row."""
+    if row is None:
+        return True
+    lower = event.attempt is not None and row.attempt is not None and event.attempt < row.attempt
+    higher = event.attempt is not None and (row.attempt is None or event.attempt > row.attempt)
+    newer = row.latest is None or event.time > row.latest
+    if lower:
+        return False
+    if row.log is None:
+        return True
+    if row.log == event.log_id:
+        assert row.offset is not None
+        return event.offset > row.offset and (not event.late or higher or newer)
+    return higher or newer
+
+
+def applied(row: Row | None, event: Event) -> Row | None:
+    """The row after the event."""
+    if not changes(row, event):
+        return row
+    attempt, latest = event.attempt, event.time
+    if row is not None and attempt is None:
+        attempt = row.attempt
+    if row is not None and row.log is not None and row.latest is not None:
+        latest = max(latest, row.latest)
+    return Row(
+        event.status,
+        event.error_message,
+        attempt,
+        event.worker_id,
+        event.occurred_at,
+        event.event_id,
+        latest,
+        event.log_id,
+        event.offset,
+    )
+
+
+def one_by_one(table: Mapping[str, Row], events: Iterable[Event]) -> Table:
+    """The table after all events, each applied alone, in this order."""
+    result = dict(table)
+    for event in events:
+        row = applied(result.get(event.job_id), event)
+        if row is not None:
+            result[event.job_id] = row
+    return result
+
+
+def foreign(attempt: int | None, latest: int | None) -> Row:
+    """A row that somebody else wrote."""
+    return replace(Row(status="theirs"), attempt=attempt, latest=latest)
