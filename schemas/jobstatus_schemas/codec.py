@@ -62,14 +62,48 @@ _LATEST: Final = _parsed(VERSIONS[-1])
 _WRITERS: Final = {schema_fingerprint(version): _parsed(version) for version in VERSIONS}
 _HEADER: Final = MARKER + schema_fingerprint()
 _LATEST_FINGERPRINT: Final = _HEADER[2:]
+# the branches of the unions ["null", ...], and the lengths that fit in one byte
+_NULL: Final = b"\x00"
+_NOT_NULL: Final = b"\x02"
+_SHORT_SIZES: Final = tuple(bytes([2 * size]) for size in range(64))
 
 
 def encode(event: JobStatusEvent) -> bytes:
-    """The value bytes of a Kafka record for `event`, whose fields the caller has checked."""
-    out = BytesIO()
-    out.write(_HEADER)
-    fastavro.schemaless_writer(out, _LATEST, event._asdict())
-    return out.getvalue()
+    """The value bytes of a Kafka record for `event`, whose fields the caller has checked.
+
+    Avro's own rules written out for this one record, because this is the hot path of every worker: fastavro's general
+    writer takes more than twice as long. The tests compare the two, and avro-tools, byte for byte.
+    """
+    event_id, job_id, status, error_message, attempt, worker_id, occurred_at = event
+    return b"".join(
+        (
+            _HEADER,
+            _string(event_id),
+            _string(job_id),
+            _string(status),
+            _NULL if error_message is None else _NOT_NULL + _string(error_message),
+            _NULL if attempt is None else _NOT_NULL + _long(attempt),
+            _NULL if worker_id is None else _NOT_NULL + _string(worker_id),
+            _long(occurred_at),
+        )
+    )
+
+
+def _string(text: str) -> bytes:
+    data = text.encode()
+    size = len(data)
+    return (_SHORT_SIZES[size] if size < 64 else _long(size)) + data
+
+
+def _long(number: int) -> bytes:
+    # zigzag, then seven bits a byte, the lowest first
+    rest = (number << 1) ^ (number >> 63)
+    out = bytearray()
+    while rest > 0x7F:
+        out.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    out.append(rest)
+    return bytes(out)
 
 
 def decode(value: bytes | None) -> JobStatusEvent:

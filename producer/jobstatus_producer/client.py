@@ -1,0 +1,238 @@
+"""The one class a worker uses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import UUID
+
+from jobstatus_schemas import JobStatusEvent
+from jobstatus_schemas.event import check_attempt, check_job_id, check_status, check_worker_id, clean_error_message
+
+from jobstatus_producer import lifecycle
+from jobstatus_producer.errors import (
+    BufferFullError,
+    NotAcknowledgedError,
+    ProducerClosedError,
+    RefusedError,
+    UndeliveredError,
+)
+from jobstatus_producer.ledger import Stats, Waiting
+from jobstatus_producer.outbox import Outbox, Report, new_event_id, stamped
+from jobstatus_producer.settings import ProducerSettings
+from jobstatus_producer.worker import Worker
+
+STOP_SECONDS: Final = 2.0
+_FIELDS: Final = frozenset({"job_id", "status", "error_message", "attempt", "worker_id"})
+
+JobId = str | int | UUID
+Update = JobStatusEvent | Mapping[str, Any] | Sequence[Any]
+"""One update of `update_many`: `(job_id, status[, error_message])`, a mapping with the names of `update_job_status`'s
+parameters, or an event out of an error, which keeps its event id."""
+
+
+class JobStatusProducer:
+    """Reports what happens to jobs. Thread-safe; one for each process; works in a forked child, too.
+
+    A call checks its arguments, hands the event over and returns; delivery goes on in the background for as long as
+    the process lives. Nothing that was accepted is dropped in silence.
+    """
+
+    def __init__(self, settings: ProducerSettings) -> None:
+        self.settings = settings
+        self._statuses = settings.statuses
+        self._worker_id = settings.worker_id
+        self._start_lock = threading.Lock()
+        self._closed = False
+        self._outbox: Outbox | None = None
+        self._worker: Worker | None = None
+        self._start()
+        lifecycle.register(self)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """A producer as the environment says; `JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS` alone is enough.
+
+        Raises `SettingsError` with the name of what is wrong and what is allowed.
+        """
+        return cls(ProducerSettings.from_env(environ))
+
+    def update_job_status(
+        self,
+        job_id: JobId,
+        status: str,
+        error_message: object = None,
+        *,
+        attempt: int | None = None,
+        worker_id: str | None = None,
+        wait: bool = False,
+    ) -> None:
+        """Report that `job_id` is now `status`.
+
+        Raises:
+            TypeError, ValueError: an argument is not what the event allows; its name is in the text, and nothing was
+                queued. An error message is never refused: it is cut and escaped.
+            BufferFullError: no room within `max_block_seconds`; the error carries the event.
+            NotAcknowledgedError: with `wait`, the broker has not acknowledged within `wait_seconds`; still tried.
+            RefusedError: with `wait`, the broker refuses this event for good.
+            ProducerClosedError: after `close`.
+        """
+        report = Report(
+            check_job_id(job_id),
+            check_status(status, self._statuses),
+            clean_error_message(error_message),
+            check_attempt(attempt),
+            self._worker_id if worker_id is None else check_worker_id(worker_id),
+            None,
+            new_event_id(),
+        )
+        outbox = self._outbox or self._start()
+        if wait:
+            self._put_and_wait(outbox, (report,))
+        elif not outbox.put((report,)):
+            self._put_blocking(outbox, (report,))
+
+    def update_many(self, updates: Iterable[Update], *, wait: bool = False) -> int:
+        """Report several updates, in their order: all are checked first, all are accepted or none. Returns how many.
+
+        Raises as `update_job_status`; a wrong argument's text begins with its place, such as `updates[2]`.
+        """
+        reports = [self._report(place, update) for place, update in enumerate(updates)]
+        if not reports:
+            return 0
+        outbox = self._outbox or self._start()
+        if wait:
+            self._put_and_wait(outbox, reports)
+        elif not outbox.put(reports):
+            self._put_blocking(outbox, reports)
+        return len(reports)
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until what was accepted before this call is acknowledged; returns how many events are not, at `timeout`.
+
+        Without a `timeout`, up to `close_seconds`. Raises `RefusedError` with events that the broker refused.
+        """
+        if self._outbox is None:
+            return 0
+        left = self._outbox.wait_until_settled(self.settings.close_seconds if timeout is None else timeout)
+        _raise_refused(self._outbox)
+        return left
+
+    def close(self, timeout: float | None = None) -> None:
+        """Deliver what is left within `timeout` (or `close_seconds`) and end; a second call does nothing.
+
+        Raises:
+            UndeliveredError: with the events that were not delivered.
+            RefusedError: with the events that the broker refused.
+        """
+        lifecycle.unregister(self)
+        with self._start_lock:
+            worker, self._worker = self._worker, None
+            self._closed = True
+        outbox = self._outbox
+        if worker is None or outbox is None:
+            return
+        outbox.refuse_more()
+        outbox.wait_until_settled(self.settings.close_seconds if timeout is None else timeout)
+        worker.stop(STOP_SECONDS)
+        undelivered = outbox.give_up(STOP_SECONDS)
+        if undelivered:
+            raise UndeliveredError("not delivered before the producer was closed", undelivered)
+        _raise_refused(outbox)
+
+    def stats(self) -> Stats:
+        """This moment, in numbers."""
+        return (self._outbox or self._start()).stats()
+
+    def at_exit(self) -> None:
+        """The process ends: `close`, bounded by `close_seconds`."""
+        self.close()
+
+    def at_termination(self, then: Callable[[], None]) -> None:
+        """SIGTERM: the worker thread flushes, up to `close_seconds`, and then calls `then`."""
+        worker = self._worker
+        if worker is None:
+            then()
+        else:
+            worker.finish(self.settings.close_seconds, then)
+
+    def after_fork(self) -> None:
+        """In a forked child: begin anew at the first call; what was under way is the parent's to deliver."""
+        outbox, self._outbox, self._worker = self._outbox, None, None
+        self._start_lock = threading.Lock()
+        if outbox is not None:
+            lifecycle.abandon(outbox)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> Outbox:
+        with self._start_lock:
+            if self._closed:
+                raise ProducerClosedError("the producer is closed; nothing was queued")
+            if self._outbox is None:
+                outbox = Outbox(self.settings)
+                self._worker = Worker(outbox)
+                self._outbox = outbox
+                lifecycle.started_here()
+            return self._outbox
+
+    def _report(self, place: int, update: Update) -> Report:
+        try:
+            fields = _fields(update)
+            return Report(
+                check_job_id(fields["job_id"]),
+                check_status(fields["status"], self._statuses),
+                clean_error_message(fields.get("error_message")),
+                check_attempt(fields.get("attempt")),
+                check_worker_id(fields.get("worker_id")) or self._worker_id,
+                None,
+                fields.get("event_id") or new_event_id(),
+            )
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"updates[{place}]: {error}") from None
+
+    def _put_blocking(self, outbox: Outbox, reports: Sequence[Report], waiting: Waiting | None = None) -> None:
+        if not outbox.put_within(reports, self.settings.block_seconds, waiting):
+            why = f"no room within {self.settings.block_seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
+            raise BufferFullError(f"not accepted, {why}", [stamped(report).event for report in reports])
+
+    def _put_and_wait(self, outbox: Outbox, reports: Sequence[Report]) -> None:
+        waiting = Waiting(len(reports))
+        self._put_blocking(outbox, reports, waiting)
+        left = waiting.wait(self.settings.wait_seconds)
+        outbox.ledger.forget(waiting)
+        if waiting.refused:
+            raise RefusedError(
+                f"the broker refuses ({waiting.refused[0][1].text})", [e.event for e, _ in waiting.refused]
+            )
+        if left:
+            why = outbox.ledger.last_error or "no answer"
+            text = f"not acknowledged within {self.settings.wait_seconds:g} s ({why}), still being tried"
+            raise NotAcknowledgedError(text, [entry.event for entry in left])
+
+
+def _raise_refused(outbox: Outbox) -> None:
+    refused = outbox.ledger.take_refused()
+    if refused:
+        raise RefusedError(f"refused by the broker ({outbox.ledger.last_error})", refused)
+
+
+def _fields(update: Update) -> Mapping[str, Any]:
+    if isinstance(update, JobStatusEvent):
+        return update._asdict()
+    if isinstance(update, Mapping):
+        unknown = sorted(set(update) - _FIELDS)
+        if unknown or not {"job_id", "status"} <= set(update):
+            raise TypeError(f"wanted job_id and status, and of {sorted(_FIELDS)} only; got {sorted(map(str, update))}")
+        return update
+    if isinstance(update, tuple | list) and 2 <= len(update) <= 3:
+        return dict(zip(("job_id", "status", "error_message"), update, strict=False))
+    raise TypeError("wanted (job_id, status[, error_message]), a mapping, or an event")

@@ -1,0 +1,85 @@
+"""The events that librdkafka holds for its first try."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from jobstatus_producer.backlog import Backlog
+from jobstatus_producer.entry import Entry, now_micros
+from jobstatus_producer.ledger import Ledger
+from jobstatus_producer.transport import Failure, KafkaTransport, failure_of
+
+
+class Flight:
+    """Hands entries to the transport; what does not arrive goes to the backlog, in its order."""
+
+    def __init__(self, backlog: Backlog, ledger: Ledger) -> None:
+        self._backlog = backlog
+        self._ledger = ledger
+        self._lock = threading.Lock()
+        self._entries: dict[int, tuple[Entry, float]] = {}
+        self.sent = 0
+        self.returned = 0
+        self.failed = False
+        """an entry came back: those behind it must not overtake it"""
+        self.fatal = False
+        """the client must be made anew"""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def send(self, transport: KafkaTransport, entry: Entry, *, late: bool = False) -> None:
+        """Under the outbox's lock: entries are sent in the order of their `seq`."""
+        self._entries[entry.seq] = (entry, time.monotonic())
+        self.sent += 1
+        failure = transport.send(
+            entry.key, entry.value, partial(self._done, entry), late=late, traceparent=entry.traceparent
+        )
+        if failure is not None:
+            self._ended(entry, failure)
+
+    def oldest(self) -> tuple[Entry, float] | None:
+        """The entry sent first, and when by `time.monotonic`."""
+        while True:
+            try:
+                return next(iter(self._entries.values()), None)
+            except RuntimeError:
+                # a callback in another thread took an entry away between the two steps
+                continue
+
+    def entries(self) -> list[Entry]:
+        """What is under way."""
+        return [entry for entry, _ in list(self._entries.values())]
+
+    def oldest_age(self) -> float:
+        """Seconds since the oldest entry was made."""
+        oldest = self.oldest()
+        return 0.0 if oldest is None else max(0.0, (now_micros() - oldest[0].seq) / 1e6)
+
+    def note_error(self, failure: Failure) -> None:
+        """An error of the client as a whole."""
+        self.fatal = self.fatal or failure.fatal
+        self._ledger.trouble(failure.text)
+
+    def _done(self, entry: Entry, error: Any, _message: Any) -> None:
+        if error is None:
+            self._entries.pop(entry.seq, None)
+            self._ledger.delivered(entry.seq)
+        else:
+            self._ended(entry, failure_of(error))
+
+    def _ended(self, entry: Entry, failure: Failure) -> None:
+        with self._lock:
+            self.returned += 1
+        if failure.refused:
+            self._ledger.refuse(entry, failure)
+        else:
+            if not failure.purged:
+                self.failed = True
+                self.fatal = self.fatal or failure.fatal
+                self._ledger.fail(failure)
+            self._backlog.add([entry])
+        self._entries.pop(entry.seq, None)

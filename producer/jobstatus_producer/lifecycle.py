@@ -1,0 +1,133 @@
+"""A process forks, is told to stop, and ends: what each means for the producers in it.
+
+SIGTERM: the handler that was there before is called by ours, after the flush has been begun in the background. Where
+there was none, the flush comes first and then the signal does what it would have done. The handler takes no lock and
+waits for nothing, because it may have interrupted any line of the main thread. A second SIGTERM ends at once.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any, Final, Protocol
+
+
+class Living(Protocol):
+    """What a producer does at the turns of a process's life."""
+
+    def at_exit(self) -> None:
+        """Bounded: deliver, spool, or raise with the events."""
+
+    def at_termination(self, then: Callable[[], None]) -> None:
+        """Begin to flush without waiting or taking a lock, and call `then` from another thread when that is done."""
+
+    def after_fork(self) -> None:
+        """This is the child: nothing of the parent's client works here, and its events are the parent's."""
+
+
+_living: Final[list[Living]] = []
+_abandoned: Final[list[object]] = []
+_installed: list[Any] = []
+"""The SIGTERM handler that was there before ours, if ours is installed."""
+_hooked: list[bool] = []
+
+
+def register(producer: Living) -> None:
+    """From now until `unregister` the producer is told."""
+    _living.append(producer)
+    if not _hooked:
+        _hooked.append(True)
+        atexit.register(_end_all)
+        os.register_at_fork(after_in_child=_after_fork)
+    started_here()
+    _chain_sigterm()
+
+
+def unregister(producer: Living) -> None:
+    """The producer is closed."""
+    if producer in _living:
+        _living.remove(producer)
+    if not _living:
+        _unchain_sigterm()
+
+
+def started_here() -> None:
+    """A producer begins to work in this process: children of `multiprocessing` end without running `atexit`."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        from multiprocessing.util import Finalize
+
+        Finalize(None, _end_all, exitpriority=100)
+
+
+def abandon(client: object) -> None:
+    """Keep a client of the parent process from ever being torn down in this child, where that would hang."""
+    import ctypes
+
+    _abandoned.append(client)
+    # the interpreter's own end would let go of the list: one reference more is never given back
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
+
+
+def _end_all() -> None:
+    errors: list[Exception] = []
+    for producer in _living:
+        try:
+            producer.at_exit()
+        except Exception as error:  # noqa: BLE001 - each producer has its turn; what they raised is raised below
+            errors.append(error)
+    if errors:
+        raise errors[0] if len(errors) == 1 else ExceptionGroup("producers that did not end well", errors)
+
+
+def _after_fork() -> None:
+    for producer in _living:
+        producer.after_fork()
+
+
+def _chain_sigterm() -> None:
+    if _installed or threading.current_thread() is not threading.main_thread():
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    # one that ignores the signal, or a handler that is not Python's, is left alone
+    if before is signal.SIG_DFL or callable(before):
+        _installed.append(before)
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _unchain_sigterm() -> None:
+    if not _installed or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        signal.signal(signal.SIGTERM, _installed.pop())
+
+
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    before = _installed[0] if _installed else signal.SIG_DFL
+    if callable(before):
+        for producer in _living:
+            producer.at_termination(_nothing)
+        before(number, frame)
+        return
+    signal.signal(number, signal.SIG_DFL)
+    unfinished = list(_living)
+    for producer in list(unfinished):
+        producer.at_termination(partial(_ended, unfinished, producer, number))
+    if not unfinished:
+        os.kill(os.getpid(), number)
+
+
+def _ended(unfinished: list[Living], producer: Living, number: int) -> None:
+    unfinished.remove(producer)
+    if not unfinished:
+        os.kill(os.getpid(), number)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,175 @@
+"""The producer's settings: one frozen value, read once at the edge and handed on whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from jobstatus_schemas.event import check_worker_id
+from jobstatus_schemas.protocol import (
+    ALL_ENV,
+    DEFAULT_TOPIC,
+    KAFKA_ENV_PREFIX,
+    kafka_properties,
+    unknown_settings,
+)
+
+from jobstatus_producer.errors import SettingsError
+
+FIXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "acks": ("all", "-1"),
+        "request.required.acks": ("all", "-1"),
+        "enable.idempotence": ("true",),
+        "partitioner": ("murmur2_random",),
+        "delivery.report.only.error": ("false",),
+        "message.timeout.ms": ("0",),
+        "delivery.timeout.ms": ("0",),
+    }
+)
+"""Properties on which the producer's promises rest, and the only values they may have."""
+
+REFUSED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "transactional.id": "the producer uses no transactions",
+        "queue.buffering.max.messages": "set JOBSTATUS_MAX_PENDING_EVENTS instead",
+        "queue.buffering.max.kbytes": "set JOBSTATUS_MAX_PENDING_EVENTS instead",
+    }
+)
+"""Properties that may not be given at all, and why."""
+
+_SECRET: Final = ("password", "secret", "token", "sasl.oauthbearer.config", "sasl.jaas.config", ".key", ".pem")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProducerSettings:
+    """What a producer is told. `kafka` holds librdkafka's own properties; `repr` shows no secret."""
+
+    kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+    topic: str = DEFAULT_TOPIC
+    statuses: frozenset[str] | None = None
+    worker_id: str | None = None
+    spool_dir: Path | None = None
+    spool_max_bytes: int = 256 * 1024 * 1024
+    durable: bool = False
+    max_pending_events: int = 100_000
+    max_block_seconds: float | None = None
+    wait_seconds: float = 30.0
+    close_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        _check_kafka(self.kafka)
+        if not self.topic:
+            raise SettingsError("topic: empty (JOBSTATUS_TOPIC)")
+        if self.statuses is not None and not self.statuses:
+            raise SettingsError("statuses: empty; leave it out to allow every word (JOBSTATUS_STATUSES)")
+        if self.durable and self.spool_dir is None:
+            raise SettingsError("durable: needs a spool folder (JOBSTATUS_DURABLE needs JOBSTATUS_SPOOL_DIR)")
+        try:
+            check_worker_id(self.worker_id)
+        except (TypeError, ValueError) as error:
+            raise SettingsError(f"JOBSTATUS_WORKER_ID: {error}") from None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> ProducerSettings:
+        """The settings in `environ` (the process's own by default); raises `SettingsError`."""
+        environ = os.environ if environ is None else environ
+        unknown = unknown_settings(environ)
+        if unknown:
+            raise SettingsError(_unknown_text(unknown[0]))
+        given = {
+            name: _read(variable, environ[variable], parse)
+            for variable, (name, parse) in _VARIABLES.items()
+            if environ.get(variable)
+        }
+        return cls(kafka=kafka_properties(environ), **given)
+
+    @property
+    def block_seconds(self) -> float:
+        """How long a call may wait for room: unless it was set, not at all with a spool, else 5 s."""
+        if self.max_block_seconds is not None:
+            return self.max_block_seconds
+        return 5.0 if self.spool_dir is None else 0.0
+
+    def shown(self) -> dict[str, str]:
+        """librdkafka's properties for people: secrets are masked."""
+        return {name: "***" if any(word in name for word in _SECRET) else value for name, value in self.kafka.items()}
+
+
+def _check_kafka(kafka: Mapping[str, str]) -> None:
+    if not kafka.get("bootstrap.servers"):
+        raise SettingsError("JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set; wanted host:port[,host:port]")
+    for name, value in kafka.items():
+        if name in REFUSED:
+            raise SettingsError(f"{variable_of(name)}: not allowed here: {REFUSED[name]}")
+        allowed = FIXED.get(name)
+        if allowed and str(value).lower() not in allowed:
+            raise SettingsError(f"{variable_of(name)}: {value!r} contradicts the producer; allowed: {allowed[0]}")
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of librdkafka's property `name`."""
+    return KAFKA_ENV_PREFIX + name.upper().replace(".", "_")
+
+
+def _unknown_text(name: str) -> str:
+    from difflib import get_close_matches  # only where a start fails
+
+    known = sorted(ALL_ENV)
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{name}: no such setting{hint} (known: {', '.join(known)}, JOBSTATUS_KAFKA_<NAME>)"
+
+
+def _read(variable: str, text: str, parse: Callable[[str], Any]) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable}: {error}") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise ValueError(f"wanted seconds from 0 to 86400, got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise ValueError(f"wanted a whole number from 1 up, got {text!r}")
+    return int(text)
+
+
+def _yes_no(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in words:
+        raise ValueError(f"wanted true or false, got {text!r}")
+    return words[text.lower()]
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in text.split(",") if word.strip())
+
+
+_VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxyType(
+    {
+        "JOBSTATUS_TOPIC": ("topic", str),
+        "JOBSTATUS_STATUSES": ("statuses", _words),
+        "JOBSTATUS_WORKER_ID": ("worker_id", str),
+        "JOBSTATUS_SPOOL_DIR": ("spool_dir", Path),
+        "JOBSTATUS_SPOOL_MAX_BYTES": ("spool_max_bytes", _count),
+        "JOBSTATUS_DURABLE": ("durable", _yes_no),
+        "JOBSTATUS_MAX_PENDING_EVENTS": ("max_pending_events", _count),
+        "JOBSTATUS_MAX_BLOCK_SECONDS": ("max_block_seconds", _seconds),
+        "JOBSTATUS_WAIT_SECONDS": ("wait_seconds", _seconds),
+        "JOBSTATUS_CLOSE_SECONDS": ("close_seconds", _seconds),
+    }
+)

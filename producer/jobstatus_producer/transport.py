@@ -1,0 +1,116 @@
+"""The one module that knows the Kafka client: it hands records to librdkafka and says how that ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+from jobstatus_schemas.protocol import LATE_HEADER
+
+from jobstatus_producer.errors import SettingsError
+from jobstatus_producer.log import logger
+from jobstatus_producer.settings import variable_of
+
+_DEFAULTS: Final[Mapping[str, str | int]] = {
+    "acks": "all",
+    "enable.idempotence": "true",
+    "partitioner": "murmur2_random",
+    # how long to try is the outbox's decision, not the client's
+    "message.timeout.ms": 0,
+    "topic.metadata.propagation.max.ms": 5000,
+    "queue.buffering.max.kbytes": 2_147_483_647,
+    "reconnect.backoff.max.ms": 2000,
+    "linger.ms": 5,
+    "client.id": "jobstatus-producer",
+}
+_CONTENT: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+    }
+)
+_PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+Done = Callable[[KafkaError | None, Any], None]
+
+
+class Failure(NamedTuple):
+    """Why a record was not delivered."""
+
+    text: str
+    refused: bool = False
+    """for its own content: trying again is no use"""
+    fatal: bool = False
+    """the client must be made anew"""
+    purged: bool = False
+    """because we gave it up ourselves"""
+
+
+def failure_of(error: KafkaError) -> Failure:
+    """What the client's `error` means for a record."""
+    code = error.code()
+    fatal = bool(error.fatal()) or code in (KafkaError._FATAL, KafkaError._STATE)
+    return Failure(f"{error.name()}: {error.str()}", code in _CONTENT, fatal, code in _PURGED)
+
+
+class KafkaTransport:
+    """One librdkafka producer."""
+
+    def __init__(
+        self, topic: str, properties: Mapping[str, str], max_records: int, on_error: Callable[[Failure], None]
+    ) -> None:
+        config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
+        config["error_cb"] = lambda error: on_error(failure_of(error))
+        try:
+            self._producer = Producer(config, logger=_client_logger())
+        except KafkaException as error:
+            raise SettingsError(_refused_property(error, properties)) from None
+        self._topic = topic
+        self._produce = self._producer.produce
+        self.poll: Callable[[float], int] = self._producer.poll
+        """Runs the callbacks of what has ended, waiting up to so many seconds for the first."""
+
+    def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
+        """Hand a record over; `done` is called from a later `poll`. A `Failure` says that it was not taken."""
+        try:
+            if late or traceparent:
+                self._produce(self._topic, value, key, on_delivery=done, headers=_headers(late, traceparent))
+            else:
+                self._produce(self._topic, value, key, on_delivery=done)
+        except KafkaException as error:
+            return failure_of(error.args[0])
+        except BufferError:
+            return Failure("the client's queue is full")
+        return None
+
+    def purge(self) -> None:
+        """Give up whatever is under way: each record's `done` is called with an error by a later `poll`."""
+        self._producer.purge(in_queue=True, in_flight=True)
+
+    def close(self) -> None:
+        """Let go of the client; what it still holds is given up."""
+        self.purge()
+        self._producer.flush(1.0)
+        del self._produce, self.poll, self._producer
+
+
+def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes | None]]:
+    headers: list[tuple[str, str | bytes | None]] = [(LATE_HEADER, b"1")] if late else []
+    if traceparent:
+        headers.append(("traceparent", traceparent.encode()))
+    return headers
+
+
+def _client_logger() -> logging.Logger:
+    return logger.getChild("client")
+
+
+def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:
+    text = error.args[0].str()
+    named = [name for name in properties if f'"{name}"' in text]
+    return f"{variable_of(named[0])}: {text}" if named else f"JOBSTATUS_KAFKA_*: {text}"
