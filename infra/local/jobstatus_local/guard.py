@@ -1,6 +1,7 @@
 """The process between us and the servers: it owns them, and ends them when we are gone.
 
-Run as a script, with the standard library only. One JSON object a line comes on stdin, one answer goes to stdout:
+Run as a script, with the standard library only. One JSON object a line comes on stdin, one answer with the same "id"
+goes to stdout:
 
     {"op": "start", "name", "argv", "env", "log", "user", "group", "stop_signal"}  ->  {"pid"} or {"error"}
     {"op": "signal", "name", "signal"}                                             ->  {"sent"}
@@ -8,7 +9,7 @@ Run as a script, with the standard library only. One JSON object a line comes on
 
 The end of stdin, or another parent than the one that started it (a forked child of ours may hold the pipe open), means
 that we are gone, even by SIGKILL: every server gets its stop signal, then SIGKILL, and the folders named on the command
-line are removed. {"op": "quit"} ends the servers too but leaves the folders to us.
+line are removed. {"op": "quit", "grace": seconds} ends the servers too but leaves the folders to us.
 
 On Linux the guard also adopts what a dead server leaves (the backends of a killed postmaster) and kills it, and a
 server gets SIGKILL from the kernel when the guard itself is killed.
@@ -27,7 +28,8 @@ import sys
 import time
 from typing import Any
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 3.0
+AFTER_KILL_SECONDS = 10.0
 PARENT_CHECK_SECONDS = 0.25
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -40,6 +42,7 @@ class Guard:
 
     def __init__(self, parent: int) -> None:
         self.parent = parent
+        self.pid = os.getpid()
         self.servers: dict[str, subprocess.Popen[bytes]] = {}
         self.stop_signals: dict[str, int] = {}
         if _LINUX:
@@ -78,12 +81,11 @@ class Guard:
         self.stop_signals[request["name"]] = request["stop_signal"]
         return {"pid": server.pid}
 
-    @staticmethod
-    def die_with_guard() -> None:
-        guard = os.getppid()
+    def die_with_guard(self) -> None:
+        """Runs in the new process, before the server's program."""
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guard:
-            os._exit(1)
+        if os.getppid() != self.pid:
+            os._exit(1)  # the guard ended before the kernel knew
 
     def poll(self, name: str) -> int | None:
         """The server's exit code; None while it, or anything that it left, still runs."""
@@ -95,43 +97,44 @@ class Guard:
     def kill_strays(self) -> bool:
         """SIGKILL what dead servers left to us; whether there was anything."""
         known = {server.pid for server in self.servers.values()}
-        strays = [pid for pid in children_of(os.getpid()) if pid not in known]
+        strays = [pid for pid in children_of(self.pid) if pid not in known]
         for pid in strays:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, os.WNOHANG)
         return bool(strays)
 
-    def stop_all(self) -> None:
+    def stop_all(self, grace: float) -> None:
         for name in self.servers:
             if self.servers[name].poll() is None:
                 self.servers[name].send_signal(self.stop_signals[name])
-        self.wait_all(GRACE_SECONDS)
+        self.wait_all(grace)
         for server in self.servers.values():
             if server.poll() is None:
                 server.kill()
-        self.wait_all(GRACE_SECONDS)
+        self.wait_all(AFTER_KILL_SECONDS)
 
     def wait_all(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while any(self.poll(name) is None for name in self.servers) and time.monotonic() < deadline:
             time.sleep(0.02)
 
-    def serve(self) -> bool:
-        """Answer until told to quit (True) or until the parent is gone (False)."""
+    def serve(self) -> float | None:
+        """Answer until told to quit (the seconds that the servers get to stop) or until the parent is gone (None)."""
         received = b""
         while os.getppid() == self.parent:
             if not select.select([0], [], [], PARENT_CHECK_SECONDS)[0]:
                 continue
             chunk = os.read(0, 1 << 16)
             if not chunk:
-                return False
+                return None
             *lines, received = (received + chunk).split(b"\n")
             for line in lines:
                 request = json.loads(line)
                 if request["op"] == "quit":
-                    return True
-                os.write(1, json.dumps(self.answer(request)).encode() + b"\n")
-        return False
+                    return float(request["grace"])
+                answer = {"id": request["id"], **self.answer(request)}
+                os.write(1, json.dumps(answer).encode() + b"\n")
+        return None
 
 
 def prctl(option: int, value: int) -> None:
@@ -164,15 +167,15 @@ def remove(folder: str) -> None:
 def main(parent: int, folders: list[str]) -> None:
     guard = Guard(parent)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    asked = False
+    grace = None
     try:
-        asked = guard.serve()
+        grace = guard.serve()
     except OSError:
         pass  # nobody reads our answers any more
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        guard.stop_all()
-        if not asked:
+        guard.stop_all(GRACE_SECONDS if grace is None else grace)
+        if grace is None:
             for folder in folders:
                 remove(folder)
 

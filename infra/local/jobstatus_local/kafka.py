@@ -14,21 +14,18 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
 
 from jobstatus_local import jars, kafka_config
 from jobstatus_local.errors import LocalServerError
 from jobstatus_local.kafka_config import NodeAddress
-from jobstatus_local.ports import LOOPBACK, PortLease, is_listening
-from jobstatus_local.process import Guard, NotReady
-from jobstatus_local.workdir import Workdir
+from jobstatus_local.ports import LOOPBACK, is_listening
+from jobstatus_local.process import NotReady
+from jobstatus_local.server import LocalServer
 
 _STOP_SECONDS = 15.0
 _HEAP_MEGABYTES = {1: 512, 3: 384}
 
 Advertised = Sequence[tuple[str, int]] | Callable[[int, int], tuple[str, int]]
-T = TypeVar("T")
 
 
 class KafkaNode:
@@ -103,9 +100,9 @@ class KafkaNode:
         self._cluster.guard.await_ready(self._name, self.log, lambda: self._probe(brokers), timeout)
 
     def _probe(self, brokers: int) -> None:
-        if not is_listening(self.address.internal_port):
+        if not (is_listening(self.address.internal_port) and is_listening(self.port)):
             raise NotReady("it does not listen yet")
-        ids = describe(self.internal_address)
+        ids = live_brokers(self.internal_address)
         if self.node_id not in ids or len(ids) < brokers:
             raise NotReady(f"it knows the brokers {sorted(ids)}, {brokers} are expected")
 
@@ -120,12 +117,11 @@ class KafkaNode:
             self._pid = None
 
 
-class LocalKafka:
+class LocalKafka(LocalServer):
     """A cluster of local brokers; a context manager. Between `stop` and `start` the data and the ports stay.
 
     Attributes:
         nodes: the brokers, by rising id.
-        workdir: configuration, data and logs.
     """
 
     def __init__(
@@ -153,17 +149,14 @@ class LocalKafka:
         """
         if brokers < 1:
             raise ValueError(f"brokers must be at least 1, not {brokers}")
+        super().__init__("kafka", workdir)
         self.properties = dict(properties or {})
         self.nodes: list[KafkaNode] = []
         self._brokers = brokers
-        self._wanted_workdir = workdir
         self._advertised = advertised
         self._java = java
         self._progress = progress
         self._start_timeout = start_timeout
-        self._workdir: Workdir | None = None
-        self._guard: Guard | None = None
-        self._leases: list[PortLease] = []
         self.cluster_id = ""
         self.classpath = ""
 
@@ -178,14 +171,6 @@ class LocalKafka:
         return ",".join(node.internal_address for node in self.nodes)
 
     @property
-    def workdir(self) -> Path:
-        return self._opened(self._workdir).path
-
-    @property
-    def guard(self) -> Guard:
-        return self._opened(self._guard)
-
-    @property
     def java(self) -> Path:
         if self._java is None:
             self._java = _packaged_java()
@@ -198,55 +183,22 @@ class LocalKafka:
                 return node
         raise ValueError(f"no broker {node_id}: the ids are {[node.node_id for node in self.nodes]}")
 
-    def start(self) -> None:
-        """Start every broker that is down and wait until each knows all.
-
-        Raises:
-            LocalServerError: what and why, with the end of the broker's log. A first start leaves nothing running.
-        """
-        if self._guard is not None:
-            self._run()
-            return
-        try:
-            self._open()
-            self._run()
-        except BaseException:
-            self._close(keep_logs=True)
-            raise
-
     def stop(self) -> None:
         """SIGTERM to every broker, and wait; data and ports stay."""
-        if self._guard is None:
-            return
         with ThreadPoolExecutor(self._brokers) as pool:
             for _ in pool.map(KafkaNode.terminate, self.nodes):
                 pass
 
-    def close(self) -> None:
-        """Stop, and remove what is temporary. Idempotent."""
-        self._close(keep_logs=False)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _open(self) -> None:
         self.classpath = jars.kafka_classpath(self._progress)
-        self._workdir = Workdir(self._wanted_workdir, "kafka")
-        self._guard = Guard(self._workdir.to_remove)
+        self._open_workdir()
         self.cluster_id = _cluster_id(self.workdir / "cluster-id")
-        self._leases = [PortLease() for _ in range(3 * self._brokers)]
-        ports = iter(lease.port for lease in self._leases)
-        for node_id in range(1, self._brokers + 1):
-            port = next(ports)
-            advertised = self._advertised_address(node_id, port)
-            address = NodeAddress(node_id, port, next(ports), next(ports), advertised)
-            self.nodes.append(KafkaNode(self, address))
+        self.nodes = [KafkaNode(self, self._address(node_id)) for node_id in range(1, self._brokers + 1)]
+
+    def _address(self, node_id: int) -> NodeAddress:
+        port = self._lease_port()
+        advertised = self._advertised_address(node_id, port)
+        return NodeAddress(node_id, port, self._lease_port(), self._lease_port(), advertised)
 
     def _advertised_address(self, node_id: int, port: int) -> tuple[str, int]:
         if self._advertised is None:
@@ -254,6 +206,10 @@ class LocalKafka:
         if callable(self._advertised):
             return self._advertised(node_id, port)
         return self._advertised[node_id - 1]
+
+    def _close(self, keep_logs: bool) -> None:
+        super()._close(keep_logs)
+        self.nodes = []
 
     def _run(self) -> None:
         with ThreadPoolExecutor(self._brokers) as pool:
@@ -264,24 +220,11 @@ class LocalKafka:
         for node in self.nodes:
             node.await_ready(self._start_timeout, self._brokers)
 
-    def _close(self, keep_logs: bool) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.close()
-        for lease in self._leases:
-            lease.close()
-        if self._workdir is not None:
-            self._workdir.close(keep_logs)
-        self._leases, self.nodes, self._workdir = [], [], None
 
-    def _opened(self, value: T | None) -> T:
-        if value is None:
-            raise LocalServerError("this LocalKafka is not running: use it in a `with`, or call start()")
-        return value
+def live_brokers(bootstrap_servers: str) -> set[int]:
+    """The ids of the live brokers, by the answer to a real request for metadata.
 
-
-def describe(bootstrap_servers: str) -> set[int]:
-    """The ids of the live brokers, by the answer to a real request.
+    Not by `describe_cluster`: librdkafka sends that to the broker named as the controller, which may be a dead one.
 
     Raises:
         NotReady: there was no answer.
@@ -291,10 +234,9 @@ def describe(bootstrap_servers: str) -> set[int]:
 
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
-        cluster = admin.describe_cluster(request_timeout=1.0).result()
+        return set(admin.list_topics(timeout=1.0).brokers)
     except KafkaException as error:
         raise NotReady(str(error)) from error
-    return {node.id for node in cluster.nodes}
 
 
 def _cluster_id(path: Path) -> str:

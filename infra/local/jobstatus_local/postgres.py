@@ -15,14 +15,12 @@ import secrets
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobstatus_local import postgres_binaries
-from jobstatus_local.errors import LocalServerError
-from jobstatus_local.ports import LOOPBACK, PortLease, is_listening
-from jobstatus_local.process import Account, Guard, NotReady
-from jobstatus_local.workdir import Workdir
+from jobstatus_local.ports import LOOPBACK, is_listening
+from jobstatus_local.process import Account, NotReady
+from jobstatus_local.server import LocalServer
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -35,7 +33,7 @@ _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _SETTINGS = {"unix_socket_directories": "", "max_connections": "200", "log_line_prefix": "%m [%p] "}
 
 
-class LocalPostgres:
+class LocalPostgres(LocalServer):
     """One local server; a context manager. Between `stop` or `kill` and `start` the data and the port stay."""
 
     def __init__(
@@ -52,12 +50,10 @@ class LocalPostgres:
             settings: of `postgresql.conf`, by name; they win over ours.
             start_timeout: seconds until a start is given up.
         """
+        super().__init__("postgres", workdir)
         self._settings = {**_SETTINGS, **(settings or {})}
-        self._wanted_workdir = workdir
         self._start_timeout = start_timeout
-        self._workdir: Workdir | None = None
-        self._guard: Guard | None = None
-        self._lease: PortLease | None = None
+        self.port = 0  # until the first start
         self._account: Account | None = None
         self._install = Path()
         self._password = ""
@@ -73,18 +69,6 @@ class LocalPostgres:
         return f"postgresql://{USER}:{self._password}@{LOOPBACK}:{self.port}/{database}"
 
     @property
-    def port(self) -> int:
-        if self._lease is None:
-            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
-        return self._lease.port
-
-    @property
-    def workdir(self) -> Path:
-        if self._workdir is None:
-            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
-        return self._workdir.path
-
-    @property
     def data_dir(self) -> Path:
         return self.workdir / "data"
 
@@ -95,26 +79,9 @@ class LocalPostgres:
     @property
     def pid(self) -> int | None:
         """The postmaster; None while it is down."""
-        if self._pid is not None and self._running_guard().poll(_NAME) is not None:
+        if self._pid is not None and self.guard.poll(_NAME) is not None:
             self._pid = None
         return self._pid
-
-    def start(self) -> None:
-        """Start the server and wait until it answers; nothing happens if it runs.
-
-        Raises:
-            LocalServerError: what and why, with the end of the log. A first start leaves nothing running.
-        """
-        if self._guard is not None:
-            self._run()
-            return
-        try:
-            self._open()
-            self._run()
-            self._create_first_database()
-        except BaseException:
-            self._close(keep_logs=True)
-            raise
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Stop the server: `fast` ends the sessions and writes a checkpoint, `immediate` leaves recovery to the next
@@ -124,10 +91,6 @@ class LocalPostgres:
     def kill(self) -> None:
         """SIGKILL to the postmaster, and wait until it and its children are gone; `start` recovers."""
         self._stop(signal.SIGKILL)
-
-    def close(self) -> None:
-        """Stop, and remove what is temporary. Idempotent."""
-        self._close(keep_logs=False)
 
     def create_database(self, name: str, template: str | None = None) -> str:
         """Create a database, as a copy of `template` where given (nobody may be connected to it); returns its URL."""
@@ -147,27 +110,17 @@ class LocalPostgres:
         with self._connect("postgres") as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def _open(self) -> None:
         self._account = postgres_binaries.unprivileged_account()
         parent = postgres_binaries.reachable_temporary_folder() if self._wanted_workdir is None else None
-        self._workdir = Workdir(self._wanted_workdir, "postgres", parent)
-        self._guard = Guard(self._workdir.to_remove)
-        self._lease = PortLease()
+        self._open_workdir(parent)
+        self.port, self._pid = self._lease_port(), None
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         if self._account is not None:
-            if self._workdir.is_ours:
+            if self._wanted_workdir is None:
                 self.workdir.chmod(0o711)  # a new folder of ours: the account may pass, and see nothing
             os.chown(self.data_dir, self._account.uid, self._account.gid)
-        self._install = postgres_binaries.usable_install(self._guard, self.workdir, self._account)
+        self._install = postgres_binaries.usable_install(self.guard, self.workdir, self._account)
         self._password = _kept_password(self.workdir / "password")
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
@@ -184,19 +137,19 @@ class LocalPostgres:
         initdb = self._install / "bin" / "initdb"
         argv: list[str | Path] = [initdb, "-D", self.data_dir, "--no-sync", *options]
         try:
-            self._running_guard().run("initdb", argv, self.workdir / "initdb.log", account=self._account)
+            self.guard.run("initdb", argv, self.workdir / "initdb.log", account=self._account)
         finally:
             password_file.unlink()
 
     def _run(self) -> None:
         if self.pid is not None:
             return
-        guard = self._running_guard()
         argv: list[str | Path] = [self._install / "bin" / "postgres", "-D", self.data_dir]
         for name, value in {"listen_addresses": LOOPBACK, "port": str(self.port), **self._settings}.items():
             argv += ["-c", f"{_checked(name)}={value}"]
-        self._pid = guard.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
-        guard.await_ready(_NAME, self.log, self._probe, self._start_timeout)
+        self._pid = self.guard.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
+        self.guard.await_ready(_NAME, self.log, self._probe, self._start_timeout)
+        self._create_first_database()
 
     def _probe(self) -> None:
         import psycopg
@@ -220,25 +173,14 @@ class LocalPostgres:
 
         return psycopg.connect(self.url_of(database), autocommit=True, connect_timeout=5)
 
-    def _running_guard(self) -> Guard:
-        if self._guard is None:
-            raise LocalServerError("this LocalPostgres is not running: use it in a `with`, or call start()")
-        return self._guard
+    def _close(self, keep_logs: bool) -> None:
+        super()._close(keep_logs)
+        self._pid = None
 
     def _stop(self, number: int) -> None:
         if self._pid is not None:
-            self._running_guard().stop(_NAME, number, _STOP_SECONDS)
+            self.guard.stop(_NAME, number, _STOP_SECONDS)
             self._pid = None
-
-    def _close(self, keep_logs: bool) -> None:
-        guard, self._guard, self._pid = self._guard, None, None
-        if guard is not None:
-            guard.close()
-        if self._lease is not None:
-            self._lease.close()
-        if self._workdir is not None:
-            self._workdir.close(keep_logs)
-        self._lease, self._workdir = None, None
 
 
 def _checked(name: str) -> str:

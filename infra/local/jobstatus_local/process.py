@@ -42,6 +42,7 @@ class Guard:
         """Start the guard. `folders` are removed by it if we are killed."""
         self._owner = os.getpid()
         self._lock = threading.Lock()
+        self._last_id = 0
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_GUARD), str(self._owner), *map(str, folders)],
             stdin=subprocess.PIPE,
@@ -61,18 +62,24 @@ class Guard:
         if os.getpid() != self._owner:
             raise LocalServerError("a local server belongs to the process that started it, not to a fork of it")
         with self._lock:
+            self._last_id += 1
             try:
-                self._requests.write(json.dumps(request).encode() + b"\n")
-                ready, _, _ = select.select([self._answers], [], [], _ANSWER_SECONDS)
-                line = self._answers.readline() if ready else b""
-            except (OSError, ValueError):  # a broken pipe; a pipe that close() has closed
-                line = b""
+                self._requests.write(json.dumps({**request, "id": self._last_id}).encode() + b"\n")
+                return self._await_answer(self._last_id)
+            except (OSError, ValueError) as error:  # a broken pipe; one that close() has closed
+                raise LocalServerError(f"the guard process {self.pid} is gone, and its servers with it") from error
+
+    def _await_answer(self, request_id: int) -> dict[str, Any]:
+        """The answer to this request; one to an earlier request, whose wait was interrupted, is passed over."""
+        while select.select([self._answers], [], [], _ANSWER_SECONDS)[0]:
+            line = self._answers.readline()
             if not line:
-                self._process.kill()  # whatever it does, it no longer answers in step
-        if not line:
-            raise LocalServerError(f"the guard process {self.pid} is gone, and its servers with it")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+                raise BrokenPipeError
+            answer: dict[str, Any] = json.loads(line)
+            if answer["id"] == request_id:
+                return answer
+        self._process.kill()
+        raise TimeoutError(f"no answer within {_ANSWER_SECONDS:.0f} s")
 
     def start(
         self,
@@ -161,12 +168,12 @@ class Guard:
                     raise LocalServerError(f"{name} did not answer within {timeout:.0f} s: {error}", log) from error
             time.sleep(_POLL_SECONDS)
 
-    def close(self) -> None:
-        """End every server that still runs, then the guard. Idempotent."""
+    def close(self, grace: float = 5.0) -> None:
+        """Stop every server that still runs, by SIGKILL after `grace` seconds, then the guard. Idempotent."""
         if os.getpid() != self._owner or self._requests.closed:
             return
         with suppress(OSError):  # it is gone
-            self._requests.write(b'{"op": "quit"}\n')
+            self._requests.write(json.dumps({"op": "quit", "grace": grace}).encode() + b"\n")
         try:
             self._process.wait(30)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,213 @@
+"""A TCP proxy that breaks the network on purpose, in front of a broker or a database.
+
+    with LocalPostgres() as pg, TcpProxy(pg.port) as proxy:
+        connection = psycopg.connect(proxy.through(pg.url))
+        proxy.cut()         # every open connection is reset
+        proxy.refuse()      # new ones are refused, as if the server were down
+        proxy.deaf()        # nothing comes through and nothing is refused, as if the cable were out
+        proxy.delay(0.05)   # every byte arrives 50 ms later, each way
+        proxy.heal()        # all well; what was held back in `deaf` goes on
+
+It runs in a thread of its own, and each call returns when the fault is in force.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from jobstatus_local.errors import LocalServerError
+from jobstatus_local.ports import LOOPBACK, PortLease
+
+_CHUNK_BYTES = 65536
+_CHUNKS_HELD = 64
+_CALL_SECONDS = 10.0
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class TcpProxy:
+    """Stands at 127.0.0.1:`port` in front of 127.0.0.1:`upstream_port`; a context manager.
+
+    Attributes:
+        port: where it listens, the same after every fault.
+        accepted: the connections taken so far.
+    """
+
+    def __init__(self, upstream_port: int) -> None:
+        """Takes its port at once, and listens from `start` on, or in a `with`."""
+        self.accepted = 0
+        self._upstream_port = upstream_port
+        self._lease = PortLease()
+        self.port = self._lease.port
+        self._delay = 0.0
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._upstreams: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._gate = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._listens = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._serve, name=f"proxy-{self.port}", daemon=True)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return LOOPBACK, self.port
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return sum(not writer.transport.is_closing() for writer in list(self._clients))
+
+    def through(self, url: str) -> str:
+        """The same URL, by way of this proxy."""
+        parts = urlsplit(url)
+        user = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user[0]}{user[1]}{LOOPBACK}:{self.port}"))
+
+    def start(self) -> None:
+        self._thread.start()
+        if not self._listens.wait(_CALL_SECONDS):
+            raise LocalServerError(f"the proxy does not listen on its port {self.port}")
+
+    def close(self) -> None:
+        """Reset every connection and end the thread. Idempotent."""
+        if self._thread.is_alive():
+            self._call(self._set(self._ended))
+            self._thread.join(_CALL_SECONDS)
+        self._lease.close()
+
+    def cut(self) -> None:
+        """Reset every open connection, on both sides; new ones are taken as before."""
+        self._call(self._cut())
+
+    def refuse(self) -> None:
+        """Refuse new connections; open ones stay."""
+        self._call(self._refuse())
+
+    def deaf(self) -> None:
+        """Let nothing through, in either direction, and refuse nothing: ends are not passed on either."""
+        self._call(self._clear(self._gate))
+
+    def delay(self, seconds: float) -> None:
+        """Hold every byte back for this long, each way; the throughput stays."""
+        self._delay = seconds
+
+    def heal(self) -> None:
+        """End every fault; connections that were open and not cut go on."""
+        self._delay = 0.0
+        self._call(self._heal())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is None:
+            work.close()
+            raise LocalServerError("this TcpProxy is not running: use it in a `with`, or call start()")
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_SECONDS)
+
+    def _serve(self) -> None:
+        asyncio.run(self._main())
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._heal()
+        self._listens.set()
+        await self._ended.wait()
+        await self._refuse()
+        await self._cut()
+        self._loop = None
+
+    async def _heal(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._take, LOOPBACK, self.port, reuse_address=True)
+        self._gate.set()
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _cut(self) -> None:
+        for writer in [*self._clients, *self._upstreams]:
+            reset(writer)
+
+    async def _set(self, event: asyncio.Event) -> None:
+        event.set()
+
+    async def _clear(self, event: asyncio.Event) -> None:
+        event.clear()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.accepted += 1
+        self._clients.add(writer)
+        try:
+            await self._gate.wait()
+            with suppress(OSError):  # the server is down: the client is reset, below
+                upstream = await asyncio.open_connection(LOOPBACK, self._upstream_port)
+                await self._join((reader, writer), upstream)
+        finally:
+            self._clients.discard(writer)
+            reset(writer)
+
+    async def _join(self, client: Streams, upstream: Streams) -> None:
+        self._upstreams.add(upstream[1])
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(client[0], upstream[1]))
+                group.create_task(self._pump(upstream[0], client[1]))
+        except* OSError:
+            pass  # one side was reset; so is the other, by the caller
+        finally:
+            self._upstreams.discard(upstream[1])
+            reset(upstream[1])
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one direction to its end."""
+        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_HELD)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read(reader, held))
+            group.create_task(self._write(held, writer))
+
+    async def _read(self, reader: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]]) -> None:
+        clock = asyncio.get_running_loop().time
+        chunk = b"?"
+        while chunk:
+            await self._gate.wait()
+            chunk = await reader.read(_CHUNK_BYTES)
+            await held.put((clock() + self._delay, chunk))
+
+    async def _write(self, held: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            due, chunk = await held.get()
+            await asyncio.sleep(max(0.0, due - clock()))
+            await self._gate.wait()
+            if not chunk:
+                writer.write_eof()
+                return
+            writer.write(chunk)
+            await writer.drain()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once with a TCP reset, as a crash or a firewall does."""
+    sock = writer.get_extra_info("socket")
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    writer.transport.abort()
