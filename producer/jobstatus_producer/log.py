@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 logger: Final = logging.getLogger("jobstatus.producer")
+client_logger: Final = logger.getChild("client")
+"""librdkafka's own lines, which it repeats for every try to connect."""
 
 
 class Throttle:
@@ -18,6 +20,14 @@ class Throttle:
         self._now = now
         self._next: dict[str, float] = {}
         self._held_back: dict[str, int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """As a `logging` filter: one line of each kind, by its first word (librdkafka's facility)."""
+        now, kind = self._now(), str(record.msg).split(" ", 1)[0]
+        if now < self._next.get(kind, now):
+            return False
+        self._next[kind] = now + self._seconds
+        return True
 
     def log(self, level: int, kind: str, text: str, *args: object) -> None:
         """Log `text % args` unless a line of this `kind` was logged within the last `seconds`."""
@@ -30,3 +40,6 @@ class Throttle:
         if held_back:
             text, args = text + " (%d more like it since the last such line)", (*args, held_back)
         logger.log(level, text, *args)
+
+
+client_logger.addFilter(Throttle())

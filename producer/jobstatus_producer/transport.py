@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -10,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer.errors import SettingsError
-from jobstatus_producer.log import logger
+from jobstatus_producer.log import client_logger
 from jobstatus_producer.settings import variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
@@ -67,7 +66,7 @@ class KafkaTransport:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
         config["error_cb"] = lambda error: on_error(failure_of(error))
         try:
-            self._producer = Producer(config, logger=_client_logger())
+            self._producer = Producer(config, logger=client_logger)
         except KafkaException as error:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
@@ -104,10 +103,6 @@ def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
     return headers
-
-
-def _client_logger() -> logging.Logger:
-    return logger.getChild("client")
 
 
 def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:

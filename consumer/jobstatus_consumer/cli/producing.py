@@ -1,0 +1,72 @@
+"""What `emit` and `run` share: their flags for the producer, and the producer's errors as exit codes.
+
+The producer is imported when a command runs: the command line needs it no sooner, and the consumer never.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobstatus_consumer.errors import JobStatusError, SettingsError
+
+if TYPE_CHECKING:
+    from jobstatus_producer import JobStatusProducer
+
+_FLAGS = {"topic": "JOBSTATUS_TOPIC", "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
+          "spool_dir": "JOBSTATUS_SPOOL_DIR", "worker_id": "JOBSTATUS_WORKER_ID"}  # fmt: skip
+
+
+def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the producer's flags; the command gets `environ`, the environment with the flags in their variables."""
+
+    @wraps(command)
+    def run(**given: Any) -> Any:
+        environ = dict(os.environ)
+        for pair in given.pop("kafka"):
+            name, equals, value = pair.partition("=")
+            if not equals or not name:
+                raise click.UsageError(f"--kafka {pair}: wanted NAME=VALUE, such as --kafka compression.type=lz4")
+            environ["JOBSTATUS_KAFKA_" + name.upper().replace(".", "_")] = value
+        for flag, variable in _FLAGS.items():
+            value = given.pop(flag)
+            if value is not None:
+                environ[variable] = value
+        return command(environ, **given)
+
+    run = click.option("--kafka", multiple=True, metavar="NAME=VALUE",
+                       help="One of librdkafka's properties. [env: JOBSTATUS_KAFKA_<NAME>]")(run)  # fmt: skip
+    for flag, text in (
+        ("spool-dir", "Folder that keeps what cannot be delivered now."),
+        ("worker-id", "Who reports."),
+        ("topic", "Topic of the events. [default: job-status]"),
+        ("bootstrap-servers", "The brokers, host:port,..."),
+    ):
+        variable = _FLAGS[flag.replace("-", "_")]
+        run = click.option(f"--{flag}", metavar="VALUE", help=f"{text} [env: {variable}]")(run)
+    return run
+
+
+@contextmanager
+def producer_errors() -> Iterator[None]:
+    """The producer's errors as the command line's own, which carry the exit code."""
+    from jobstatus_producer import errors
+
+    try:
+        yield
+    except errors.SettingsError as error:
+        raise SettingsError(str(error)) from None
+    except errors.ProducerError as error:
+        raise JobStatusError(str(error)) from None
+
+
+def open_producer(environ: Mapping[str, str]) -> JobStatusProducer:
+    """A producer for this command; raises what `producer_errors` translates."""
+    from jobstatus_producer import JobStatusProducer
+
+    return JobStatusProducer.from_env(environ)
