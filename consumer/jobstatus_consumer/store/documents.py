@@ -6,7 +6,7 @@ before anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import orjson
 from psycopg import Connection, postgres
@@ -62,9 +62,11 @@ def late(events: Sequence[Event]) -> JsonbText:
     return JsonbText(orjson.dumps(jobs)) if jobs else _NOTHING_LATE
 
 
-def logs(spans: Iterable[Span]) -> JsonText:
-    """The logs that a batch covers."""
-    return JsonText(orjson.dumps([{"l": span.log_id, "b": span.start, "n": span.end} for span in spans]))
+def logs(spans: Iterable[Span], known: Collection[str]) -> JsonText:
+    """The logs that a batch covers; `known`: the ids of those whose progress this session has seen."""
+    return JsonText(
+        orjson.dumps([{"l": log, "b": start, "n": end, "k": log in known} for _, _, log, start, end in spans])
+    )
 
 
 def strings(values: Iterable[str]) -> JsonText:

@@ -35,6 +35,7 @@ class Store:
         self._limits = limits
         self._clock = clock
         self._connection: Connection[TupleRow] | None = None
+        self._known: set[str] = set()
         name = TableName.parse(table)
         self._write = block("write.sql", "write", name)
         self._states = block("write.sql", "states", name)
@@ -50,6 +51,7 @@ class Store:
         The database behind it may be another one, or have forgotten: compare `progress` before writing anything.
         """
         self.close()
+        self._known.clear()
         self._connection = connect(self._url, self._limits)
 
     def close(self) -> None:
@@ -65,7 +67,13 @@ class Store:
 
     def progress(self, log_ids: Iterable[str]) -> dict[str, int]:
         """For each of these logs that the database knows: the offset it needs next."""
-        return dict(self._execute(self._progress, {"logs": documents.strings(log_ids)}))
+        found = self._ask_progress(log_ids)
+        self._known.update(found)
+        return found
+
+    def _ask_progress(self, log_ids: Iterable[str]) -> dict[str, int]:
+        rows = self._execute(self._progress, {"logs": documents.strings(log_ids)})
+        return {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types
 
     def write(self, batch: Batch) -> Written:
         """Write a batch, in one statement unless a job's events cannot merge or a row is bad.
@@ -109,20 +117,39 @@ class Store:
 
     def _send(self, statement: Statement, spans: Sequence[Span], tally: Tally) -> None:
         events = statement.events
-        applied = self._send_rows(events, spans)
+        applied, advanced = self._send_rows(events, spans)
+        if advanced < len(spans):
+            self._refuse_gaps(spans)
+        self._known.update(span.log_id for span in spans)
         tally.sent(statement)
         tally.applied += applied
         if applied < len(events):
             tally.explain(events, len(events) - applied, self._row_states(events))
 
-    def _send_rows(self, events: Sequence[Event], spans: Sequence[Span]) -> int:
+    def _send_rows(self, events: Sequence[Event], spans: Sequence[Span]) -> tuple[int, int]:
         try:
             rows, late = documents.rows(events), documents.late(events)
         except TypeError as error:
             raise classify(error) from error
-        parameters = {"rows": rows, "late": late, "logs": documents.logs(spans)}
-        ((applied, _advanced),) = self._execute(self._write, parameters)
-        return int(applied)
+        parameters = {"rows": rows, "late": late, "logs": documents.logs(spans, self._known)}
+        ((applied, advanced),) = self._execute(self._write, parameters)
+        return applied, advanced
+
+    def _refuse_gaps(self, spans: Sequence[Span]) -> None:
+        """Where a log's progress did not move it was there already, or the database has forgotten what was before.
+
+        Then this session ends, because on a new one the caller compares, and reads again what is missing.
+        """
+        found = self._ask_progress(span.log_id for span in spans)
+        for span in spans:
+            known = found.get(span.log_id)
+            if known is None or known < span.end:
+                self.close()
+                knows = "nothing" if known is None else f"only what is before offset {known}"
+                raise DatabaseAwayError(
+                    f"the database has forgotten: of {span.topic}[{span.partition}] it knows {knows}, "
+                    f"though offset {span.start} comes next"
+                )
 
     def _row_states(self, events: Sequence[Event]) -> dict[str, RowState]:
         jobs = documents.strings(event.job_id for event in events)

@@ -1,7 +1,7 @@
 -- Everything the writer says to PostgreSQL while it runs. rule.py is the same rule in Python.
 -- A row of the document has short keys, because it is sent fifty or more times a statement: j job_id, s status,
 -- m error_message, a attempt, w worker_id, o occurred_at, e event_id, t time (both in microseconds), l log_id,
--- p log_offset. A log has l log_id, b begin and n next offset.
+-- p log_offset. A log has l log_id, b begin and n next offset, k whether this session has seen its progress before.
 
 -- write --
 -- One statement and one transaction a batch: the rows under the guard, and the progress of the logs.
@@ -41,12 +41,12 @@ WITH written AS (
     END
   RETURNING 1
 ), advanced AS (
-  -- what the database itself knows to have: it never goes back, and it never jumps over what it has not seen
+  -- what the database itself knows to have: it never goes back, and never jumps over what it has not seen or forgot
   INSERT INTO {progress} AS p (log_id, next_offset, updated_at)
   SELECT l, n, now()
-  FROM json_to_recordset(%(logs)s) AS s (l text, b bigint, n bigint)
+  FROM json_to_recordset(%(logs)s) AS s (l text, b bigint, n bigint, k boolean)
   LEFT JOIN {progress} AS known ON known.log_id = s.l
-  WHERE known.log_id IS NULL OR known.next_offset >= s.b
+  WHERE CASE WHEN known.log_id IS NULL THEN NOT k ELSE known.next_offset >= b END
   ORDER BY l
   ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at
   WHERE p.next_offset < excluded.next_offset
