@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings
 from jobstatus_consumer.errors import BrokerError, SettingsError
@@ -29,6 +30,30 @@ REFUSED_FOR_GOOD: Final = frozenset(
     }
 )
 """Codes that waiting does not mend."""
+
+PASSING: Final = frozenset(
+    {
+        KafkaError._TRANSPORT,
+        KafkaError._TIMED_OUT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._WAIT_COORD,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+"""Codes of a broker that is away, starting or moving: the same question may be answered in a moment."""
+
+ANSWER_SECONDS: Final = 10.0
+"""How long one question to the broker may take."""
+ASK_FOR_SECONDS: Final = 30.0
+"""How long a question is asked again while its error is one of `PASSING`."""
 
 T = TypeVar("T")
 
@@ -87,6 +112,31 @@ def error_of(error: KafkaException) -> KafkaError | None:
 def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
     """Our error for `error`, met while `doing`."""
     return BrokerError(f"{doing}: {describe(error)}")
+
+
+def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None) -> T:
+    """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
+
+    Raises `BrokerError` naming what was being done. Once `errors` holds a final error, nothing is asked again.
+    """
+
+    def passing(error: BaseException) -> bool:
+        inner = error_of(error) if isinstance(error, KafkaException) else None
+        final = errors is not None and errors.fatal is not None
+        return inner is not None and not final and (inner.retriable() or inner.code() in PASSING)
+
+    retrying = Retrying(
+        retry=retry_if_exception(passing),
+        wait=wait_random(0.1, 0.5),
+        stop=stop_after_delay(ASK_FOR_SECONDS),
+        before_sleep=before_sleep_log(logger, logging.DEBUG),
+        reraise=True,
+    )
+    try:
+        return retrying(question)
+    except KafkaException as error:
+        final = errors.fatal if errors is not None else None
+        raise broker_error(doing, final or error) from None
 
 
 class QuietErrors:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.kafka.client import broker_error, consumer_properties, make
+from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask, consumer_properties, make
+from jobstatus_consumer.kafka.source import bounds
 from jobstatus_consumer.kafka.topics import Topics
-
-ANSWER_SECONDS: Final = 10.0
 
 
 class PartitionLag(NamedTuple):
@@ -47,7 +46,7 @@ def group_view(settings: Settings, topics: Topics) -> GroupView:
     numbers = topics.partitions(settings.topic)
     with _observer(settings) as observer:
         committed = committed_offsets(observer, settings.topic, numbers)
-        lags = [PartitionLag(n, *_bounds(observer, settings.topic, n), committed.get(n)) for n in numbers]
+        lags = [PartitionLag(n, *bounds(observer, settings.topic, n), committed.get(n)) for n in numbers]
     state, members = _state(topics, settings.group_id)
     return GroupView(state, members, lags)
 
@@ -55,16 +54,15 @@ def group_view(settings: Settings, topics: Topics) -> GroupView:
 def end_offsets(settings: Settings, topics: Topics) -> dict[int, int]:
     """The offset after the last one of each partition, now."""
     with _observer(settings) as observer:
-        return {n: _bounds(observer, settings.topic, n)[1] for n in topics.partitions(settings.topic)}
+        return {n: bounds(observer, settings.topic, n)[1] for n in topics.partitions(settings.topic)}
 
 
 def committed_offsets(observer: Consumer, topic: str, numbers: list[int]) -> Mapping[int, int]:
     """What the observer's group has committed of these partitions, where it has committed anything."""
+    if not numbers:
+        return {}
     wanted = [TopicPartition(topic, number) for number in numbers]
-    try:
-        found = observer.committed(wanted, timeout=ANSWER_SECONDS) if wanted else []
-    except KafkaException as error:
-        raise broker_error("asking what is committed", error) from None
+    found = ask("asking what is committed", lambda: observer.committed(wanted, timeout=ANSWER_SECONDS))
     return {item.partition: item.offset for item in found if item.offset >= 0}
 
 
@@ -78,18 +76,10 @@ def _observer(settings: Settings) -> Iterator[Consumer]:
         observer.close()
 
 
-def _bounds(observer: Consumer, topic: str, number: int) -> tuple[int, int]:
-    try:
-        marks = observer.get_watermark_offsets(TopicPartition(topic, number), timeout=ANSWER_SECONDS)
-    except KafkaException as error:
-        raise broker_error(f"asking for the bounds of {topic}[{number}]", error) from None
-    return marks if marks is not None else (0, 0)
-
-
 def _state(topics: Topics, group: str) -> tuple[str, int]:
-    try:
+    def question() -> tuple[str, int]:
         found = topics.client().describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
         described = found.result(ANSWER_SECONDS + 1)
-    except KafkaException as error:
-        raise broker_error(f"describing the group {group}", error) from None
-    return described.state.name, len(described.members)
+        return described.state.name, len(described.members)
+
+    return ask(f"describing the group {group}", question)

@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import BrokerError, OffsetsLostError
+from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
+    ANSWER_SECONDS,
     REFUSED_FOR_GOOD,
     QuietErrors,
+    ask,
     broker_error,
     consumer_properties,
     describe,
@@ -27,9 +29,6 @@ from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Headers, Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
-
-ANSWER_SECONDS: Final = 10.0
-"""How long a question to the broker may take inside a rebalance."""
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     # a rolling deployment does not stop the members that stay, and every broker since 2.4 knows it
@@ -272,11 +271,13 @@ class Source:
     def committed(self, partitions: Iterable[int]) -> dict[int, Committed]:
         """What the group has committed, by partition."""
         wanted = [TopicPartition(self._topic, partition) for partition in partitions]
-        try:
-            found = self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
-        except KafkaException as error:
-            raise broker_error("asking what is committed", error) from None
-        return {item.partition: _committed_of(item) for item in found}
+        return ask(
+            "asking what is committed",
+            lambda: {
+                item.partition: _committed_of(item) for item in self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
+            },
+            self._errors,
+        )
 
     def high(self, partition: int) -> int:
         """The offset after the last one in `partition`, as the last fetch told; 0 before the first."""
@@ -316,15 +317,7 @@ class Source:
         return found
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
-        try:
-            marks = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), timeout=ANSWER_SECONDS, cached=False
-            )
-        except KafkaException as error:
-            raise broker_error(f"asking for the bounds of {self._topic}[{partition}]", error) from None
-        if marks is None:
-            raise BrokerError(f"the broker did not give the bounds of {self._topic}[{partition}] in {ANSWER_SECONDS} s")
-        return marks
+        return bounds(self._consumer, self._topic, partition, self._errors)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._leave(partitions, self._handler.on_revoked)
@@ -344,6 +337,18 @@ def _headers(found: Any) -> Headers:
     return found or ()
 
 
+def bounds(consumer: Consumer, topic: str, partition: int, errors: QuietErrors | None = None) -> tuple[int, int]:
+    """The first offset of a partition and the one after its last, as the broker has them now."""
+
+    def question() -> tuple[int, int]:
+        marks = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_SECONDS, cached=False)
+        if marks is None:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return marks
+
+    return ask(f"asking for the bounds of {topic}[{partition}]", question, errors)
+
+
 def _is_cooperative(properties: Mapping[str, str]) -> bool:
     if properties.get("group.protocol", "classic").lower() == "consumer":
         return True
@@ -358,7 +363,7 @@ def _metadata(log: Log) -> str:
 
 def _committed_of(item: TopicPartition) -> Committed:
     if item.error is not None:
-        raise broker_error(f"asking what is committed of {item.topic}[{item.partition}]", item.error)
+        raise KafkaException(item.error)
     if item.offset < 0:
         return Committed(None, "", 0)
     try:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.client import QuietErrors, admin_properties, broker_error, describe, error_of, make
+from jobstatus_consumer.kafka.client import (
+    ANSWER_SECONDS,
+    QuietErrors,
+    admin_properties,
+    ask,
+    describe,
+    error_of,
+    make,
+)
 
-logger = logging.getLogger("jobstatus.kafka")
-
-ANSWER_SECONDS: Final = 10.0
-TRIES: Final = 3
 NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
 DAY_MS: Final = 86_400_000
 LARGEST_RECORD: Final = 1_048_588
 """Kafka's own default of `max.message.bytes`."""
-
-T = TypeVar("T")
 
 
 class TopicFacts(NamedTuple):
@@ -77,16 +77,15 @@ class Topics:
 
     def topic_id(self, name: str) -> str:
         """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
-        return self._ask(f"describing {name}", lambda: self._topic_id(name))
+        return ask(f"describing {name}", lambda: self._topic_id(name), self._errors)
 
     def _topic_id(self, name: str) -> str:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
-        topic_id = str(described[name].result(ANSWER_SECONDS + 1).topic_id)
-        return "-" if topic_id in NO_TOPIC_ID else topic_id
+        return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
 
     def describe(self, name: str) -> TopicFacts | None:
         """The topic's facts; None where there is no such topic."""
-        return self._ask(f"describing {name}", lambda: self._describe(name))
+        return ask(f"describing {name}", lambda: self._describe(name), self._errors)
 
     def _describe(self, name: str) -> TopicFacts | None:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
@@ -98,7 +97,7 @@ class Topics:
                 return None
             raise
         replication = min((len(partition.replicas) for partition in found.partitions), default=0)
-        return TopicFacts(name, str(found.topic_id), len(found.partitions), replication, self._config(name))
+        return TopicFacts(name, _topic_id_text(found.topic_id), len(found.partitions), replication, self._config(name))
 
     def _config(self, name: str) -> dict[str, str]:
         resource = ConfigResource(ResourceType.TOPIC, name)
@@ -132,39 +131,30 @@ class Topics:
 
     def brokers(self) -> int:
         """How many brokers answer for the cluster; raises `BrokerError` where none does."""
-        return self._ask("asking for the brokers", lambda: len(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers))
+
+        def count() -> int:
+            return len(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
+
+        return ask("asking for the brokers", count, self._errors)
 
     def partitions(self, name: str) -> list[int]:
         """The partition numbers of a topic, empty where there is none of that name."""
 
-        def ask() -> list[int]:
+        def numbers() -> list[int]:
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
             return [] if found is None or found.error is not None else sorted(found.partitions)
 
-        return self._ask(f"asking for the partitions of {name}", ask)
-
-    def _ask(self, doing: str, question: Callable[[], T]) -> T:
-        for left in range(TRIES, 0, -1):
-            if self._errors.fatal is not None:
-                break
-            try:
-                return question()
-            except KafkaException as error:
-                inner = error_of(error)
-                if left == 1 or inner is None or not _passing(inner):
-                    raise broker_error(doing, error) from None
-                logger.info("%s: %s; asking again", doing, describe(error))
-                time.sleep(0.2)
-        raise broker_error(doing, self._errors.fatal or KafkaError(KafkaError._TIMED_OUT))
+        return ask(f"asking for the partitions of {name}", numbers, self._errors)
 
     def client(self) -> Any:
         """The admin client, for the modules of this package only."""
         return self._admin
 
 
-def _passing(error: KafkaError) -> bool:
-    passing = (KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN, KafkaError.REQUEST_TIMED_OUT)
-    return error.retriable() or error.code() in passing
+def _topic_id_text(topic_id: object) -> str:
+    """The id as Kafka's own tools write it (URL-safe base64); the client's library writes `+` and `/`."""
+    text = str(topic_id)
+    return "-" if text in NO_TOPIC_ID else text.replace("+", "-").replace("/", "_")
 
 
 def unfit(facts: TopicFacts | None, name: str) -> str | None:

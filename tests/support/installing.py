@@ -1,0 +1,84 @@
+"""Installing the distribution elsewhere, without a registry: wheels are fetched once into `.cache` and kept there."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements" / "consumer.txt"
+RUN_SECONDS = 240.0
+
+
+def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What the command printed; a failure of the test, with all it said, where it did not exit with 0."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        env=None if env is None else dict(env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def wheelhouse() -> Path:
+    """The wheels of requirements/consumer.txt, each checked against its hash; fetched the first time only.
+
+    Without a registry the first time fails, and says so: a test that quietly did nothing would prove nothing.
+    """
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    cache = ROOT / ".cache" / "wheels"
+    cache.mkdir(parents=True, exist_ok=True)
+    found = cache / wanted
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not found.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+                options = [
+                    "-q",
+                    "--require-hashes",
+                    "--only-binary=:all:",
+                    "-r",
+                    REQUIREMENTS,
+                    "-d",
+                    f"{folder}/wheels",
+                ]
+                run([*pip, "download", *options])
+                os.rename(f"{folder}/wheels", found)
+    return found
+
+
+def offline() -> dict[str, str]:
+    """An environment in which pip asks nobody but the wheelhouse, and nothing of ours or of the caller's leaks in."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    return {
+        **kept,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheelhouse()),
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def make_venv(folder: Path) -> Path:
+    """An empty virtual environment without pip of its own (the checkout's pip installs into it); its interpreter."""
+    run([sys.executable, "-m", "venv", "--without-pip", folder])
+    return folder / "bin" / "python"
+
+
+def install(python: Path, *what: str | Path) -> None:
+    """Install into the environment of `python` from the wheelhouse alone."""
+    run([sys.executable, "-m", "pip", "--python", python, "install", "-q", *what], env=offline())

@@ -1,0 +1,19 @@
+"""Waiting for a state, never for time to pass, and never without a bound."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def until(state: Callable[[], T], what: str, timeout: float = 60.0, every: float = 0.05) -> T:
+    """The first true value of `state()`; fails the test after `timeout` seconds, saying what was awaited."""
+    deadline = time.monotonic() + timeout
+    while not (found := state()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:g} s: {what}")
+        time.sleep(every)
+    return found
