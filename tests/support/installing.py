@@ -45,7 +45,7 @@ def wheelhouse() -> Path:
         if not found.is_dir():
             with tempfile.TemporaryDirectory(dir=cache) as folder:
                 pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-                options = [
+                options: list[str | Path] = [
                     "-q",
                     "--require-hashes",
                     "--only-binary=:all:",

