@@ -29,6 +29,8 @@ USER = "jobstatus"
 DATABASE = "jobstatus"
 _NAME = "postgres"
 _STOP_SECONDS = 20.0
+_CONNECT_SECONDS = 20
+_PROBE_SECONDS = 2  # libpq takes no less; it is tried again
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _SETTINGS = {"unix_socket_directories": "", "max_connections": "200", "log_line_prefix": "%m [%p] "}
 
@@ -51,7 +53,7 @@ class LocalPostgres(LocalServer):
             start_timeout: seconds until a start is given up.
         """
         super().__init__("postgres", workdir)
-        self._settings = {**_SETTINGS, **(settings or {})}
+        self._settings = {_checked(name): value for name, value in {**_SETTINGS, **(settings or {})}.items()}
         self._start_timeout = start_timeout
         self.port = 0  # until the first start
         self._account: Account | None = None
@@ -120,6 +122,7 @@ class LocalPostgres(LocalServer):
             if self._wanted_workdir is None:
                 self.workdir.chmod(0o711)  # a new folder of ours: the account may pass, and see nothing
             os.chown(self.data_dir, self._account.uid, self._account.gid)
+            postgres_binaries.check_reachable(self.guard, self.data_dir, self._account)
         self._install = postgres_binaries.usable_install(self.guard, self.workdir, self._account)
         self._password = _kept_password(self.workdir / "password")
         if not (self.data_dir / "PG_VERSION").exists():
@@ -146,7 +149,7 @@ class LocalPostgres(LocalServer):
             return
         argv: list[str | Path] = [self._install / "bin" / "postgres", "-D", self.data_dir]
         for name, value in {"listen_addresses": LOOPBACK, "port": str(self.port), **self._settings}.items():
-            argv += ["-c", f"{_checked(name)}={value}"]
+            argv += ["-c", f"{name}={value}"]
         self._pid = self.guard.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
         self.guard.await_ready(_NAME, self.log, self._probe, self._start_timeout)
         self._create_first_database()
@@ -157,7 +160,7 @@ class LocalPostgres(LocalServer):
         if not is_listening(self.port):
             raise NotReady("it does not listen yet")
         try:
-            with self._connect("postgres") as connection:
+            with self._connect("postgres", _PROBE_SECONDS) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as error:
             raise NotReady(str(error)) from error
@@ -168,10 +171,10 @@ class LocalPostgres(LocalServer):
         if found is None:
             self.create_database(DATABASE)
 
-    def _connect(self, database: str) -> Connection[Any]:
+    def _connect(self, database: str, timeout: int = _CONNECT_SECONDS) -> Connection[Any]:
         import psycopg
 
-        return psycopg.connect(self.url_of(database), autocommit=True, connect_timeout=5)
+        return psycopg.connect(self.url_of(database), autocommit=True, connect_timeout=timeout)
 
     def _close(self, keep_logs: bool) -> None:
         super()._close(keep_logs)

@@ -83,6 +83,19 @@ def reachable_temporary_folder() -> Path | None:
     )
 
 
+def check_reachable(guard: Guard, folder: Path, account: Account) -> None:
+    """Raises LocalServerError unless the account can enter the folder."""
+    log = folder.with_name("probe.log")
+    try:
+        guard.run("entering the folder", ["sh", "-c", 'cd "$0"', folder], log, account=account)
+    except LocalServerError as error:
+        raise LocalServerError(
+            f"root runs PostgreSQL as the account {account.name}, which cannot enter {folder}:"
+            " choose a workdir that every account may enter, or run this as an ordinary user",
+            error.log,
+        ) from error
+
+
 def _may_enter(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o001)
 

@@ -31,7 +31,9 @@ class Workdir:
             for entry in self.path.iterdir():
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
-                elif entry.suffix != ".log":
+                elif entry.suffix != ".log" or not entry.stat().st_size:
                     entry.unlink()
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
         else:
             shutil.rmtree(self.path, ignore_errors=True)
