@@ -1,41 +1,199 @@
-"""Accepted events that librdkafka does not hold: in memory, and in the spool where there is one."""
+"""Accepted events that the Kafka client does not hold: in memory, and in the spools where there is a spool folder."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from jobstatus_producer import spool_folder
 from jobstatus_producer.entry import Entry
+from jobstatus_producer.errors import SpoolError
+from jobstatus_producer.settings import ProducerSettings
+from jobstatus_producer.spool import SpoolDamagedError, SpoolFile
+
+Trouble = Callable[[str], None]
+
+
+class Chunk(NamedTuple):
+    """Entries that go out next, in order, and the taken-over spool they are from (None: this process's own)."""
+
+    entries: list[Entry]
+    orphan: SpoolFile | None
 
 
 class Backlog:
-    """Keeps entries in their order until they are settled. Thread-safe."""
+    """Keeps entries in their order until they are settled. Thread-safe.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Taken-over spools go first: what they hold is older than anything of this process.
+    """
+
+    def __init__(self, settings: ProducerSettings, trouble: Trouble) -> None:
+        self._settings = settings
+        self._trouble = trouble
+        self._lock = threading.RLock()
         self._held: dict[int, Entry] = {}
+        self.spooled = 0
+        self.broken = False
+        """the own spool could not be written at the last try"""
+        self._own: SpoolFile | None = None
+        self._orphans: list[SpoolFile] = []
+        if settings.spool_dir is not None:
+            self._own = spool_folder.open_own(settings.spool_dir, durable=settings.durable)
+            self._orphans = spool_folder.take_over(settings.spool_dir, self._own, durable=settings.durable)
 
     def __len__(self) -> int:
+        return len(self._held) + self.spool_depth
+
+    @property
+    def in_memory(self) -> int:
+        """How many entries a crash would lose."""
         return len(self._held)
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Keep `entries`, which are newer than all that is here or come back from librdkafka."""
+    @property
+    def has_spool(self) -> bool:
+        """Whether there is a spool folder."""
+        return self._own is not None
+
+    @property
+    def spool_depth(self) -> int:
+        """How many entries are in spools."""
+        return (0 if self._own is None else len(self._own)) + sum(len(orphan) for orphan in self._orphans)
+
+    def accept(self, entries: Sequence[Entry], memory_room: int) -> bool:
+        """Keep new entries, in the spool if there is one; False if there is no room for them."""
+        with self._lock:
+            if self._own is not None and not self.broken:
+                if not self._spool_room(entries):
+                    self._trouble(f"the spool is full (JOBSTATUS_SPOOL_MAX_BYTES={self._settings.spool_max_bytes})")
+                    return False
+                if self._spool(entries):
+                    return True
+            if self._settings.durable or len(entries) > memory_room:
+                return False
+            self.hold(entries)
+            return True
+
+    def hold(self, entries: Sequence[Entry]) -> None:
+        """Keep entries that were accepted and came back from the client; the worker moves them to the spool."""
         with self._lock:
             for entry in entries:
                 self._held[entry.seq] = entry
 
-    def first(self, count: int) -> list[Entry]:
-        """Up to `count` entries that go out next, in order; they stay here until they are settled."""
+    def move_to_spool(self) -> None:
+        """Try to write to the spool what is in memory."""
         with self._lock:
-            return [self._held[seq] for seq in sorted(self._held)[:count]]
+            if self._own is None:
+                return
+            entries = [self._held[seq] for seq in sorted(self._held)]
+            if (entries or self.broken) and self._spool_room(entries) and self._spool(entries):
+                self._held.clear()
 
-    def settle(self, entries: Sequence[Entry]) -> None:
-        """Forget `entries`: they are delivered, or refused for good."""
+    def first(self, count: int) -> Chunk:
+        """Up to `count` entries that go out next; they stay here until they are settled."""
         with self._lock:
-            for entry in entries:
-                del self._held[entry.seq]
+            while self._orphans:
+                orphan = self._orphans[0]
+                entries = self._read(orphan, count)
+                if entries:
+                    return Chunk(entries, orphan)
+                if orphan in self._orphans:
+                    self._orphans.remove(orphan)
+                    orphan.close()
+            spooled = [] if self._own is None else self._read(self._own, count)
+            if not self._held:
+                return Chunk(spooled, None)
+            together = {entry.seq: entry for entry in (*spooled, *self._held.values())}
+            return Chunk([together[seq] for seq in sorted(together)[:count]], None)
+
+    def settle(self, entries: Sequence[Entry], orphan: SpoolFile | None) -> None:
+        """Forget `entries`: they are delivered."""
+        with self._lock:
+            in_spool = [entry for entry in entries if self._held.pop(entry.seq, None) is None]
+            source = orphan or self._own
+            if in_spool and source is not None:
+                try:
+                    source.remove(in_spool)
+                except SpoolError as error:
+                    # they will not go out again from this process, and once more from the next one at worst
+                    self._trouble(f"delivered events cannot be deleted from the spool: {error}")
+
+    def refuse(self, entry: Entry, reason: str, orphan: SpoolFile | None = None) -> bool:
+        """Keep an event that the broker refused, for a person; False if there is no spool that can keep it."""
+        with self._lock:
+            self._held.pop(entry.seq, None)
+            source = orphan or self._own
+            if source is None:
+                return False
+            try:
+                source.refuse(entry, reason)
+            except SpoolError as error:
+                self._trouble(f"a refused event cannot be kept in the spool: {error}")
+                return False
+            return True
 
     def oldest(self) -> int | None:
         """The `seq` of the oldest entry."""
+        return self._edge(min, SpoolFile.oldest)
+
+    def newest(self) -> int | None:
+        """The `seq` of the newest entry."""
+        return self._edge(max, SpoolFile.newest)
+
+    def close(self) -> list[Entry]:
+        """Let go of the spools; returns what is nowhere but in memory."""
         with self._lock:
-            return min(self._held, default=None)
+            self.move_to_spool()
+            for file in self._files():
+                file.close()
+            return [self._held[seq] for seq in sorted(self._held)]
+
+    def after_fork(self) -> None:
+        """In the child: the spools remain the parent's."""
+        for file in self._files():
+            file.after_fork()
+
+    def _files(self) -> list[SpoolFile]:
+        return [*self._orphans, *([] if self._own is None else [self._own])]
+
+    def _spool_room(self, entries: Sequence[Entry]) -> bool:
+        wanted = sum(len(entry.value) for entry in entries)
+        return self._own is not None and self._own.bytes + wanted <= self._settings.spool_max_bytes
+
+    def _spool(self, entries: Sequence[Entry]) -> bool:
+        assert self._own is not None  # noqa: S101 - the callers have asked
+        try:
+            self._own.add(entries)
+        except SpoolDamagedError as error:
+            self._replace(self._own, error)
+            return False
+        except SpoolError as error:
+            self.broken = True
+            self._trouble(f"the spool cannot be written, events wait in memory: {error}")
+            return False
+        self.broken = False
+        self.spooled += len(entries)
+        return True
+
+    def _read(self, file: SpoolFile, count: int) -> list[Entry]:
+        try:
+            return file.first(count)
+        except SpoolDamagedError as error:
+            self._replace(file, error)
+            return []
+
+    def _replace(self, file: SpoolFile, error: Exception) -> None:
+        """Go on without a damaged file: what can be read of it moves to the own spool, a new one if it was that."""
+        assert self._settings.spool_dir is not None  # noqa: S101 - or there would be no file
+        file.drop()
+        if file is self._own:
+            self._own = spool_folder.open_own(self._settings.spool_dir, durable=self._settings.durable)
+        else:
+            self._orphans.remove(file)
+        assert self._own is not None  # noqa: S101
+        spool_folder.rescue(file.path, file.lock, self._own, error)
+
+    def _edge(self, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]) -> int | None:
+        with self._lock:
+            found = [*self._held, *(seq for file in self._files() if len(file) and (seq := of_file(file)) is not None)]
+            return choose(found) if found else None

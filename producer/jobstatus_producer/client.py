@@ -124,7 +124,7 @@ class JobStatusProducer:
         """Deliver what is left within `timeout` (or `close_seconds`) and end; a second call does nothing.
 
         Raises:
-            UndeliveredError: with the events that were not delivered.
+            UndeliveredError: with the events that were neither delivered nor spooled.
             RefusedError: with the events that the broker refused.
         """
         lifecycle.unregister(self)
@@ -135,7 +135,8 @@ class JobStatusProducer:
         if worker is None or outbox is None:
             return
         outbox.refuse_more()
-        outbox.wait_until_settled(self.settings.close_seconds if timeout is None else timeout)
+        seconds = self.settings.close_seconds if timeout is None else timeout
+        outbox.wait_until_settled(seconds, unless_failing=outbox.backlog.has_spool)
         worker.stop(STOP_SECONDS)
         undelivered = outbox.give_up(STOP_SECONDS)
         if undelivered:
@@ -163,6 +164,7 @@ class JobStatusProducer:
         outbox, self._outbox, self._worker = self._outbox, None, None
         self._start_lock = threading.Lock()
         if outbox is not None:
+            outbox.backlog.after_fork()
             lifecycle.abandon(outbox)
 
     def __enter__(self) -> Self:
@@ -200,8 +202,9 @@ class JobStatusProducer:
             raise type(error)(f"updates[{place}]: {error}") from None
 
     def _put_blocking(self, outbox: Outbox, reports: Sequence[Report], waiting: Waiting | None = None) -> None:
-        if not outbox.put_within(reports, self.settings.block_seconds, waiting):
-            why = f"no room within {self.settings.block_seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
+        seconds = outbox.block_seconds
+        if not outbox.put_within(reports, seconds, waiting):
+            why = f"no room within {seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
             raise BufferFullError(f"not accepted, {why}", [stamped(report).event for report in reports])
 
     def _put_and_wait(self, outbox: Outbox, reports: Sequence[Report]) -> None:

@@ -54,6 +54,11 @@ class Flight:
         """What is under way."""
         return [entry for entry, _ in list(self._entries.values())]
 
+    def overdue(self, seconds: float) -> bool:
+        """Whether the oldest entry was sent more than `seconds` ago."""
+        oldest = self.oldest()
+        return oldest is not None and time.monotonic() - oldest[1] > seconds
+
     def oldest_age(self) -> float:
         """Seconds since the oldest entry was made."""
         oldest = self.oldest()
@@ -75,11 +80,11 @@ class Flight:
         with self._lock:
             self.returned += 1
         if failure.refused:
-            self._ledger.refuse(entry, failure)
+            self._ledger.refuse(entry, failure, kept=self._backlog.refuse(entry, failure.text))
         else:
             if not failure.purged:
                 self.failed = True
                 self.fatal = self.fatal or failure.fatal
                 self._ledger.fail(failure)
-            self._backlog.add([entry])
+            self._backlog.hold([entry])
         self._entries.pop(entry.seq, None)

@@ -109,14 +109,14 @@ class Ledger:
         if self._waiting:
             self._tell(seq, None)
 
-    def refuse(self, entry: Entry, failure: Failure) -> None:
-        """The broker will never take it: its caller is told, or else the next flush or close raises it."""
+    def refuse(self, entry: Entry, failure: Failure, *, kept: bool) -> None:
+        """The broker will never take it: unless it is kept, its caller is told, or a later flush or close raises it."""
         self.last_error = failure.text
         self.warn("refused", "the broker refuses an event of job %r: %s", entry.event.job_id, failure.text)
         told = self._tell(entry.seq, failure)
         with self._lock:
             self.refused += 1
-            if not told and len(self._refused_kept) < MAX_REFUSED_KEPT:
+            if not told and not kept and len(self._refused_kept) < MAX_REFUSED_KEPT:
                 self._refused_kept.append(entry)
 
     def fail(self, failure: Failure) -> None:

@@ -30,6 +30,7 @@ POLL_EVERY: Final = 64
 cost 16 threads a fight for the interpreter's lock; left to the worker alone they would starve under busy threads."""
 POLL_ABOVE: Final = 256
 ROOM_STEP_SECONDS: Final = 0.02
+DEFAULT_BLOCK_SECONDS: Final = 5.0
 
 
 class Report(NamedTuple):
@@ -58,16 +59,20 @@ class Outbox:
         self.settings = settings
         self.lock = Lock()
         self.ledger = Ledger()
-        self.backlog = Backlog()
+        self.backlog = Backlog(settings, self.ledger.trouble)
         self.flight = Flight(self.backlog, self.ledger)
         self.wakeups: SimpleQueue[str] = SimpleQueue()
         self.worker_sleeps = False
-        self.direct = True
+        self.direct = not settings.durable and not len(self.backlog)
+        """the way is clear; never so for a durable producer"""
+        self.failing = False
+        """the last try to drain failed"""
         self.closed = False
         self.accepted = 0
         self.drained = 0
         self.rejected = 0
         self.last_seq = 0
+        PROCESS_CLOCK.rise_above(self.backlog.newest() or 0)
         self.transport = self.open_transport()
 
     def open_transport(self) -> KafkaTransport:
@@ -81,13 +86,14 @@ class Outbox:
         with self.lock:
             if self.closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
-            if not self._room_for(len(reports)):
-                return False
             entries = [stamped(report) for report in reports]
-            self.last_seq = entries[-1].seq
             if waiting is not None:
                 self.ledger.expect(entries, waiting)
-            self._dispatch(entries)
+            if not self._dispatch(entries):
+                if waiting is not None:
+                    self.ledger.forget(waiting)
+                return False
+            self.last_seq = entries[-1].seq
             self.accepted += len(entries)
             due = self.accepted % POLL_EVERY < len(entries)
         if self.worker_sleeps:
@@ -116,17 +122,24 @@ class Outbox:
             return 0
         return len(self.flight) + len(self.backlog)
 
-    def wait_until_settled(self, seconds: float) -> int:
+    def wait_until_settled(self, seconds: float, *, unless_failing: bool = False) -> int:
         """Wait up to `seconds` for what was accepted before this call; returns how many are unsettled."""
         deadline = time.monotonic() + seconds
         up_to = self.last_seq
         self.wakeups.put("flush")
         while left := self.unsettled(up_to):
             remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            if remaining <= 0 or (unless_failing and self.failing):
                 break
             self.transport.poll(min(remaining, ROOM_STEP_SECONDS))
         return left
+
+    @property
+    def block_seconds(self) -> float:
+        """How long a call may wait for room: not at all with a spool that works, unless it was set."""
+        if self.settings.max_block_seconds is not None:
+            return self.settings.max_block_seconds
+        return 0.0 if self.backlog.has_spool and not self.backlog.broken else DEFAULT_BLOCK_SECONDS
 
     def refuse_more(self) -> None:
         """From now on `put` raises: the producer is closing."""
@@ -135,13 +148,20 @@ class Outbox:
 
     def give_up(self, seconds: float) -> list[JobStatusEvent]:
         """The end, after the worker's: let go of the client; returns what was not delivered."""
+        self.call_back(seconds)
+        self.backlog.hold(self.flight.entries())
+        self.transport.close()
+        return [entry.event for entry in self.backlog.close()]
+
+    def call_back(self, seconds: float) -> None:
+        """Bring what is under way back to the backlog, and what is in memory to the spool, within `seconds`."""
+        with self.lock:
+            self.direct = False
         self.transport.purge()
         deadline = time.monotonic() + seconds
         while len(self.flight) and time.monotonic() < deadline:
             self.transport.poll(ROOM_STEP_SECONDS)
-        self.transport.close()
-        left = {entry.seq: entry for entry in (*self.flight.entries(), *self.backlog.first(len(self.backlog)))}
-        return [left[seq].event for seq in sorted(left)]
+        self.backlog.move_to_spool()
 
     def stats(self) -> Stats:
         """This moment, in numbers."""
@@ -152,25 +172,27 @@ class Outbox:
             accepted=self.accepted,
             delivered=flight.sent - flight.returned - len(flight) + self.drained,
             drained=self.drained,
-            spooled=0,
+            spooled=self.backlog.spooled,
             refused=ledger.refused,
             rejected=self.rejected,
             failed=ledger.failed,
-            queue_depth=len(flight) + len(self.backlog),
-            spool_depth=0,
+            queue_depth=len(flight) + self.backlog.in_memory,
+            spool_depth=self.backlog.spool_depth,
             oldest_undelivered_seconds=max(flight.oldest_age(), backlog_age),
             last_error=ledger.last_error,
         )
 
-    def _room_for(self, count: int) -> bool:
-        return len(self.flight) + len(self.backlog) + count <= self.settings.max_pending_events
-
-    def _dispatch(self, entries: Sequence[Entry]) -> None:
-        if self.direct:
+    def _dispatch(self, entries: Sequence[Entry]) -> bool:
+        room = self.settings.max_pending_events - len(self.flight) - self.backlog.in_memory
+        if self.direct and len(entries) <= room:
             for entry in entries:
                 self.flight.send(self.transport, entry)
-        else:
-            self.backlog.add(entries)
+            return True
+        if self.direct and not self.backlog.has_spool:
+            return False
+        # with a spool, a full queue is a reason to use it; the worker makes `direct` true again
+        self.direct = False
+        return self.backlog.accept(entries, room)
 
 
 def stamped(report: Report) -> Entry:

@@ -88,13 +88,6 @@ class ProducerSettings:
         }
         return cls(kafka=kafka_properties(environ), **given)
 
-    @property
-    def block_seconds(self) -> float:
-        """How long a call may wait for room: unless it was set, not at all with a spool, else 5 s."""
-        if self.max_block_seconds is not None:
-            return self.max_block_seconds
-        return 5.0 if self.spool_dir is None else 0.0
-
     def shown(self) -> dict[str, str]:
         """librdkafka's properties for people: secrets are masked."""
         return {name: "***" if any(word in name for word in _SECRET) else value for name, value in self.kafka.items()}

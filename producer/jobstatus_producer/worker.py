@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
 
+from jobstatus_producer.backlog import Chunk
 from jobstatus_producer.entry import Entry, now_micros
 from jobstatus_producer.log import logger
 from jobstatus_producer.outbox import Outbox
@@ -20,6 +21,7 @@ from jobstatus_producer.transport import Failure, failure_of
 BUSY_TICK_SECONDS: Final = 0.05
 CHUNK: Final = 500
 CHUNK_SECONDS: Final = LATE_AFTER_SECONDS
+CALL_BACK_SECONDS: Final = 2.0
 BACKOFF_SECONDS: Final = (0.1, 2.0)
 
 
@@ -67,8 +69,11 @@ class Worker:
             outbox.transport.poll(BUSY_TICK_SECONDS)
             return
         outbox.worker_sleeps = True
+        seconds = self._sleep_seconds()
+        # it wakes by itself: the calls need not
+        outbox.worker_sleeps = seconds is None
         try:
-            outbox.wakeups.get(timeout=self._sleep_seconds())
+            outbox.wakeups.get(timeout=seconds)
         except Empty:
             return
         finally:
@@ -76,15 +81,23 @@ class Worker:
 
     def _sleep_seconds(self) -> float | None:
         outbox = self._outbox
-        if not outbox.direct:
+        if len(outbox.flight):
+            return BUSY_TICK_SECONDS
+        if len(outbox.backlog):
             return min(BUSY_TICK_SECONDS, max(0.0, self._next_try - time.monotonic()))
-        return BUSY_TICK_SECONDS if len(outbox.flight) else None
+        # nothing to do, unless `direct` is to be made true again
+        return None if outbox.direct or outbox.settings.durable else 0.0
 
     def _finish_if_asked(self) -> None:
         if self._finish is None:
             return
+        outbox = self._outbox
         deadline, then = self._finish
-        if not self._outbox.unsettled(self._outbox.last_seq) or time.monotonic() >= deadline:
+        left = outbox.unsettled(outbox.last_seq)
+        if left and outbox.backlog.has_spool and (outbox.failing or time.monotonic() >= deadline):
+            outbox.call_back(CALL_BACK_SECONDS)
+            left = 0
+        if not left or time.monotonic() >= deadline:
             self._finish = None
             then()
 
@@ -93,21 +106,26 @@ class Worker:
         outbox = self._outbox
         # all that has ended by now is served here, so what is left in flight has truly not been acknowledged
         outbox.transport.poll(0)
-        if outbox.direct:
-            if outbox.flight.failed or outbox.flight.fatal:
-                self._call_back()
-        elif len(outbox.flight):
-            outbox.transport.poll(BUSY_TICK_SECONDS)
+        if outbox.flight.failed or outbox.flight.fatal or self._overdue():
+            self._call_back()
+        elif outbox.direct or len(outbox.flight):
+            return
         elif time.monotonic() >= self._next_try:
+            if outbox.backlog.in_memory or outbox.backlog.broken:
+                outbox.backlog.move_to_spool()
             self._drain()
+
+    def _overdue(self) -> bool:
+        # without a spool the Kafka client goes on trying; with one, nothing waits there for long
+        return self._outbox.backlog.has_spool and self._outbox.flight.overdue(LATE_AFTER_SECONDS)
 
     def _call_back(self) -> None:
         """End `direct`: from now on new events go to the backlog, and what is under way follows them there."""
         outbox = self._outbox
-        with outbox.lock:
-            outbox.direct = False
-            outbox.flight.failed = False
-        outbox.transport.purge()
+        if not outbox.flight.failed:
+            outbox.ledger.trouble(f"not acknowledged within {LATE_AFTER_SECONDS:g} s")
+        outbox.flight.failed = False
+        outbox.call_back(CALL_BACK_SECONDS)
         self._back_off()
 
     def _drain(self) -> None:
@@ -116,18 +134,20 @@ class Worker:
             self._renew_client()
         # one event alone finds out whether the way is clear
         chunk = outbox.backlog.first(1 if self._tries else CHUNK)
-        if not chunk:
+        if not chunk.entries:
             with outbox.lock:
-                outbox.direct = not len(outbox.backlog)
+                outbox.direct = not len(outbox.backlog) and not outbox.settings.durable
             return
-        failures = self._send(chunk)
+        failures = self._send(chunk.entries)
         outbox.drained += self._settle(chunk, failures)
-        tried_again = [failure for failure in failures.values() if failure is not None and not failure.refused]
-        if tried_again:
-            outbox.ledger.fail(tried_again[0])
+        again = [failure for failure in failures.values() if failure is not None and not failure.refused]
+        if again and not self._stopping:
+            purged = Failure(f"not acknowledged within {CHUNK_SECONDS:g} s")
+            outbox.ledger.fail(purged if again[0].purged else again[0])
             self._back_off()
-        else:
+        elif not again:
             self._tries = 0
+            outbox.failing = False
 
     def _send(self, chunk: list[Entry]) -> dict[int, Failure | None]:
         """What became of each entry: None = delivered."""
@@ -154,15 +174,15 @@ class Worker:
         outbox.flight.fatal = outbox.flight.fatal or any(failure.fatal for failure in ended.values() if failure)
         return ended
 
-    def _settle(self, chunk: list[Entry], failures: dict[int, Failure | None]) -> int:
+    def _settle(self, chunk: Chunk, failures: dict[int, Failure | None]) -> int:
         outbox = self._outbox
-        delivered = [entry for entry in chunk if failures[entry.seq] is None]
-        for entry in chunk:
+        delivered = [entry for entry in chunk.entries if failures[entry.seq] is None]
+        for entry in chunk.entries:
             failure = failures[entry.seq]
             if failure is not None and failure.refused:
-                outbox.ledger.refuse(entry, failure)
-                outbox.backlog.settle([entry])
-        outbox.backlog.settle(delivered)
+                kept = outbox.backlog.refuse(entry, failure.text, chunk.orphan)
+                outbox.ledger.refuse(entry, failure, kept=kept)
+        outbox.backlog.settle(delivered, chunk.orphan)
         for entry in delivered:
             outbox.ledger.delivered(entry.seq)
         return len(delivered)
@@ -176,6 +196,7 @@ class Worker:
     def _back_off(self) -> None:
         first, most = BACKOFF_SECONDS
         self._tries += 1
+        self._outbox.failing = True
         bound = min(most, first * 2 ** min(self._tries, 10))
         self._next_try = time.monotonic() + random.uniform(0.0, bound)  # noqa: S311 - jitter
 

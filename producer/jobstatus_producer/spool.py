@@ -1,0 +1,327 @@
+"""One spool file: an SQLite database that keeps accepted events until the broker has acknowledged them.
+
+The one module that knows SQLite. A file belongs to the process that holds the lock on its `.lock` file; the operating
+system lets go of it however the process ends. WAL with `synchronous=NORMAL` survives the death of the process at any
+moment; `FULL`, which a durable producer uses, survives the machine's, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from jobstatus_producer.entry import Entry
+from jobstatus_producer.errors import SpoolError
+
+VERSION: Final = 1
+SUFFIX: Final = ".spool"
+ROW_BYTES: Final = 64
+"""What a row costs beside its key and value, roughly."""
+_SCHEMA: Final = """
+create table events (
+  seq integer primary key, key blob not null, value blob not null, traceparent text, crc integer not null);
+create table refused (
+  seq integer primary key, key blob not null, value blob not null, traceparent text, crc integer not null,
+  reason text not null, refused_at integer not null);
+"""
+_FIRST: Final = "select seq, key, value, traceparent, crc from events order by seq limit ?"
+_FROM_BOTH_ENDS: Final = (
+    "select seq, key, value, traceparent, crc from events order by seq",
+    "select seq, key, value, traceparent, crc from events order by seq desc",
+)
+_TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0) from events"
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class SpoolWriteError(SpoolError):
+    """A write failed (disk full, read-only, ...): nothing of it is in the file; it may work later."""
+
+
+class SpoolDamagedError(SpoolError):
+    """The file's content is no sound database (any more)."""
+
+
+class SpoolVersionError(SpoolError):
+    """The file was written by a newer version: it is left alone."""
+
+
+class Refused(NamedTuple):
+    """An event that the broker refused, and why."""
+
+    entry: Entry
+    reason: str
+    refused_at: int
+
+
+class FileLock:
+    """The lock on a spool: one owner among all processes, gone with its process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self) -> bool:
+        """Whether this process is the owner now."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # the last owner may have removed the file between our open and our lock
+            return os.fstat(self._fd).st_ino == os.stat(self._path).st_ino
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+    def release(self) -> None:
+        """Let go; in a forked child this closes the child's copy only, and the parent remains the owner."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def remove(self) -> None:
+        """Let go for good."""
+        self._path.unlink(missing_ok=True)
+        self.release()
+
+
+def lock_of(path: Path) -> FileLock:
+    """The lock that goes with the spool file `path`."""
+    return FileLock(path.with_suffix(".lock"))
+
+
+def create(path: Path) -> None:
+    """Make an empty spool. It gets its name when it is complete: so an empty file under it is a damaged one."""
+    unfinished = path.with_suffix(".new")
+    try:
+        with _closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
+            database.execute("pragma journal_mode=wal")
+            database.executescript(_SCHEMA)
+            database.execute(f"pragma user_version={VERSION}")
+        unfinished.chmod(0o600)
+        unfinished.rename(path)
+    except (sqlite3.Error, OSError) as error:
+        raise SpoolError(f"cannot write in {path.parent}: {error}") from None
+
+
+class SpoolFile:
+    """An open spool. Thread-safe. Its entries come out in the order of `seq`."""
+
+    def __init__(self, path: Path, lock: FileLock, *, durable: bool = False) -> None:
+        self.path = path
+        self.lock = lock
+        self._guard = threading.Lock()
+        self._gone: set[int] = set()
+        """delivered, but not yet deleted because the deletion failed"""
+        with _translated(path):
+            self._database = _connect(path)
+        try:
+            with _translated(path):
+                self._prepare(durable)
+        except SpoolError:
+            self._database.close()
+            raise
+
+    def __len__(self) -> int:
+        return int(self._count) - len(self._gone)
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Keep `entries`, all or none; when this returns they survive the process. Raises `SpoolWriteError`."""
+        rows = [(*entry, _crc(entry)) for entry in entries]
+        with self._guard, _translated(self.path):
+            if len(rows) == 1:
+                self._database.execute("insert or replace into events values (?, ?, ?, ?, ?)", rows[0])
+            else:
+                with self._transaction():
+                    self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
+            self._count += len(rows)
+            self.bytes += sum(map(_size, entries))
+
+    def first(self, count: int) -> list[Entry]:
+        """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
+        with self._guard, _translated(self.path):
+            rows = self._query(_FIRST, count + len(self._gone))
+        sound = []
+        for row in rows:
+            if not _is_sound(row):
+                self.refuse(Entry(*row[:4]), "damaged in the spool: its checksum does not match")
+            elif row[0] not in self._gone:
+                sound.append(Entry(*row[:4]))
+        return sound
+
+    def remove(self, entries: Iterable[Entry]) -> None:
+        """Forget delivered entries; they do not come out again, even where the file cannot be written."""
+        removed = list(entries)
+        with self._guard:
+            self._gone.update(entry.seq for entry in removed)
+            self.bytes -= sum(map(_size, removed))
+            with _translated(self.path), self._transaction():
+                self._database.executemany("delete from events where seq = ?", [(seq,) for seq in self._gone])
+            self._count -= len(self._gone)
+            self._gone.clear()
+
+    def refuse(self, entry: Entry, reason: str) -> None:
+        """Move an entry, or put a new one, where the refused ones are kept for a person."""
+        row = (*entry, _crc(entry), reason, time.time_ns() // 1000)
+        with self._guard, _translated(self.path), self._transaction():
+            self._database.execute("insert or replace into refused values (?, ?, ?, ?, ?, ?, ?)", row)
+            held = self._database.execute("delete from events where seq = ?", (entry.seq,)).rowcount
+        self._count -= held
+        self.bytes -= held * _size(entry)
+
+    def refused(self) -> list[Refused]:
+        """The events that the broker refused, oldest first."""
+        with self._guard, _translated(self.path):
+            rows = self._query("select seq, key, value, traceparent, reason, refused_at from refused order by seq")
+        return [Refused(Entry(*row[:4]), row[4], row[5]) for row in rows]
+
+    def oldest(self) -> int | None:
+        """The lowest `seq`."""
+        return self._one("select min(seq) from events")
+
+    def newest(self) -> int | None:
+        """The highest `seq`."""
+        return self._one("select max(seq) from events")
+
+    def check(self) -> None:
+        """Read the whole file; raises `SpoolDamagedError`."""
+        with self._guard, _translated(self.path):
+            (verdict,) = self._query("pragma quick_check(1)")[0]
+        if verdict != "ok":
+            raise SpoolDamagedError(f"{self.path}: {verdict}")
+
+    def close(self) -> None:
+        """Let go of file and lock; a spool in which nothing is left is removed."""
+        with self._guard:
+            empty = not len(self) and not self._kept_refused()
+            self._database.close()
+            if empty:
+                for file in (self.path, *_beside(self.path)):
+                    file.unlink(missing_ok=True)
+        if empty:
+            self.lock.remove()
+        else:
+            self.lock.release()
+
+    def drop(self) -> None:
+        """Close the database alone: file and lock stay."""
+        with self._guard:
+            self._database.close()
+
+    def after_fork(self) -> None:
+        """In the child: the file remains the parent's."""
+        self.lock.release()
+
+    def _kept_refused(self) -> bool:
+        try:
+            return bool(self._query("select exists (select 1 from refused)")[0][0])
+        except sqlite3.Error:
+            # unreadable is not empty
+            return True
+
+    def _prepare(self, durable: bool) -> None:
+        self._check_version()
+        self._database.execute("pragma journal_mode=wal")
+        self._database.execute(f"pragma synchronous={'full' if durable else 'normal'}")
+        self._database.execute("pragma journal_size_limit=4194304")
+        self._count, self.bytes = self._query(_TOTALS, ROW_BYTES)[0]
+
+    def _check_version(self) -> None:
+        version = self._query("pragma user_version")[0][0]
+        if version > VERSION:
+            raise SpoolVersionError(
+                f"{self.path}: written by a newer version (layout {version}, known here: {VERSION})"
+            )
+        if version != VERSION:
+            raise SpoolDamagedError(f"{self.path}: no spool, or one that was cut off")
+
+    def _one(self, sql: str) -> int | None:
+        with self._guard, _translated(self.path):
+            found: int | None = self._query(sql)[0][0]
+        return found
+
+    def _query(self, sql: str, *values: object) -> list[Any]:
+        return self._database.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("begin immediate")
+        try:
+            yield
+            self._database.execute("commit")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("rollback")
+            raise
+
+
+def salvage(path: Path) -> list[Entry]:
+    """Whatever can still be read of a damaged file, from both its ends."""
+    found: dict[int, Entry] = {}
+    with _closing(_connect(path)) as database:
+        for statement in _FROM_BOTH_ENDS:
+            try:
+                for row in database.execute(statement):
+                    if _is_sound(row):
+                        found[row[0]] = Entry(*row[:4])
+            except (sqlite3.Error, UnicodeDecodeError):
+                # what lies behind the damage may be reached from the other end
+                continue
+    return [found[seq] for seq in sorted(found)]
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a spool file, with what SQLite keeps beside it, so that nobody takes it over. Returns its new path."""
+    kept = path.with_suffix(f".{time.time_ns()}.damaged")
+    for beside in _beside(path):
+        if beside.exists():
+            beside.rename(f"{kept}{beside.name.removeprefix(path.name)}")
+    path.rename(kept)
+    return kept
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+
+
+def _beside(path: Path) -> list[Path]:
+    return [Path(f"{path}-wal"), Path(f"{path}-shm")]
+
+
+def _is_sound(row: Any) -> bool:
+    try:
+        return bool(_crc(Entry(*row[:4])) == row[4])
+    except TypeError:
+        # not even of the types that were written
+        return False
+
+
+def _crc(entry: Entry) -> int:
+    seq, key, value, traceparent = entry
+    return zlib.crc32(value, zlib.crc32(key, zlib.crc32(f"{seq} {traceparent}".encode())))
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.key) + len(entry.value) + ROW_BYTES
+
+
+@contextmanager
+def _closing(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        kind = SpoolDamagedError if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED else SpoolWriteError
+        raise kind(f"{path}: {error}") from error

@@ -1,0 +1,102 @@
+"""The folder of spools: a new file for each producer, and those that dead processes left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from pathlib import Path
+
+from jobstatus_producer import spool
+from jobstatus_producer.errors import SpoolError
+from jobstatus_producer.log import logger
+from jobstatus_producer.spool import FileLock, SpoolDamagedError, SpoolFile, SpoolVersionError
+
+
+def open_own(folder: Path, *, durable: bool) -> SpoolFile:
+    """A new, empty spool that this process owns. Raises `SpoolError`, which says what is wrong with the folder."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{spool.SUFFIX}"
+        # the lock is there before the file: nobody can take over a spool that is being made
+        lock = spool.lock_of(path)
+    except OSError as error:
+        raise SpoolError(f"JOBSTATUS_SPOOL_DIR: {folder} cannot be used: {error.strerror}") from None
+    lock.take()
+    try:
+        spool.create(path)
+        return SpoolFile(path, lock, durable=durable)
+    except SpoolError as error:
+        lock.remove()
+        raise SpoolError(f"JOBSTATUS_SPOOL_DIR: {error}") from None
+
+
+def paths(folder: Path) -> list[Path]:
+    """The spool files in `folder`, oldest first."""
+    return sorted(folder.glob(f"*{spool.SUFFIX}"), key=_changed)
+
+
+def damaged(folder: Path) -> list[Path]:
+    """The files that were set aside, for a person to look at."""
+    return sorted(folder.glob("*.damaged"))
+
+
+def take_over(folder: Path, own: SpoolFile, *, durable: bool) -> list[SpoolFile]:
+    """The spools in `folder` whose processes are gone and which hold events, each now this process's alone.
+
+    Of a damaged one, what can be read is moved to `own`, and the file is set aside.
+    """
+    found = []
+    for path in paths(folder):
+        orphan = None if path == own.path else _take(path, own, durable)
+        if orphan is not None:
+            found.append(orphan)
+    return found
+
+
+def _take(path: Path, own: SpoolFile, durable: bool) -> SpoolFile | None:
+    lock = spool.lock_of(path)
+    if not lock.take() or not path.exists():
+        lock.release()
+        return None
+    try:
+        orphan = SpoolFile(path, lock, durable=durable)
+    except SpoolVersionError as error:
+        logger.error("a spool is left alone: %s", error)
+        lock.release()
+        return None
+    except SpoolDamagedError as error:
+        rescue(path, lock, own, error)
+        return None
+    return _checked(orphan, lock, own)
+
+
+def _checked(orphan: SpoolFile, lock: FileLock, own: SpoolFile) -> SpoolFile | None:
+    try:
+        orphan.check()
+    except SpoolDamagedError as error:
+        orphan.drop()
+        rescue(orphan.path, lock, own, error)
+        return None
+    if len(orphan):
+        logger.warning("took over the spool %s of a process that is gone: %d events", orphan.path, len(orphan))
+        return orphan
+    orphan.close()
+    return None
+
+
+def rescue(path: Path, lock: FileLock, into: SpoolFile, error: Exception) -> None:
+    """Move what can be read of a damaged spool into another, and set the file aside."""
+    saved = spool.salvage(path)
+    into.add(saved)
+    kept = spool.set_aside(path)
+    lock.remove()
+    text = "a spool is damaged (%s): %d events of it are saved; what else it held is in %s, unreadable here"
+    logger.error(text, error, len(saved), kept)
+
+
+def _changed(path: Path) -> tuple[float, str]:
+    try:
+        return path.stat().st_mtime, path.name
+    except FileNotFoundError:
+        return 0.0, path.name
