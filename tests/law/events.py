@@ -19,12 +19,16 @@ def event(
     *,
     attempt: int | None = None,
     time: int = 0,
+    ahead: int = 0,
     late: bool = False,
     log_id: str = LOG_A,
     status: str = "processing",
     error_message: str | None = None,
 ) -> Event:
-    """An event; `time` counts in microseconds from noon. Its id and worker tell it from every other position."""
+    """An event with an id and a worker that tell its position.
+
+    `time` counts in microseconds from noon, and `ahead` of it was the clock that stamped it.
+    """
     raw = RawRecord("job-status", 0, offset, -1, job_id.encode("utf-8", "replace"), b"value", (), log_id)
     return Event(
         job_id,
@@ -32,7 +36,7 @@ def event(
         error_message,
         attempt,
         f"worker of {offset}",
-        NOON + time,
+        NOON + time + ahead,
         str(uuid5(NAMESPACE, f"{log_id} {offset}")),
         NOON + time,
         late,

@@ -50,21 +50,22 @@ def logs(draw: st.DrawFn, log_id: str, jobs: Sequence[str] = JOBS) -> list[Event
     """What one log holds: times mostly rise, but a clock may be off; an event may be late, may have an attempt."""
     attempt = attempts if draw(st.booleans()) else st.none()
     time = st.one_of(st.none(), st.integers(0, 10))
-    contents = draw(
-        st.lists(st.tuples(st.sampled_from(jobs), attempt, time, st.booleans(), words), min_size=1, max_size=10)
-    )
+    ahead = st.sampled_from((0, 0, 7))
+    record = st.tuples(st.sampled_from(jobs), attempt, time, ahead, st.booleans(), words)
+    contents = draw(st.lists(record, min_size=1, max_size=10))
     return [
         event(
             job_id,
             offset,
             attempt=attempt,
             time=offset if time is None else time,
+            ahead=ahead,
             late=late,
             log_id=log_id,
             status=status,
             error_message=message,
         )
-        for offset, (job_id, attempt, time, late, (status, message)) in enumerate(contents)
+        for offset, (job_id, attempt, time, ahead, late, (status, message)) in enumerate(contents)
     ]
 
 

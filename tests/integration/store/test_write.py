@@ -62,6 +62,13 @@ def test_stale_events_are_counted_by_reason_and_leave_the_row_alone(store: Store
     assert [table.updated_at(database, item.job_id) for item in rows] == before
 
 
+def test_updated_at_is_when_the_row_last_changed(store: Store, database: Database) -> None:
+    store.write(batch([event(offset=0)]))
+    first = table.updated_at(database, "job-1")
+    store.write(batch([event(offset=1)]))
+    assert table.updated_at(database, "job-1") > first
+
+
 def test_the_progress_comes_with_the_rows_and_never_goes_back(store: Store) -> None:
     store.write(Batch([event(offset=3)], (), [span(0, 4), span(7, 9, LOG_B)]))
     assert store.progress([LOG_A, LOG_B, "unknown"]) == {LOG_A: 4, LOG_B: 9}
