@@ -53,7 +53,7 @@ class Partition:
     filled: int
     safe: int
     epoch: int
-    committed: int = -1
+    committed: int
     compared: bool = False
 
 
@@ -70,6 +70,7 @@ class Pipeline:
         self._kept: deque[RawRecord | EndOfPartition] = deque()
         self._again: Batch | None = None
         self._in_flight: dict[int, int] = {}
+        self._comparing: dict[int, int] = {}
         self._epochs = 0
         self._held = False
         self._leaving = False
@@ -151,7 +152,7 @@ class Pipeline:
         if self._writer.busy:
             return
         if any(not partition.compared for partition in self._partitions.values()):
-            self._writer.submit(Compare([partition.log.id for partition in self._partitions.values()]))
+            self._compare()
         elif self._again is not None:
             batch, self._again = self._again, None
             self._submit(batch)
@@ -159,6 +160,10 @@ class Pipeline:
             self._submit(self._builder.take())
         elif self._held:
             self._release()
+
+    def _compare(self) -> None:
+        self._comparing = {number: partition.epoch for number, partition in self._partitions.items()}
+        self._writer.submit(Compare([partition.log.id for partition in self._partitions.values()]))
 
     def _submit(self, batch: Batch) -> None:
         # 4. the epochs tell, when the result comes, which of its offsets are still ours
@@ -228,7 +233,8 @@ class Pipeline:
 
     def _on_known(self, known: Mapping[str, int]) -> None:
         for number, partition in self._partitions.items():
-            if partition.compared:
+            # of those asked about, all: the connection may be new to the ones that were compared before, too
+            if partition.epoch != self._comparing.get(number):
                 continue
             partition.compared = True
             found = rewind_to(partition.log, partition.safe, partition.low, known.get(partition.log.id))
@@ -290,12 +296,7 @@ class Pipeline:
             self._epochs += 1
             log = item.log._replace(generation=start.generation)
             self._partitions[log.partition] = Partition(
-                log,
-                item.low,
-                start.offset,
-                start.offset,
-                self._epochs,
-                item.committed if item.committed is not None else -1,
+                log, item.low, start.offset, start.offset, self._epochs, start.offset
             )
             starts[log.partition] = start.offset
         logger.info("got partitions %s", _named(starts))
@@ -343,7 +344,7 @@ class Pipeline:
         """True where everything before `ends` is written: by this member, or by another one of the group."""
         for number, end in ends.items():
             mine = self._partitions.get(number)
-            if mine is not None and mine.safe < end:
+            if mine is not None and (mine.safe < end or not mine.compared):
                 return False
         others = {number for number, end in ends.items() if number not in self._partitions and end > 0}
         if not others:

@@ -184,6 +184,10 @@ class Deployment:
         finally:
             consumer.close()
 
+    def caught_up(self, timeout: float = 60.0) -> None:
+        """Wait until the group has committed everything that is there."""
+        until(lambda: self.lag() == 0, "lag 0", timeout, every=0.2)
+
     def lag(self) -> int:
         committed = self.committed()
         return sum(end - committed.get(number, 0) for number, end in self.ends().items())
@@ -284,5 +288,10 @@ def deployment(
     found.set_up()
     try:
         yield found
+    except BaseException:
+        for consumer in found.consumers[-4:]:
+            lines = [line for line in consumer.text().splitlines() if "Batch updated" not in line]
+            print(f"-- {consumer.log.name} ({consumer.process.poll()})", *lines[-25:], sep="\n")
+        raise
     finally:
         found.close()

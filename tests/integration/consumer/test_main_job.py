@@ -49,7 +49,7 @@ def test_a_backlog_ends_in_the_table_exactly_and_twice_changes_nothing(deployed:
 def test_the_promised_line_is_logged_and_no_value_of_a_row(deployed: Deployment) -> None:
     deployed.produce_events(made_events(120, 120, prefix="secret-job"))
     consumer = deployed.consumer("--batch-linger-seconds", "0.2")
-    until(lambda: deployed.lag() == 0, "lag 0")
+    deployed.caught_up()
     assert consumer.stop() == 0
     text = consumer.text()
     assert "Batch updated 50 job statuses in 0." in text
@@ -144,7 +144,7 @@ def test_two_consumers_killed_again_and_again_lose_nothing(
                 _killed_at(deployed, alive, rng, int(goal))
                 kills += 1
         assert kills == 15
-        until(lambda: deployed.lag() == 0, "lag 0", 120, every=0.3)
+        deployed.caught_up(120)
         deployed.assert_exact()
         assert not deployed.dead_letters()
         for consumer in alive:
@@ -173,7 +173,7 @@ def test_postgres_away_for_20_s_keeps_the_membership_and_loses_nothing(
         consumer = deployed.consumer(JOBSTATUS_KAFKA_MAX_POLL_INTERVAL_MS="8000")
         events = made_events(6_000, 500)
         deployed.produce_events(events[:2_000])
-        until(lambda: deployed.lag() == 0, "lag 0 before")
+        deployed.caught_up()
         rebalances = consumer.text().count("got partitions")
         postgres.stop("immediate")
         stopped = time.monotonic()
@@ -189,7 +189,7 @@ def test_postgres_away_for_20_s_keeps_the_membership_and_loses_nothing(
         )
         assert time.monotonic() - back < 8
         deployed.produce_events(events[4_000:])
-        until(lambda: deployed.lag() == 0, "lag 0 after")
+        deployed.caught_up()
         deployed.assert_exact()
         assert consumer.text().count("got partitions") == rebalances
         assert "lost partitions" not in consumer.text()

@@ -1,0 +1,280 @@
+"""The loop under a seeded schedule of slow and failing writes, rebalances, and a database that forgets.
+
+The broker and the writer are played here, because the schedules are what real ones do not show on demand; the same
+claims are held against real ones in tests/integration and tests/chaos.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pytest
+from jobstatus_consumer import pipeline as module
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
+from jobstatus_consumer.kafka.source import Assigned, CommitCounts, EndOfPartition
+from jobstatus_consumer.metrics import Metrics
+from jobstatus_consumer.pipeline import Pipeline
+from jobstatus_consumer.records import Batch, Log, RawRecord, Written
+from jobstatus_consumer.tally import Tally
+from jobstatus_consumer.writer import Compare, Done, Failed, Known, Result, Stopped, Task, Unverified
+
+PARTITIONS = 3
+
+
+class Database:
+    """Which offsets are written; it can forget back to an earlier state."""
+
+    def __init__(self) -> None:
+        self.written: dict[int, set[int]] = {number: set() for number in range(PARTITIONS)}
+        self.progress: dict[str, int] = {}
+        self.connection = 0
+
+    def restore(self, fraction: float) -> None:
+        for log_id, known in self.progress.items():
+            kept = int(known * fraction)
+            self.progress[log_id] = kept
+            number = int(log_id.split("/")[2])
+            self.written[number] = {offset for offset in self.written[number] if offset < kept}
+        self.connection += 1
+
+    def has_all_before(self, number: int, offset: int) -> bool:
+        return all(item in self.written[number] for item in range(offset) if item % 7 != 3)
+
+
+class FakeWriter:
+    """The writer's interface; what it does with a task, and when, is drawn."""
+
+    def __init__(self, database: Database, rng: random.Random) -> None:
+        self._database = database
+        self._rng = rng
+        self._task: Task | None = None
+        self._verified: set[str] = set()
+        self._connection = -1
+        self.waiting = None
+        self.busy = False
+        self.alive = True
+        self.connections = 0
+
+    def submit(self, task: Task) -> None:
+        assert not self.busy
+        self.busy, self._task = True, task
+
+    def result(self, timeout: float) -> Result | None:
+        if self._task is None or (self._rng.random() < 0.5 and timeout < module.STOP_WAIT / 2):
+            return None
+        task, self._task, self.busy = self._task, None, False
+        return self._done(task)
+
+    def _done(self, task: Task) -> Result:
+        if self._connection != self._database.connection:
+            self._connection = self._database.connection
+            self._verified.clear()
+        if isinstance(task, Compare):
+            self._verified.update(task.log_ids)
+            known = self._database.progress
+            return Known({log_id: known[log_id] for log_id in task.log_ids if log_id in known})
+        if not self._verified.issuperset(span.log_id for span in task.spans):
+            return Unverified(task)
+        return self._write(task)
+
+    def _write(self, batch: Batch) -> Done:
+        for item in batch.rejected:  # what does not decode counts as much as what does
+            self._database.written[item.raw.partition].add(item.raw.offset)
+        for span in batch.spans:
+            known = self._database.progress.get(span.log_id)
+            assert known is None or known >= span.start, "the progress would jump over what is not written"
+            self._database.progress[span.log_id] = max(span.end, known or 0)
+        return Done(batch, Written(applied=0), len(batch.rejected))
+
+    def stop_waiting(self) -> None:
+        pass
+
+
+class FakeSource:
+    """A group member over logs in memory, with gaps in the offsets; rebalances come at any poll."""
+
+    def __init__(self, handler: Pipeline, database: Database, rng: random.Random, length: int) -> None:
+        self._handler = handler
+        self._database = database
+        self._rng = rng
+        self._length = length
+        self._positions: dict[int, int] = {}
+        self._paused: set[int] = set()
+        self.group: dict[int, int] = {}
+        self.commits = CommitCounts()
+        self.rebalances = 0
+        self.forgot = False
+
+    def subscribe(self) -> None:
+        self._assign(set(range(PARTITIONS)))
+
+    def _assign(self, numbers: set[int]) -> None:
+        found = [Assigned(Log("t", "id", n), self.group.get(n), "id", 0, self._length) for n in sorted(numbers)]
+        self._positions.update(self._handler.on_assigned(found))
+        self._paused |= numbers
+
+    def rebalance(self) -> None:
+        gone = {number for number in self._positions if self._rng.random() < 0.6}
+        (self._handler.on_lost if self._rng.random() < 0.3 else self._handler.on_revoked)(gone)
+        for number in gone:
+            del self._positions[number]
+        self._assign(set(range(PARTITIONS)) - self._positions.keys())
+
+    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+        if self._rng.random() < 0.02:
+            self.rebalance()
+            return []
+        found: list[RawRecord | EndOfPartition] = []
+        for number in self._rng.sample(sorted(self._positions), len(self._positions)):
+            if number not in self._paused and len(found) < limit:
+                found += self._read(number, self._rng.randrange(limit - len(found) + 1))
+        return found
+
+    def _read(self, number: int, count: int) -> Iterable[RawRecord | EndOfPartition]:
+        start = self._positions[number]
+        end = min(self._length, start + count)
+        self._positions[number] = end
+        for offset in range(start, end):
+            if offset % 7 != 3:  # as a transaction's marker leaves a gap
+                yield RawRecord("t", number, offset, 0, None, b"", (), Log("t", "id", number).id)
+        if end == self._length:
+            yield EndOfPartition(number, end)
+
+    def pause(self, numbers: Iterable[int]) -> None:
+        self._paused |= set(numbers)
+
+    def resume(self, numbers: Iterable[int]) -> None:
+        self._paused -= set(numbers)
+
+    def seek(self, number: int, offset: int) -> None:
+        assert number in self._positions
+        self._positions[number] = offset
+
+    def high(self, number: int) -> int:
+        return self._length
+
+    def commit(self, offsets: Mapping[int, int], *, wait: bool) -> bool:
+        for number, offset in offsets.items():
+            assert number in self._positions, "a commit for a partition that is not ours"
+            assert self.forgot or self._database.has_all_before(number, offset), "committed past an unwritten event"
+        if not wait and self._rng.random() < 0.2:
+            return False
+        self.group.update(offsets)
+        return True
+
+    def close(self) -> None:
+        self._handler.on_revoked(set(self._positions))
+        self._positions.clear()
+
+
+def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline, FakeSource, FakeWriter, Database]:
+    database = database or Database()
+    writer: Any = FakeWriter(database, rng)
+    settings = load_settings({}, {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0})
+    made: list[FakeSource] = []
+
+    def source(handler: Pipeline) -> Any:
+        made.append(FakeSource(handler, database, rng, 200))
+        return made[0]
+
+    return Pipeline(settings, source, writer, Tally(Metrics())), made[0], writer, database
+
+
+@pytest.fixture(autouse=True)
+def _commit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "COMMIT_EVERY", 0.0)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(seed: int) -> None:
+    rng = random.Random(seed)
+    loop, source, _, database = make(rng)
+    ends = dict.fromkeys(range(PARTITIONS), 200)
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        assert steps < 100_000, "the loop does not come to an end"
+        return loop.caught_up(ends, lambda others: {})
+
+    loop.run(stop)
+    assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
+    assert source.group == ends
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_the_database_forgot_is_written_again(seed: int) -> None:
+    rng = random.Random(1000 + seed)
+    loop, source, _, database = make(rng)
+    source.forgot = True
+    ends = dict.fromkeys(range(PARTITIONS), 200)
+    steps, left = 0, 5
+
+    def stop() -> bool:
+        nonlocal steps, left
+        steps += 1
+        assert steps < 100_000, "the loop does not come to an end"
+        if left and rng.random() < 0.02:
+            left -= 1
+            database.restore(rng.random())
+        return left == 0 and loop.caught_up(ends, lambda others: {})
+
+    loop.run(stop)
+    # what was forgotten after the last write is seen by the next start, though the group has committed all of it
+    again, source_again, _, _ = make(rng, database=database)
+    source_again.group, source_again.forgot = dict(source.group), True
+    again.run(lambda: again.caught_up(ends, lambda others: {}))
+    assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int) -> None:
+    rng = random.Random(2000 + seed)
+    loop, source, _, database = make(rng)
+    steps = rng.randrange(150)
+
+    def stop() -> bool:
+        nonlocal steps
+        steps -= 1
+        return steps < 0
+
+    loop.run(stop)
+    for number in range(PARTITIONS):
+        assert database.has_all_before(number, source.group.get(number, 0))
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [
+        (Failed(DeploymentError("no such table", sqlstate="42P01")), DeploymentError),
+        (Failed(OffsetsLostError("gone")), OffsetsLostError),
+    ],
+)
+def test_what_cannot_be_done_stops_the_loop_and_commits_nothing(result: Result, error: type[Exception]) -> None:
+    loop, source, writer, _ = make(random.Random(5))
+    real = writer._done
+
+    def done(task: Task) -> Result:
+        return real(task) if isinstance(task, Compare) else result
+
+    writer._done = done  # type: ignore[method-assign]
+    with pytest.raises(error):
+        loop.run(lambda: False)
+    assert source.group == {}
+
+
+def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> None:
+    loop, source, writer, _ = make(random.Random(5))
+    real = writer._done
+
+    def done(task: Task) -> Result:
+        return real(task) if isinstance(task, Compare) else Stopped()
+
+    writer._done = done  # type: ignore[method-assign]
+    steps = iter(range(50))
+    loop.run(lambda: next(steps) > 40)
+    assert source.group == {}

@@ -1,0 +1,69 @@
+"""Where to go on: the group's commit, the log's bounds and the database's own knowledge, held against each other."""
+
+from __future__ import annotations
+
+import pytest
+from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.positions import Bounds, rewind_to, start_of
+from jobstatus_consumer.records import Log
+
+LOG = Log("t", "id", 3)
+
+
+def test_a_new_group_starts_with_the_first_offset_there_is() -> None:
+    assert start_of(LOG, None, "", Bounds(40, 90), accept_loss=False)[:2] == (40, 0)
+
+
+@pytest.mark.parametrize("committed", [40, 60, 90])
+def test_a_group_goes_on_where_it_committed(committed: int) -> None:
+    for topic_id in ("id", ""):
+        assert start_of(LOG, committed, topic_id, Bounds(40, 90), accept_loss=False) == (committed, 0, "")
+
+
+@pytest.mark.parametrize(
+    ("committed", "topic_id", "says"),
+    [
+        (39, "id", "retention ran ahead"),
+        (91, "id", "was truncated"),
+        (50, "another", "was made again"),
+    ],
+)
+def test_offsets_that_are_gone_stop_with_facts_and_remedy(committed: int, topic_id: str, says: str) -> None:
+    with pytest.raises(OffsetsLostError, match=says) as caught:
+        start_of(LOG, committed, topic_id, Bounds(40, 90), accept_loss=False)
+    assert "t[3]" in str(caught.value)
+    assert str(committed) in str(caught.value)
+    assert "--on-lost-offsets earliest" in str(caught.value)
+
+
+def test_an_accepted_loss_opens_a_new_generation_of_the_log() -> None:
+    start = start_of(LOG._replace(generation=2), 91, "id", Bounds(40, 90), accept_loss=True)
+    assert start[:2] == (40, 3)
+    assert "the loss is accepted" in start.remark
+    made_again = start_of(LOG, 50, "another", Bounds(0, 9), accept_loss=True)
+    assert made_again[:2] == (0, 0), "another topic id is another log already"
+
+
+def test_a_database_that_knows_all_is_left_alone() -> None:
+    assert rewind_to(LOG, 50, 0, 50) is None
+    assert rewind_to(LOG, 50, 0, 70) is None
+    assert rewind_to(LOG, 5, 5, None) is None
+
+
+def test_a_database_that_forgot_is_healed_from_what_it_knows() -> None:
+    found = rewind_to(LOG, 50, 0, 20)
+    assert found is not None
+    assert found.offset == 20
+    assert "20" in found.remark
+    assert "50" in found.remark
+
+
+def test_a_database_that_knows_nothing_gets_everything_there_is() -> None:
+    found = rewind_to(LOG, 50, 7, None)
+    assert found is not None
+    assert found.offset == 7
+
+
+def test_what_is_forgotten_and_no_longer_in_the_log_stops() -> None:
+    with pytest.raises(OffsetsLostError, match="cannot be written again"):
+        rewind_to(LOG, 50, 30, 20)

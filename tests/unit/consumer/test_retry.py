@@ -1,0 +1,70 @@
+"""Waiting: for ever, with full jitter between 0.2 and 5 s, and ended at once by a stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
+from jobstatus_consumer.retry import LONGEST_WAIT, SHORTEST_WAIT, FullJitter, try_for_ever
+from tenacity import RetryCallState, Retrying
+
+
+def waits(attempt: int, count: int = 300) -> list[float]:
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = attempt
+    wait = FullJitter()
+    return [wait(state) for _ in range(count)]
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3, 5, 50, 10_000])
+def test_each_wait_is_within_its_bounds_and_spread_over_them(attempt: int) -> None:
+    found = waits(attempt)
+    longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** min(attempt, 10))
+    assert min(found) >= SHORTEST_WAIT
+    assert max(found) <= longest
+    assert max(found) - min(found) > 0.8 * (longest - SHORTEST_WAIT)
+
+
+def test_it_goes_on_until_it_works_and_tells_of_each_wait() -> None:
+    errors = [DatabaseAwayError("one"), DatabaseAwayError("two")]
+    told: list[tuple[str, int]] = []
+
+    def action() -> str:
+        if errors:
+            raise errors.pop(0)
+        return "done"
+
+    found = try_for_ever(
+        action,
+        again=lambda error: isinstance(error, DatabaseAwayError),
+        stop=threading.Event(),
+        observe=lambda error, upcoming, tries: told.append((str(error), tries)),
+    )
+    assert found == "done"
+    assert told == [("one", 1), ("two", 2)]
+
+
+def test_another_error_comes_out_as_it_is() -> None:
+    def action() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        try_for_ever(action, again=lambda error: False, stop=threading.Event(), observe=lambda *_: None)
+
+
+def test_a_stop_ends_the_wait_at_once() -> None:
+    stop = threading.Event()
+
+    def action() -> None:
+        raise DatabaseAwayError("away")
+
+    def observe(error: BaseException, upcoming: float, tries: int) -> None:
+        if tries == 4:
+            stop.set()
+
+    started = time.monotonic()
+    with pytest.raises(StopRequestedError):
+        try_for_ever(action, again=lambda error: True, stop=stop, observe=observe)
+    assert time.monotonic() - started < 4 * LONGEST_WAIT
