@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -12,6 +14,7 @@ from jobstatus_schemas import JobStatusEvent
 from jobstatus_schemas.event import check_attempt, check_job_id, check_status, check_worker_id, clean_error_message
 
 from jobstatus_producer import lifecycle
+from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import (
     BufferFullError,
     NotAcknowledgedError,
@@ -22,6 +25,8 @@ from jobstatus_producer.errors import (
 from jobstatus_producer.ledger import Stats, Waiting
 from jobstatus_producer.outbox import Outbox, Report, new_event_id, stamped
 from jobstatus_producer.settings import ProducerSettings
+from jobstatus_producer.tracing import TRACEPARENT, valid
+from jobstatus_producer.tracking import STATUSES, Decorator, Statuses, Track, tracked
 from jobstatus_producer.worker import Worker
 
 STOP_SECONDS: Final = 2.0
@@ -44,6 +49,7 @@ class JobStatusProducer:
         self.settings = settings
         self._statuses = settings.statuses
         self._worker_id = settings.worker_id
+        self._traceparent = valid(settings.traceparent)
         self._start_lock = threading.Lock()
         self._closed = False
         self._outbox: Outbox | None = None
@@ -79,15 +85,7 @@ class JobStatusProducer:
             RefusedError: with `wait`, the broker refuses this event for good.
             ProducerClosedError: after `close`.
         """
-        report = Report(
-            check_job_id(job_id),
-            check_status(status, self._statuses),
-            clean_error_message(error_message),
-            check_attempt(attempt),
-            self._worker_id if worker_id is None else check_worker_id(worker_id),
-            None,
-            new_event_id(),
-        )
+        report = self._checked(job_id, status, error_message, attempt, worker_id)
         outbox = self._outbox or self._start()
         if wait:
             self._put_and_wait(outbox, (report,))
@@ -108,6 +106,51 @@ class JobStatusProducer:
         elif not outbox.put(reports):
             self._put_blocking(outbox, reports)
         return len(reports)
+
+    async def aupdate_job_status(
+        self,
+        job_id: JobId,
+        status: str,
+        error_message: object = None,
+        *,
+        attempt: int | None = None,
+        worker_id: str | None = None,
+        wait: bool = False,
+    ) -> None:
+        """`update_job_status` that never blocks the event loop. Raises the same."""
+        report = self._checked(job_id, status, error_message, attempt, worker_id)
+        outbox = self._outbox or self._start()
+        waiting = None
+        done = asyncio.get_running_loop().create_future()
+        if wait:
+            waiting = Waiting(1, partial(_end_from_thread, done))
+        # the spool is a file, and a full queue is waited for: neither on the loop's own thread
+        if not outbox.direct or not outbox.put((report,), waiting):
+            await asyncio.to_thread(self._put_blocking, outbox, (report,), waiting)
+        if waiting is not None:
+            outbox.wakeups.put("awaited")
+            try:
+                await asyncio.wait((done,), timeout=self.settings.wait_seconds)
+            finally:
+                outbox.ledger.forget(waiting)
+            self._raise_unless_acknowledged(outbox, waiting, waiting.wait(0))
+
+    async def aflush(self, timeout: float | None = None) -> int:
+        """`flush` that does not block the event loop."""
+        return await asyncio.to_thread(self.flush, timeout)
+
+    async def aclose(self, timeout: float | None = None) -> None:
+        """`close` that does not block the event loop."""
+        await asyncio.to_thread(self.close, timeout)
+
+    def track(self, job_id: JobId, *, attempt: int | None = None, statuses: Statuses = STATUSES) -> Track:
+        """`with jobs.track("job-17"): ...` reports processing, and then success, or error with the exception's text."""
+        checked = check_job_id(job_id)
+        return Track(partial(self.update_job_status, checked, attempt=attempt), statuses)
+
+    def tracked(self, job_id: str = "job_id", *, statuses: Statuses = STATUSES) -> Decorator:
+        """A decorator: `track` around each call, for the job that the argument called `job_id` names."""
+        return tracked(partial(self.track, statuses=statuses), job_id)
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until what was accepted before this call is acknowledged; returns how many events are not, at `timeout`.
@@ -175,6 +218,14 @@ class JobStatusProducer:
     ) -> None:
         self.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
     def _start(self) -> Outbox:
         with self._start_lock:
             if self._closed:
@@ -186,6 +237,17 @@ class JobStatusProducer:
                 lifecycle.started_here()
             return self._outbox
 
+    def _checked(self, job_id: JobId, status: str, message: object, attempt: object, worker_id: object) -> Report:
+        return Report(
+            check_job_id(job_id),
+            check_status(status, self._statuses),
+            clean_error_message(message),
+            check_attempt(attempt),
+            self._worker_id if worker_id is None else check_worker_id(worker_id),
+            valid(TRACEPARENT.get()) or self._traceparent,
+            new_event_id(),
+        )
+
     def _report(self, place: int, update: Update) -> Report:
         try:
             fields = _fields(update)
@@ -195,7 +257,7 @@ class JobStatusProducer:
                 clean_error_message(fields.get("error_message")),
                 check_attempt(fields.get("attempt")),
                 check_worker_id(fields.get("worker_id")) or self._worker_id,
-                None,
+                valid(TRACEPARENT.get()) or self._traceparent,
                 fields.get("event_id") or new_event_id(),
             )
         except (TypeError, ValueError) as error:
@@ -210,7 +272,10 @@ class JobStatusProducer:
     def _put_and_wait(self, outbox: Outbox, reports: Sequence[Report]) -> None:
         waiting = Waiting(len(reports))
         self._put_blocking(outbox, reports, waiting)
-        left = waiting.wait(self.settings.wait_seconds)
+        outbox.wakeups.put("awaited")
+        self._raise_unless_acknowledged(outbox, waiting, waiting.wait(self.settings.wait_seconds))
+
+    def _raise_unless_acknowledged(self, outbox: Outbox, waiting: Waiting, left: Sequence[Entry]) -> None:
         outbox.ledger.forget(waiting)
         if waiting.refused:
             raise RefusedError(
@@ -220,6 +285,18 @@ class JobStatusProducer:
             why = outbox.ledger.last_error or "no answer"
             text = f"not acknowledged within {self.settings.wait_seconds:g} s ({why}), still being tried"
             raise NotAcknowledgedError(text, [entry.event for entry in left])
+
+
+def _end_from_thread(done: asyncio.Future[None]) -> None:
+    loop = done.get_loop()
+    # a loop that was closed has nobody left to tell
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(_end, done)
+
+
+def _end(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def _raise_refused(outbox: Outbox) -> None:

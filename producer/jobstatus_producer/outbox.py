@@ -81,6 +81,12 @@ class Outbox:
         max_records = min(10_000_000, 2 * self.settings.max_pending_events + 10_000)
         return KafkaTransport(self.settings.topic, self.settings.kafka, max_records, self.flight.note_error)
 
+    def renew_transport(self) -> None:
+        """A client in a fatal state never recovers: go on with a new one."""
+        old, self.transport = self.transport, self.open_transport()
+        self.flight.fatal = False
+        old.close()
+
     def put(self, reports: Sequence[Report], waiting: Waiting | None = None) -> bool:
         """Accept all of `reports`, or none because there is no room. Never waits. `waiting` is told how they end."""
         with self.lock:

@@ -60,6 +60,7 @@ class ProducerSettings:
     max_block_seconds: float | None = None
     wait_seconds: float = 30.0
     close_seconds: float = 10.0
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         _check_kafka(self.kafka)
@@ -86,7 +87,7 @@ class ProducerSettings:
             for variable, (name, parse) in _VARIABLES.items()
             if environ.get(variable)
         }
-        return cls(kafka=kafka_properties(environ), **given)
+        return cls(kafka=kafka_properties(environ), traceparent=environ.get("TRACEPARENT"), **given)
 
     def shown(self) -> dict[str, str]:
         """librdkafka's properties for people: secrets are masked."""

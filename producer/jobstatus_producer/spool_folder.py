@@ -6,11 +6,12 @@ import os
 import socket
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 from jobstatus_producer import spool
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.log import logger
-from jobstatus_producer.spool import FileLock, SpoolDamagedError, SpoolFile, SpoolVersionError
+from jobstatus_producer.spool import FileLock, Refused, SpoolDamagedError, SpoolFile, SpoolVersionError
 
 
 def open_own(folder: Path, *, durable: bool) -> SpoolFile:
@@ -34,6 +35,40 @@ def open_own(folder: Path, *, durable: bool) -> SpoolFile:
 def paths(folder: Path) -> list[Path]:
     """The spool files in `folder`, oldest first."""
     return sorted(folder.glob(f"*{spool.SUFFIX}"), key=_changed)
+
+
+class SpoolInfo(NamedTuple):
+    """A spool as `jobstatus spool list` shows it. `trouble`: why it cannot be read."""
+
+    path: Path
+    in_use: bool
+    events: int
+    bytes: int
+    oldest: int | None
+    refused: list[Refused]
+    trouble: str | None
+
+
+def inspect(folder: Path) -> list[SpoolInfo]:
+    """Every spool in `folder`, whether a process uses it or not; changes nothing."""
+    return [_inspect(path) for path in paths(folder)]
+
+
+def _inspect(path: Path) -> SpoolInfo:
+    lock = spool.lock_of(path)
+    in_use = not lock.take()
+    try:
+        file = SpoolFile(path, lock)
+    except SpoolError as error:
+        lock.release()
+        return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
+    try:
+        return SpoolInfo(path, in_use, len(file), file.bytes, file.oldest(), file.refused(), None)
+    except SpoolError as error:
+        return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
+    finally:
+        file.drop()
+        lock.release()
 
 
 def damaged(folder: Path) -> list[Path]:

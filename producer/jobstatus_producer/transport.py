@@ -95,7 +95,6 @@ class KafkaTransport:
         """Let go of the client; what it still holds is given up."""
         self.purge()
         self._producer.flush(1.0)
-        del self._produce, self.poll, self._producer
 
 
 def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes | None]]:

@@ -1,0 +1,146 @@
+"""Sends the backlog, in order, until it is empty and the way is clear again. Used by the worker thread alone."""
+
+from __future__ import annotations
+
+import random
+import time
+from functools import partial
+from typing import Any, Final
+
+from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
+
+from jobstatus_producer.backlog import Chunk
+from jobstatus_producer.entry import now_micros
+from jobstatus_producer.outbox import Outbox
+from jobstatus_producer.transport import Failure, KafkaTransport, failure_of
+
+CHUNK: Final = 500
+CHUNK_SECONDS: Final = LATE_AFTER_SECONDS
+LAST_CHUNK: Final = 100
+LAST_CHUNK_SECONDS: Final = 0.25
+"""How long calls may be held up, once, so that the last chunk can end a drain under a steady stream of new events."""
+POLL_SECONDS: Final = 0.05
+BACKOFF_SECONDS: Final = (0.1, 2.0)
+
+
+class Sending:
+    """A chunk that was handed to the client, and what became of its entries so far (None: delivered)."""
+
+    def __init__(self, chunk: Chunk, transport: KafkaTransport) -> None:
+        self.chunk = chunk
+        self.ended: dict[int, Failure | None] = {}
+        self._transport = transport
+        now = now_micros()
+        for entry in chunk.entries:
+            failure = transport.send(
+                entry.key,
+                entry.value,
+                partial(self._done, entry.seq),
+                late=entry.is_late(now),
+                traceparent=entry.traceparent,
+            )
+            if failure is not None:
+                self.ended[entry.seq] = failure
+
+    def wait(self, until: float, stop: Stop) -> bool:
+        """Whether every entry has ended by `until`, which `stop` brings forward."""
+        while len(self.ended) < len(self.chunk.entries):
+            if stop.wanted or time.monotonic() >= until:
+                return False
+            self._transport.poll(POLL_SECONDS)
+        return True
+
+    def give_up(self) -> None:
+        """Call back what has not ended; whether the broker has it is not known then."""
+        self._transport.purge()
+        while len(self.ended) < len(self.chunk.entries):
+            self._transport.poll(POLL_SECONDS)
+
+    def _done(self, seq: int, error: Any, _message: Any) -> None:
+        self.ended[seq] = None if error is None else failure_of(error)
+
+
+class Stop:
+    """A wish to end, seen by every wait of the worker thread."""
+
+    wanted = False
+
+
+class Drain:
+    """Knows when to try again."""
+
+    def __init__(self, outbox: Outbox, stop: Stop) -> None:
+        self._outbox = outbox
+        self._stop = stop
+        self._tries = 0
+        self._next_try = 0.0
+
+    @property
+    def seconds_to_wait(self) -> float:
+        """Until the next try."""
+        return max(0.0, self._next_try - time.monotonic())
+
+    def back_off(self) -> None:
+        """A try failed: wait longer, with jitter, before the next, which sends one event alone."""
+        first, most = BACKOFF_SECONDS
+        self._tries += 1
+        self._outbox.failing = True
+        bound = min(most, first * 2 ** min(self._tries, 10))
+        self._next_try = time.monotonic() + random.uniform(0.0, bound)  # noqa: S311 - jitter
+
+    def step(self) -> None:
+        """Send the next chunk and wait for its end."""
+        outbox = self._outbox
+        if outbox.flight.fatal:
+            outbox.renew_transport()
+        if outbox.backlog.in_memory or outbox.backlog.broken:
+            outbox.backlog.move_to_spool()
+        # one event alone finds out whether the way is clear
+        chunk = outbox.backlog.first(1 if self._tries else CHUNK)
+        if self._tries or outbox.settings.durable or len(chunk.entries) > LAST_CHUNK:
+            self._finish(Sending(chunk, outbox.transport))
+        else:
+            self._last_step()
+
+    def _last_step(self) -> None:
+        outbox = self._outbox
+        with outbox.lock:
+            # nothing can come in between now: when these are delivered, the backlog is empty
+            sending = Sending(outbox.backlog.first(CHUNK), outbox.transport)
+            if sending.wait(time.monotonic() + LAST_CHUNK_SECONDS, self._stop):
+                self._settle(sending)
+                outbox.direct = not len(outbox.backlog)
+                return
+        self._finish(sending)
+
+    def _finish(self, sending: Sending) -> None:
+        if not sending.wait(time.monotonic() + CHUNK_SECONDS, self._stop):
+            sending.give_up()
+        self._settle(sending)
+
+    def _settle(self, sending: Sending) -> None:
+        outbox, chunk, ended = self._outbox, sending.chunk, sending.ended
+        delivered = [entry for entry in chunk.entries if ended[entry.seq] is None]
+        again = None
+        for entry in chunk.entries:
+            failure = ended[entry.seq]
+            if failure is not None and failure.refused:
+                kept = outbox.backlog.refuse(entry, failure.text, chunk.orphan)
+                outbox.ledger.refuse(entry, failure, kept=kept)
+            again = again or (None if failure is None or failure.refused else failure)
+        outbox.backlog.settle(delivered, chunk.orphan)
+        outbox.drained += len(delivered)
+        for entry in delivered:
+            outbox.ledger.delivered(entry.seq)
+        self._note(again)
+
+    def _note(self, failure: Failure | None) -> None:
+        outbox = self._outbox
+        if failure is None:
+            self._tries = 0
+            outbox.failing = False
+            return
+        outbox.flight.fatal = outbox.flight.fatal or failure.fatal
+        if not self._stop.wanted:
+            outbox.ledger.fail(Failure(f"not acknowledged within {CHUNK_SECONDS:g} s") if failure.purged else failure)
+        self.back_off()

@@ -1,0 +1,20 @@
+"""The W3C trace context that goes out with an event, where there is one."""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from typing import Final
+
+TRACEPARENT: Final[ContextVar[str | None]] = ContextVar("jobstatus_traceparent", default=None)
+"""Set it to the `traceparent` of the work at hand: events reported in this context carry it in their header."""
+
+_VALID: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?", re.ASCII)
+MAX_LENGTH: Final = 512
+
+
+def valid(traceparent: str | None) -> str | None:
+    """`traceparent` if it is well formed, else None: a broken trace must not break a status."""
+    if traceparent is None or len(traceparent) > MAX_LENGTH or not _VALID.fullmatch(traceparent):
+        return None
+    return traceparent
