@@ -157,6 +157,8 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress) -> None:
         return
     megabytes = sum(jar.size for jar in jars) / 1_000_000
     progress(f"fetching {len(jars)} jars, {megabytes:.0f} MB, once, into {folder} ...")
+    for left_by_a_killed_process in folder.glob(".staging-*"):
+        shutil.rmtree(left_by_a_killed_process, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder))
     try:
         with ThreadPoolExecutor(_CONNECTIONS) as pool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
+from types import TracebackType
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
@@ -25,6 +27,14 @@ class PortLease:
 
     def close(self) -> None:
         self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def is_listening(port: int, timeout: float = 0.2) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from jobstatus_local import postgres_binaries
 from jobstatus_local.errors import LocalServerError
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_local.proxy import TcpProxy
-from support.processes import family, is_running
+from support.processes import family, is_running, wait_until_gone
 
 pytestmark = pytest.mark.postgres
 
@@ -140,6 +141,17 @@ def test_a_bad_setting_fails_the_start_with_the_servers_words() -> None:
 def test_what_is_no_setting_is_refused() -> None:
     with pytest.raises(ValueError, match="not the name of a PostgreSQL setting: 'a b'"):
         LocalPostgres(settings={"a b": "1"})
+
+
+def test_a_killed_guard_takes_the_server_and_its_backends_along() -> None:
+    with LocalPostgres() as server, psycopg.connect(server.url):
+        pids = family(server.pid or 0)
+        os.kill(server.guard.pid, signal.SIGKILL)
+        wait_until_gone(pids)
+        with pytest.raises(LocalServerError, match=r"the guard process \d+ is gone, and its servers with it"):
+            server.start()
+        workdir = server.workdir
+    assert not workdir.exists()
 
 
 def test_a_taken_port_leads_to_another(port_that_is_taken: list[int]) -> None:

@@ -92,6 +92,14 @@ def test_a_registry_that_fails_leaves_nothing_behind(cache: Path, monkeypatch: p
     assert [path.name for path in cache.iterdir()] == [".lock"]
 
 
+def test_what_a_killed_process_had_fetched_is_cleared_away(cache: Path, use: Callable[[Registry], Registry]) -> None:
+    (cache / ".staging-old").mkdir(parents=True)
+    (cache / ".staging-old" / "half").write_bytes(b"ha")
+    use(Registry())
+    jars.ensure([JAR])
+    assert {path.name for path in cache.iterdir()} == {".lock", "thing-1.0.jar"}
+
+
 def test_many_that_start_at_once_fetch_once(cache: Path, use: Callable[[Registry], Registry]) -> None:
     registry = use(Registry())
     with ThreadPoolExecutor(8) as pool:

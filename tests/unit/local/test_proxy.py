@@ -106,14 +106,13 @@ def test_delay_holds_each_way(proxy: TcpProxy, client: socket.socket) -> None:
 
 
 def test_a_server_that_is_down_resets_the_client() -> None:
-    lease = PortLease()
     with (
+        PortLease() as lease,
         TcpProxy(lease.port) as proxy,
+        pytest.raises(ConnectionResetError),  # as early as in the connecting, or else in the receiving
         socket.create_connection(proxy.address, timeout=20) as client,
-        pytest.raises(ConnectionResetError),
     ):
         client.recv(1)
-    lease.close()
 
 
 def test_a_closed_proxy_leaves_no_thread(proxy: TcpProxy, client: socket.socket) -> None:
