@@ -19,38 +19,6 @@ from psycopg.rows import TupleRow
 Database = psycopg.Connection[TupleRow]
 
 
-def poisoned(history: History, events: Sequence[Event]) -> Batch:
-    """The batch as it comes: what can never be written violates the test's CHECK, or holds a NUL."""
-    return batch(
-        [
-            item
-            if not history.is_bad(item)
-            else item._replace(status="poison")
-            if item.offset % 2
-            else item._replace(error_message="\0")
-            for item in events
-        ],
-        spans=(),
-    )
-
-
-def test_any_history_ends_as_one_by_one(store: Store, database: Database) -> None:
-    database.execute("ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> 'poison')")
-
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(histories())
-    def holds(history: History) -> None:
-        table.replace(database, history.rows)
-        for events in history.deliveries:
-            written = store.write(poisoned(history, events))
-            assert written.applied + written.merged + sum(written.stale.values()) + len(written.rejected) == len(events)
-            assert {(item.raw.log_id, item.raw.offset) for item in written.rejected} <= history.bad
-            assert all(count > 0 for count in written.stale.values())
-        assert table.read(database) == history.expected
-
-    holds()
-
-
 def every_row() -> list[Row | None]:
     """Rows around an event at offset 4 of log A with time 1 and attempt 1 or none, one for each side of each clause."""
     attempts, latest = (None, 0, 1, 2), (None, *(NOON + time for time in (0, 1, 2)))
@@ -95,3 +63,35 @@ def after(row: Row | None, item: Event) -> Row | None:
 
 def state(row: Row | None) -> RowState | None:
     return None if row is None else RowState(row.attempt, row.latest, row.log, row.offset)
+
+
+def poisoned(history: History, events: Sequence[Event]) -> Batch:
+    """The batch as it comes: what can never be written violates the test's CHECK, or holds a NUL."""
+    return batch(
+        [
+            item
+            if not history.is_bad(item)
+            else item._replace(status="poison")
+            if item.offset % 2
+            else item._replace(error_message="\0")
+            for item in events
+        ],
+        spans=(),
+    )
+
+
+def test_any_history_ends_as_one_by_one(store: Store, database: Database) -> None:
+    database.execute("ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> 'poison')")
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(histories())
+    def holds(history: History) -> None:
+        table.replace(database, history.rows)
+        for events in history.deliveries:
+            written = store.write(poisoned(history, events))
+            assert written.applied + written.merged + sum(written.stale.values()) + len(written.rejected) == len(events)
+            assert {(item.raw.log_id, item.raw.offset) for item in written.rejected} <= history.bad
+            assert all(count > 0 for count in written.stale.values())
+        assert table.read(database) == history.expected
+
+    holds()

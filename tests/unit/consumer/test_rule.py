@@ -18,19 +18,6 @@ def state(row: Row | None) -> RowState | None:
     return None if row is None else RowState(row.attempt, row.latest, row.log, row.offset)
 
 
-@settings(max_examples=500, deadline=None)
-@given(histories())
-def test_it_decides_and_advances_as_the_model_does(history: History) -> None:
-    rows = dict(history.rows)
-    for item in history.in_order:
-        row = rows.get(item.job_id)
-        after = applied(row, item)
-        assert (decide(state(row), item) == "applied") == changes(row, item)
-        assert advance(state(row), item) == state(after)
-        if after is not None:
-            rows[item.job_id] = after
-
-
 def at(
     offset: int | None = 5, *, attempt: int | None = None, latest: int | None = 50, log: str | None = LOG_A
 ) -> RowState:
@@ -74,6 +61,19 @@ def test_each_clause_has_its_verdict(row: RowState | None, item: Event, verdict:
 def test_a_row_that_somebody_else_wrote_lends_its_attempt_but_not_its_time() -> None:
     row = RowState(3, NOON + 90, None, None)
     assert advance(row, event(offset=7, time=1)) == RowState(3, NOON + 1, LOG_A, 7)
+
+
+@settings(max_examples=500, deadline=None)
+@given(histories())
+def test_it_decides_and_advances_as_the_model_does(history: History) -> None:
+    rows = dict(history.rows)
+    for item in history.in_order:
+        row = rows.get(item.job_id)
+        after = applied(row, item)
+        assert (decide(state(row), item) == "applied") == changes(row, item)
+        assert advance(state(row), item) == state(after)
+        if after is not None:
+            rows[item.job_id] = after
 
 
 @settings(max_examples=200, deadline=None)
