@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.dlq import Budget
-from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError
+from jobstatus_consumer.errors import DatabaseAwayError, OffsetsLostError, SettingsError, StartError
 from jobstatus_consumer.health import Health, HealthServer
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
@@ -68,7 +68,17 @@ def summary_of(totals: Totals, seconds: float) -> Summary:
     )
 
 
-def consume(settings: Settings, *, until_caught_up: bool = False, explicit_http: bool = False) -> Summary:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked of one run only, and so is no setting."""
+
+    until_caught_up: bool = False
+    clear_dlq_budget: bool = False
+    explicit_http: bool = False
+    """the address was asked for, so that it is an error where it cannot be had"""
+
+
+def consume(settings: Settings, options: Options) -> Summary:
     """Be a member of the group until a signal says stop, or until all that is there now is written.
 
     Raises `StartError` where the topics, the tables or the database are not ready, and whatever stops the loop.
@@ -79,31 +89,36 @@ def consume(settings: Settings, *, until_caught_up: bool = False, explicit_http:
         store = Store(settings.database, settings.table)
         _wait_for_database(store, settings, stop)
         _refuse_unready(settings, topics)
-        ends = end_offsets(settings, topics) if until_caught_up else None
+        ends = end_offsets(settings, topics) if options.until_caught_up else None
         if stop.is_set():
             return summary_of(Totals(), 0)
-        return _run(settings, topics, store, stop, _Options(ends, explicit_http))
+        return _run(settings, options, topics, store, stop, ends)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    ends: Mapping[int, int] | None
-    explicit_http: bool
-
-
-def _run(settings: Settings, topics: Topics, store: Store, stop: threading.Event, options: _Options) -> Summary:
+def _run(
+    settings: Settings,
+    options: Options,
+    topics: Topics,
+    store: Store,
+    stop: threading.Event,
+    ends: Mapping[int, int] | None,
+) -> Summary:
     started = time.monotonic()
     metrics = Metrics()
     tally = Tally(metrics)
-    budget = Budget(settings.dlq_budget_in_a_row, settings.dlq_budget_percent)
+    budget = Budget(settings.dlq_budget_in_a_row, settings.dlq_budget_percent, start_anew=options.clear_dlq_budget)
     sender = DeadLetterSender(settings)
     writer = Writer(store, sender, budget, settings.group_id)
-    pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally)
-    server = _serve(settings, metrics, lambda: _health(pipeline, writer), explicit=options.explicit_http)
+    pipelines: list[Pipeline] = []
+    server = _serve(settings, metrics, lambda: _health(pipelines, writer), explicit=options.explicit_http)
     writer.start()
     logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
     try:
-        pipeline.run(_until(stop, pipeline, options.ends))
+        while not stop.is_set():
+            pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally, budget)
+            pipelines[:] = [pipeline]
+            if _ran(pipeline, _until(stop, pipeline, ends), settings):
+                break
     finally:
         writer.close(CLOSE_SECONDS)
         sender.close()
@@ -115,6 +130,21 @@ def _run(settings: Settings, topics: Topics, store: Store, stop: threading.Event
         summary.events, summary.batches, summary.dead_letters, summary.seconds,
     )  # fmt: skip
     return summary
+
+
+def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> bool:
+    """True where the run came to its end; False where offsets were lost, and the loss was accepted beforehand.
+
+    Then the group is joined anew: only there is it decided, partition by partition, where to go on.
+    """
+    try:
+        pipeline.run(stop)
+    except OffsetsLostError as error:
+        if settings.on_lost_offsets == "stop":
+            raise
+        logger.warning("%s", error)
+        return False
+    return True
 
 
 def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | None) -> Callable[[], bool]:
@@ -133,14 +163,15 @@ def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | 
     return lambda: stop.is_set() or pipeline.caught_up(ends, elsewhere)
 
 
-def _health(pipeline: Pipeline, writer: Writer) -> Health:
+def _health(pipelines: Sequence[Pipeline], writer: Writer) -> Health:
     waiting = writer.waiting
+    pipeline = pipelines[0] if pipelines else None
     return Health(
         writer_alive=writer.alive,
-        poll_age=round(time.monotonic() - pipeline.polled_at, 3),
+        poll_age=round(time.monotonic() - pipeline.polled_at, 3) if pipeline else 0.0,
         waiting_for=waiting.reason if waiting else "",
         waiting_seconds=round(time.time() - waiting.since, 3) if waiting else 0.0,
-        assigned_partitions=pipeline.assigned,
+        assigned_partitions=pipeline.assigned if pipeline else 0,
     )
 
 

@@ -19,13 +19,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from jobstatus_consumer.batch import BatchBuilder
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.decode import decode
+from jobstatus_consumer.dlq import Budget
+from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.source import Assigned, EndOfPartition, Source
-from jobstatus_consumer.positions import Bounds, rewind_to, start_of
+from jobstatus_consumer.positions import Bounds, Start, rewind_to, start_of
 from jobstatus_consumer.records import Batch, Log, RawRecord, Span
 from jobstatus_consumer.tally import Tally
 from jobstatus_consumer.writer import Compare, Done, Failed, Known, Result, Stopped, Unverified, Writer
@@ -60,12 +62,20 @@ class Partition:
 class Pipeline:
     """Reads the topic as a member of the group and writes it, batch by batch, until it is told to stop."""
 
-    def __init__(self, settings: Settings, make_source: Callable[[Pipeline], Source], writer: Writer, tally: Tally):
+    def __init__(
+        self,
+        settings: Settings,
+        make_source: Callable[[Pipeline], Source],
+        writer: Writer,
+        tally: Tally,
+        budget: Budget,
+    ) -> None:
         self._allowed: Container[str] | None = settings.statuses
         self._accept_loss = settings.on_lost_offsets == "earliest"
         self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
         self._writer = writer
         self._tally = tally
+        self._budget = budget
         self._partitions: dict[int, Partition] = {}
         self._kept: deque[RawRecord | EndOfPartition] = deque()
         self._again: Batch | None = None
@@ -108,6 +118,8 @@ class Pipeline:
         if now - self._observed < OBSERVE_EVERY:
             return
         self._observed = now
+        self.source.watch()
+        self._writer.cut_if_overdue()
         lag = {n: max(0, self.source.high(n) - item.safe) for n, item in self._partitions.items()}
         self._tally.observe(lag, self.source, self._writer)
 
@@ -207,9 +219,20 @@ class Pipeline:
             case Known():
                 self._on_known(result.next_offsets)
             case Failed():
-                raise result.error
+                self._on_failed(result.error)
             case Stopped():
                 self._in_flight = {}
+
+    def _on_failed(self, error: BaseException) -> NoReturn:
+        if isinstance(error, DeadLetterBudgetError):
+            # the same offsets again, with the count beside them: the next start must not begin at nought
+            self._save_budget()
+        raise error
+
+    def _save_budget(self) -> None:
+        safe = {number: partition.safe for number, partition in self._partitions.items()}
+        if safe:
+            self.source.commit(safe, self._budget.state, wait=True)
 
     def _on_done(self, done: Done) -> None:
         # 5. safe now, where it is still ours
@@ -237,20 +260,27 @@ class Pipeline:
             if partition.epoch != self._comparing.get(number):
                 continue
             partition.compared = True
-            found = rewind_to(partition.log, partition.safe, partition.low, known.get(partition.log.id))
+            found = rewind_to(
+                partition.log,
+                partition.safe,
+                partition.low,
+                known.get(partition.log.id),
+                accept_loss=self._accept_loss,
+            )
             if found is not None:
                 logger.warning("%s; seeking back to %d, the log heals the table", found.remark, found.offset)
-                self._rewind(number, found.offset)
+                self._rewind(number, found)
         if not self._held:
             self._resume()
 
-    def _rewind(self, number: int, offset: int) -> None:
+    def _rewind(self, number: int, start: Start) -> None:
         partition = self._partitions[number]
         self._forget({number})
-        partition.filled = partition.safe = offset
+        partition.log = start.log
+        partition.filled = partition.safe = start.offset
         self._epochs += 1
         partition.epoch = self._epochs
-        self.source.seek(number, offset)
+        self.source.seek(start)
 
     def _forget(self, numbers: set[int]) -> None:
         """Drop what is in hand of these partitions: it comes again."""
@@ -274,32 +304,28 @@ class Pipeline:
         if not offsets:
             return
         self._last_commit = now
-        if self.source.commit(offsets, wait=wait):
+        if self.source.commit(offsets, self._budget.state, wait=wait):
             for number, offset in offsets.items():
                 self._partitions[number].committed = offset
 
     # -- a rebalance, told from inside poll or close ----------------------------------------------------------------
 
-    def on_assigned(self, partitions: list[Assigned]) -> dict[int, int]:
+    def on_assigned(self, partitions: list[Assigned]) -> list[Start]:
         """Where to start each; reading begins once the database was asked what it knows."""
-        starts = {}
+        starts = []
         for item in partitions:
-            start = start_of(
-                item.log,
-                item.committed,
-                item.committed_topic_id,
-                Bounds(item.low, item.high),
-                accept_loss=self._accept_loss,
-            )
+            known = item.committed
+            bounds = Bounds(item.low, item.high)
+            start = start_of(item.log, known.offset, known.topic_id, bounds, accept_loss=self._accept_loss)
             if start.remark:
                 logger.warning("%s", start.remark)
+            self._budget.resume(known.budget)
             self._epochs += 1
-            log = item.log._replace(generation=start.generation)
-            self._partitions[log.partition] = Partition(
-                log, item.low, start.offset, start.offset, self._epochs, start.offset
+            self._partitions[start.log.partition] = Partition(
+                start.log, item.low, start.offset, start.offset, self._epochs, start.offset
             )
-            starts[log.partition] = start.offset
-        logger.info("got partitions %s", _named(starts))
+            starts.append(start)
+        logger.info("got partitions %s", _named(start.log.partition for start in starts))
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:

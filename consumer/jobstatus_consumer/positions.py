@@ -12,10 +12,10 @@ from jobstatus_consumer.records import Log
 
 
 class Start(NamedTuple):
-    """Where to begin, in which generation of the log; `remark` is for the log line, empty where all is as usual."""
+    """Where to go on, in which log; `remark` is for the log line, empty where all is as usual."""
 
+    log: Log
     offset: int
-    generation: int
     remark: str = ""
 
 
@@ -33,18 +33,23 @@ def start_of(log: Log, committed: int | None, committed_topic_id: str, bounds: B
     what is there, in a new generation, so that its offsets are not taken for the old log's.
     """
     if committed is None:
-        return Start(bounds.low, log.generation)
+        return Start(log, bounds.low)
     lost = _loss(log, committed, committed_topic_id, bounds)
     if not lost:
-        return Start(committed, log.generation)
-    if not accept_loss:
-        raise OffsetsLostError(
-            f"{lost}. Stopped, and nothing was committed. To accept the loss and go on with the first offset there is "
-            f"({bounds.low}): --on-lost-offsets earliest"
-        )
+        return Start(log, committed)
     made_again = bool(committed_topic_id) and committed_topic_id != log.topic_id
-    generation = 0 if made_again else log.generation + 1
-    return Start(bounds.low, generation, f"{lost}; the loss is accepted, going on with offset {bounds.low}")
+    # a topic made again is another log already; in the same one, low offsets must not be taken for the old ones
+    fresh = log if made_again else log._replace(generation=log.generation + 1)
+    return _accept(lost, fresh, bounds.low, accept_loss=accept_loss)
+
+
+def _accept(lost: str, fresh: Log, low: int, *, accept_loss: bool) -> Start:
+    if accept_loss:
+        return Start(fresh, low, f"{lost}; the loss is accepted, going on with offset {low}")
+    raise OffsetsLostError(
+        f"{lost}. Stopped, and nothing was committed. To accept the loss and go on with the first offset there is "
+        f"({low}): --on-lost-offsets earliest"
+    )
 
 
 def _loss(log: Log, committed: int, committed_topic_id: str, bounds: Bounds) -> str:
@@ -64,11 +69,11 @@ def _loss(log: Log, committed: int, committed_topic_id: str, bounds: Bounds) -> 
     return ""
 
 
-def rewind_to(log: Log, position: int, low: int, known: int | None) -> Start | None:
+def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> Start | None:
     """Where to seek back to, because the database knows less than `position` (up to where all should be written).
 
     `known`: the next offset by the database's own progress table, None where it has none for this log. The result is
-    None where nothing is missing. Raises `OffsetsLostError` where what is missing is no longer in the log.
+    None where nothing is missing. Where what is missing is no longer in the log it is a loss, as in `start_of`.
     """
     name = f"{log.topic}[{log.partition}]"
     if known is not None and known >= position:
@@ -76,13 +81,9 @@ def rewind_to(log: Log, position: int, low: int, known: int | None) -> Start | N
     if known is None:
         if position <= low:
             return None
-        return Start(low, log.generation, f"the database knows nothing of {name}, though offset {position} comes next")
-    if known < low:
-        raise OffsetsLostError(
-            f"the database knows {name} up to offset {known} only, though {position} comes next (was it restored, or "
-            f"failed over?), and the log begins at {low}: {low - known} offsets cannot be written again. Stopped, and "
-            "nothing was committed. Restore a newer state of the database; or accept the loss, with this program "
-            f"stopped: in the progress table, set next_offset to {low} for this log"
-        )
+        return Start(log, low, f"the database knows nothing of {name}, though offset {position} comes next")
     remark = f"the database knows {name} up to offset {known} only, though {position} comes next"
-    return Start(known, log.generation, remark)
+    if known >= low:
+        return Start(log, known, remark)
+    lost = f"{remark} (was it restored, or failed over?), and the log begins at {low}"
+    return _accept(lost, log._replace(generation=log.generation + 1), low, accept_loss=accept_loss)

@@ -30,6 +30,8 @@ from jobstatus_consumer.retry import try_for_ever
 logger = logging.getLogger("jobstatus.writer")
 
 SAY_AGAIN_SECONDS = 30.0
+ANSWER_WITHIN = 15.0
+"""Over the server's own statement_timeout: a server that is there has answered by then."""
 
 T = TypeVar("T")
 
@@ -49,6 +51,13 @@ class StorePort(Protocol):
 
     def write(self, batch: Batch) -> Written:
         """Write the batch, isolating bad rows."""
+
+    @property
+    def statement_age(self) -> float:
+        """Seconds since the statement that is running was sent; 0 where none is."""
+
+    def cut(self) -> None:
+        """From another thread: end the connection under a statement that gets no answer."""
 
     def close(self) -> None:
         """End the connection."""
@@ -164,6 +173,16 @@ class Writer:
     def stop_waiting(self) -> None:
         """End any wait at once: what cannot be written now is not written by this process."""
         self._stop_waiting.set()
+
+    def cut_if_overdue(self) -> None:
+        """Called now and then by the loop: a server that cannot even say "timeout" any more is cut off.
+
+        Packets may vanish behind a proxy that goes on acknowledging them; no time-out of TCP sees that.
+        """
+        age = self._store.statement_age
+        if age > ANSWER_WITHIN:
+            logger.warning("the database has not answered a statement for %.0f s; cutting the connection", age)
+            self._store.cut()
 
     def close(self, timeout: float) -> None:
         """End the thread and the connection; a statement that runs longer than `timeout` is left to the server."""

@@ -19,8 +19,10 @@ from jobstatus_consumer.config import Settings
     "on_lost_offsets", "http_address",
 )  # fmt: skip
 @click.option("--until-caught-up", is_flag=True, help="Write what is there now, then exit with 0 and a summary.")
+@click.option("--clear-dlq-budget", is_flag=True,
+              help="Count dead letters from nought: you have looked at those that stopped it.")  # fmt: skip
 @json_flag
-def command(settings: Settings, until_caught_up: bool, as_json: bool) -> None:
+def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, as_json: bool) -> None:
     """Be a member of the consumer group: write the topic's events in micro-batches until SIGTERM or SIGINT.
 
     Offsets are committed only after the write. While the database is away it waits, for as long as it takes.
@@ -28,7 +30,7 @@ def command(settings: Settings, until_caught_up: bool, as_json: bool) -> None:
     context = click.get_current_context()
     given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
     explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
-    summary = app.consume(settings, until_caught_up=until_caught_up, explicit_http=explicit)
+    summary = app.consume(settings, app.Options(until_caught_up, clear_dlq_budget, explicit))
     if as_json:
         click.echo(json.dumps(summary.as_dict()))
     elif until_caught_up:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.dlq import BudgetState
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
@@ -26,6 +27,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.positions import Start
 from jobstatus_consumer.records import Headers, Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -54,22 +56,22 @@ REFUSED_COMMIT: Final = frozenset(
 """Codes that mean "not yours now": harmless, since what is not committed comes again."""
 
 
+class Committed(NamedTuple):
+    """A group's commit: the next offset (None for nothing), of which log that was said, and the budget then."""
+
+    offset: int | None = None
+    topic_id: str = ""
+    generation: int = 0
+    budget: BudgetState = BudgetState()
+
+
 class Assigned(NamedTuple):
-    """A partition that this member got, with what the broker knows of it (`committed` is None for a new group)."""
+    """A partition that this member got, with what the broker knows of it."""
 
     log: Log
-    committed: int | None
-    committed_topic_id: str
+    committed: Committed
     low: int
     high: int
-
-
-class Committed(NamedTuple):
-    """A group's commit: the next offset (None for nothing), and of which log that was said."""
-
-    offset: int | None
-    topic_id: str
-    generation: int
 
 
 class EndOfPartition(NamedTuple):
@@ -82,7 +84,7 @@ class EndOfPartition(NamedTuple):
 class Handler(Protocol):
     """Whom a rebalance is told to, inside `poll` or `close`."""
 
-    def on_assigned(self, partitions: list[Assigned]) -> dict[int, int]:
+    def on_assigned(self, partitions: list[Assigned]) -> list[Start]:
         """Where to start each; the partitions stay paused until they are resumed."""
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -214,11 +216,12 @@ class Source:
         """Seek back to before `messages`: a rebalance ran while they were fetched, and theirs may have gone."""
         for partition in {message.partition() for message in messages}:
             if partition is not None and partition in self._positions:
-                self.seek(partition, self._positions[partition])
+                self.seek(Start(self._logs[partition], self._positions[partition]))
 
-    def seek(self, partition: int, offset: int) -> None:
-        """Go on with `offset` in `partition`."""
-        self._positions[partition] = offset
+    def seek(self, start: Start) -> None:
+        """Go on at `start`, of which the partition is one of ours."""
+        self._place(start)
+        partition, offset = start.log.partition, start.offset
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
         except KafkaException as error:
@@ -232,10 +235,13 @@ class Source:
         """Fetch from `partitions` again."""
         self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
 
-    def commit(self, offsets: Mapping[int, int], *, wait: bool) -> bool:
-        """Commit just these offsets; True unless it is known to have failed. A refusal is counted, not raised."""
+    def commit(self, offsets: Mapping[int, int], budget: BudgetState, *, wait: bool) -> bool:
+        """Commit just these offsets; True unless it is known to have failed. A refusal is counted, not raised.
+
+        `budget` is saved beside them.
+        """
         wanted = [
-            TopicPartition(self._topic, partition, offset, metadata=_metadata(self._logs[partition]))
+            TopicPartition(self._topic, partition, offset, metadata=_metadata(self._logs[partition], budget))
             for partition, offset in offsets.items()
         ]
         try:
@@ -284,6 +290,21 @@ class Source:
         marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
         return max(0, marks[1]) if marks else 0
 
+    def watch(self) -> None:
+        """Ask, without waiting, whether the topic is still the one that was assigned; raises where it is not.
+
+        A topic that was made again may have the offset that comes next, of another history: no error would tell.
+        """
+        known = next(iter(self._logs.values()), None)
+        found = self._topics.watch(self._topic)
+        if known is None or found is None or found == known.topic_id:
+            return
+        what = f"was made again while it was read: its id was {known.topic_id} and is {found}" if found else "is gone"
+        raise OffsetsLostError(
+            f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and go on "
+            "with what is there: --on-lost-offsets earliest"
+        )
+
     def close(self) -> None:
         """Leave the group; the callbacks of the revocation run inside."""
         self._consumer.close()
@@ -293,17 +314,21 @@ class Source:
         if not partitions:
             return
         found = self._facts([item.partition for item in partitions])
-        for item in found:
-            self._logs[item.log.partition] = item.log
-            self._log_ids[item.log.partition] = item.log.id
         starts = self._handler.on_assigned(found)
-        wanted = [TopicPartition(self._topic, partition, offset) for partition, offset in starts.items()]
+        wanted = [TopicPartition(self._topic, start.log.partition, start.offset) for start in starts]
         if self._cooperative:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
-        self._positions.update(starts)
-        self.pause(starts)
+        for start in starts:
+            self._place(start)
+        self.pause(start.log.partition for start in starts)
+
+    def _place(self, start: Start) -> None:
+        partition = start.log.partition
+        self._logs[partition] = start.log
+        self._log_ids[partition] = start.log.id
+        self._positions[partition] = start.offset
 
     def _facts(self, partitions: list[int]) -> list[Assigned]:
         topic_id = self._topics.topic_id(self._topic)
@@ -313,7 +338,7 @@ class Source:
             known = committed[partition]
             low, high = self._watermarks(partition)
             log = Log(self._topic, topic_id, partition, known.generation if known.topic_id == topic_id else 0)
-            found.append(Assigned(log, known.offset, known.topic_id, low, high))
+            found.append(Assigned(log, known, low, high))
         return found
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
@@ -356,19 +381,23 @@ def _is_cooperative(properties: Mapping[str, str]) -> bool:
     return "cooperative" in strategy
 
 
-def _metadata(log: Log) -> str:
+def _metadata(log: Log, budget: BudgetState) -> str:
     """What a commit says of its log, so that offsets of a topic made again are not taken for these."""
-    return json.dumps({"topic_id": log.topic_id, "generation": log.generation}, separators=(",", ":"))
+    said: dict[str, Any] = {"topic_id": log.topic_id, "generation": log.generation}
+    if budget.sent:
+        said["dlq"] = list(budget)
+    return json.dumps(said, separators=(",", ":"))
 
 
 def _committed_of(item: TopicPartition) -> Committed:
     if item.error is not None:
         raise KafkaException(item.error)
     if item.offset < 0:
-        return Committed(None, "", 0)
+        return Committed()
     try:
         said = json.loads(item.metadata or "{}")
-        return Committed(item.offset, str(said.get("topic_id", "")), int(said.get("generation", 0)))
+        budget = BudgetState(*(int(count) for count in said.get("dlq", ())))
+        return Committed(item.offset, str(said.get("topic_id", "")), int(said.get("generation", 0)), budget)
     except (ValueError, AttributeError, TypeError):
         # somebody else's commit, such as an administrator's reset: it says nothing of the log
-        return Committed(item.offset, "", 0)
+        return Committed(item.offset)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
@@ -22,6 +24,7 @@ from jobstatus_consumer.kafka.client import (
 
 NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
+WATCH_EVERY: Final = 5.0
 DAY_MS: Final = 86_400_000
 LARGEST_RECORD: Final = 1_048_588
 """Kafka's own default of `max.message.bytes`."""
@@ -73,6 +76,8 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._errors = QuietErrors()
+        self._watch: Future[TopicDescription] | None = None
+        self._watched_at = time.monotonic()
         self._admin = make(AdminClient, {**admin_properties(settings), "error_cb": self._errors})
 
     def topic_id(self, name: str) -> str:
@@ -82,6 +87,20 @@ class Topics:
     def _topic_id(self, name: str) -> str:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
         return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
+
+    def watch(self, name: str) -> str | None:
+        """The topic's id as a question asked some seconds ago was answered; "" where it is gone, None if unknown.
+
+        Never waits: the question is asked again every few seconds, its answer is looked at by a later call.
+        """
+        answer: str | None = None
+        if self._watch is not None and self._watch.done():
+            answer, self._watch = _watched(self._watch), None
+        if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
+            self._watched_at = time.monotonic()
+            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+            self._watch = asked[name]
+        return answer
 
     def describe(self, name: str) -> TopicFacts | None:
         """The topic's facts; None where there is no such topic."""
@@ -155,6 +174,14 @@ def _topic_id_text(topic_id: object) -> str:
     """The id as Kafka's own tools write it (URL-safe base64); the client's library writes `+` and `/`."""
     text = str(topic_id)
     return "-" if text in NO_TOPIC_ID else text.replace("+", "-").replace("/", "_")
+
+
+def _watched(answer: Future[TopicDescription]) -> str | None:
+    try:
+        return _topic_id_text(answer.result(0).topic_id)
+    except KafkaException as error:
+        inner = error_of(error)
+        return "" if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else None
 
 
 def unfit(facts: TopicFacts | None, name: str) -> str | None:

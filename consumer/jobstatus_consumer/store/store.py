@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -20,6 +23,8 @@ from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, connect
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.tally import Tally
 
+logger = logging.getLogger("jobstatus.store")
+
 
 class Store:
     """Writes batches under the guard.
@@ -35,6 +40,7 @@ class Store:
         self._limits = limits
         self._clock = clock
         self._connection: Connection[TupleRow] | None = None
+        self._sent_at: float | None = None
         self._known: set[str] = set()
         name = TableName.parse(table)
         self._write = block("write.sql", "write", name)
@@ -64,6 +70,26 @@ class Store:
         connection = self._connection
         if connection is not None and not connection.closed:
             connection.cancel_safe(timeout=timeout)
+
+    @property
+    def statement_age(self) -> float:
+        """Seconds since the statement that is running was sent; 0 where none is. For any thread."""
+        sent_at = self._sent_at
+        return 0.0 if sent_at is None else self._clock() - sent_at
+
+    def cut(self) -> None:
+        """Break the connection under a statement that gets no answer; for another thread.
+
+        The socket is shut down, not closed: the thread that waits on it sees its end, and the write raises
+        DatabaseAwayError.
+        """
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            with socket.socket(fileno=os.dup(connection.fileno())) as line:
+                try:
+                    line.shutdown(socket.SHUT_RDWR)
+                except OSError as error:
+                    logger.debug("the connection was gone already: %s", error)
 
     def progress(self, log_ids: Iterable[str]) -> dict[str, int]:
         """For each of these logs that the database knows: the offset it needs next."""
@@ -159,6 +185,7 @@ class Store:
         connection = self._connection
         if connection is None:
             raise DatabaseAwayError("not connected")
+        self._sent_at = self._clock()
         try:
             return connection.execute(query, parameters).fetchall()
         except Exception as error:
@@ -167,3 +194,5 @@ class Store:
             if kind_of(error) is None:
                 raise
             raise classify(error) from error
+        finally:
+            self._sent_at = None

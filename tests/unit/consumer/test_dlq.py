@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.dlq import Budget, dead_letter
+from jobstatus_consumer.dlq import Budget, BudgetState, dead_letter
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.records import RawRecord, Rejected
 
@@ -48,7 +48,7 @@ def test_a_low_share_never_stops() -> None:
     budget = Budget(1000, 5)
     for _ in range(10_000):
         budget.charge(96, 4)
-    assert budget.sent == 40_000
+    assert budget.state.sent == 40_000
 
 
 def test_the_share_is_of_the_last_100_000_events_only() -> None:
@@ -62,3 +62,22 @@ def test_the_share_is_of_the_last_100_000_events_only() -> None:
 def exhaust(budget: Budget) -> None:
     for _ in range(20):
         budget.charge(1_000, 1_000)
+
+
+def test_a_restart_goes_on_counting() -> None:
+    first = Budget(100, 100)
+    first.charge(0, 60)
+    second = Budget(100, 100)
+    second.resume(first.state)
+    with pytest.raises(DeadLetterBudgetError, match="100 dead letters in a row"):
+        second.charge(0, 40)
+    third = Budget(100, 100)
+    with pytest.raises(DeadLetterBudgetError, match="An earlier start used the budget up"):
+        third.resume(second.state)
+
+
+def test_a_raised_limit_goes_on() -> None:
+    budget = Budget(500, 100)
+    budget.resume(BudgetState(100, 100, 100, 100))
+    budget.charge(0, 50)
+    assert budget.state == BudgetState(150, 150, 150, 150)

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from jobstatus_consumer import pipeline as module
 from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.dlq import Budget, BudgetState
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
-from jobstatus_consumer.kafka.source import Assigned, CommitCounts, EndOfPartition
+from jobstatus_consumer.kafka.source import Assigned, CommitCounts, Committed, EndOfPartition
 from jobstatus_consumer.metrics import Metrics
 from jobstatus_consumer.pipeline import Pipeline
+from jobstatus_consumer.positions import Start
 from jobstatus_consumer.records import Batch, Log, RawRecord, Written
 from jobstatus_consumer.tally import Tally
 from jobstatus_consumer.writer import Compare, Done, Failed, Known, Result, Stopped, Task, Unverified
@@ -92,6 +94,9 @@ class FakeWriter:
     def stop_waiting(self) -> None:
         pass
 
+    def cut_if_overdue(self) -> None:
+        pass
+
 
 class FakeSource:
     """A group member over logs in memory, with gaps in the offsets; rebalances come at any poll."""
@@ -112,8 +117,10 @@ class FakeSource:
         self._assign(set(range(PARTITIONS)))
 
     def _assign(self, numbers: set[int]) -> None:
-        found = [Assigned(Log("t", "id", n), self.group.get(n), "id", 0, self._length) for n in sorted(numbers)]
-        self._positions.update(self._handler.on_assigned(found))
+        found = [
+            Assigned(Log("t", "id", n), Committed(self.group.get(n), "id"), 0, self._length) for n in sorted(numbers)
+        ]
+        self._positions.update({start.log.partition: start.offset for start in self._handler.on_assigned(found)})
         self._paused |= numbers
 
     def rebalance(self) -> None:
@@ -149,14 +156,17 @@ class FakeSource:
     def resume(self, numbers: Iterable[int]) -> None:
         self._paused -= set(numbers)
 
-    def seek(self, number: int, offset: int) -> None:
-        assert number in self._positions
-        self._positions[number] = offset
+    def seek(self, start: Start) -> None:
+        assert start.log.partition in self._positions
+        self._positions[start.log.partition] = start.offset
+
+    def watch(self) -> None:
+        pass
 
     def high(self, number: int) -> int:
         return self._length
 
-    def commit(self, offsets: Mapping[int, int], *, wait: bool) -> bool:
+    def commit(self, offsets: Mapping[int, int], budget: BudgetState, *, wait: bool) -> bool:
         for number, offset in offsets.items():
             assert number in self._positions, "a commit for a partition that is not ours"
             assert self.forgot or self._database.has_all_before(number, offset), "committed past an unwritten event"
@@ -180,7 +190,7 @@ def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline
         made.append(FakeSource(handler, database, rng, 200))
         return made[0]
 
-    return Pipeline(settings, source, writer, Tally(Metrics())), made[0], writer, database
+    return Pipeline(settings, source, writer, Tally(Metrics()), Budget(10**9, 100)), made[0], writer, database
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ LOG = Log("t", "id", 3)
 
 
 def test_a_new_group_starts_with_the_first_offset_there_is() -> None:
-    assert start_of(LOG, None, "", Bounds(40, 90), accept_loss=False)[:2] == (40, 0)
+    assert start_of(LOG, None, "", Bounds(40, 90), accept_loss=False) == (LOG, 40, "")
 
 
 @pytest.mark.parametrize("committed", [40, 60, 90])
 def test_a_group_goes_on_where_it_committed(committed: int) -> None:
     for topic_id in ("id", ""):
-        assert start_of(LOG, committed, topic_id, Bounds(40, 90), accept_loss=False) == (committed, 0, "")
+        assert start_of(LOG, committed, topic_id, Bounds(40, 90), accept_loss=False) == (LOG, committed, "")
 
 
 @pytest.mark.parametrize(
@@ -38,20 +38,20 @@ def test_offsets_that_are_gone_stop_with_facts_and_remedy(committed: int, topic_
 
 def test_an_accepted_loss_opens_a_new_generation_of_the_log() -> None:
     start = start_of(LOG._replace(generation=2), 91, "id", Bounds(40, 90), accept_loss=True)
-    assert start[:2] == (40, 3)
+    assert start[:2] == (LOG._replace(generation=3), 40)
     assert "the loss is accepted" in start.remark
     made_again = start_of(LOG, 50, "another", Bounds(0, 9), accept_loss=True)
-    assert made_again[:2] == (0, 0), "another topic id is another log already"
+    assert made_again[:2] == (LOG, 0), "another topic id is another log already"
 
 
 def test_a_database_that_knows_all_is_left_alone() -> None:
-    assert rewind_to(LOG, 50, 0, 50) is None
-    assert rewind_to(LOG, 50, 0, 70) is None
-    assert rewind_to(LOG, 5, 5, None) is None
+    assert rewind_to(LOG, 50, 0, 50, accept_loss=False) is None
+    assert rewind_to(LOG, 50, 0, 70, accept_loss=False) is None
+    assert rewind_to(LOG, 5, 5, None, accept_loss=False) is None
 
 
 def test_a_database_that_forgot_is_healed_from_what_it_knows() -> None:
-    found = rewind_to(LOG, 50, 0, 20)
+    found = rewind_to(LOG, 50, 0, 20, accept_loss=False)
     assert found is not None
     assert found.offset == 20
     assert "20" in found.remark
@@ -59,11 +59,14 @@ def test_a_database_that_forgot_is_healed_from_what_it_knows() -> None:
 
 
 def test_a_database_that_knows_nothing_gets_everything_there_is() -> None:
-    found = rewind_to(LOG, 50, 7, None)
+    found = rewind_to(LOG, 50, 7, None, accept_loss=False)
     assert found is not None
     assert found.offset == 7
 
 
 def test_what_is_forgotten_and_no_longer_in_the_log_stops() -> None:
-    with pytest.raises(OffsetsLostError, match="cannot be written again"):
-        rewind_to(LOG, 50, 30, 20)
+    with pytest.raises(OffsetsLostError, match="the log begins at 30"):
+        rewind_to(LOG, 50, 30, 20, accept_loss=False)
+    accepted = rewind_to(LOG, 50, 30, 20, accept_loss=True)
+    assert accepted is not None
+    assert accepted[:2] == (LOG._replace(generation=1), 30)
