@@ -144,7 +144,7 @@ def test_three_brokers_go_on_without_one() -> None:
         assert send(servers, topic, b"without the second") is None
         kafka.node(2).start()
         assert live_brokers(kafka.node(2).internal_address) >= {2}
-        wait_until(lambda: in_step(servers, topic) == {1, 2, 3}, "every copy is in step again")
+        wait_until(lambda: in_step(servers, topic) == {1, 2, 3}, "every copy is in step again", timeout=90)
 
 
 def in_step(servers: str, topic: str) -> set[int]:
