@@ -41,6 +41,7 @@ COMMIT_EVERY: Final = 0.2
 OBSERVE_EVERY: Final = 1.0
 REVOKE_WAIT: Final = 10.0
 STOP_WAIT: Final = 8.0
+NOT_KNOWN: Final = -1
 
 
 @dataclass(slots=True)
@@ -341,6 +342,11 @@ class Pipeline:
         """They are somebody else's already: commit nothing."""
         self._drop(partitions)
         logger.warning("lost partitions %s; what was not committed comes again elsewhere", _named(partitions))
+
+    def on_not_committed(self, partitions: set[int]) -> None:
+        """Commit again what is still ours: without it, the last commit before a quiet time might never be made."""
+        for number in partitions & self._partitions.keys():
+            self._partitions[number].committed = NOT_KNOWN
 
     def _drop(self, partitions: set[int]) -> None:
         self._forget(partitions)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -41,6 +42,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "queued.max.messages.kbytes": 32_768,
     "allow.auto.create.topics": "false",
 }
+
+SAY_AGAIN_SECONDS: Final = 30.0
 
 REFUSED_COMMIT: Final = frozenset(
     {
@@ -93,14 +96,30 @@ class Handler(Protocol):
     def on_lost(self, partitions: set[int]) -> None:
         """They belong to somebody else already: commit nothing."""
 
+    def on_not_committed(self, partitions: set[int]) -> None:
+        """An asynchronous commit of these was refused or failed: commit again what is still ours."""
+
 
 class CommitCounts:
-    """How commits ended, for the metrics."""
+    """How commits ended, for the metrics; a refusal is logged once in a while, since one rebalance refuses many."""
 
     def __init__(self) -> None:
+        self._said_at = -SAY_AGAIN_SECONDS
         self.committed = 0
         self.refused = 0
         self.failed = 0
+
+    def failed_with(self, error: KafkaError | None) -> None:
+        """Count a commit that was refused or that failed."""
+        refused = error is not None and error.code() in REFUSED_COMMIT
+        self.refused += refused
+        self.failed += not refused
+        now = time.monotonic()
+        if now - self._said_at >= SAY_AGAIN_SECONDS:
+            self._said_at = now
+            why = "a rebalance is running or done" if refused else "the broker did not take it"
+            logger.info("a commit was refused (%s): %s; it is made again where the partition is still ours",
+                        describe(error) if error else "?", why)  # fmt: skip
 
     def by_outcome(self) -> tuple[tuple[str, int], ...]:
         """The counts with the names that the metrics give them."""
@@ -250,29 +269,21 @@ class Source:
                 return True
             done = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as error:
-            self._count(error_of(error))
+            self.commits.failed_with(error_of(error))
             return False
         failed = [item.error for item in done or () if item.error is not None]
-        for problem in failed:
-            self._count(problem)
+        if failed:
+            self.commits.failed_with(failed[0])
         self.commits.committed += not failed
         return not failed
 
-    def _on_commit(self, error: KafkaError | None, _partitions: list[TopicPartition]) -> None:
-        if error is None:
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        failed = {item.partition for item in partitions if error is not None or item.error is not None}
+        if not failed:
             self.commits.committed += 1
-        else:
-            self._count(error)
-
-    def _count(self, error: KafkaError | None) -> None:
-        if error is not None and error.code() in REFUSED_COMMIT:
-            self.commits.refused += 1
-            logger.info(
-                "commit refused (%s): a rebalance is running or done; what is not committed comes again", error.name()
-            )
-        else:
-            self.commits.failed += 1
-            logger.warning("commit failed (%s); it is tried again with the next", describe(error) if error else "?")
+            return
+        self.commits.failed_with(error or next(item.error for item in partitions if item.error is not None))
+        self._handler.on_not_committed(failed)
 
     def committed(self, partitions: Iterable[int]) -> dict[int, Committed]:
         """What the group has committed, by partition."""

@@ -108,6 +108,7 @@ class FakeSource:
         self._length = length
         self._positions: dict[int, int] = {}
         self._paused: set[int] = set()
+        self._refused: set[int] = set()
         self.group: dict[int, int] = {}
         self.commits = CommitCounts()
         self.rebalances = 0
@@ -131,6 +132,8 @@ class FakeSource:
         self._assign(set(range(PARTITIONS)) - self._positions.keys())
 
     def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+        refused, self._refused = self._refused, set()
+        self._handler.on_not_committed(refused)
         if self._rng.random() < 0.02:
             self.rebalance()
             return []
@@ -170,8 +173,10 @@ class FakeSource:
         for number, offset in offsets.items():
             assert number in self._positions, "a commit for a partition that is not ours"
             assert self.forgot or self._database.has_all_before(number, offset), "committed past an unwritten event"
-        if not wait and self._rng.random() < 0.2:
-            return False
+        if not wait and self._rng.random() < 0.3:
+            # taken by the client, refused by the broker: that is told later, from inside a poll
+            self._refused |= set(offsets)
+            return True
         self.group.update(offsets)
         return True
 
@@ -239,6 +244,21 @@ def test_what_the_database_forgot_is_written_again(seed: int) -> None:
     source_again.group, source_again.forgot = dict(source.group), True
     again.run(lambda: again.caught_up(ends, lambda others: {}))
     assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> None:
+    loop, source, _, _ = make(random.Random(3000 + seed))
+    ends = dict.fromkeys(range(PARTITIONS), 200)
+    steps = 0
+
+    def stop() -> bool:
+        nonlocal steps
+        steps += 1
+        assert steps < 100_000, "the last offsets are never committed"
+        return source.group == ends
+
+    loop.run(stop)
 
 
 @pytest.mark.parametrize("seed", range(20))
