@@ -1,0 +1,80 @@
+"""One part after the other, and everything removed at the end, however it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.errors import StartError
+
+from jobstatus_local.demo.after import run_after
+from jobstatus_local.demo.before import run_before
+from jobstatus_local.demo.plan import Plan
+from jobstatus_local.demo.recount import Recount, compare
+from jobstatus_local.demo.report import Report
+from jobstatus_local.demo.servers import Servers, servers
+from jobstatus_local.demo.show import Show
+from jobstatus_local.demo.stage import Stage, a_stage
+from jobstatus_local.errors import LocalServerError
+
+Tamper = Callable[[Stage], object]
+
+
+def run_demo(plan: Plan, show: Show, *, keep: bool = False, tamper: Tamper | None = None) -> Report:
+    """Run all of it; `tamper` may spoil the table before the recount, so that a test sees it noticed.
+
+    Raises `JobStatusError` where it cannot go on.
+    """
+    started = time.monotonic()
+    try:
+        with (
+            _terminated_like_interrupted(),
+            tempfile.TemporaryDirectory(prefix="jobstatus-demo-") as folder,
+            servers(show.say) as there,
+        ):
+            show.begin(plan, there, time.monotonic() - started)
+            return _run(plan, there, show, Path(folder), keep=keep, tamper=tamper, started=started)
+    except LocalServerError as error:
+        raise StartError(str(error)) from error
+
+
+def _run(plan: Plan, there: Servers, show: Show, folder: Path, *, keep: bool, tamper: Tamper | None,
+         started: float) -> Report:  # fmt: skip
+    env = there.environment(plan, os.environ)
+    settings = load_settings(env)
+    with a_stage(plan, settings, there, keep=keep) as stage:
+        before = run_before(stage, env, folder, show)
+        after = run_after(stage, env, folder, show)
+        if tamper is not None:
+            tamper(stage)
+        recount = recount_all(stage, show)
+    return Report(plan, there, before, after, recount, time.monotonic() - started)
+
+
+def recount_all(stage: Stage, show: Show) -> Recount:
+    """Read the whole topic again and compare every row."""
+    plan = stage.plan
+    show.say("3/3 the recount: reading the whole topic again, comparing every row")
+    return compare(stage.read_topic(), stage.read_rows(), plan.reported(), plan.last_status())
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does: every `with` cleans up after itself."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
