@@ -66,11 +66,13 @@ def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str,
 def _set_session(connection: Connection[TupleRow], limits: Limits) -> None:
     """After the connect, not as start-up options: poolers refuse those.
 
-    synchronous_commit: an offset is committed on the word of this session.
+    synchronous_commit: an offset is committed on the word of this session. read committed: the guard must see what
+    another writer has just written, and not fail because of it.
     """
     connection.execute(
-        "SELECT set_config('synchronous_commit', 'on', false), set_config('statement_timeout', %s, false),"
-        " set_config('lock_timeout', %s, false)",
+        "SELECT set_config('synchronous_commit', 'on', false),"
+        " set_config('default_transaction_isolation', 'read committed', false),"
+        " set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
         (f"{round(limits.statement * 1000)}ms", f"{round(limits.lock * 1000)}ms"),
         prepare=False,
     )

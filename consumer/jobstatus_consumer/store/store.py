@@ -154,10 +154,10 @@ class Store:
 
     def _send_rows(self, events: Sequence[Event], spans: Sequence[Span]) -> tuple[int, int]:
         try:
-            rows, late = documents.rows(events), documents.late(events)
+            columns, late = documents.columns(events), documents.late(events)
         except TypeError as error:
             raise classify(error) from error
-        parameters = {"rows": rows, "late": late, "logs": documents.logs(spans, self._known)}
+        parameters = {**columns, "late_jobs": late, "logs": documents.logs(spans, self._known)}
         ((applied, advanced),) = self._execute(self._write, parameters)
         return applied, advanced
 

@@ -146,14 +146,20 @@ def test_the_session_is_what_the_writer_relies_on(store: Store, database: Databa
     assert found == (True,)
 
 
-def test_the_session_commits_synchronously_whatever_the_url_prefers(url: str, database: Database) -> None:
-    store = Store(f"{url}%20-csynchronous_commit%3Doff", "jobs")
+@pytest.mark.parametrize(
+    ("setting", "theirs", "ours"),
+    [("synchronous_commit", "off", "on"), ("default_transaction_isolation", "serializable", "read committed")],
+)
+def test_the_session_keeps_what_the_writer_relies_on_whatever_the_url_prefers(
+    url: str, database: Database, setting: str, theirs: str, ours: str
+) -> None:
+    store = Store(f"{url}%20-c{setting}%3D{theirs}", "jobs")
     store.connect()
     database.execute(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN new.status := current_setting('synchronous_commit'); RETURN new; END $$"
+        f" $$ BEGIN new.status := current_setting('{setting}'); RETURN new; END $$".encode()
     )
     database.execute("CREATE TRIGGER note BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION note()")
     store.write(batch([event()]))
     store.close()
-    assert table.read(database)["job-1"].status == "on"
+    assert table.read(database)["job-1"].status == ours
