@@ -41,7 +41,12 @@ class EventsError(ProducerError):
 
     def __init__(self, text: str, events: Sequence[JobStatusEvent]) -> None:
         super().__init__(f"{text}: {_summary(events)}")
+        self._text = text
         self.events = tuple(events)
+
+    def __reduce__(self) -> tuple[type[EventsError], tuple[str, tuple[JobStatusEvent, ...]]]:
+        # a worker pool hands exceptions from process to process
+        return type(self), (self._text, self.events)
 
 
 class BufferFullError(EventsError):

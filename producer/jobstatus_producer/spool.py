@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -38,6 +39,7 @@ _FROM_BOTH_ENDS: Final = (
     "select seq, key, value, traceparent, crc from events order by seq desc",
 )
 _TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0) from events"
+MAX_SALVAGED_BYTES: Final = 2**40
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -260,17 +262,42 @@ class SpoolFile:
 
 
 def salvage(path: Path) -> list[Entry]:
-    """Whatever can still be read of a damaged file, from both its ends."""
+    """Whatever can still be read of a damaged file, from both its ends; the file itself stays as it is."""
+    copy = path.with_suffix(".salvage")
+    try:
+        for file, its_copy in zip((path, *_beside(path)), (copy, *_beside(copy)), strict=True):
+            if file.exists():
+                shutil.copyfile(file, its_copy)
+        _lengthen(copy)
+        with _closing(_connect(copy)) as database:
+            return _readable(database)
+    finally:
+        for its_copy in (copy, *_beside(copy)):
+            its_copy.unlink(missing_ok=True)
+
+
+def _lengthen(path: Path) -> None:
+    """SQLite opens no file that is shorter than its header says: make up for what was cut off."""
+    with path.open("r+b") as file:
+        header = file.read(32)
+        if header.startswith(b"SQLite format 3\x00"):
+            page_size = int.from_bytes(header[16:18], "big")
+            pages = int.from_bytes(header[28:32], "big")
+            wanted = pages * (65_536 if page_size == 1 else page_size)
+            if path.stat().st_size < wanted < MAX_SALVAGED_BYTES:
+                file.truncate(wanted)
+
+
+def _readable(database: sqlite3.Connection) -> list[Entry]:
     found: dict[int, Entry] = {}
-    with _closing(_connect(path)) as database:
-        for statement in _FROM_BOTH_ENDS:
-            try:
-                for row in database.execute(statement):
-                    if _is_sound(row):
-                        found[row[0]] = Entry(*row[:4])
-            except (sqlite3.Error, UnicodeDecodeError):
-                # what lies behind the damage may be reached from the other end
-                continue
+    for statement in _FROM_BOTH_ENDS:
+        try:
+            for row in database.execute(statement):
+                if _is_sound(row):
+                    found[row[0]] = Entry(*row[:4])
+        except (sqlite3.Error, UnicodeDecodeError):
+            # what lies behind the damage may be reached from the other end
+            continue
     return [found[seq] for seq in sorted(found)]
 
 

@@ -1,0 +1,125 @@
+"""The folder of spools: what dead processes left is taken over, by one, and nothing damaged is thrown away."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jobstatus_producer import SpoolError, spool_folder
+from jobstatus_producer.spool import SpoolFile
+from unit.producer.spools import entry, leave_behind
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[SpoolFile]:
+    file = spool_folder.open_own(tmp_path, durable=False)
+    yield file
+    file.drop()
+    file.lock.release()
+
+
+def taken(folder: Path, own: SpoolFile) -> list[SpoolFile]:
+    return spool_folder.take_over(folder, own, durable=False)
+
+
+def end(files: list[SpoolFile]) -> None:
+    for file in files:
+        file.drop()
+        file.lock.release()
+
+
+def test_what_a_dead_process_left_is_taken_over_by_exactly_one(tmp_path: Path, own: SpoolFile) -> None:
+    leave_behind(tmp_path, [entry(1), entry(2)])
+    found = taken(tmp_path, own)
+    assert [[found.seq for found in file.first(10)] for file in found] == [[1, 2]]
+    assert taken(tmp_path, own) == []
+    end(found)
+
+
+def test_a_spool_in_use_is_left_alone(tmp_path: Path, own: SpoolFile) -> None:
+    other = spool_folder.open_own(tmp_path, durable=False)
+    other.add([entry(1)])
+    assert taken(tmp_path, own) == []
+    end([other])
+
+
+def test_an_empty_one_is_cleared_away(tmp_path: Path, own: SpoolFile) -> None:
+    path = leave_behind(tmp_path, [])
+    assert taken(tmp_path, own) == []
+    assert not path.exists()
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        name for name in os.listdir(tmp_path) if name.startswith(own.path.stem)
+    )
+
+
+def test_one_of_a_newer_version_is_left_alone_and_said_so(
+    tmp_path: Path, own: SpoolFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = leave_behind(tmp_path, [entry(1)])
+    with sqlite3.connect(path) as database:
+        database.execute("pragma user_version=9")
+    database.close()
+    before = path.read_bytes()
+    assert taken(tmp_path, own) == []
+    assert path.read_bytes() == before
+    assert "written by a newer version" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "garbage", "random bytes"])
+def test_of_a_damaged_one_the_readable_part_is_saved_and_the_file_is_kept(
+    tmp_path: Path, own: SpoolFile, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = leave_behind(tmp_path, [entry(seq, message="m" * 300) for seq in range(1, 201)])
+    sqlite3.connect(path).close()
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    elif damage == "emptied":
+        content.clear()
+    elif damage == "garbage":
+        content[:] = random.Random(1).randbytes(len(content))
+    else:
+        content[40_000:44_096] = random.Random(1).randbytes(4096)
+    path.write_bytes(content)
+    assert taken(tmp_path, own) == []
+    saved = own.first(1000)
+    assert saved == [entry(found.seq, message="m" * 300) for found in saved]
+    assert len(saved) > (20 if damage in ("truncated", "random bytes") else -1)
+    (kept,) = spool_folder.damaged(tmp_path)
+    assert kept.read_bytes() == bytes(content)
+    assert f"{len(saved)} events of it are saved" in caplog.text
+    assert caplog.records[-1].levelno == logging.ERROR
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said_at_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(SpoolError, match=r"JOBSTATUS_SPOOL_DIR: .*file/spool cannot be used: Not a directory"):
+        spool_folder.open_own(tmp_path / "file" / "spool", durable=False)
+
+
+def test_the_folder_and_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    file = spool_folder.open_own(tmp_path / "a" / "spool", durable=False)
+    file.add([entry(1)])
+    assert oct((tmp_path / "a" / "spool").stat().st_mode)[-3:] == "700"
+    assert {oct(path.stat().st_mode)[-3:] for path in (tmp_path / "a" / "spool").iterdir()} == {"600"}
+    end([file])
+
+
+def test_inspecting_changes_nothing(tmp_path: Path, own: SpoolFile) -> None:
+    left = leave_behind(tmp_path, [entry(5), entry(6)])
+    empty = leave_behind(tmp_path, [])
+    leave_behind(tmp_path, []).write_bytes(b"garbage" * 1000)
+    own.refuse(entry(3), "too large")
+    found = {info.path: info for info in spool_folder.inspect(tmp_path)}
+    assert (found[left].in_use, found[left].events, found[left].oldest) == (False, 2, 5)
+    assert (found[own.path].in_use, found[own.path].events) == (True, 0)
+    assert [refused.reason for refused in found[own.path].refused] == ["too large"]
+    assert [info.trouble is None for info in found.values()].count(False) == 1
+    assert left.exists()
+    assert empty.exists()
