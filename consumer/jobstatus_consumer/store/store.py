@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError
@@ -43,9 +43,10 @@ class Store:
         self._sent_at: float | None = None
         self._known: set[str] = set()
         name = TableName.parse(table)
-        self._write = block("write.sql", "write", name)
-        self._states = block("write.sql", "states", name)
-        self._progress = block("write.sql", "progress", name)
+        # put together once, not for every batch
+        self._write = block("write.sql", "write", name).as_bytes()
+        self._states = block("write.sql", "states", name).as_bytes()
+        self._progress = block("write.sql", "progress", name).as_bytes()
 
     @property
     def connected(self) -> bool:
@@ -156,7 +157,7 @@ class Store:
         try:
             columns, late = documents.columns(events), documents.late(events)
         except TypeError as error:
-            raise classify(error) from error
+            raise classify(error) from None
         parameters = {**columns, "late_jobs": late, "logs": documents.logs(spans, self._known)}
         ((applied, advanced),) = self._execute(self._write, parameters)
         return applied, advanced
@@ -181,7 +182,7 @@ class Store:
         jobs = documents.strings(event.job_id for event in events)
         return {job_id: RowState(*state) for job_id, *state in self._execute(self._states, {"jobs": jobs})}
 
-    def _execute(self, query: sql.Composed, parameters: dict[str, Any]) -> list[TupleRow]:
+    def _execute(self, query: bytes, parameters: dict[str, Any]) -> list[TupleRow]:
         connection = self._connection
         if connection is None:
             raise DatabaseAwayError("not connected")
@@ -193,6 +194,6 @@ class Store:
                 self.close()
             if kind_of(error) is None:
                 raise
-            raise classify(error) from error
+            raise classify(error) from None  # the text of psycopg's error may hold values of the row
         finally:
             self._sent_at = None
