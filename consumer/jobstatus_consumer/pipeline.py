@@ -48,6 +48,7 @@ NOT_KNOWN: Final = -1
 class Partition:
     """What the loop knows of a partition it has. Offsets are the next ones: `filled` <= polled, `safe` <= `filled`.
 
+    `committed` was sent to the broker, `settled` it has acknowledged.
     `epoch` tells a batch from before a rewind or a rebalance from one after it.
     """
 
@@ -57,6 +58,7 @@ class Partition:
     safe: int
     epoch: int
     committed: int
+    settled: int
     compared: bool = False
 
 
@@ -300,14 +302,19 @@ class Pipeline:
         offsets = {
             number: partition.safe
             for number, partition in self._partitions.items()
-            if partition.safe != partition.committed and (only is None or number in only)
+            # what was only sent may yet be refused: the last commit before leaving does not rely on it
+            if partition.safe != (partition.settled if wait else partition.committed)
+            and (only is None or number in only)
         }
         if not offsets:
             return
         self._last_commit = now
-        if self.source.commit(offsets, self._budget.state, wait=wait):
-            for number, offset in offsets.items():
-                self._partitions[number].committed = offset
+        if not self.source.commit(offsets, self._budget.state, wait=wait):
+            return
+        for number, offset in offsets.items():
+            self._partitions[number].committed = offset
+            if wait:
+                self._partitions[number].settled = offset
 
     # -- a rebalance, told from inside poll or close ----------------------------------------------------------------
 
@@ -322,8 +329,9 @@ class Pipeline:
                 logger.warning("%s", start.remark)
             self._budget.resume(known.budget)
             self._epochs += 1
+            at = start.offset
             self._partitions[start.log.partition] = Partition(
-                start.log, item.low, start.offset, start.offset, self._epochs, start.offset
+                log=start.log, low=item.low, filled=at, safe=at, epoch=self._epochs, committed=at, settled=at
             )
             starts.append(start)
         logger.info("got partitions %s", _named(start.log.partition for start in starts))
