@@ -141,7 +141,7 @@ class Source:
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         properties = {
-            **consumer_properties(settings, DEFAULTS),
+            **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
             "error_cb": self._errors,
             "on_commit": self._on_commit,
@@ -383,6 +383,13 @@ def bounds(consumer: Consumer, topic: str, partition: int, errors: QuietErrors |
         return marks
 
     return ask(f"asking for the bounds of {topic}[{partition}]", question, errors)
+
+
+def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
+    """What a member has unless its user says otherwise; with KIP-848 the broker assigns, and a strategy is refused."""
+    if properties.get("group.protocol", "classic").lower() == "consumer":
+        return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
+    return dict(DEFAULTS)
 
 
 def _is_cooperative(properties: Mapping[str, str]) -> bool:
