@@ -74,7 +74,7 @@ class Report:
             "gone_back": len(self.after.gone_back),
             "redelivered": self.after.crash.redelivered,
             "plan": {"jobs": plan.jobs, "workers": plan.workers, "updates": plan.updates},
-            "names": {"topic": plan.name, "group": plan.name, "table": plan.table},
+            "names": {"run": plan.run_id, "topic": plan.name, "group": plan.name, "table": plan.table},
             "servers": {"kafka": servers.kafka, "postgres": servers.postgres},
             "before": {**asdict(self.before), "of": plan.updates, "is_sample": self.is_sample},
             "after": asdict(self.after),

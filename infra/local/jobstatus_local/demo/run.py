@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,14 +25,9 @@ from jobstatus_local.demo.show import Show
 from jobstatus_local.demo.stage import Stage, a_stage
 from jobstatus_local.errors import LocalServerError
 
-Tamper = Callable[[Stage], object]
 
-
-def run_demo(plan: Plan, show: Show, *, keep: bool = False, tamper: Tamper | None = None) -> Report:
-    """Run all of it; `tamper` may spoil the table before the recount, so that a test sees it noticed.
-
-    Raises `JobStatusError` where it cannot go on.
-    """
+def run_demo(plan: Plan, show: Show, *, keep: bool = False) -> Report:
+    """Run all of it; with `keep` the topic and the tables stay. Raises `JobStatusError` where it cannot go on."""
     started = time.monotonic()
     try:
         with (
@@ -41,20 +36,17 @@ def run_demo(plan: Plan, show: Show, *, keep: bool = False, tamper: Tamper | Non
             servers(show.say) as there,
         ):
             show.begin(plan, there, time.monotonic() - started)
-            return _run(plan, there, show, Path(folder), keep=keep, tamper=tamper, started=started)
+            return _run(plan, there, show, Path(folder), keep=keep, started=started)
     except LocalServerError as error:
         raise StartError(str(error)) from error
 
 
-def _run(plan: Plan, there: Servers, show: Show, folder: Path, *, keep: bool, tamper: Tamper | None,
-         started: float) -> Report:  # fmt: skip
+def _run(plan: Plan, there: Servers, show: Show, folder: Path, *, keep: bool, started: float) -> Report:
     env = there.environment(plan, os.environ)
     settings = load_settings(env)
     with a_stage(plan, settings, there, keep=keep) as stage:
         before = run_before(stage, env, folder, show)
         after = run_after(stage, env, folder, show)
-        if tamper is not None:
-            tamper(stage)
         recount = recount_all(stage, show)
     return Report(plan, there, before, after, recount, time.monotonic() - started)
 

@@ -1,0 +1,67 @@
+"""When a contender wrote its first and its last batch, and what that took of the machine."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a contender did between the end of its first batch and the end of its last.
+
+    So the interpreter's start, joining a group and the first fetch count for nobody. CPU is of the process, all of
+    its threads, the Kafka client's too; memory is the process's peak from its very start.
+    """
+
+    events: int
+    seconds: float
+    cpu_seconds: float
+    peak_megabytes: float
+
+    @property
+    def events_per_second(self) -> float:
+        return self.events / self.seconds
+
+    @property
+    def cpu_micros(self) -> float:
+        """Of one event."""
+        return self.cpu_seconds / self.events * 1e6
+
+
+class _Mark(NamedTuple):
+    at: float
+    cpu: float
+
+
+class Marks:
+    """Told after each batch how many events were in it."""
+
+    def __init__(self) -> None:
+        self._first: _Mark | None = None
+        self._last = _Mark(0, 0)
+        self._events = 0
+
+    def batch(self, events: int) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._last = _Mark(time.perf_counter(), usage.ru_utime + usage.ru_stime)
+        if self._first is None:
+            self._first = self._last
+        else:
+            self._events += events
+
+    def tell(self) -> None:
+        """Print the run for the process that started this one."""
+        if self._first is None:
+            sys.exit("there was nothing to write")
+        run = Run(self._events, self._last.at - self._first.at, self._last.cpu - self._first.cpu, _peak_megabytes())
+        print(json.dumps(asdict(run)))
+
+
+def _peak_megabytes() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

@@ -1,0 +1,25 @@
+"""What the project wants to reach, beside what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rich.table import Table
+
+
+class Target(NamedTuple):
+    what: str
+    found: str
+    wanted: str
+    reached: bool
+
+
+def show_targets(targets: Sequence[Target]) -> Table:
+    table = Table("target", title="targets", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("found", justify="right")
+    table.add_column("wanted", justify="right")
+    table.add_column("")
+    for target in targets:
+        table.add_row(target.what, target.found, target.wanted, "reached" if target.reached else "MISSED")
+    return table
