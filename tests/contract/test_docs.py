@@ -1,0 +1,146 @@
+"""The documents agree with the code, with each other, and with the tests that they name."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from jobstatus_consumer.config import load_settings
+from jobstatus_producer.settings import _VARIABLES, ProducerSettings
+from jobstatus_schemas.protocol import ALL_ENV, KAFKA_ENV_PREFIX
+from packaging.requirements import Requirement
+from support.command_line import parse
+from support.generate_docs import DOCS, PAGES, PRODUCER_MEANING, commands, root
+from support.pages import ROOT, Block, blocks, pages
+
+ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
+NOT_RUN = [block for block in ALL_BLOCKS if block.language == "bash" and block.not_run]
+LANGUAGES = {"bash", "python", "text", "yaml", "sql", "json", "toml", "ini"}
+OUTSIDE = {"docker", "cp", "export", "python", "pip", "kubectl", "/opt/jobstatus/bin/pip"}
+OTHERS = ("instrument-workers.md", "replay.md", "dead-letters.md")
+"""Pages that may still be on their way."""
+
+
+def place(block: Block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_a_page_made_from_the_code_is_what_the_code_makes(name: str) -> None:
+    made = PAGES[name]()
+    assert (DOCS / name).read_text("utf-8") == made, "run: python -m tests.support.generate_docs"
+
+
+def test_every_setting_of_the_producer_is_explained() -> None:
+    ours = {field for field, _ in _VARIABLES.values()}
+    assert set(PRODUCER_MEANING) == ours
+    assert ours <= set(ProducerSettings.__dataclass_fields__)
+
+
+def test_every_setting_that_a_document_names_exists() -> None:
+    for page in pages():
+        for name in re.findall(r"\bJOBSTATUS_[A-Z_]*[A-Z]\b", page.read_text("utf-8")):
+            known = name in ALL_ENV or name.startswith(KAFKA_ENV_PREFIX.rstrip("_"))
+            assert known or (page.name, name) == ("deploy.md", "JOBSTATUS_PORT"), f"{page.name}: {name}"
+
+
+def test_every_flag_that_a_document_names_exists() -> None:
+    known = {
+        option for context in commands(root()) for parameter in context.command.params for option in parameter.opts
+    }
+    known |= {"--help", "--version", "--build-arg", "--jobs"}
+    for page in pages():
+        prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+        for flag in re.findall(r"`(--[a-z][a-z-]+)", prose):
+            assert flag in known, f"{page.name}: {flag}"
+
+
+def test_every_test_that_a_document_names_exists() -> None:
+    tests = {name for path in (ROOT / "tests").rglob("test_*.py") for name in _functions(path)}
+    for page in pages():
+        for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8")):
+            assert name in tests, f"{page.name}: {name}"
+
+
+def _functions(path: Path) -> list[str]:
+    return re.findall(r"def (test_\w+)", path.read_text("utf-8"))
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in pages():
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+            if "://" not in target and Path(target).name not in OTHERS:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_block_says_its_language() -> None:
+    assert [place(block) for block in ALL_BLOCKS if block.language not in LANGUAGES] == []
+
+
+@pytest.mark.parametrize("block", NOT_RUN, ids=place)
+def test_a_command_that_no_test_can_run_exists_all_the_same(block: Block) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for line in block.text.splitlines():
+        words = shlex.split(line, comments=True)
+        if not words:
+            continue
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        elif words[0] == "jobstatus":
+            assert parse(words[1:]), line
+        else:
+            assert words[0] in OUTSIDE, line
+        for word in words[1:]:
+            if word in (".env.example", "infra/docker/Dockerfile") or word.startswith("requirements/"):
+                assert (ROOT / word).exists(), line
+
+
+@pytest.mark.parametrize("block", [block for block in ALL_BLOCKS if block.language == "yaml"], ids=place)
+def test_a_fragment_for_kubernetes_fits_the_code(block: Block) -> None:
+    container = yaml.safe_load(block.text)
+    settings = load_settings({item["name"]: item.get("value", "x") for item in container["env"]})
+    assert settings.bootstrap_servers
+    assert settings.database
+    assert parse(container["args"]).name == "consume"
+    (port,) = container["ports"]
+    assert settings.http_address.endswith(f":{port['containerPort']}")
+    probes = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
+    assert probes == {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}
+    starts = container["startupProbe"]
+    assert starts["periodSeconds"] * starts["failureThreshold"] > settings.wait_for_database
+
+
+def test_every_dependency_has_its_reason_and_no_reason_is_left_over() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *(line for group in extras.values() for line in group)]
+    wanted = {Requirement(line).name for line in lines} - {project["name"]}
+    text = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    assert set(re.findall(r"^- `([^`]+)`: \S", text, re.MULTILINE)) == wanted
+
+
+def test_a_line_holds_one_sentence() -> None:
+    for page in pages():
+        if page.name in OTHERS or page.relative_to(ROOT).as_posix().removeprefix("docs/") in PAGES:
+            continue
+        prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+        for line in prose.splitlines():
+            if not line.startswith(("|", "<!--")):
+                assert not re.search(r"[a-z)`]\. [A-Z]", line), f"{page.name}: {line}"
+
+
+def test_the_changelog_begins_with_the_version_that_is_being_made() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f"## [Unreleased] {version}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_ci_runs_what_a_person_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    assert script.read_text("utf-8").splitlines()[0] == "#!/usr/bin/env bash"
+    assert "set -euo pipefail" in script.read_text("utf-8")
+    assert script.read_text("utf-8").rstrip().endswith("make test")

@@ -1,0 +1,219 @@
+"""Writes the pages of docs/ that are made from the code: `python -m tests.support.generate_docs`.
+
+tests/contract/test_docs.py holds the committed pages to what this would write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+from jobstatus_consumer.cli import main as command_line
+from jobstatus_consumer.cli.options import shown_default
+from jobstatus_consumer.config import FIXED_KAFKA, Settings, env_name
+from jobstatus_consumer.metrics import Metrics
+from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
+from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+DOCS: Final = ROOT / "docs"
+WIDTH: Final = 100
+MADE: Final = "<!-- made from the code: python -m tests.support.generate_docs -->"
+
+PRODUCER_MEANING: Final[Mapping[str, str]] = {
+    "topic": "the topic to report to",
+    "statuses": "the allowed words, separated by commas; all if not set",
+    "worker_id": "who reports, where a call does not say it",
+    "spool_dir": "a folder that keeps what cannot be delivered now, also after a crash; none if not set",
+    "spool_max_bytes": "how large the spool may grow; beyond it a call raises `BufferFullError`",
+    "durable": "write every event to the spool before the call returns, also while the broker answers",
+    "max_pending_events": "how many events may wait for their acknowledgement in memory",
+    "max_block_seconds": "how long a call may wait for room; 5 without a spool and 0 with one if not set",
+    "wait_seconds": "how long `wait=True` waits for the broker's acknowledgement",
+    "close_seconds": "how long `close`, `flush` and the end of the process try to deliver what is left",
+}
+"""The producer's fields have no description of their own; `kafka` and `traceparent` are no settings of ours."""
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    return _page(
+        "# Settings",
+        "A setting is a flag or an environment variable; the flag wins.",
+        "A name that begins with `JOBSTATUS_` and is none of these stops the start, and so does a value out of bounds.",
+        "An empty variable counts as not set.",
+        "",
+        "## The consumer and its commands",
+        "",
+        *_table(("variable", "flag", "default", "meaning"), _consumer_rows()),
+        "",
+        "## The producer",
+        "",
+        "A worker reads the environment alone; `ProducerSettings` takes the same names in lower case.",
+        "",
+        *_table(("variable", "default", "meaning"), _producer_rows()),
+        "",
+        "`TRACEPARENT`, where it is set, goes along with every event as the header `traceparent`.",
+        "",
+        "## The local servers of the demo and the tests",
+        "",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+        "| `JOBSTATUS_LOCAL_CACHE` | `.cache/jars` of the checkout | where the broker's Java archives are kept |",
+        "",
+        "## Kafka's own properties",
+        "",
+        "`JOBSTATUS_KAFKA_<NAME>` is librdkafka's property of that name, in lower case with dots for underscores.",
+        "`JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS` must be set; `--bootstrap-servers` is its flag.",
+        "`--kafka NAME=VALUE` gives any other property to a command, more than once if needed.",
+        "",
+        "The promises rest on these, so another value is refused:",
+        "",
+        *_table(("side", "property", "allowed"), _fixed_rows()),
+        "",
+        "These have a setting of ours and are refused:",
+        "",
+        *_table(("side", "property", "instead"), _refused_rows()),
+    )
+
+
+def _consumer_rows() -> Iterator[tuple[str, ...]]:
+    for name, info in Settings.model_fields.items():
+        if name != "kafka":
+            default = shown_default(name).removeprefix(" [default: ").removesuffix("]")
+            meaning = f"{info.description or ''}{_allowed(name)}"
+            yield f"`{env_name(name)}`", f"`--{name.replace('_', '-')}`", f"`{default}`" if default else "", meaning
+
+
+def _allowed(name: str) -> str:
+    """The bounds and choices of a consumer's setting, as the settings themselves declare them."""
+    info = Settings.model_fields[name]
+    bounds = {}
+    for item in info.metadata:
+        for word in ("ge", "gt", "le"):
+            if getattr(item, word, None) is not None:
+                bounds[word] = getattr(item, word)
+    if bounds:
+        low = f"{bounds['ge']:,}" if "ge" in bounds else f"over {bounds['gt']:,}"
+        return f" ({low} to {bounds['le']:,})" if "le" in bounds else f" (from {low} up)"
+    choices = [word for word in get_args(info.annotation) if isinstance(word, str)]
+    return f" ({', '.join(f'`{word}`' for word in choices)})" if choices else ""
+
+
+def _producer_rows() -> Iterator[tuple[str, ...]]:
+    defaults = {item.name: item.default for item in fields(ProducerSettings)}
+    for name, meaning in PRODUCER_MEANING.items():
+        default = defaults[name]
+        shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        yield f"`{env_name(name)}`", shown, meaning
+
+
+def _fixed_rows() -> Iterator[tuple[str, ...]]:
+    for name, value in FIXED_KAFKA.items():
+        yield "consumer", f"`{name}`", f"`{value}`"
+    for name, values in FIXED.items():
+        yield "producer", f"`{name}`", ", ".join(f"`{value}`" for value in values)
+
+
+def _refused_rows() -> Iterator[tuple[str, ...]]:
+    yield "consumer", "`group.id`", "`JOBSTATUS_GROUP_ID`"
+    for name, why in REFUSED.items():
+        yield "producer", f"`{name}`", why
+
+
+def metrics_page() -> str:
+    """docs/metrics.md."""
+    return _page(
+        "# Metrics",
+        "A consumer answers at `/metrics` on `JOBSTATUS_HTTP_ADDRESS`, in Prometheus' format.",
+        "`/livez` and `/readyz` stand beside it: alive means that only a restart would help where it is not,"
+        " ready means that events are written as they come.",
+        "",
+        "## The consumer",
+        "",
+        *_table(("name", "type", "labels", "meaning"), _consumer_metrics()),
+        "",
+        "## The producer",
+        "",
+        "`jobstatus_producer.prometheus.ProducerCollector` gives these to a worker's own registry;"
+        " `stats()` gives the same numbers without Prometheus.",
+        "",
+        *_table(("name", "type", "meaning"), _producer_metrics()),
+    )
+
+
+def _consumer_metrics() -> Iterator[tuple[str, ...]]:
+    for metric in vars(Metrics()).values():
+        for family in metric.describe() if hasattr(metric, "describe") else ():
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+            yield f"`{name}`", family.type, labels, family.documentation
+
+
+def _producer_metrics() -> Iterator[tuple[str, ...]]:
+    yield from ((f"`{PREFIX}{name}_total`", "counter", text) for name, text in COUNTERS.items())
+    yield from ((f"`{PREFIX}{name}`", "gauge", text) for name, text in GAUGES.items())
+
+
+def command_line_page() -> str:
+    """docs/reference/command-line.md."""
+    lines = [
+        "# The command line",
+        "Exit codes: 0 done, 1 failed, 2 wrong usage.",
+        "A program reads `--json` from stdout; log lines and complaints go to stderr.",
+    ]
+    for context in commands(root(terminal_width=WIDTH, max_content_width=WIDTH)):
+        path = context.command_path
+        lines += ["", f"## {path}", "", "```text", context.command.get_help(context).rstrip(), "```"]
+    return _page(*lines)
+
+
+def root(**settings: Any) -> click.Context:
+    """The context of `jobstatus` itself; those of its commands hang below it, as they do in a run."""
+    return click.Context(command_line, info_name="jobstatus", **{**command_line.context_settings, **settings})
+
+
+def commands(context: click.Context) -> Iterator[click.Context]:
+    """The contexts of this command and of every command below it."""
+    yield context
+    command = context.command
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None:
+                yield from commands(click.Context(found, info_name=name, parent=context))
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+
+
+def _page(title: str, *lines: str) -> str:
+    return "\n".join([title, "", MADE, "", *(line.rstrip() for line in lines)]) + "\n"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings_page,
+    "metrics.md": metrics_page,
+    "reference/command-line.md": command_line_page,
+}
+
+
+def main() -> Any:
+    """Write every page."""
+    for name, page in PAGES.items():
+        path = DOCS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page(), encoding="utf-8")
+        sys.stderr.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
