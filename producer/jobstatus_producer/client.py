@@ -283,7 +283,8 @@ class JobStatusProducer:
             )
         if left:
             why = outbox.ledger.last_error or "no answer"
-            text = f"not acknowledged within {self.settings.wait_seconds:g} s ({why}), still being tried"
+            where = f"within {self.settings.wait_seconds:g} s in topic {self.settings.topic!r}"
+            text = f"not acknowledged {where} ({why}), still being tried"
             raise NotAcknowledgedError(text, [entry.event for entry in left])
 
 

@@ -74,6 +74,8 @@ class Drain:
         self._stop = stop
         self._tries = 0
         self._next_try = 0.0
+        self._alone = 0
+        """so many of the next entries go out one by one, to find the one for which a batch was refused"""
 
     @property
     def seconds_to_wait(self) -> float:
@@ -96,8 +98,9 @@ class Drain:
         if outbox.backlog.in_memory or outbox.backlog.broken:
             outbox.backlog.move_to_spool()
         # one event alone finds out whether the way is clear
-        chunk = outbox.backlog.first(1 if self._tries else CHUNK)
-        if self._tries or outbox.settings.durable or len(chunk.entries) > LAST_CHUNK:
+        alone = self._tries or self._alone
+        chunk = outbox.backlog.first(1 if alone else CHUNK)
+        if alone or outbox.settings.durable or len(chunk.entries) > LAST_CHUNK:
             self._finish(Sending(chunk, outbox.transport))
         else:
             self._last_step()
@@ -119,20 +122,28 @@ class Drain:
         self._settle(sending)
 
     def _settle(self, sending: Sending) -> None:
-        outbox, chunk, ended = self._outbox, sending.chunk, sending.ended
-        delivered = [entry for entry in chunk.entries if ended[entry.seq] is None]
-        again = None
+        outbox, chunk = self._outbox, sending.chunk
+        self._alone = max(0, self._alone - len(chunk.entries))
+        delivered, again = [], []
         for entry in chunk.entries:
-            failure = ended[entry.seq]
-            if failure is not None and failure.refused:
+            failure = sending.ended[entry.seq]
+            if failure is None:
+                delivered.append(entry)
+            elif failure.refused or (failure.suspect and len(chunk.entries) == 1):
                 kept = outbox.backlog.refuse(entry, failure.text, chunk.orphan)
                 outbox.ledger.refuse(entry, failure, kept=kept)
-            again = again or (None if failure is None or failure.refused else failure)
+            else:
+                again.append(failure)
         outbox.backlog.settle(delivered, chunk.orphan)
         outbox.drained += len(delivered)
         for entry in delivered:
             outbox.ledger.delivered(entry.seq)
-        self._note(again)
+        self.send_alone(sum(failure.suspect for failure in again))
+        self._note(next((failure for failure in again if not failure.suspect), None))
+
+    def send_alone(self, count: int) -> None:
+        """The next `count` entries were in batches that the broker refused for the content of one of them."""
+        self._alone += count
 
     def _note(self, failure: Failure | None) -> None:
         outbox = self._outbox

@@ -23,6 +23,8 @@ class Flight:
         self._entries: dict[int, tuple[Entry, float]] = {}
         self.sent = 0
         self.returned = 0
+        self.suspects = 0
+        """how many came back with a batch that the broker refused"""
         self.failed = False
         """an entry came back: those behind it must not overtake it"""
         self.fatal = False
@@ -79,12 +81,13 @@ class Flight:
     def _ended(self, entry: Entry, failure: Failure) -> None:
         with self._lock:
             self.returned += 1
+            self.suspects += failure.suspect
         if failure.refused:
             self._ledger.refuse(entry, failure, kept=self._backlog.refuse(entry, failure.text))
         else:
-            if not failure.purged:
-                self.failed = True
-                self.fatal = self.fatal or failure.fatal
-                self._ledger.fail(failure)
             self._backlog.hold([entry])
         self._entries.pop(entry.seq, None)
+        if not failure.purged and not failure.refused:
+            self.fatal = self.fatal or failure.fatal
+            self.failed = True
+            self._ledger.fail(failure)

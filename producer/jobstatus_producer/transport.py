@@ -44,6 +44,8 @@ class Failure(NamedTuple):
     text: str
     refused: bool = False
     """for its own content: trying again is no use"""
+    suspect: bool = False
+    """the broker refuses the content of its whole batch: only a record that was alone is known to be the cause"""
     fatal: bool = False
     """the client must be made anew"""
     purged: bool = False
@@ -54,7 +56,8 @@ def failure_of(error: KafkaError) -> Failure:
     """What the client's `error` means for a record."""
     code = error.code()
     fatal = bool(error.fatal()) or code in (KafkaError._FATAL, KafkaError._STATE)
-    return Failure(f"{error.name()}: {error.str()}", code in _CONTENT, fatal, code in _PURGED)
+    text = f"{error.name()}: {error.str()}"
+    return Failure(text, suspect=code in _CONTENT, fatal=fatal, purged=code in _PURGED)
 
 
 class KafkaTransport:
@@ -82,7 +85,8 @@ class KafkaTransport:
             else:
                 self._produce(self._topic, value, key, on_delivery=done)
         except KafkaException as error:
-            return failure_of(error.args[0])
+            failure = failure_of(error.args[0])
+            return failure._replace(refused=failure.suspect, suspect=False)
         except BufferError:
             return Failure("the client's queue is full")
         return None

@@ -102,7 +102,12 @@ class Worker:
         outbox.call_back(CALL_BACK_SECONDS)
         if outbox.flight.fatal:
             outbox.renew_transport()
-        self._drain.back_off()
+        if outbox.flight.suspects:
+            # the broker answers, so there is nothing to wait for
+            self._drain.send_alone(outbox.flight.suspects)
+            outbox.flight.suspects = 0
+        else:
+            self._drain.back_off()
 
     def _finish_if_asked(self) -> None:
         if self._finish is None:

@@ -1,0 +1,53 @@
+"""Workers of their own: scripts in fresh interpreters, because a test must not fork or kill its own process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+
+PRELUDE = """
+import os, sys, signal, time, threading
+from jobstatus_producer import JobStatusProducer
+"""
+
+
+def start(
+    script: str, environ: Mapping[str, str], *, preexec: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
+    """Run `script` after `PRELUDE`; its output is read through pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(script)],
+        env={"PATH": "/usr/bin:/bin", **environ},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec,
+    )
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    """The next line of its standard output; its stderr, if it ends instead."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        assert process.stderr is not None
+        raise AssertionError(f"it ended with {process.wait(30)}:\n{process.stderr.read()}")
+    return line.strip()
+
+
+def end(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, str]:
+    """Its exit code and the rest of its output; killed at `timeout`."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        raise AssertionError(f"did not end within {timeout:g} s:\n{out}\n{err}") from None
+    return process.returncode, out, err
+
+
+def run(script: str, environ: Mapping[str, str]) -> tuple[int, str, str]:
+    return end(start(script, environ))

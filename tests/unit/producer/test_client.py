@@ -1,0 +1,221 @@
+"""The producer without a broker: what is refused at the call, the bounds, and the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobstatus_producer import (
+    BufferFullError,
+    JobStatusProducer,
+    NotAcknowledgedError,
+    ProducerClosedError,
+    SpoolError,
+    UndeliveredError,
+    outbox,
+)
+from jobstatus_producer.clock import StrictClock
+from jobstatus_schemas import JobStatusEvent
+from unit.producer.spools import entry, leave_behind
+
+NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+"""Nobody listens on port 1."""
+Open = Callable[..., JobStatusProducer]
+
+
+@pytest.fixture
+def open_jobs() -> Iterator[Open]:
+    """A producer that reaches no broker; what is left at the end of the test is given up."""
+    made: list[JobStatusProducer] = []
+
+    def make(**more: object) -> JobStatusProducer:
+        made.append(JobStatusProducer.from_env(NOBODY | {f"JOBSTATUS_{name}": str(v) for name, v in more.items()}))
+        return made[-1]
+
+    yield make
+    for jobs in made:
+        try:
+            jobs.close(0)
+        except UndeliveredError:
+            continue
+
+
+BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"job_id": ""}, ValueError, "job_id"),
+    ({"job_id": "a\x00"}, ValueError, "job_id"),
+    ({"job_id": "\ud800"}, ValueError, "job_id"),
+    ({"job_id": "j" * 513}, ValueError, "job_id"),
+    ({"job_id": None}, TypeError, "job_id"),
+    ({"job_id": 1.5}, TypeError, "job_id"),
+    ({"job_id": True}, TypeError, "job_id"),
+    ({"job_id": b"job"}, TypeError, "job_id"),
+    ({"status": ""}, ValueError, "status"),
+    ({"status": "s" * 65}, ValueError, "status"),
+    ({"status": "a\x00"}, ValueError, "status"),
+    ({"status": "\udfff"}, ValueError, "status"),
+    ({"status": None}, TypeError, "status"),
+    ({"status": 3}, TypeError, "status"),
+    ({"status": "unheard-of"}, ValueError, "status"),
+    ({"worker_id": ""}, ValueError, "worker_id"),
+    ({"worker_id": "w" * 257}, ValueError, "worker_id"),
+    ({"worker_id": "a\x00"}, ValueError, "worker_id"),
+    ({"worker_id": 3}, TypeError, "worker_id"),
+    ({"attempt": -1}, ValueError, "attempt"),
+    ({"attempt": 2**31}, ValueError, "attempt"),
+    ({"attempt": "1"}, TypeError, "attempt"),
+    ({"attempt": True}, TypeError, "attempt"),
+    ({"attempt": 1.0}, TypeError, "attempt"),
+]
+
+
+def test_wrong_arguments_are_refused_by_name_and_nothing_is_queued(open_jobs: Open) -> None:
+    jobs = open_jobs(STATUSES="ok,failed")
+    for change, kind, field in BAD:
+        fields: dict[str, Any] = {"job_id": "job", "status": "ok", **change}
+        with pytest.raises(kind, match=f"^{field}: "):
+            jobs.update_job_status(**fields)
+        with pytest.raises(kind, match=rf"^updates\[1\]: {field}: "):
+            jobs.update_many([("job", "ok"), fields])
+    stats = jobs.stats()
+    assert (stats.accepted, stats.queue_depth) == (0, 0)
+
+
+@pytest.mark.parametrize("update", [None, "job", ("job",), (1, 2, 3, 4), {"status": "ok"}, {"job_id": 1, "stat": "ok"}])
+def test_an_update_of_another_form_is_refused_by_its_place(open_jobs: Open, update: Any) -> None:
+    jobs = open_jobs()
+    with pytest.raises(TypeError, match=r"^updates\[0\]: "):
+        jobs.update_many([update])
+    assert jobs.stats().accepted == 0
+
+
+@pytest.mark.parametrize("message", ["\x00\ud800", "x" * 900_000, ValueError("\x00"), 17, b"\xff", object()])
+def test_an_error_message_is_never_refused(open_jobs: Open, message: object) -> None:
+    jobs = open_jobs()
+    jobs.update_job_status("job", "error", message)
+    assert jobs.stats().accepted == 1
+
+
+def test_without_room_a_call_waits_its_bound_and_then_raises_with_the_event(open_jobs: Open) -> None:
+    jobs = open_jobs(MAX_PENDING_EVENTS=3, MAX_BLOCK_SECONDS=0.3)
+    for step in range(3):
+        jobs.update_job_status("job", str(step))
+    began = time.monotonic()
+    with pytest.raises(BufferFullError, match=r"not accepted, no room within 0.3 s .*'job' error") as caught:
+        jobs.update_job_status("job", "error", "why", attempt=4)
+    assert 0.3 <= time.monotonic() - began < 0.3 + 2
+    (event,) = caught.value.events
+    assert event[1:6] == ("job", "error", "why", 4, None)
+    stats = jobs.stats()
+    assert (stats.accepted, stats.rejected, stats.queue_depth) == (3, 1, 3)
+
+
+def test_many_updates_find_room_together_or_none_of_them_is_accepted(open_jobs: Open) -> None:
+    jobs = open_jobs(MAX_PENDING_EVENTS=3, MAX_BLOCK_SECONDS=0)
+    with pytest.raises(BufferFullError) as caught:
+        jobs.update_many([("job", str(step)) for step in range(4)])
+    assert [event.status for event in caught.value.events] == ["0", "1", "2", "3"]
+    assert jobs.stats().accepted == 0
+    jobs.update_many([("job", str(step)) for step in range(3)])
+
+
+def test_close_raises_with_the_events_that_nobody_has(open_jobs: Open) -> None:
+    jobs = open_jobs()
+    for step in range(3):
+        jobs.update_job_status("job", str(step))
+    with pytest.raises(UndeliveredError, match="not delivered before the producer was closed: 3 events") as caught:
+        jobs.close(0.1)
+    assert [event.status for event in caught.value.events] == ["0", "1", "2"]
+    assert all(type(event) is JobStatusEvent for event in caught.value.events)
+    jobs.close()
+
+
+def test_after_close_a_call_raises_and_the_numbers_remain(open_jobs: Open) -> None:
+    jobs = open_jobs()
+    jobs.close()
+    for call in (lambda: jobs.update_job_status("job", "ok"), lambda: jobs.update_many([("job", "ok")])):
+        with pytest.raises(ProducerClosedError, match="nothing was queued"):
+            call()
+    assert jobs.stats().accepted == 0
+    assert jobs.flush(0) == 0
+
+
+def test_flush_is_bounded_and_says_how_much_is_left(open_jobs: Open) -> None:
+    jobs = open_jobs()
+    jobs.update_job_status("job", "ok")
+    began = time.monotonic()
+    assert jobs.flush(0.2) == 1
+    assert time.monotonic() - began < 0.2 + 2
+
+
+def test_wait_is_bounded_and_the_event_is_still_tried(open_jobs: Open) -> None:
+    jobs = open_jobs(WAIT_SECONDS=0.2)
+    with pytest.raises(NotAcknowledgedError, match=r"not acknowledged within 0.2 s") as caught:
+        jobs.update_job_status("job", "ok", wait=True)
+    assert [event.job_id for event in caught.value.events] == ["job"]
+    assert jobs.stats().queue_depth == 1
+
+
+def test_a_durable_producer_has_each_event_in_its_spool_when_the_call_returns(open_jobs: Open, tmp_path: Path) -> None:
+    jobs = open_jobs(SPOOL_DIR=tmp_path, DURABLE="true")
+    jobs.update_job_status("job", "ok")
+    jobs.update_many([("job", "ok")] * 9)
+    stats = jobs.stats()
+    assert (stats.spooled, stats.spool_depth, stats.queue_depth) == (10, 10, 0)
+    jobs.close(0)
+    again = open_jobs(SPOOL_DIR=tmp_path)
+    assert again.stats().spool_depth == 10
+
+
+def test_a_spool_that_is_full_raises_at_once_with_the_event(open_jobs: Open, tmp_path: Path) -> None:
+    jobs = open_jobs(SPOOL_DIR=tmp_path, DURABLE="true", SPOOL_MAX_BYTES=2000)
+
+    def fill() -> None:
+        for step in range(100):
+            jobs.update_job_status("job", str(step))
+
+    with pytest.raises(BufferFullError, match=r"the spool is full \(JOBSTATUS_SPOOL_MAX_BYTES=2000\)") as caught:
+        fill()
+    assert caught.value.events[0].status == str(jobs.stats().accepted)
+    assert jobs.stats().spool_depth == jobs.stats().accepted > 0
+
+
+def test_close_puts_into_the_spool_what_is_not_delivered(open_jobs: Open, tmp_path: Path) -> None:
+    jobs = open_jobs(SPOOL_DIR=tmp_path)
+    for step in range(5):
+        jobs.update_job_status("job", str(step))
+    jobs.close(0)
+    again = open_jobs(SPOOL_DIR=tmp_path)
+    assert again.stats().spool_depth == 5
+    assert again.stats().accepted == 0
+    assert again.stats().oldest_undelivered_seconds > 0
+
+
+def test_a_queue_that_is_full_overflows_into_the_spool(open_jobs: Open, tmp_path: Path) -> None:
+    jobs = open_jobs(SPOOL_DIR=tmp_path, MAX_PENDING_EVENTS=3)
+    for step in range(10):
+        jobs.update_job_status("job", str(step))
+    stats = jobs.stats()
+    assert stats.accepted == 10
+    assert stats.queue_depth + stats.spool_depth == 10
+    assert stats.queue_depth <= 3
+
+
+def test_new_stamps_are_above_those_in_a_spool_from_the_future(
+    open_jobs: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "PROCESS_CLOCK", StrictClock())
+    future = (time.time_ns() // 1000) + 3_600_000_000
+    leave_behind(tmp_path, [entry(future)])
+    jobs = open_jobs(SPOOL_DIR=tmp_path, MAX_PENDING_EVENTS=1, SPOOL_MAX_BYTES=1)
+    with pytest.raises(BufferFullError) as caught:
+        jobs.update_many([("job", "ok"), ("job", "ok")])
+    assert all(event.occurred_at > future for event in caught.value.events)
+
+
+def test_a_spool_folder_that_cannot_be_written_is_said_at_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolError, match="JOBSTATUS_SPOOL_DIR"):
+        JobStatusProducer.from_env(NOBODY | {"JOBSTATUS_SPOOL_DIR": str(tmp_path / "file")})
