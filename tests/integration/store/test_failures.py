@@ -18,6 +18,7 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch
 from jobstatus_consumer.store import Limits, Store, migrate
+from jobstatus_consumer.store.classify import classify
 from jobstatus_local.postgres import LocalPostgres
 from law import table
 from law.events import LOG_A, batch, event
@@ -73,6 +74,13 @@ def test_a_trigger_that_refuses_the_row_makes_it_a_bad_one(store: Store, databas
     (rejected,) = store.write(batch([event()])).rejected
     assert rejected.sqlstate == sqlstate
     assert "secret" not in rejected.detail
+
+
+def test_what_the_server_says_of_a_value_is_not_passed_on(database: Database) -> None:
+    with pytest.raises(psycopg.Error) as caught:
+        database.execute("SELECT 'secret'::uuid")
+    assert "secret" in str(caught.value)
+    assert "secret" not in str(classify(caught.value))
 
 
 def session(store: Store) -> Database:
