@@ -82,6 +82,20 @@ def deliveries(draw: st.DrawFn, jobs: Sequence[str] = JOBS) -> list[Event]:
 
 
 @st.composite
+def first_reads(draw: st.DrawFn, jobs: Sequence[str] = JOBS) -> list[Event]:
+    """The logs as a consumer reads them: each from its beginning, nothing skipped, some of it again after a stop."""
+    contents = [draw(logs(log_id, jobs)) for log_id in LOGS]
+    ends = [0, 0]
+    found: list[Event] = []
+    runs = st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(1, 6))
+    for number, back, length in draw(st.lists(runs, min_size=1, max_size=5)):
+        start = max(0, ends[number] - back)
+        found += contents[number][start : start + length]
+        ends[number] = max(ends[number], min(start + length, len(contents[number])))
+    return found
+
+
+@st.composite
 def cuts(draw: st.DrawFn, events: Sequence[Event]) -> list[Sequence[Event]]:
     """The same events in batches of any size."""
     found, start = [], 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from jobstatus_consumer.fold import Statement, fold, merges
 from jobstatus_consumer.records import Event
 from law.events import LOG_A, LOG_B, NOON, event
-from law.histories import History, histories
+from law.histories import History, cuts, first_reads, histories
 from law.model import Row, Table, applied
 
 TIMES = (0, 1, 2)
@@ -103,6 +104,24 @@ def test_the_law_any_batching_ends_as_one_by_one(history: History) -> None:
         for statement in fold(batch):
             run(table, statement, history)
     assert table == history.expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(first_reads(), st.data())
+def test_a_crash_between_two_statements_of_a_batch_changes_nothing(
+    events: Sequence[Event], data: st.DataObject
+) -> None:
+    """What was written stays, and the batch comes again whole, perhaps cut anew."""
+    written = History({}, [events])
+    table: Table = {}
+    for batch in data.draw(cuts(events)):
+        statements = fold(batch)
+        for statement in statements[: data.draw(st.integers(0, len(statements)))]:
+            run(table, statement, written)
+        for again in data.draw(cuts(batch)):
+            for statement in fold(again):
+                run(table, statement, written)
+    assert table == written.expected
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.rule import RowState, Verdict, advance, decide
 from law.events import LOG_A, LOG_B, NOON, event
-from law.histories import History, deliveries, histories
+from law.histories import History, deliveries, first_reads, histories
 from law.model import Row, applied, changes, one_by_one
 
 
@@ -77,12 +77,12 @@ def test_it_decides_and_advances_as_the_model_does(history: History) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(deliveries(["job-1"]), st.data())
+@given(first_reads(["job-1"]), st.data())
 def test_what_was_processed_before_changes_nothing_when_it_comes_again(
     events: Sequence[Event], data: st.DataObject
 ) -> None:
     table = one_by_one({}, events)
-    again = data.draw(st.lists(st.sampled_from(events), max_size=8))
+    again = data.draw(st.lists(st.sampled_from(events), max_size=8)) if events else []
     assert one_by_one(table, again) == table
 
 
