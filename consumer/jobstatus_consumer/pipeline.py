@@ -27,7 +27,7 @@ from jobstatus_consumer.decode import decode
 from jobstatus_consumer.dlq import Budget
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.source import Assigned, EndOfPartition, Source
-from jobstatus_consumer.positions import Bounds, Start, rewind_to, start_of
+from jobstatus_consumer.positions import Bounds, Start, rewind_to, start_of, unknown_log
 from jobstatus_consumer.records import Batch, Log, RawRecord, Span
 from jobstatus_consumer.tally import Tally
 from jobstatus_consumer.writer import Compare, Done, Failed, Known, Result, Stopped, Unverified, Writer
@@ -42,13 +42,15 @@ OBSERVE_EVERY: Final = 1.0
 REVOKE_WAIT: Final = 10.0
 STOP_WAIT: Final = 8.0
 NOT_KNOWN: Final = -1
+JOIN_WITHIN: Final = 30.0
+"""A member for whom no partition is left may never be told of an assignment."""
 
 
 @dataclass(slots=True)
 class Partition:
     """What the loop knows of a partition it has. Offsets are the next ones: `filled` <= polled, `safe` <= `filled`.
 
-    `committed` was sent to the broker, `settled` it has acknowledged.
+    `committed` was sent to the broker, `settled` it has acknowledged; `new`: the group had committed nothing.
     `epoch` tells a batch from before a rewind or a rebalance from one after it.
     """
 
@@ -60,6 +62,7 @@ class Partition:
     committed: int
     settled: int
     compared: bool = False
+    new: bool = False
 
 
 class Pipeline:
@@ -73,6 +76,7 @@ class Pipeline:
         tally: Tally,
         budget: Budget,
     ) -> None:
+        self._topic = settings.topic
         self._allowed: Container[str] | None = settings.statuses
         self._accept_loss = settings.on_lost_offsets == "earliest"
         self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
@@ -87,7 +91,7 @@ class Pipeline:
         self._epochs = 0
         self._held = False
         self._leaving = False
-        self._last_commit = self._observed = 0.0
+        self._last_commit = self._observed = self._subscribed_at = 0.0
         self.polled_at = time.monotonic()
         self.source = make_source(self)
 
@@ -96,6 +100,7 @@ class Pipeline:
     def run(self, stop: Callable[[], bool]) -> None:
         """Go on until `stop()`; then write and commit what is in hand, within a bound, and leave the group."""
         self.source.subscribe()
+        self._subscribed_at = time.monotonic()
         try:
             while not stop():
                 self.step()
@@ -178,7 +183,8 @@ class Pipeline:
 
     def _compare(self) -> None:
         self._comparing = {number: partition.epoch for number, partition in self._partitions.items()}
-        self._writer.submit(Compare([partition.log.id for partition in self._partitions.values()]))
+        log_ids = [partition.log.id for partition in self._partitions.values()]
+        self._writer.submit(Compare(self._topic, log_ids))
 
     def _submit(self, batch: Batch) -> None:
         # 4. the epochs tell, when the result comes, which of its offsets are still ours
@@ -263,6 +269,9 @@ class Pipeline:
             if partition.epoch != self._comparing.get(number):
                 continue
             partition.compared = True
+            if partition.new:
+                unknown_log(partition.log, known, partition.low, accept_loss=self._accept_loss)
+                partition.new = False
             found = rewind_to(
                 partition.log,
                 partition.safe,
@@ -331,8 +340,9 @@ class Pipeline:
             self._epochs += 1
             at = start.offset
             self._partitions[start.log.partition] = Partition(
-                log=start.log, low=item.low, filled=at, safe=at, epoch=self._epochs, committed=at, settled=at
-            )
+                log=start.log, low=item.low, filled=at, safe=at, epoch=self._epochs, committed=at, settled=at,
+                new=known.offset is None,
+            )  # fmt: skip
             starts.append(start)
         logger.info("got partitions %s", _named(start.log.partition for start in starts))
         return starts
@@ -381,7 +391,13 @@ class Pipeline:
     # -- for people and programs ------------------------------------------------------------------------------------
 
     def caught_up(self, ends: Mapping[int, int], committed_elsewhere: Callable[[set[int]], Mapping[int, int]]) -> bool:
-        """True where everything before `ends` is written: by this member, or by another one of the group."""
+        """True where everything before `ends` is written: by this member, or by another one of the group.
+
+        Nothing is taken for granted before this member has joined: the group's word alone does not say what the
+        database has, nor whether the log is still the same.
+        """
+        if not self.source.rebalances and time.monotonic() - self._subscribed_at < JOIN_WITHIN:
+            return False
         for number, end in ends.items():
             mine = self._partitions.get(number)
             if mine is not None and (mine.safe < end or not mine.compared):

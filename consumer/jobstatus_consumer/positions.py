@@ -5,6 +5,7 @@ Pure. A commit says where the group was; the database alone says what it has (a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from jobstatus_consumer.errors import OffsetsLostError
@@ -67,6 +68,25 @@ def _loss(log: Log, committed: int, committed_topic_id: str, bounds: Bounds) -> 
             f"{bounds.low}; {bounds.low - committed} offsets were never read"
         )
     return ""
+
+
+def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bool) -> None:
+    """Look whether a log of which the group has committed nothing follows one that was deleted.
+
+    With a topic the broker deletes its commits: then only the database remembers that there was another one. Raises
+    `OffsetsLostError` naming it, unless `accept_loss`.
+    """
+    if log.id in known or accept_loss:
+        return
+    for other in map(Log.parse, known):
+        if other.partition == log.partition and other.topic_id != log.topic_id:
+            name = f"{log.topic}[{log.partition}]"
+            _accept(
+                f"the topic of {name} was made again: the database knows offset {known[other.id]} of topic id "
+                f"{other.topic_id}, and the topic's id is {log.topic_id} now; what the old one held after that offset "
+                "was never written",
+                log, low, accept_loss=False,
+            )  # fmt: skip
 
 
 def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> Start | None:

@@ -32,6 +32,12 @@ class Log(NamedTuple):
         base = f"{self.topic}/{self.topic_id}/{self.partition}"
         return f"{base}/{self.generation}" if self.generation else base
 
+    @classmethod
+    def parse(cls, log_id: str) -> Log:
+        """The log of an `id`; raises `ValueError` for a text that is none."""
+        topic, topic_id, *numbers = log_id.split("/")
+        return cls(topic, topic_id, *map(int, numbers))
+
 
 class RawRecord(NamedTuple):
     """A record as the broker gave it. `timestamp` is in milliseconds since 1970-01-01 UTC, -1 where there is none."""

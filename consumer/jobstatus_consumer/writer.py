@@ -46,8 +46,8 @@ class StorePort(Protocol):
     def connect(self) -> None:
         """A fresh connection, prepared from scratch."""
 
-    def progress(self, log_ids: Collection[str]) -> Mapping[str, int]:
-        """The next offset of each log that the database knows of."""
+    def topic_progress(self, topic: str) -> Mapping[str, int]:
+        """The next offset of each log of the topic that the database knows of."""
 
     def write(self, batch: Batch) -> Written:
         """Write the batch, isolating bad rows."""
@@ -72,14 +72,15 @@ class SenderPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """Task: what does the database know of these logs?"""
+    """Task: what does the database know of the topic, and so of these logs?"""
 
+    topic: str
     log_ids: Collection[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Result of `Compare`: the next offset of each log that the database knows."""
+    """Result of `Compare`: the next offset of each log of the topic that the database knows, old ones too."""
 
     next_offsets: Mapping[str, int]
 
@@ -199,17 +200,17 @@ class Writer:
 
     def _do(self, task: Task) -> Result:
         try:
-            return self._compare(task.log_ids) if isinstance(task, Compare) else self._write(task)
+            return self._compare(task) if isinstance(task, Compare) else self._write(task)
         except StopRequestedError:
             return Stopped()
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop must hear of it and stop
             return Failed(error)
 
-    def _compare(self, log_ids: Collection[str]) -> Known:
+    def _compare(self, task: Compare) -> Known:
         def ask() -> Known:
             self._connect()
-            known = self._store.progress(log_ids)
-            self._verified.update(log_ids)
+            known = self._store.topic_progress(task.topic)
+            self._verified.update(task.log_ids)
             return Known(known)
 
         return self._patiently(ask)

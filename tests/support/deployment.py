@@ -74,11 +74,13 @@ class Deployment:
     table: str = "jobs"
     partitions: int = 4
     consumers: list[ConsumerProcess] = field(default_factory=list)
+    without: set[str] = field(default_factory=set)
+    last_summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("JOBSTATUS_")}
-        return {
+        wanted = {
             **kept,
             "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap,
             "JOBSTATUS_DATABASE_URL": self.database_url,
@@ -89,6 +91,7 @@ class Deployment:
             "JOBSTATUS_KAFKA_SESSION_TIMEOUT_MS": "6000",
             "JOBSTATUS_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
         }
+        return {name: value for name, value in wanted.items() if name not in self.without}
 
     def run(
         self, *arguments: str, code: int | None = 0, timeout: float = 120.0, **environ: str
@@ -125,8 +128,8 @@ class Deployment:
     def drain(self, *arguments: str, timeout: float = 120.0, **environ: str) -> dict[str, Any]:
         """`consume --until-caught-up --json`: its summary."""
         done = self.run("consume", "--until-caught-up", "--json", *arguments, code=0, timeout=timeout, **environ)
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+        self.last_summary = json.loads(done.stdout.splitlines()[-1])
+        return self.last_summary
 
     def close(self) -> None:
         for consumer in self.consumers:
@@ -187,6 +190,15 @@ class Deployment:
     def caught_up(self, timeout: float = 60.0) -> None:
         """Wait until the group has committed everything that is there."""
         until(lambda: self.lag() == 0, "lag 0", timeout, every=0.2)
+
+    def settled(self, timeout: float = 60.0) -> None:
+        """Wait until the database itself knows everything that is there: after a seek back, the group's word is old."""
+
+        def knows() -> bool:
+            known = sum(int(offset) for (offset,) in self.query(f"SELECT next_offset FROM {self.table}_progress"))
+            return known == sum(self.ends().values())
+
+        until(knows, "the database knows all offsets", timeout, every=0.2)
 
     def lag(self) -> int:
         committed = self.committed()

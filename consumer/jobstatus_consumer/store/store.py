@@ -47,6 +47,7 @@ class Store:
         self._write = block("write.sql", "write", name).as_bytes()
         self._states = block("write.sql", "states", name).as_bytes()
         self._progress = block("write.sql", "progress", name).as_bytes()
+        self._topic_progress = block("write.sql", "topic_progress", name).as_bytes()
 
     @property
     def connected(self) -> bool:
@@ -101,6 +102,13 @@ class Store:
     def _ask_progress(self, log_ids: Iterable[str]) -> dict[str, int]:
         rows = self._execute(self._progress, {"logs": documents.strings(log_ids)})
         return {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types
+
+    def topic_progress(self, topic: str) -> dict[str, int]:
+        """For each log of the topic that the database knows, of another topic of that name too: the next offset."""
+        rows = self._execute(self._topic_progress, {"prefix": f"{topic}/"})
+        found = {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types
+        self._known.update(found)
+        return found
 
     def write(self, batch: Batch) -> Written:
         """Write a batch, in one statement unless a job's events cannot merge or a row is bad.

@@ -70,3 +70,7 @@ JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.jo
 SELECT p.log_id, p.next_offset
 FROM {progress} AS p
 JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.log_id
+
+-- topic_progress --
+-- Every log of a topic that the database knows, those of a topic that was deleted and made again among them.
+SELECT p.log_id, p.next_offset FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)

@@ -77,7 +77,7 @@ class FakeWriter:
         if isinstance(task, Compare):
             self._verified.update(task.log_ids)
             known = self._database.progress
-            return Known({log_id: known[log_id] for log_id in task.log_ids if log_id in known})
+            return Known(dict(known))
         if not self._verified.issuperset(span.log_id for span in task.spans):
             return Unverified(task)
         return self._write(task)
@@ -115,6 +115,7 @@ class FakeSource:
         self.forgot = False
 
     def subscribe(self) -> None:
+        self.rebalances += 1
         self._assign(set(range(PARTITIONS)))
 
     def _assign(self, numbers: set[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from jobstatus_consumer.errors import OffsetsLostError
-from jobstatus_consumer.positions import Bounds, rewind_to, start_of
+from jobstatus_consumer.positions import Bounds, rewind_to, start_of, unknown_log
 from jobstatus_consumer.records import Log
 
 LOG = Log("t", "id", 3)
@@ -70,3 +70,17 @@ def test_what_is_forgotten_and_no_longer_in_the_log_stops() -> None:
     accepted = rewind_to(LOG, 50, 30, 20, accept_loss=True)
     assert accepted is not None
     assert accepted[:2] == (LOG._replace(generation=1), 30)
+
+
+def test_a_deleted_topic_whose_commits_went_with_it_is_remembered_by_the_database() -> None:
+    known = {"t/old/3": 70, "t/old/2": 5}
+    with pytest.raises(OffsetsLostError, match="the database knows offset 70 of topic id old"):
+        unknown_log(LOG, known, 0, accept_loss=False)
+    unknown_log(LOG, known, 0, accept_loss=True)
+    unknown_log(LOG, {**known, LOG.id: 1}, 0, accept_loss=False)
+    unknown_log(LOG, {"t/old/2": 5, "t/id/3/1": 9}, 0, accept_loss=False)
+
+
+def test_a_log_is_read_back_from_its_id() -> None:
+    for log in (LOG, LOG._replace(generation=2), Log("a.b-c_d", "-", 0)):
+        assert Log.parse(log.id) == log

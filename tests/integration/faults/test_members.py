@@ -1,0 +1,190 @@
+"""Rebalances, zombies, deaf connections and stops, with real processes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from jobstatus_local.proxy import TcpProxy
+from support.deployment import Deployment, made_events
+from support.fixture_types import OwnServer
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+
+@contextmanager
+def locked(deployed: Deployment) -> Iterator[None]:
+    """Another session holds the table."""
+    with psycopg.connect(deployed.database_url) as connection:
+        connection.execute(b"LOCK TABLE jobs IN EXCLUSIVE MODE")
+        yield
+        connection.rollback()
+
+
+def write_waits(deployed: Deployment) -> None:
+    until(lambda: deployed.query("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), "a write that waits")
+
+
+def test_a_frozen_consumer_changes_nothing_when_it_wakes(deployed: Deployment) -> None:
+    events = made_events(4_000, 200)
+    with locked(deployed):
+        frozen = deployed.consumer()
+        deployed.produce_events(events[:1_000])
+        write_waits(deployed)
+        frozen.signal(signal.SIGSTOP)
+    # its statement may land now, or not; its session runs out and another one takes over
+    other = deployed.consumer()
+    deployed.produce_events(events[1_000:])
+    deployed.caught_up()
+    done = deployed.rows()
+    frozen.signal(signal.SIGCONT)
+    frozen.says("partitions", count=2)
+    deployed.caught_up()
+    assert deployed.rows() == done
+    deployed.assert_exact()
+    assert not deployed.dead_letters()
+    for consumer in (frozen, other):
+        assert consumer.stop() == 0
+
+
+def test_a_revoke_during_a_write_and_during_waiting_loses_nothing(deployed: Deployment) -> None:
+    events = made_events(3_000, 300)
+    first = deployed.consumer()
+    with locked(deployed):
+        deployed.produce_events(events[:1_000])
+        write_waits(deployed)
+        second = deployed.consumer()
+        # lock_timeout has made the first one wait by then: partitions arrive and go while it waits
+        first.says("waiting for the database")
+        second.says("got partitions")
+    deployed.produce_events(events[1_000:])
+    deployed.caught_up()
+    deployed.assert_exact()
+    assert not deployed.dead_letters()
+    for consumer in (first, second):
+        assert consumer.stop() == 0
+
+
+@pytest.mark.parametrize("properties", [
+    {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "range"},
+    {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "roundrobin"},
+    {"JOBSTATUS_KAFKA_GROUP_PROTOCOL": "consumer"},
+    {"JOBSTATUS_KAFKA_GROUP_INSTANCE_ID": "static-1"},
+])  # fmt: skip
+def test_other_protocols_pass_through(deployed: Deployment, properties: dict[str, str]) -> None:
+    if "JOBSTATUS_KAFKA_GROUP_PROTOCOL" in properties:
+        # the broker sets these for the new protocol, and the client refuses them
+        deployed.without |= {"JOBSTATUS_KAFKA_SESSION_TIMEOUT_MS", "JOBSTATUS_KAFKA_HEARTBEAT_INTERVAL_MS"}
+    events = made_events(1_500, 100)
+    first = deployed.consumer(wait=True, **properties)
+    deployed.produce_events(events[:700])
+    deployed.caught_up()
+    second_name = {name: "static-2" for name in properties if name.endswith("INSTANCE_ID")}
+    second = deployed.consumer(wait=True, **{**properties, **second_name})
+    second.says("got partitions")
+    deployed.produce_events(events[700:])
+    deployed.caught_up()
+    assert first.stop() == 0
+    assert second.stop() == 0
+    deployed.assert_exact()
+    assert deployed.lag() == 0
+
+
+def test_a_deaf_connection_is_noticed_within_its_bound(own_server: OwnServer) -> None:
+    with own_server() as (_, deployed):
+        port = int(deployed.database_url.rsplit(":", 1)[1].split("/")[0])
+        with TcpProxy(port) as proxy:
+            consumer = deployed.consumer(JOBSTATUS_DATABASE_URL=proxy.through(deployed.database_url))
+            deployed.produce_events(made_events(500, 50))
+            deployed.caught_up()
+            proxy.deaf()
+            deployed.produce_events(made_events(500, 50, seed=2))
+            consumer.says("waiting for the database", timeout=40)
+            proxy.cut()
+            proxy.heal()
+            consumer.says("answers again", timeout=30)
+            deployed.caught_up()
+            deployed.assert_exact()
+            assert not deployed.dead_letters()
+            assert consumer.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_waiting_ends_at_once_and_commits_nothing_unwritten(
+    own_server: OwnServer, number: signal.Signals
+) -> None:
+    with own_server() as (postgres, deployed):
+        consumer = deployed.consumer()
+        deployed.produce_events(made_events(300, 30))
+        deployed.caught_up()
+        postgres.stop("immediate")
+        deployed.produce_events(made_events(300, 30, seed=2))
+        consumer.says("waiting for the database")
+        asked = time.monotonic()
+        consumer.signal(number)
+        assert consumer.process.wait(10) == 0
+        assert time.monotonic() - asked < 10
+        postgres.start()
+        summary = deployed.drain()
+        assert summary["events"] == 300
+        deployed.assert_exact()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_idle_or_writing_redelivers_nothing(deployed: Deployment, number: signal.Signals) -> None:
+    idle = deployed.consumer()
+    idle.says("got partitions")
+    idle.signal(number)
+    assert idle.process.wait(10) == 0
+    busy = deployed.consumer()
+    deployed.produce_events(made_events(20_000, 500))
+    busy.says("Batch updated", count=20)
+    busy.signal(number)
+    assert busy.process.wait(10) == 0
+    deployed.drain()
+    written = sum(_numbers(consumer.text()) for consumer in (idle, busy))
+    assert deployed.lag() == 0
+    deployed.assert_exact()
+    assert written + deployed.last_summary["events"] == 20_000
+
+
+def _numbers(text: str) -> int:
+    return sum(int(line.split("Batch updated ")[1].split()[0]) for line in text.splitlines() if "Batch updated" in line)
+
+
+def test_a_read_only_database_is_awaited(own_server: OwnServer) -> None:
+    with own_server() as (_, deployed):
+        consumer = deployed.consumer()
+        deployed.produce_events(made_events(300, 30))
+        deployed.caught_up()
+        name: Any = deployed.query("SELECT current_database()")[0][0]
+        deployed.query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        deployed.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jobstatus'")
+        deployed.produce_events(made_events(300, 30, seed=2))
+        consumer.says("25006")
+        deployed.query(f"BEGIN READ WRITE; ALTER DATABASE {name} RESET ALL; COMMIT")
+        deployed.caught_up()
+        deployed.assert_exact()
+        assert not deployed.dead_letters()
+        assert consumer.stop() == 0
+
+
+def test_a_missing_table_in_the_middle_stops_with_a_clear_message(deployed: Deployment) -> None:
+    consumer = deployed.consumer()
+    deployed.produce_events(made_events(300, 30))
+    deployed.caught_up()
+    deployed.query("ALTER TABLE jobs RENAME TO jobs_gone")
+    deployed.produce_events(made_events(300, 30, seed=2))
+    assert consumer.process.wait(30) == 1
+    assert "42P01" in consumer.text()
+    assert "Traceback" not in consumer.text()
+    assert deployed.lag() == 300
+    deployed.query("ALTER TABLE jobs_gone RENAME TO jobs")
+    deployed.drain()
+    deployed.assert_exact()
