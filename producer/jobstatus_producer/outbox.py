@@ -71,8 +71,9 @@ class Outbox:
         self.accepted = 0
         self.drained = 0
         self.rejected = 0
-        self.last_seq = 0
-        PROCESS_CLOCK.rise_above(self.backlog.newest() or 0)
+        # what was taken over is flushed with the rest, and everything new comes after it
+        self.last_seq = self.backlog.newest() or 0
+        PROCESS_CLOCK.rise_above(self.last_seq)
         self.transport = self.open_transport()
 
     def open_transport(self) -> KafkaTransport:
