@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.dlq import Budget
-from jobstatus_consumer.errors import DatabaseAwayError, OffsetsLostError, SettingsError, StartError
+from jobstatus_consumer.errors import DatabaseAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
 from jobstatus_consumer.health import Health, HealthServer
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
@@ -87,11 +87,12 @@ def consume(settings: Settings, options: Options) -> Summary:
     with _signals(stop):
         topics = Topics(settings)
         store = Store(settings.database, settings.table)
-        _wait_for_database(store, settings, stop)
+        try:
+            _wait_for_database(store, settings, stop)
+        except StopRequestedError:
+            return summary_of(Totals(), 0)
         _refuse_unready(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
-        if stop.is_set():
-            return summary_of(Totals(), 0)
         return _run(settings, options, topics, store, stop, ends)
 
 
