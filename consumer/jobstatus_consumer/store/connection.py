@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 from psycopg import Connection
@@ -24,11 +25,37 @@ class Limits:
     deaf: float = 15.0
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS: Final = Limits()
+
+
+# After the connect, not as start-up options: poolers refuse those.
+# synchronous_commit: an offset is committed on the word of this session. read committed: the guard must see what
+# another writer has just written, and not fail because of it.
+SESSION: Final = (
+    b"SELECT set_config('synchronous_commit', 'on', false),"
+    b" set_config('default_transaction_isolation', 'read committed', false),"
+    b" set_config('statement_timeout', %(statement)s, false), set_config('lock_timeout', %(lock)s, false)"
+)
+
+
+def session_parameters(limits: Limits) -> dict[str, str]:
+    """The parameters of `SESSION`."""
+    return {"statement": f"{round(limits.statement * 1000)}ms", "lock": f"{round(limits.lock * 1000)}ms"}
 
 
 def connect(url: str, limits: Limits = DEFAULT_LIMITS) -> Connection[TupleRow]:
-    """A fresh session; raises DatabaseAwayError when it cannot be had, and DeploymentError for a malformed URL."""
+    """A session that is ready; raises what `open_connection` does."""
+    connection = open_connection(url, limits)
+    try:
+        connection.execute(SESSION, session_parameters(limits), prepare=False)
+    except psycopg.Error as error:
+        connection.close()
+        raise classify(error) from None
+    return connection
+
+
+def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
+    """Connect, and no more. Raises DatabaseAwayError when that fails, and DeploymentError for a malformed URL."""
     secret = ""
     try:
         given = conninfo_to_dict(url)
@@ -39,12 +66,7 @@ def connect(url: str, limits: Limits = DEFAULT_LIMITS) -> Connection[TupleRow]:
         raise DeploymentError(f"the database URL is malformed: {masked(str(error), secret)}") from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
-    try:
-        documents.register(connection)
-        _set_session(connection, limits)
-    except psycopg.Error as error:
-        connection.close()
-        raise classify(error, secret) from None
+    documents.register(connection)
     return connection
 
 
@@ -61,18 +83,3 @@ def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str,
         "tcp_user_timeout": round(limits.deaf * 1000),
     }
     return {name: value for name, value in ours.items() if given.get(name) is None}
-
-
-def _set_session(connection: Connection[TupleRow], limits: Limits) -> None:
-    """After the connect, not as start-up options: poolers refuse those.
-
-    synchronous_commit: an offset is committed on the word of this session. read committed: the guard must see what
-    another writer has just written, and not fail because of it.
-    """
-    connection.execute(
-        "SELECT set_config('synchronous_commit', 'on', false),"
-        " set_config('default_transaction_isolation', 'read committed', false),"
-        " set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
-        (f"{round(limits.statement * 1000)}ms", f"{round(limits.lock * 1000)}ms"),
-        prepare=False,
-    )

@@ -12,14 +12,20 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError
+from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.fold import Statement, fold
 from jobstatus_consumer.records import Batch, Event, Span, Written
 from jobstatus_consumer.rule import RowState
 from jobstatus_consumer.store import documents
 from jobstatus_consumer.store.blocks import block
 from jobstatus_consumer.store.classify import classify, kind_of
-from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, connect
+from jobstatus_consumer.store.connection import (
+    DEFAULT_LIMITS,
+    SESSION,
+    Limits,
+    open_connection,
+    session_parameters,
+)
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.tally import Tally
 
@@ -60,7 +66,12 @@ class Store:
         """
         self.close()
         self._known.clear()
-        self._connection = connect(self._url, self._limits)
+        self._connection = open_connection(self._url, self._limits)
+        try:
+            self._execute(SESSION, session_parameters(self._limits))
+        except StoreError:
+            self.close()
+            raise
 
     def close(self) -> None:
         connection, self._connection = self._connection, None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import threading
 import time
 import traceback
@@ -235,6 +238,60 @@ def test_another_thread_can_cancel_the_statement_that_runs(store: Store, url: st
     assert isinstance(error, DatabaseAwayError)
     assert error.sqlstate == "57014"
     assert store.connected
+
+
+def test_another_thread_can_cut_a_connection_that_went_deaf(store: Store, database: Database) -> None:
+    """The backend is frozen, so neither its own timeout nor a cancel can end the statement."""
+    store.write(batch([event(offset=0)]))
+    assert store.statement_age == 0
+    pid = backend(database)
+    caught: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            store.write(batch([event(offset=1)]))
+        except DatabaseAwayError as error:
+            caught.append(error)
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        thread = threading.Thread(target=write)
+        thread.start()
+        deadline = time.monotonic() + 20
+        while store.statement_age < 0.2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert 0.2 <= store.statement_age < 20
+        store.cut()
+        thread.join(20)
+        assert not thread.is_alive()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert len(caught) == 1
+    assert store.statement_age == 0
+    assert not store.connected
+    store.connect()
+    store.write(batch([event(offset=1)]))  # perhaps the frozen one wrote it after all: it is the same row
+    assert table.read(database)["job-1"].offset == 1
+
+
+def test_a_server_that_accepts_and_never_answers_is_given_up(url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        store = Store(wrong(url, port=mute.getsockname()[1]), "jobs", limits=Limits(connect=2.0))
+        started = time.monotonic()
+        with pytest.raises(DatabaseAwayError, match="timeout"):
+            store.connect()
+        assert time.monotonic() - started < 20
+
+
+def test_cut_is_harmless_at_any_time(url: str) -> None:
+    store = Store(url, "jobs")
+    store.cut()
+    store.connect()
+    store.cut()
+    with pytest.raises(DatabaseAwayError):
+        store.write(batch([event()]))
+    assert not store.connected
+    store.cut()
 
 
 def test_cancel_and_close_are_harmless_at_any_time(url: str) -> None:
