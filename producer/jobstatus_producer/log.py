@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 logger: Final = logging.getLogger("jobstatus.producer")
+USUAL: Final = "Coordinator load in progress: retrying"
+"""What librdkafka warns of whenever it is the first client of a fresh broker; a lasting trouble is told otherwise."""
 client_logger: Final = logger.getChild("client")
 """librdkafka's own lines, which it repeats for every try to connect."""
 
@@ -23,7 +25,10 @@ class Throttle:
 
     def filter(self, record: logging.LogRecord) -> bool:
         """As a `logging` filter: one line of each kind, by its first word (librdkafka's facility)."""
-        now, kind = self._now(), str(record.msg).split(" ", 1)[0]
+        text = str(record.msg)
+        if text.endswith(USUAL):
+            return False
+        now, kind = self._now(), text.split(" ", 1)[0]
         if now < self._next.get(kind, now):
             return False
         self._next[kind] = now + self._seconds

@@ -33,3 +33,4 @@ def test_the_clients_lines_are_filtered_by_their_first_word() -> None:
     assert [throttle.filter(line) for line in lines] == [True, False, True]
     now[0] = 10.0
     assert throttle.filter(lines[0])
+    assert not throttle.filter(logging.makeLogRecord({"msg": "GETPID x Coordinator load in progress: retrying"}))
