@@ -31,6 +31,9 @@ from jobstatus_consumer.store.tally import Tally
 
 logger = logging.getLogger("jobstatus.store")
 
+READ_ONLY = "25006"
+"""After a fail-over the writable server is elsewhere, and a session keeps its own default: only a new one finds out."""
+
 
 class Store:
     """Writes batches under the guard.
@@ -209,7 +212,7 @@ class Store:
         try:
             return connection.execute(query, parameters).fetchall()
         except Exception as error:
-            if connection.closed or connection.broken:
+            if connection.closed or connection.broken or getattr(error, "sqlstate", None) == READ_ONLY:
                 self.close()
             if kind_of(error) is None:
                 raise
