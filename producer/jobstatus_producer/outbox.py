@@ -25,9 +25,9 @@ from jobstatus_producer.ledger import Ledger, Stats, Waiting
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.transport import KafkaTransport
 
-POLL_EVERY: Final = 64
-"""Each so many calls one of them runs the client's callbacks, if more than that are due. With every call they would
-cost 16 threads a fight for the interpreter's lock; left to the worker alone they would starve under busy threads."""
+POLL_EVERY: Final = 256
+"""One of so many calls runs the client's callbacks, if more than that are due. With every call they would cost 16
+threads a fight for the interpreter's lock; left to the worker alone they would starve under busy threads."""
 POLL_ABOVE: Final = 256
 ROOM_STEP_SECONDS: Final = 0.02
 DEFAULT_BLOCK_SECONDS: Final = 5.0
