@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
@@ -85,6 +84,8 @@ def describe(error: BaseException) -> str:
 
 def tracked(track: Callable[[Any], Track], job_id: str) -> Decorator:
     """A decorator: each call of the function is tracked as the job that its argument `job_id` names."""
+
+    import inspect  # takes longer to load than the rest of this package, and only decorators need it
 
     def decorate(function: Callable[P, R], /) -> Callable[P, R]:
         signature = inspect.signature(function)
