@@ -133,6 +133,14 @@ def test_a_line_holds_one_sentence() -> None:
                 assert not re.search(r"[a-z)`]\. [A-Z]", line), f"{page.name}: {line}"
 
 
+def test_the_demos_output_in_the_readme_has_the_demos_own_labels() -> None:
+    demo = (ROOT / "README.md").read_text("utf-8").split("## The demo")[1].split("```")[1]
+    source = (ROOT / "infra" / "local" / "jobstatus_local" / "demo" / "show.py").read_text("utf-8")
+    labels = re.findall(r"^(\w[\w ,]+?) +before ", demo, re.MULTILINE)
+    assert len(labels) >= 5
+    assert [label for label in labels if f'"{label}"' not in source] == []
+
+
 def test_the_changelog_begins_with_the_version_that_is_being_made() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     assert f"## [Unreleased] {version}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
