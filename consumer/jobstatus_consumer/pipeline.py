@@ -349,7 +349,8 @@ class Pipeline:
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Wait for the batch in flight within a bound, commit what is safe, drop the rest."""
-        if self._writer.busy and self._in_flight.keys() & partitions and self._writer.waiting is None:
+        in_flight = self._writer.busy and self._in_flight.keys() & partitions
+        if in_flight and self._writer.waiting is None and not self._leaving:
             self._take_result(REVOKE_WAIT)
         self._commit(wait=True, only=partitions)
         self._drop(partitions)

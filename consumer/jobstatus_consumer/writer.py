@@ -278,9 +278,10 @@ class Writer:
             self.waiting = Waiting(since, f"{whom}: {error}", now + upcoming)
             if tries == 1 or now - self._said_at >= SAY_AGAIN_SECONDS:
                 self._said_at = now
+                began = time.strftime("%H:%M:%S", time.localtime(since))
                 logger.warning(
-                    "waiting for the %s since %.1f s: %s; next in %.1f s (try %d); reading is paused, nothing is lost",
-                    whom, now - since, error, upcoming, tries,
+                    "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses, nothing is lost",
+                    whom, began, now - since, error, tries + 1, upcoming,
                 )  # fmt: skip
 
         return observe
