@@ -280,7 +280,7 @@ class Writer:
                 self._said_at = now
                 began = time.strftime("%H:%M:%S", time.localtime(since))
                 logger.warning(
-                    "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses, nothing is lost",
+                    "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses",
                     whom, began, now - since, error, tries + 1, upcoming,
                 )  # fmt: skip
 
