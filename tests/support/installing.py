@@ -65,7 +65,7 @@ def offline() -> dict[str, str]:
     return {
         **kept,
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": str(wheelhouse()),
+        "PIP_FIND_LINKS": wheelhouse().as_uri(),  # pip parts this at spaces, which a path may hold
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
