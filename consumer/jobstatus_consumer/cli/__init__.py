@@ -15,6 +15,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("check", "List everything that keeps a consumer from working."),
     "consume": ("consume", "Be a member of the consumer group."),
     "emit": ("emit", "Report a status from a shell."),
+    "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
     "status": ("status", "Show the group's lag and the rows by status."),
 }
 """Command to module and the line of help that the list shows without loading it."""

@@ -3,5 +3,6 @@
 from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.store import Store
+from jobstatus_consumer.store.table import Mend, Row, Table
 
-__all__ = ["Limits", "Problem", "Store", "check", "migrate", "rows_by_status"]
+__all__ = ["Limits", "Mend", "Problem", "Row", "Store", "Table", "check", "migrate", "rows_by_status"]

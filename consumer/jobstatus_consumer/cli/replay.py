@@ -1,0 +1,206 @@
+"""`jobstatus replay`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any
+
+import click
+
+from jobstatus_consumer.cli import replay_show as show
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.session import agreed, dry_run_flag, progress, say, show_values_flag, stopping, yes_flag
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.kafka.offsets import commits
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.replay import live, places
+from jobstatus_consumer.replay.plan import Plan, make_plan
+from jobstatus_consumer.replay.rebuild import rebuild
+from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
+from jobstatus_consumer.store import Store, Table, check
+from jobstatus_consumer.store.bulk import refuse_taken
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks of one replay."""
+
+    first: str
+    last: str
+    job_id: tuple[str, ...]
+    status: tuple[str, ...]
+    existing_only: bool
+    into: str | None
+    print_: bool
+    name: str | None
+    max_rate: float
+    dry_run: bool
+    yes: bool
+    as_json: bool
+    show_values: bool
+
+
+@click.command("replay")
+@with_settings("topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
+@click.option("--from", "first", default="beginning", show_default=True, metavar="WHERE",
+              help='beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". A list of offsets also says '
+              "which partitions.")  # fmt: skip
+@click.option("--to", "last", default="now", show_default=True, metavar="WHERE",
+              help="Up to, but without: now (fixed at the start), P:N[,P:N...], or a time.")  # fmt: skip
+@click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be given again.")
+@click.option("--status", multiple=True, metavar="WORD", help="Only events with this status; may be given again.")
+@click.option("--existing-only", is_flag=True, help="Only jobs that have a row: do not bring purged ones back.")
+@click.option("--into", metavar="TABLE", help="Make this new table and fill it in bulk, instead of the live one.")
+@click.option("--print", "print_", is_flag=True, help="To the screen, as JSON lines with all values.")
+@click.option("--name", metavar="NAME", help="Keep the place in a group of its own, and go on there the next time.")
+@click.option("--max-rate", type=click.FloatRange(0, min_open=True), default=None, metavar="EVENTS",
+              help="No more events than this a second, so that the live consumer is not starved.")  # fmt: skip
+@dry_run_flag
+@yes_flag
+@show_values_flag
+@json_flag
+def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
+    """Read a stretch of the log again, into the live table unless told otherwise.
+
+    Every event is applied with the position that it always had: nothing newer is overwritten, and a second replay
+    changes nothing. It needs no group and never moves the live group's offsets. Without --yes it first shows what
+    would change, and asks.
+
+    Exit code 0: done; 1: not all of it, or refused; 2: wrong usage.
+    """
+    options = Options(max_rate=max_rate or 0.0, **given)
+    _refuse_contradictions(settings, options)
+    topics = Topics(settings)
+    group = places.group_of(settings.group_id, options.name) if options.name else ""
+    with stopping() as stop, Reader(settings, topics, group=group) as reader:
+        if options.print_:
+            scope = _scope(settings, options, reader, {}, topics)
+            _finished(show.print_events(reader, scope, stop), options, stop, reader)
+        else:
+            _into_a_table(settings, options, reader, topics, stop)
+
+
+def _refuse_contradictions(settings: Settings, options: Options) -> None:
+    for one, other, both in (
+        ("--into", "--print", options.into and options.print_),
+        ("--into", "--existing-only", options.into and options.existing_only),
+        ("--into", "--name", options.into and options.name),
+        ("--print", "--existing-only", options.print_ and options.existing_only),
+        ("--print", "--name", options.print_ and options.name),
+        ("--print", "--dry-run", options.print_ and options.dry_run),
+        ("--into", "--max-rate", options.into and options.max_rate),
+    ):
+        if both:
+            raise SettingsError(f"{one} and {other} do not go together")
+    if options.into is not None and options.into in (settings.table, f"{settings.table}_progress"):
+        raise SettingsError(f"--into {options.into} is the live table; leave --into away to replay into it")
+    if any(not job_id for job_id in options.job_id):
+        raise SettingsError("--job-id is empty; wanted 1 to 512 bytes of UTF-8")
+
+
+def _scope(settings: Settings, options: Options, reader: Reader, known: Mapping[str, int], topics: Topics) -> Scope:
+    found = find(reader, options.first, options.last)
+    logs = current_logs(reader, commits(settings, topics), known)
+    for remark in found.remarks:
+        say(remark)
+    wanted = Wanted(frozenset(options.job_id), frozenset(options.status))
+    return Scope(reader.topic, found.stretches, logs, wanted, settings.statuses, found.remarks)
+
+
+def ready_table(settings: Settings) -> Table:
+    """The managed table, or a `StartError` with everything that is wrong with it."""
+    problems = check(settings.database, settings.table)
+    if problems:
+        raise StartError("; ".join(f"{item.what} ({item.remedy})" for item in problems) + ". Nothing was changed")
+    return Table(settings.database, settings.table)
+
+
+def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: Topics, stop: Event) -> None:
+    with ready_table(settings) as table:
+        scope = _scope(settings, options, reader, table.progress(), topics)
+        if options.into:
+            _rebuild(settings, options, reader, scope, stop)
+            return
+        marked = places.mark(reader, first=options.first, jobs=scope.wanted.jobs, statuses=scope.wanted.statuses,
+                             existing_only=options.existing_only, table=settings.table)  # fmt: skip
+        if options.name:
+            left, began = places.go_on(reader, options.name, marked, scope.stretches)
+            scope = replace(scope, stretches=left)
+            if began:
+                say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in left})}")
+        if options.dry_run or not options.yes:
+            _plan(options, reader, scope, table, stop)
+        if not options.dry_run:
+            _live(settings, options, reader, scope, table, marked, stop)
+
+
+def _plan(options: Options, reader: Reader, scope: Scope, table: Table, stop: Event) -> Plan:
+    with progress("planning", scope.offsets) as observe:
+        plan = make_plan(reader, scope, table, existing_only=options.existing_only, stop=stop.is_set, observe=observe)
+    if not plan.complete:
+        raise JobStatusError("stopped while planning; nothing was changed")
+    show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
+    if plan.unknown_jobs:
+        raise JobStatusError(f"{show.no_event_of(plan.unknown_jobs, scope)}; nothing was changed")
+    if not options.dry_run:
+        agreed(f"Replay {plan.events:,} events into {table.name} now?", yes=options.yes)
+    return plan
+
+
+def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, table: Table,
+          marked: Mapping[str, Any], stop: Event) -> None:  # fmt: skip
+    store = Store(settings.database, settings.table)
+    sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
+    keep = places.keeper(reader, marked) if options.name else None
+    result = live.Result()
+    if keep is not None:
+        # so that a kill before the first batch is not another beginning
+        keep({item.partition: item.start for item in scope.stretches})
+    try:
+        with progress("replaying", scope.offsets) as observe:
+            live.run(reader, scope, sink, stop, pace=live.Pace(options.max_rate, stop), observe=observe, keep=keep,
+                     result=result)  # fmt: skip
+    except JobStatusError:
+        say(show.how_to_go_on(result.positions, scope, options.name))
+        raise
+    finally:
+        store.close()
+    show.result(result, as_json=options.as_json, table=str(table.name))
+    _finished(result, options, stop, reader, scope)
+
+
+def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope, stop: Event) -> None:
+    into = str(options.into)
+    refuse_taken(settings.database, into)
+    if options.dry_run or not options.yes:
+        show.rebuild_plan(scope, into, as_json=options.as_json and options.dry_run)
+    if options.dry_run:
+        return
+    agreed(f"Make {into} and fill it now?", yes=options.yes)
+    with progress("reading", scope.offsets) as observe:
+        result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
+    if not result.complete:
+        raise JobStatusError(f"stopped; there is no table {into}. Run the same command again to make it")
+    show.result(result, as_json=options.as_json, table=into)
+    _finished(result, options, stop, reader, scope)
+
+
+def _finished(result: live.Result, options: Options, stop: Event, reader: Reader, scope: Scope | None = None) -> None:
+    """Exit with 1, and with words, unless all of it was done."""
+    if not result.complete:
+        say(show.how_to_go_on(result.positions, scope, options.name) if scope else "stopped")
+        sys.exit(1)
+    unknown = sorted(set(options.job_id) - result.counts.seen_jobs)
+    if unknown and not options.name:
+        raise JobStatusError(show.no_event_of(unknown, scope))
+    if result.refused:
+        raise JobStatusError(
+            f"the database refused {result.refused.total()} events ({json.dumps(dict(result.refused))}), such as "
+            f"{', '.join(result.refused_at[:3])}; all others are written. Mend the cause and run it again"
+        )

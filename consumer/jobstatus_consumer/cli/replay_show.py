@@ -1,0 +1,135 @@
+"""How a replay speaks: its plan, its result, and how to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import Any
+
+import click
+from rich.console import Console
+
+from jobstatus_consumer.decode import decode
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.records import RawRecord, Rejected
+from jobstatus_consumer.replay.live import Result
+from jobstatus_consumer.replay.plan import Plan
+from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.replay.times import shown_ms
+
+
+def offsets(found: Mapping[int, int]) -> str:
+    """Offsets as `--from` takes them."""
+    return ",".join(f"{number}:{offset}" for number, offset in sorted(found.items()))
+
+
+def no_event_of(jobs: Sequence[str], scope: Scope | None) -> str:
+    """What is said of jobs that the scope has no event of."""
+    named = ", ".join(repr(job) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
+    where = f" in {scope.topic}, {_stretches(scope)}" if scope else ""
+    return f"no event of {len(jobs)} of the jobs{where}: {named}"
+
+
+def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -> str:
+    """What to give to go on where it stopped."""
+    if name:
+        return f"stopped; the place is kept: give --name {name} and the same options to go on"
+    ends = {item.partition: item.end for item in scope.stretches}
+    return f"stopped; to go on: --from {offsets(positions)} --to {offsets(ends)}, and the same options otherwise"
+
+
+def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
+    """The plan, to stderr for people: stdout is for the result; a dry run's JSON to stdout."""
+    if as_json:
+        told: dict[str, Any] = {"dry_run": True, **found.as_dict()}
+        if not show_values:
+            for item in told["examples"]:
+                del item["status"]
+        click.echo(json.dumps({**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}))
+        return
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(f"to read: {scope.topic}, {_stretches(scope)}", markup=False)
+    console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
+    if found.undecodable:
+        console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
+    console.print(f"{found.rows:,} rows would change: {found.new_rows:,} new, {found.changed_rows:,} changed")
+    if found.skipped_jobs:
+        console.print(f"  {found.skipped_jobs:,} jobs have no row and stay away (--existing-only)")
+    if +found.stale:
+        console.print(f"  events that change nothing: {dict(+found.stale)}")
+    for item in found.examples:
+        status = f"  status {item.status}" if show_values else ""
+        console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}", markup=False)
+    if found.rows > len(found.examples):
+        console.print(f"  ... and {found.rows - len(found.examples):,} more")
+
+
+def rebuild_plan(scope: Scope, into: str, *, as_json: bool) -> None:
+    """What a rebuild would do: the new table has no rows to compare with."""
+    if as_json:
+        click.echo(json.dumps({"dry_run": True, "into": into, "offsets": scope.offsets,
+                               "stretches": _as_lists(scope), "remarks": list(scope.remarks)}))  # fmt: skip
+        return
+    click.echo(f"to read: {scope.topic}, {_stretches(scope)}\n{into} and {into}_progress would be made and filled",
+               err=True)  # fmt: skip
+
+
+def result(found: Result, *, as_json: bool, table: str) -> None:
+    """What was done."""
+    if as_json:
+        click.echo(json.dumps({"table": table, **found.as_dict()}))
+        return
+    counts = found.counts
+    rate = counts.events / found.seconds if found.seconds else 0.0
+    parts = [f"{found.applied:,} rows changed", f"{found.merged:,} merged", f"{found.stale.total():,} stale"]
+    if found.skipped:
+        parts.append(f"{found.skipped:,} of jobs without a row")
+    if counts.undecodable:
+        parts.append(f"{counts.undecodable.total():,} records that are no events")
+    if found.refused:
+        parts.append(f"{found.refused.total():,} refused")
+    click.echo(
+        f"{counts.events:,} events into {table}: {', '.join(parts)}; {found.seconds:.1f} s, {rate:,.0f} events/s"
+    )
+
+
+def print_events(reader: Reader, scope: Scope, stop: Event) -> Result:
+    """Every wanted record as a JSON line, what is no event with its reason."""
+    found = Result()
+    jobs = {job.encode() for job in scope.wanted.jobs}
+    for chunk in reader.read(scope.stretches, scope.log_ids, stop.is_set):
+        for raw in chunk:
+            if not jobs or raw.key in jobs:
+                _print_one(raw, scope, found)
+        found.positions = dict(reader.positions)
+        found.counts.records += len(chunk)
+    found.complete = not stop.is_set()
+    return found
+
+
+def _print_one(raw: RawRecord, scope: Scope, found: Result) -> None:
+    event = decode(raw, scope.allowed)
+    told: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
+    if isinstance(event, Rejected):
+        if scope.wanted.statuses:
+            return
+        told |= {"stage": event.stage, "reason": event.reason, "detail": event.detail}
+    elif scope.wanted.statuses and event.status not in scope.wanted.statuses:
+        return
+    else:
+        found.counts.events += 1
+        found.counts.seen_jobs.update(scope.wanted.jobs & {event.job_id})
+        names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
+        told |= {name: getattr(event, name) for name in names}
+    click.echo(json.dumps(told))
+
+
+def _stretches(scope: Scope) -> str:
+    parts = [f"{n}:{start}-{end}" for n, start, end in scope.stretches[:8]]
+    more = f", ... ({len(scope.stretches)} partitions)" if len(scope.stretches) > 8 else ""
+    return f"offsets {', '.join(parts)}{more}"
+
+
+def _as_lists(scope: Scope) -> list[dict[str, int]]:
+    return [item._asdict() for item in scope.stretches]

@@ -1,0 +1,96 @@
+"""What the long commands share: a clean stop, a progress bar, the question before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from types import FrameType
+from typing import Final
+
+import click
+
+from jobstatus_consumer.errors import SettingsError
+
+LINE_EVERY: Final = 5.0
+
+Observer = Callable[[int], None]
+
+
+@contextmanager
+def stopping() -> Iterator[Event]:
+    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once."""
+    stop = Event()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Observer]:
+    """Told how much of `total` is done: a bar with rate and time left on a terminal, else a line now and then."""
+    if not sys.stderr.isatty():
+        yield _lines(what, total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}/s"),
+               TimeRemainingColumn())  # fmt: skip
+    started = time.monotonic()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, rate="-")
+
+        def observe(done: int) -> None:
+            rate = done / max(1e-3, time.monotonic() - started)
+            bar.update(task, completed=min(done, total), rate=f"{rate:,.0f}")
+
+        yield observe
+
+
+def _lines(what: str, total: int) -> Observer:
+    started = said = time.monotonic()
+
+    def observe(done: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if now - said < LINE_EVERY:
+            return
+        said = now
+        rate = done / (now - started)
+        left = max(0, total - done) / rate if rate else 0.0
+        click.echo(f"{what}: {done:,} of {total:,}, {rate:,.0f}/s, about {left:.0f} s left", err=True)
+
+    return observe
+
+
+def agreed(question: str, *, yes: bool) -> None:
+    """Ask before anything is changed; raises `click.Abort` for a no, and `SettingsError` where nobody can answer."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("there is nobody to ask: give --yes to go ahead, or --dry-run to only look")
+    click.confirm(question, abort=True, err=True)
+
+
+def say(text: str) -> None:
+    """A line for a person; stdout is for the answer."""
+    click.echo(f"jobstatus: {text}", err=True)
+
+
+yes_flag = click.option("--yes", is_flag=True, help="Do not ask.")
+dry_run_flag = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
+show_values_flag = click.option("--show-values", is_flag=True, help="Print the values of rows and events, too.")

@@ -1,0 +1,177 @@
+"""The replay itself: the same fold, the same guard, the events' own positions; no offsets and no progress of others.
+
+A batch of a replay covers no span, so the table's progress cannot claim what the consumer has not written.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from threading import Event as Flag
+from typing import Any, Final, Protocol
+
+from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.records import Batch, Event, Rejected, Written
+from jobstatus_consumer.replay.scope import Counts, Scope, events
+from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.store import Store, Table
+
+BATCH: Final = 500
+"""Events in a statement: larger than the consumer's, since nobody waits for a single one."""
+KEEP_EVERY: Final = 0.5
+SHOWN: Final = 10
+
+
+@dataclass(slots=True)
+class Result:
+    """What a replay did, in numbers of events."""
+
+    counts: Counts = field(default_factory=Counts)
+    applied: int = 0
+    merged: int = 0
+    skipped: int = 0
+    """of jobs without a row, while only rows that exist are wanted"""
+    stale: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    refused_at: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    positions: Mapping[int, int] = field(default_factory=dict)
+    complete: bool = False
+
+    def add(self, written: Written) -> None:
+        """Count what a batch did."""
+        self.applied += written.applied
+        self.merged += written.merged
+        self.stale.update(written.stale)
+        for item in written.rejected:
+            self.refused[f"{item.reason} ({item.sqlstate or 'no SQLSTATE'}{', ' * bool(item.where)}{item.where})"] += 1
+            if len(self.refused_at) < SHOWN:
+                self.refused_at.append(position_of(item))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "records": self.counts.records,
+            "events": self.counts.events,
+            "applied": self.applied,
+            "merged": self.merged,
+            "stale": dict(self.stale),
+            "skipped": self.skipped,
+            "undecodable": dict(self.counts.undecodable),
+            "refused": dict(self.refused),
+            "refused_at": self.refused_at,
+            "seconds": round(self.seconds, 3),
+            "events_per_second": round(self.counts.events / self.seconds, 1) if self.seconds else 0.0,
+            "complete": self.complete,
+            "next": {str(number): offset for number, offset in sorted(self.positions.items())},
+        }
+
+
+def position_of(item: Rejected) -> str:
+    """Where a record is, as `P:N`."""
+    return f"{item.raw.partition}:{item.raw.offset}"
+
+
+class Sink(Protocol):
+    """What the events of a chunk are given to."""
+
+    def write(self, chunk: Sequence[Event], result: Result) -> None:
+        """Write them, and count into `result`."""
+
+
+class LiveTable:
+    """Writes to the managed table; while the database is away it waits, up to `patience` seconds each time."""
+
+    def __init__(self, store: Store, present: Table | None, stop: Flag, patience: float,
+                 say: Callable[[str], None]) -> None:  # fmt: skip
+        self._store = store
+        self._present = present
+        self._stop = stop
+        self._patience = patience
+        self._say = say
+
+    def write(self, chunk: Sequence[Event], result: Result) -> None:
+        """Write one batch; `present`, where given, knows which jobs have a row."""
+        deadline = time.monotonic() + self._patience
+
+        def observe(error: BaseException, upcoming: float, tries: int) -> None:
+            if tries == 1:
+                self._say(f"waiting for the database: {error}; trying for {self._patience:g} s")
+
+        written, skipped = try_for_ever(
+            lambda: self._write(chunk),
+            again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
+            stop=self._stop,
+            observe=observe,
+        )
+        result.add(written)
+        result.skipped += skipped
+
+    def _write(self, batch: Sequence[Event]) -> tuple[Written, int]:
+        if not self._store.connected:
+            self._store.connect()
+        if self._present is None:
+            return self._store.write(Batch(batch, (), ())), 0
+        with self._present.held({event.job_id for event in batch}) as there:
+            kept = [event for event in batch if event.job_id in there]
+            return self._store.write(Batch(kept, (), ())), len(batch) - len(kept)
+
+
+class Pace:
+    """No more than so many events a second, so that the live consumer is not starved; 0 for no limit."""
+
+    def __init__(self, rate: float, stop: Flag, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._stop = stop
+        self._clock = clock
+        self._started = clock()
+        self._done = 0
+
+    def wait(self, count: int) -> None:
+        """Wait until `count` more events are within the rate; a stop ends the wait."""
+        self._done += count
+        if self._rate > 0:
+            ahead = self._done / self._rate - (self._clock() - self._started)
+            if ahead > 0:
+                self._stop.wait(ahead)
+
+
+def run(
+    reader: Reader,
+    scope: Scope,
+    sink: Sink,
+    stop: Flag,
+    *,
+    pace: Pace,
+    observe: Callable[[int], None] = lambda records: None,
+    keep: Callable[[Mapping[int, int]], None] | None = None,
+    result: Result,
+) -> None:
+    """Read the scope and give it to `sink` in order, until its end or until `stop`.
+
+    `keep` is told, now and then and at the end, up to where everything is written; so says `result`, also when an
+    error ends the run.
+    """
+    result.positions = {item.partition: item.start for item in scope.stretches}
+    started = kept_at = time.monotonic()
+    try:
+        for chunk in events(reader, scope, result.counts, stop.is_set):
+            for start in range(0, len(chunk), BATCH):
+                sink.write(chunk[start : start + BATCH], result)
+                pace.wait(len(chunk[start : start + BATCH]))
+            result.positions = dict(reader.positions)
+            observe(result.counts.records)
+            if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
+                keep(result.positions)
+                kept_at = time.monotonic()
+        result.complete = not stop.is_set()
+    except StopRequestedError:
+        result.complete = False
+    if result.complete:
+        result.positions = dict(reader.positions)
+    result.seconds = time.monotonic() - started
+    if keep is not None:
+        keep(result.positions)

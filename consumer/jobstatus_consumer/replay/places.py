@@ -1,0 +1,55 @@
+"""Where a named replay was: in a group of its own, with a mark of what it was asked, so that nothing is mixed up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.replay.ranges import Stretch
+
+
+def group_of(group_id: str, name: str) -> str:
+    """The group in which the replay of this name keeps its place; never the live one."""
+    return f"{group_id}.replay.{name}"
+
+
+def mark(reader: Reader, **asked: Any) -> dict[str, Any]:
+    """What a place says of itself: the topic's id, and a digest of what the replay was asked."""
+    text = json.dumps(asked, sort_keys=True, default=sorted)
+    return {"topic_id": reader.topic_id, "asked": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def go_on(
+    reader: Reader, name: str, marked: Mapping[str, Any], stretches: Sequence[Stretch]
+) -> tuple[list[Stretch], bool]:
+    """The stretches without what the replay of this name has done already, and whether it had begun before."""
+    place = reader.place()
+    if not place.offsets:
+        return list(stretches), False
+    if place.said.get("topic_id") != marked["topic_id"]:
+        raise SettingsError(f"--name {name}: its place is in another topic than {reader.topic} of id "
+                            f"{reader.topic_id} (was it made again?); begin with another --name")  # fmt: skip
+    if place.said.get("asked") != marked["asked"]:
+        raise SettingsError(
+            f"--name {name}: a replay of this name was begun with another --from, --job-id, --status, --existing-only "
+            "or table; give the same ones to go on, or another --name"
+        )
+    done = place.offsets
+    starts = {item.partition: done.get(item.partition, item.start) for item in stretches}
+    return [Stretch(n, starts[n], max(starts[n], end)) for n, _, end in stretches], True
+
+
+def keeper(reader: Reader, marked: Mapping[str, Any]) -> Callable[[Mapping[int, int]], None]:
+    """What commits the place; only partitions that moved are committed again."""
+    kept: dict[int, int] = {}
+
+    def keep(positions: Mapping[int, int]) -> None:
+        moved = {number: offset for number, offset in positions.items() if kept.get(number) != offset}
+        reader.keep_place(moved, marked)
+        kept.update(moved)
+
+    return keep

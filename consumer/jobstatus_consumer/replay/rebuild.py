@@ -1,0 +1,110 @@
+"""A new table out of the log: every job's events by the rule, one by one, and the outcome copied in bulk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from jobstatus_consumer.errors import StopRequestedError
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.records import Event
+from jobstatus_consumer.replay.live import Result
+from jobstatus_consumer.replay.scope import Counts, Scope, events
+from jobstatus_consumer.replay.shards import BYTES, Pass, passes
+from jobstatus_consumer.rule import RowState, advance, decide
+from jobstatus_consumer.store.bulk import NewRow, NewTable, new_table
+
+
+class _Made(NamedTuple):
+    """A row as the events so far make it."""
+
+    state: RowState
+    status: str
+    error_message: str | None
+    worker_id: str | None
+    occurred_at: int
+    event_id: str
+
+
+_Pass = Pass[_Made]
+
+
+def rebuild(
+    reader: Reader,
+    scope: Scope,
+    url: str,
+    table: str,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[int], None] = lambda records: None,
+    limit: int = BYTES,
+) -> Result:
+    """Make `table` and fill it with what the scope's events make; `applied` counts its rows.
+
+    All or nothing: after a stop or an error there is no new table. Where everything that is retained was read, its
+    progress says so, and a consumer that is given the new table goes on there.
+    """
+    started = time.monotonic()
+    result = Result()
+    try:
+        with new_table(url, table) as new:
+            for found in passes(_Pass, limit):
+                _run(reader, scope, found, result, stop, observe)
+                result.applied += new.copy(_rows(found))
+            _claim(new, reader, scope)
+        result.complete = True
+    except StopRequestedError:
+        result.applied = 0
+    result.positions = dict(reader.positions)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _run(reader: Reader, scope: Scope, found: _Pass, result: Result, stop: Callable[[], bool],
+         observe: Callable[[int], None]) -> None:  # fmt: skip
+    counts = result.counts if found.first else Counts()
+    for chunk in events(reader, scope, counts, stop, None if found.first else found):
+        _take(chunk, found)
+        found.make_room()
+        if found.first:
+            observe(counts.records)
+    if stop():
+        raise StopRequestedError("a stop was requested")
+
+
+def _take(chunk: Sequence[Event], found: _Pass) -> None:
+    jobs = found.jobs
+    if found.modulus > 1:
+        chunk = [event for event in chunk if found.has(event.raw.key)]
+    for event in chunk:
+        made = jobs.get(event.job_id)
+        before = None if made is None else made.state
+        if decide(before, event) != "applied":
+            continue
+        message = event.error_message
+        if message:
+            found.extra += len(message)
+        if made is not None and made.error_message:
+            found.extra -= len(made.error_message)
+        jobs[event.job_id] = _Made(
+            advance(before, event), event.status, message, event.worker_id, event.occurred_at, event.event_id
+        )
+
+
+def _rows(found: _Pass) -> Iterator[NewRow]:
+    # sorted, so that the key's index grows at one end
+    for job_id in sorted(found.jobs):
+        state, status, message, worker_id, occurred_at, event_id = found.jobs[job_id]
+        attempt, latest, log_id, log_offset = state
+        # the rule gives a row it has made all of these
+        yield NewRow(job_id, status, message, attempt, worker_id, occurred_at, event_id, latest or 0, log_id or "",
+                     log_offset or 0)  # fmt: skip
+
+
+def _claim(new: NewTable, reader: Reader, scope: Scope) -> None:
+    if not scope.wanted.all:
+        return
+    lows = {number: bounds.low for number, bounds in reader.bounds().items()}
+    whole = [item for item in scope.stretches if item.start <= lows[item.partition]]
+    new.set_progress({scope.logs[item.partition].id: item.end for item in whole})

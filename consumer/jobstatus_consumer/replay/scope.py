@@ -1,0 +1,124 @@
+"""What is read again: stretches of the log, with the log ids that the live consumer gives them, and what is wanted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from jobstatus_consumer.decode import decode
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.source import Committed
+from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
+from jobstatus_consumer.replay.ranges import Found, Stretch, parse_edge, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events count; nothing given means all."""
+
+    jobs: frozenset[str] = frozenset()
+    statuses: frozenset[str] = frozenset()
+
+    @property
+    def all(self) -> bool:
+        """Whether there is no filter."""
+        return not self.jobs and not self.statuses
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What to read. `allowed` are the words that the live consumer takes, where they are limited."""
+
+    topic: str
+    stretches: Sequence[Stretch]
+    logs: Mapping[int, Log]
+    wanted: Wanted = Wanted()
+    allowed: Container[str] | None = None
+    remarks: Sequence[str] = ()
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets there are to read, gaps included."""
+        return sum(item.size for item in self.stretches)
+
+    @property
+    def log_ids(self) -> dict[int, str]:
+        """What a row remembers of each partition's log."""
+        return {number: log.id for number, log in self.logs.items()}
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was met on the way: records, those that are wanted events, and why others are none."""
+
+    records: int = 0
+    events: int = 0
+    undecodable: Counter[str] = field(default_factory=Counter)
+    seen_jobs: set[str] = field(default_factory=set)
+    """of the jobs that were asked for by name"""
+
+
+class Share(Protocol):
+    """Which keys are looked at now; the others in another pass."""
+
+    @property
+    def modulus(self) -> int:
+        """How many classes of keys there are; 1 where all are looked at."""
+
+    def has(self, key: bytes | None) -> bool:
+        """Whether a record with this key is looked at."""
+
+
+def find(reader: Reader, first: str, last: str, now: datetime | None = None) -> Found:
+    """The stretches that `--from` and `--to` name, held against what the topic has now."""
+    now = now or datetime.now(UTC)
+    edges = parse_edge("--from", first, now), parse_edge("--to", last, now)
+    return resolve(*edges, reader.bounds(), reader)
+
+
+def current_logs(reader: Reader, commits: Mapping[int, Committed], known: Mapping[str, int]) -> dict[int, Log]:
+    """The log of each partition as the live consumer names it: its generation counts accepted losses.
+
+    The group's commit says it, and so does the table's progress; where they disagree the later one is true.
+    """
+    logs = {}
+    for number in reader.partitions:
+        log = Log(reader.topic, reader.topic_id, number)
+        commit = commits.get(number, Committed())
+        generations = [commit.generation if commit.topic_id == log.topic_id else 0]
+        generations += [
+            int(word) for found in known if (word := found.removeprefix(f"{log.id}/")) != found and word.isdecimal()
+        ]
+        logs[number] = log._replace(generation=max(generations))
+    return logs
+
+
+def events(
+    reader: Reader, scope: Scope, counts: Counts, stop: Callable[[], bool], share: Share | None = None
+) -> Iterator[list[Event]]:
+    """The wanted events in chunks, in log order within each partition; `counts` goes along."""
+    for chunk in reader.read(scope.stretches, scope.log_ids, stop):
+        counts.records += len(chunk)
+        yield _wanted(chunk, scope, counts, share)
+
+
+def _wanted(chunk: Sequence[RawRecord], scope: Scope, counts: Counts, share: Share | None) -> list[Event]:
+    keys: Any = {job.encode() for job in scope.wanted.jobs}
+    if keys:
+        chunk = [raw for raw in chunk if raw.key in keys]
+    if share is not None and share.modulus > 1:
+        chunk = [raw for raw in chunk if share.has(raw.key)]
+    statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
+    for raw in chunk:
+        event = decode(raw, allowed)
+        if isinstance(event, Rejected):
+            counts.undecodable[event.reason] += 1
+        elif not statuses or event.status in statuses:
+            found.append(event)
+    counts.events += len(found)
+    if keys:
+        counts.seen_jobs.update(event.job_id for event in found)
+    return found

@@ -1,0 +1,81 @@
+-- What replay, verify and redrive ask of the table, many rows at once; times are in microseconds.
+
+-- rows --
+-- The rows of these jobs, whole.
+SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset,
+       t.status, t.error_message, t.worker_id, (extract(epoch FROM t.occurred_at) * 1000000)::bigint, t.event_id::text
+FROM {table} AS t
+JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
+
+-- states --
+-- The same rows, as much of them as the rule asks.
+SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset
+FROM {table} AS t
+JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
+
+-- hold --
+-- Which of these jobs have a row; nobody deletes it until the transaction ends, and updates do not wait for us.
+SELECT t.job_id
+FROM {table} AS t
+WHERE t.job_id IN (SELECT json_array_elements_text(%(jobs)s))
+ORDER BY t.job_id
+FOR KEY SHARE
+
+-- by_log --
+-- How many rows came from each log; NULL is somebody else's.
+SELECT CASE WHEN log_offset IS NULL THEN NULL ELSE log_id END AS log, count(*) FROM {table} GROUP BY 1
+
+-- positions --
+-- Where the rows of these logs came from.
+SELECT t.job_id, t.log_id, t.log_offset
+FROM {table} AS t
+WHERE t.log_id IN (SELECT json_array_elements_text(%(logs)s)) AND t.log_offset IS NOT NULL
+
+-- progress --
+-- How far the database knows every log it ever took events of.
+SELECT log_id, next_offset FROM {progress}
+
+-- set_progress --
+-- An administrator moves the group: the database must not send it back, nor claim what was given up.
+INSERT INTO {progress} AS p (log_id, next_offset, updated_at)
+SELECT l, n, now() FROM json_to_recordset(%(logs)s) AS s (l text, n bigint)
+ORDER BY l
+ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at
+
+-- repair --
+-- A row is set to what the log says only while it stands where it stood when it was judged.
+-- keep_attempt and keep_latest: the row's own is possible, and the log does not say another.
+WITH mended AS (
+  UPDATE {table} AS t SET
+    status = n.status,
+    error_message = n.error_message,
+    attempt = CASE WHEN n.keep_attempt THEN t.attempt ELSE n.attempt END,
+    worker_id = n.worker_id,
+    occurred_at = timestamptz 'epoch' + n.occurred_at * interval '1 microsecond',
+    event_id = n.event_id,
+    latest_occurred_at = CASE WHEN n.keep_latest THEN t.latest_occurred_at
+      ELSE timestamptz 'epoch' + n.latest * interval '1 microsecond' END,
+    log_id = n.log_id,
+    log_offset = n.log_offset,
+    updated_at = now()
+  FROM json_to_recordset(%(rows)s) AS n (
+    job_id text, status text, error_message text, attempt integer, worker_id text, occurred_at bigint, event_id uuid,
+    latest bigint, log_id text, log_offset bigint, keep_attempt boolean, keep_latest boolean,
+    was_log text, was_offset bigint)
+  WHERE t.job_id = n.job_id AND t.log_id = n.was_log AND t.log_offset = n.was_offset
+  RETURNING t.job_id
+)
+SELECT job_id FROM mended
+
+-- taken --
+-- Which of the two names is a relation already.
+SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.oid IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+
+-- copy --
+-- A new table is filled in one piece.
+COPY {table} (job_id, status, error_message, attempt, worker_id, occurred_at, event_id, latest_occurred_at, log_id,
+              log_offset, updated_at) FROM STDIN
+
+-- analyze --
+-- The planner knows nothing of a new table.
+ANALYZE {table}
