@@ -38,12 +38,10 @@ def a_report(
     *, cost: Cost | None = None, recount: Recount | None = None, gone_back: Sequence[str] = (), redelivered: int = 300
 ) -> Report:
     """A whole report."""
-    crash = Crash(
-        written=6_000, committed=5_700, redelivered=redelivered, reported_meanwhile=4_500, seconds_without=7.3
-    )
+    crash = Crash(written=6_000, reported_meanwhile=4_500, seconds_without=7.3)
     after = After(
-        cost=cost or a_cost(), batches=242, crash=crash, gone_back=list(gone_back), looks=150, workers_seconds=8.0,
-        consumer={},
+        cost=cost or a_cost(), batches=242, crash=crash, redelivered=redelivered, gone_back=list(gone_back), looks=150,
+        workers_seconds=8.0, consumer={},
     )  # fmt: skip
     servers = Servers("127.0.0.1:9092", "postgresql://127.0.0.1/jobs", "local", "local")
     return Report(PLAN, servers, BEFORE, after, recount or a_recount(), 41.0)

@@ -29,6 +29,7 @@ def run_after(stage: Stage, env: Mapping[str, str], folder: Path, show: Show) ->
         went = _go(stage, env, folder, show)
         end = stage.counters()
     noted = stage.noted_after()
+    in_topic = sum(stage.ends().values())
     cost = Cost(
         updates=stage.now_in_table(),
         seconds=went.seconds,
@@ -42,6 +43,7 @@ def run_after(stage: Stage, env: Mapping[str, str], folder: Path, show: Show) ->
         cost=cost,
         batches=noted.statements,
         crash=went.crash,
+        redelivered=int(went.summary["events"]) - (in_topic - went.crash.written),
         gone_back=sorted(watch.gone_back),
         looks=watch.looks,
         workers_seconds=max(result.seconds for result in went.results),
@@ -105,15 +107,13 @@ class _Run:
         killed = time.monotonic()
         # its last statement may still be at work in the server
         wait_until("its connection's end", GONE_SECONDS, lambda: stage.consumer_connections() == 0, lambda: None)
-        written, committed, there = stage.progress(), stage.committed(), sum(stage.ends().values())
+        written, there = stage.progress(), sum(stage.ends().values())
         show.say(f"    SIGKILL after {sum(written.values()):,} of {stage.plan.updates:,} updates; the workers go on, "
                  "the consumer is started again")  # fmt: skip
         self.consumer.start()
         self.until("new rows", READY_SECONDS, lambda: stage.progress() != written or self.nothing_left())
         return Crash(
             written=sum(written.values()),
-            committed=sum(committed.values()),
-            redelivered=sum(max(0, offset - committed.get(number, 0)) for number, offset in written.items()),
             reported_meanwhile=sum(stage.ends().values()) - there,
             seconds_without=time.monotonic() - killed,
         )

@@ -56,14 +56,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Crash:
-    """The SIGKILL in the middle: events by the database's own progress and by the group's offsets."""
+    """The SIGKILL in the middle, in numbers of events."""
 
     written: int
-    """were in the table when the consumer was killed"""
-    committed: int
-    """were committed"""
-    redelivered: int
-    """were written and not committed, and so came again"""
+    """were in the table when the consumer was dead, by the database's own progress"""
     reported_meanwhile: int
     """were reported by the workers while no consumer ran or was let in"""
     seconds_without: float
@@ -77,6 +73,8 @@ class After:
     cost: Cost
     batches: int
     crash: Crash
+    redelivered: int
+    """were written and not yet committed: what the second consumer handled beyond what was still to be written"""
     gone_back: list[str]
     looks: int
     workers_seconds: float

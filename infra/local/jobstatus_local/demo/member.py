@@ -12,21 +12,9 @@ import sys
 
 from jobstatus_consumer import app
 from jobstatus_consumer.entry import main as jobstatus
-from jobstatus_consumer.kafka.topics import TopicFacts, Topics
 
+from jobstatus_local.demo.memory import MemoryTopics
 from jobstatus_local.demo.tether import die_with
-
-
-class MemoryTopics(Topics):
-    """What `app.consume` asks about topics, answered without an admin."""
-
-    def topic_id(self, name: str) -> str:
-        """There is none; a cluster in memory makes no topic twice under one name."""
-        return "-"
-
-    def describe(self, name: str) -> TopicFacts | None:
-        """The facts out of the metadata; asking makes the topic."""
-        return TopicFacts(name, "-", len(self.partitions(name)), 1, {})
 
 
 def main(parent: str, kind: str, *arguments: str) -> None:

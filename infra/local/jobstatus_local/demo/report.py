@@ -47,8 +47,8 @@ class Report:
     @property
     def bounds(self) -> list[Bound]:
         """What must hold, each with what was found."""
-        cost, crash, plan = self.after.cost, self.after.crash, self.plan
-        most = plan.most_transactions(crash.redelivered)
+        cost, plan = self.after.cost, self.plan
+        most = plan.most_transactions(self.after.redelivered)
         back = len(self.after.gone_back)
         return [
             Bound("lost", f"lost: {self.recount.lost:,} of {plan.updates:,} updates", self.recount.lost == 0),
@@ -72,7 +72,7 @@ class Report:
             "verdict": {bound.name: {"held": bound.held, "text": bound.text} for bound in self.bounds},
             "lost": self.recount.lost,
             "gone_back": len(self.after.gone_back),
-            "redelivered": self.after.crash.redelivered,
+            "redelivered": self.after.redelivered,
             "plan": {"jobs": plan.jobs, "workers": plan.workers, "updates": plan.updates},
             "names": {"run": plan.run_id, "topic": plan.name, "group": plan.name, "table": plan.table},
             "servers": {"kafka": servers.kafka, "postgres": servers.postgres},

@@ -161,7 +161,7 @@ def _story(report: Report) -> Table:
     )
     table.add_row(
         "redelivered",
-        f"{crash.redelivered:,} updates were written but not yet committed. They came again and changed nothing.",
+        f"{after.redelivered:,} updates were written but not yet committed. They came again and changed nothing.",
     )
     return table
 

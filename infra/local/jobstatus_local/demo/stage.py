@@ -20,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from jobstatus_local.demo.errors import DemoError
-from jobstatus_local.demo.member import MemoryTopics
+from jobstatus_local.demo.memory import MemoryTopics
 from jobstatus_local.demo.plan import Plan
 from jobstatus_local.demo.recount import Row, read_rows, read_topic
 from jobstatus_local.demo.servers import Servers
