@@ -25,7 +25,7 @@ class Throttle:
 
     def filter(self, record: logging.LogRecord) -> bool:
         """As a `logging` filter: one line of each kind, by its first word (librdkafka's facility)."""
-        text = str(record.msg)
+        text = record.getMessage().rstrip()
         if text.endswith(USUAL):
             return False
         now, kind = self._now(), text.split(" ", 1)[0]

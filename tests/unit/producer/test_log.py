@@ -26,11 +26,16 @@ def test_a_line_of_one_kind_is_logged_once_in_its_time_and_then_with_the_number(
     assert {record.name for record in caplog.records} == {"jobstatus.producer"}
 
 
+def line(facility: str, text: str) -> logging.LogRecord:
+    """As the client hands it to `logging`."""
+    return logging.makeLogRecord({"msg": "%s [%s] %s", "args": (facility, "jobstatus-producer#producer-1", text)})
+
+
 def test_the_clients_lines_are_filtered_by_their_first_word() -> None:
     now = [0.0]
     throttle = Throttle(10.0, lambda: now[0])
-    lines = [logging.makeLogRecord({"msg": text}) for text in ("FAIL [a] x", "FAIL [b] y", "GETPID z")]
+    lines = [line("FAIL", "a"), line("FAIL", "b"), line("GETPID", "z")]
     assert [throttle.filter(line) for line in lines] == [True, False, True]
     now[0] = 10.0
     assert throttle.filter(lines[0])
-    assert not throttle.filter(logging.makeLogRecord({"msg": "GETPID x Coordinator load in progress: retrying"}))
+    assert not throttle.filter(line("OTHER", "Broker: Coordinator load in progress: retrying\n"))

@@ -1,0 +1,90 @@
+"""Every snippet of the producer's how-to runs, and the old pipeline ends as it did before."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from integration.producer.conftest import Environ
+from integration.producer.reading import read_all, statuses_by_job
+from jobstatus_local.kafka import LocalKafka
+
+ROOT = Path(__file__).parents[3]
+HOW_TO = ROOT / "docs" / "how-to" / "instrument-workers.md"
+LEGACY = ROOT / "docs" / "examples" / "legacy_pipeline"
+SNIPPETS = re.findall(r"^```(python|sh)\n(.*?)^```$", HOW_TO.read_text(), re.MULTILINE | re.DOTALL)
+CALLS = ("update_job_status", "batch_update_job_status")
+JOBS = 40
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_a_snippet_runs(topic: str, environ: Environ, number: int, tmp_path: Path) -> None:
+    language, text = SNIPPETS[number]
+    script = tmp_path / f"snippet.{language}"
+    script.write_text(text)
+    # the commands that are registered elsewhere
+    command = [sys.executable, "-W", "error", str(script)] if language == "python" else ["sh", "-e", str(script)]
+    path = f"{_commands(tmp_path)}:/usr/bin:/bin"
+    seen = subprocess.run(
+        command, env={"PATH": path, **environ(topic)}, capture_output=True, text=True, timeout=60, cwd=tmp_path
+    )
+    assert (seen.returncode, seen.stderr) == (0, ""), text
+
+
+def _commands(folder: Path) -> Path:
+    """A folder with `jobstatus` and all its commands."""
+    program = folder / "bin" / "jobstatus"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "from jobstatus_consumer import cli, entry\n"
+        "for name in ('run', 'spool'): cli.COMMANDS.setdefault(name, (name, ''))\n"
+        "entry.main()\n"
+    )
+    program.chmod(0o755)
+    return program.parent
+
+
+def test_there_are_snippets_of_both_kinds() -> None:
+    assert [language for language, _ in SNIPPETS].count("python") >= 8
+    assert [language for language, _ in SNIPPETS].count("sh") >= 2
+
+
+def test_the_pipeline_changes_one_line() -> None:
+    before, after = ((LEGACY / name).read_text().splitlines() for name in ("before.py", "after.py"))
+    changed = [line for line in difflib.ndiff(before, after) if line[0] in "+-"]
+    assert changed == ["- from jobs_table import (", "+ from jobstatus_producer import ("]
+    calls = [
+        node
+        for node in ast.walk(ast.parse("\n".join(after)))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in CALLS
+    ]
+    assert len(calls) >= 20
+
+
+def test_the_pipeline_ends_as_it_did_before(kafka: LocalKafka, topic: str, environ: Environ, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE jobs (job_id text PRIMARY KEY, status text, error_message text)")
+        _run("before.py", {"DATABASE_URL": database_url})
+        expected = {row[0]: row[1:] for row in connection.execute("SELECT job_id, status, error_message FROM jobs")}
+    out = _run("after.py", environ(topic))
+    last = {record.event.job_id: record.event[2:4] for record in read_all(kafka.bootstrap_servers, topic)}
+    assert last == expected
+    assert len(expected) == JOBS
+    steps = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+    middle = ["fetching", "fetched", "parsing", "parsed", "enriching", "enriched", "storing", "stored", "notifying"]
+    assert steps["0"] == ["pending", *middle, "success"]
+    assert "'delivered'" in out
+
+
+def _run(name: str, environ: dict[str, str]) -> str:
+    command = [sys.executable, str(LEGACY / name), str(JOBS)]
+    environ = {"PATH": os.environ["PATH"], **environ}
+    return subprocess.run(command, env=environ, check=True, capture_output=True, text=True, timeout=120).stdout
