@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
@@ -22,9 +23,15 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 
+logger = logging.getLogger("jobstatus.kafka")
+
+T = TypeVar("T")
+
 NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
 WATCH_EVERY: Final = 5.0
+CONTROLLER_SECONDS: Final = 3.0
+"""How long one try to ask the controller may take: the client may be waiting for one that is dead."""
 DAY_MS: Final = 86_400_000
 LARGEST_RECORD: Final = 1_048_588
 """Kafka's own default of `max.message.bytes`."""
@@ -82,10 +89,29 @@ class Topics:
 
     def topic_id(self, name: str) -> str:
         """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
-        return ask(f"describing {name}", lambda: self._topic_id(name), self._errors)
+        return self._ask_controller(f"describing {name}", lambda: self._topic_id(name))
+
+    def _ask_controller(self, doing: str, question: Callable[[], T]) -> T:
+        """As `ask`. librdkafka waits for the broker that it took for the controller, dead or not, for ever: after an
+        error it is made to look who that is now."""
+
+        def asked() -> T:
+            try:
+                return question()
+            except KafkaException:
+                self._look_again()
+                raise
+
+        return ask(doing, asked, self._errors)
+
+    def _look_again(self) -> None:
+        try:
+            self._admin.list_topics(timeout=CONTROLLER_SECONDS)
+        except KafkaException as error:
+            logger.debug("no broker answers: %s", describe(error))
 
     def _topic_id(self, name: str) -> str:
-        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
         return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
 
     def watch(self, name: str) -> str | None:
@@ -104,10 +130,10 @@ class Topics:
 
     def describe(self, name: str) -> TopicFacts | None:
         """The topic's facts; None where there is no such topic."""
-        return ask(f"describing {name}", lambda: self._describe(name), self._errors)
+        return self._ask_controller(f"describing {name}", lambda: self._describe(name))
 
     def _describe(self, name: str) -> TopicFacts | None:
-        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+        described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
         try:
             found = described[name].result(ANSWER_SECONDS + 1)
         except KafkaException as error:

@@ -1,0 +1,28 @@
+"""What a dead broker does to questions that the loop cannot go on without."""
+
+from __future__ import annotations
+
+import pytest
+from chaos.stage import Stage
+from confluent_kafka.admin import AdminClient
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.kafka.topics import Topics, events_plan
+
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+
+
+def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dead(stage: Stage) -> None:
+    settings = load_settings(
+        {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap_servers, "JOBSTATUS_TOPIC": "described"}
+    )
+    topics = Topics(settings)
+    topics.create(events_plan(settings, 1, 3, 1.0))
+    before = topics.topic_id("described")
+    admin: AdminClient = topics.client()
+    # whom the client takes for the controller is dead, and it would go on waiting for it
+    for _ in range(2):
+        number = admin.list_topics(timeout=10).controller_id
+        stage.kafka.node(number).kill()
+        assert topics.topic_id("described") == before
+        stage.kafka.node(number).start(90)
+        stage.in_step()
