@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "consume": ("consume", "Be a member of the consumer group."),
     "emit": ("emit", "Report a status from a shell."),
     "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
+    "dlq": ("dlq", "See dead letters, and apply them once their cause is mended."),
     "status": ("status", "Show the group's lag and the rows by status."),
 }
 """Command to module and the line of help that the list shows without loading it."""

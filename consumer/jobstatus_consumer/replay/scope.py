@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from jobstatus_consumer.decode import decode
+from jobstatus_consumer.dlq import PREFIX
+from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
@@ -113,6 +115,9 @@ def _wanted(chunk: Sequence[RawRecord], scope: Scope, counts: Counts, share: Sha
         chunk = [raw for raw in chunk if share.has(raw.key)]
     statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
     for raw in chunk:
+        if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
+            raise StartError(f"{scope.topic} holds dead letters, whose positions are not their own: "
+                             "jobstatus dlq redrive applies them")  # fmt: skip
         event = decode(raw, allowed)
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1

@@ -1,0 +1,283 @@
+"""`jobstatus dlq list|show|redrive|purge`."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from threading import Event
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table as Shown
+
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, show_values_flag, stopping, yes_flag
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.kafka.purge import remove_before
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.records import Rejected
+from jobstatus_consumer.redrive import Judged, Overview, Redriven, Selection, redrive, survey
+from jobstatus_consumer.replay.live import LiveTable
+from jobstatus_consumer.replay.ranges import Stretch
+from jobstatus_consumer.replay.scope import find
+from jobstatus_consumer.replay.times import shown_ms
+from jobstatus_consumer.store import Store, Table
+
+STAGES: Final = ("decode", "validate", "write")
+FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
+_PAIR = re.compile(r"\d{1,9}:\d{1,18}")
+
+
+@click.group("dlq")
+def command() -> None:
+    """Dead letters: what could not be written, why, and how to get it in."""
+
+
+def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--offsets", metavar="P:N[,P:N...]", help="Only these: partition and offset of the original."),
+        click.option("--job-id", multiple=True, metavar="ID", help="Only of this job; may be given again."),
+        click.option("--reason", multiple=True, metavar="WORD", help="Only of this cause; may be given again."),
+        click.option("--stage", multiple=True, type=click.Choice(STAGES), help="Only of this stage."),
+    ):
+        run = option(run)
+    return run
+
+
+def _selection(given: Mapping[str, Any]) -> Selection:
+    return Selection(
+        frozenset(given["stage"]),
+        frozenset(given["reason"]),
+        frozenset(given["job_id"]),
+        frozenset(_positions(given["offsets"])) if given["offsets"] else frozenset(),
+    )
+
+
+def _positions(text: str) -> Iterator[tuple[int, int]]:
+    for pair in text.replace(" ", "").split(","):
+        if not _PAIR.fullmatch(pair):
+            raise SettingsError(f"{pair!r} is not P:N, the partition and offset of the original, such as 0:17")
+        partition, offset = pair.split(":")
+        yield int(partition), int(offset)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[tuple[Reader, Table, Event]]:
+    with (
+        stopping() as stop,
+        ready_table(settings) as table,
+        Reader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
+    ):
+        yield reader, table, stop
+        if stop.is_set():
+            raise JobStatusError("stopped")
+
+
+@command.command("list")
+@with_settings(*FIELDS)
+@_selecting
+@click.option("--each", is_flag=True, help="One line for each dead letter, too.")
+@json_flag
+def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) -> None:
+    """Dead letters by stage and cause. Settled: their job's row is at or past them; open: nothing came of them yet."""
+    found: list[Judged] = []
+
+    def keep(item: Judged) -> None:
+        if each:
+            found.append(item._replace(letter=item.letter.without_value()))
+
+    selection = _selection(given)
+    with _opened(settings) as (reader, table, stop):
+        overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
+    if as_json:
+        groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
+        told: dict[str, Any] = {"topic": settings.dead_letter_topic, "open": overview.open, "groups": groups,
+                                "duplicates": overview.duplicates, "foreign": overview.foreign}  # fmt: skip
+        if each:
+            told["letters"] = [_described(item) for item in found]
+        click.echo(json.dumps(told))
+        return
+    _show_groups(settings, overview)
+    for item in found:
+        state = "settled" if item.is_settled else "open"
+        click.echo(f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}".rstrip())
+
+
+def _show_groups(settings: Settings, overview: Overview) -> None:
+    table = Shown("stage", "cause", "where", title=settings.dead_letter_topic, title_justify="left")
+    for name in ("open", "settled"):
+        table.add_column(name, justify="right")
+    table.add_column("first seen")
+    table.add_column("last seen")
+    for _, group in sorted(overview.groups.items()):
+        table.add_row(group.stage, group.reason, group.where, f"{group.open:,}", f"{group.settled:,}",
+                      group.first_seen, group.last_seen)  # fmt: skip
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    if overview.groups:
+        console.print(table)
+    total = sum(group.open + group.settled for group in overview.groups.values())
+    console.print(f"{total:,} dead letters, {overview.open:,} open")
+    if overview.duplicates:
+        console.print(f"{overview.duplicates:,} more are second copies of the same records")
+    if overview.foreign:
+        console.print(f"{overview.foreign:,} records in the topic are no dead letters of jobstatus")
+
+
+def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
+    letter, original = item.letter, item.letter.original
+    told: dict[str, Any] = {
+        "position": letter.position, "log_id": original.log_id, "appended": shown_ms(original.timestamp),
+        "job_id": letter.job_id, "stage": letter.stage, "reason": letter.reason, "detail": letter.detail,
+        "error_class": letter.error_class, "sqlstate": letter.sqlstate, "where": letter.where,
+        "first_seen": letter.first_seen, "group": letter.group, "version": letter.version,
+        "settled": item.is_settled, "dead_letter_at": f"{letter.partition}:{letter.offset}",
+    }  # fmt: skip
+    if isinstance(item.found, Rejected):
+        told["decodes"] = f"no: {item.found.reason}"
+    else:
+        told["decodes"] = "yes"
+        if show_values:
+            names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
+            told["event"] = {name: getattr(item.found, name) for name in names}
+    if show_values:
+        told["key"] = repr(original.key)
+        told["value"] = (original.value or b"").hex()
+        told["headers"] = {name: repr(text) for name, text in original.headers}
+    return told
+
+
+@command.command("show")
+@click.argument("position", metavar="P:N")
+@with_settings(*FIELDS)
+@show_values_flag
+@json_flag
+def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
+    """One dead letter, by partition and offset of the original, decoded as far as possible."""
+    selection = Selection(positions=frozenset(_positions(position)))
+    found: list[Judged] = []
+    with _opened(settings) as (reader, table, stop):
+        survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
+    if not found:
+        raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
+    told = [_described(item, show_values=show_values) for item in found]
+    if as_json:
+        click.echo(json.dumps({"letters": told}))
+        return
+    for one in told:
+        for name, value in one.items():
+            click.echo(f"{name:>15}  {json.dumps(value) if isinstance(value, dict) else value}")
+
+
+@command.command("redrive")
+@with_settings(*FIELDS)
+@_selecting
+@dry_run_flag
+@yes_flag
+@json_flag
+def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
+    """Apply open dead letters once more, each with its original position: nothing newer is overwritten.
+
+    What fails again stays. Twice changes nothing. Exit code 1 where something failed again.
+    """
+    selection = _selection(given)
+    with _opened(settings) as (reader, table, stop):
+        if dry_run or not yes:
+            planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
+            _show_redrive(planned, as_json=as_json and dry_run, planned=True)
+            if dry_run or not planned.tried:
+                return
+            agreed(f"Apply {planned.tried:,} events to {settings.table} now?", yes=yes)
+        done = _redrive(settings, selection, reader, table, stop)
+    _show_redrive(done, as_json=as_json, planned=False)
+    if done.failed:
+        raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
+
+
+def _redrive(settings: Settings, selection: Selection, reader: Reader, table: Table, stop: Event) -> Redriven:
+    store = Store(settings.database, settings.table)
+    sink = LiveTable(store, None, stop, settings.wait_for_database, say)
+    try:
+        return redrive(reader, table, selection, settings.statuses, stop.is_set, sink)
+    finally:
+        store.close()
+
+
+def _failures(done: Redriven) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in {**done.undecodable, **done.result.refused}.items())
+
+
+def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"dry_run": planned, **done.as_dict()}))
+        return
+    head = f"{done.selected:,} dead letters selected, {done.settled:,} settled already"
+    if not planned:
+        click.echo(f"{head}; {done.result.applied:,} applied, {done.result.merged:,} merged, "
+                   f"{done.result.stale.total():,} stale, {done.failed:,} failed again")  # fmt: skip
+        return
+    click.echo(f"{head}; {done.tried:,} would be tried", err=True)
+    if done.undecodable:
+        click.echo(f"  {done.undecodable.total():,} still are no events: {dict(done.undecodable)}", err=True)
+    for example in done.examples:
+        click.echo(f"  {example}", err=True)
+
+
+@command.command("purge")
+@with_settings(*FIELDS)
+@click.option("--before", required=True, metavar="WHERE",
+              help="P:N[,P:N...] of the dead letters' own topic, or a time.")  # fmt: skip
+@click.option("--even-open", is_flag=True, help="Also where open ones lie before it: they are lost then.")
+@dry_run_flag
+@yes_flag
+@json_flag
+def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove dead letters before an offset or a time; refused while open ones lie there."""
+    with _opened(settings) as (reader, table, stop):
+        stretches = {item.partition: item for item in _before(reader, before)}
+        counts = {"settled": 0, "open": 0}
+
+        def count(item: Judged) -> None:
+            stretch = stretches.get(item.letter.partition)
+            if stretch is not None and item.letter.offset < stretch.end:
+                counts["settled" if item.is_settled else "open"] += 1
+
+        survey(reader, table, Selection(), settings.statuses, stop.is_set, count)
+        ends = {number: item.end for number, item in stretches.items() if item.size}
+        done = _purge(settings, ends, counts, even_open=even_open, dry_run=dry_run, yes=yes)
+    told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
+    if as_json:
+        click.echo(json.dumps(told))
+    else:
+        lay = f"{counts['settled']:,} settled and {counts['open']:,} open dead letters"
+        click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")
+
+
+def _before(reader: Reader, before: str) -> Sequence[Stretch]:
+    try:
+        return find(reader, "beginning", before).stretches
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("--to", "--before")) from None
+
+
+def _purge(
+    settings: Settings, ends: Mapping[int, int], counts: Mapping[str, int], *, even_open: bool, dry_run: bool, yes: bool
+) -> bool:
+    if dry_run:
+        return False
+    if counts["open"] and not even_open:
+        raise StartError(
+            f"{counts['open']} open dead letters lie before it, which would be lost; nothing was removed. "
+            "jobstatus dlq list --each names them, jobstatus dlq redrive applies them, --even-open removes them"
+        )
+    if not ends:
+        return False
+    agreed(f"Remove {sum(counts.values()):,} dead letters of {settings.dead_letter_topic} for good?", yes=yes)
+    remove_before(Topics(settings), settings.dead_letter_topic, ends)
+    return True
