@@ -45,8 +45,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import-linter
 
+# side by side: most tests wait for sessions and time-outs; each worker has a broker and a database of its own
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract

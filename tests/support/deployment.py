@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
@@ -171,11 +171,21 @@ class Deployment:
         return self.records(f"{self.topic}.dlq")
 
     def committed(self) -> dict[int, int]:
-        """What the group has committed, as next offsets."""
+        """What the group has committed, as next offsets; asked again while the coordinator is not there yet."""
         consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
+        wanted = [TopicPartition(self.topic, number) for number in range(self.partitions)]
+
+        def answer() -> list[TopicPartition]:
+            try:
+                return consumer.committed(wanted, timeout=20)
+            except KafkaException as error:
+                if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                    raise
+                return []
+
         try:
-            wanted = [TopicPartition(self.topic, number) for number in range(self.partitions)]
-            return {item.partition: item.offset for item in consumer.committed(wanted, timeout=20) if item.offset >= 0}
+            found = until(answer, "the group's coordinator answers")
+            return {item.partition: item.offset for item in found if item.offset >= 0}
         finally:
             consumer.close()
 
