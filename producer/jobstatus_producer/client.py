@@ -132,8 +132,8 @@ class JobStatusProducer:
             try:
                 await asyncio.wait((done,), timeout=self.settings.wait_seconds)
             finally:
-                outbox.ledger.forget(waiting)
-            self._raise_unless_acknowledged(outbox, waiting, waiting.wait(0))
+                left = outbox.ledger.forget(waiting)
+            self._raise_unless_acknowledged(outbox, waiting, left)
 
     async def aflush(self, timeout: float | None = None) -> int:
         """`flush` that does not block the event loop."""
@@ -273,10 +273,10 @@ class JobStatusProducer:
         waiting = Waiting(len(reports))
         self._put_blocking(outbox, reports, waiting)
         outbox.wakeups.put("awaited")
-        self._raise_unless_acknowledged(outbox, waiting, waiting.wait(self.settings.wait_seconds))
+        waiting.wait(self.settings.wait_seconds)
+        self._raise_unless_acknowledged(outbox, waiting, outbox.ledger.forget(waiting))
 
     def _raise_unless_acknowledged(self, outbox: Outbox, waiting: Waiting, left: Sequence[Entry]) -> None:
-        outbox.ledger.forget(waiting)
         if waiting.refused:
             raise RefusedError(
                 f"the broker refuses ({waiting.refused[0][1].text})", [e.event for e, _ in waiting.refused]

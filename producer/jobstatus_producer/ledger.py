@@ -31,7 +31,10 @@ class Waiting:
     def told(self, seq: int, failure: Failure | None) -> None:
         """One event has ended."""
         with self._lock:
-            entry = self.entries.pop(seq)
+            entry = self.entries.pop(seq, None)
+            if entry is None:
+                # nobody waits for it any longer
+                return
             self._count -= 1
             if failure is not None:
                 self.refused.append((entry, failure))
@@ -41,11 +44,16 @@ class Waiting:
             if self._when_done is not None:
                 self._when_done()
 
-    def wait(self, seconds: float) -> list[Entry]:
-        """Wait up to `seconds`; returns the events that have not ended."""
+    def wait(self, seconds: float) -> None:
+        """Wait up to `seconds` for all of them."""
         self._done.wait(seconds)
+
+    def end(self) -> list[Entry]:
+        """Wait no longer; returns the events that have not ended."""
         with self._lock:
-            return list(self.entries.values())
+            left = list(self.entries.values())
+            self.entries.clear()
+        return left
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +107,12 @@ class Ledger:
             waiting.entries[entry.seq] = entry
             self._waiting[entry.seq] = waiting
 
-    def forget(self, waiting: Waiting) -> None:
-        """Its caller waits no longer."""
-        for seq in list(waiting.entries):
-            self._waiting.pop(seq, None)
+    def forget(self, waiting: Waiting) -> list[Entry]:
+        """Its caller waits no longer; returns the events that have not ended."""
+        left = waiting.end()
+        for entry in left:
+            self._waiting.pop(entry.seq, None)
+        return left
 
     def delivered(self, seq: int) -> None:
         """The broker acknowledged it."""

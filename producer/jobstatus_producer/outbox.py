@@ -78,7 +78,7 @@ class Outbox:
 
     def open_transport(self) -> KafkaTransport:
         """A new Kafka client."""
-        # librdkafka counts what awaits its callback too; the bound on events is kept by `_room_for`
+        # librdkafka counts what awaits its callback too; the bound on events is kept by `_dispatch`
         max_records = min(10_000_000, 2 * self.settings.max_pending_events + 10_000)
         return KafkaTransport(self.settings.topic, self.settings.kafka, max_records, self.flight.note_error)
 

@@ -85,6 +85,24 @@ def test_wait_returns_when_the_broker_has_it(kafka: LocalKafka, topic: str, envi
         assert jobs.stats().queue_depth == 0
 
 
+def test_who_waits_for_room_first_and_then_for_the_broker_is_told(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    with JobStatusProducer.from_env(environ(topic, MAX_PENDING_EVENTS=1, MAX_BLOCK_SECONDS=30)) as jobs:
+        failed: list[Exception] = []
+
+        def work(worker: int) -> None:
+            try:
+                for step in range(5):
+                    jobs.update_job_status(worker, str(step), wait=True)
+            except NotAcknowledgedError as error:
+                failed.append(error)
+
+        _in_threads(work, 8)
+    assert failed == []
+    assert len(read_all(kafka.bootstrap_servers, topic)) == 40
+
+
 def test_many_updates_in_every_form(kafka: LocalKafka, topic: str, environ: Environ) -> None:
     with JobStatusProducer.from_env(environ(topic)) as jobs:
         assert jobs.update_many([]) == 0
