@@ -165,7 +165,7 @@ class Backlog:
         try:
             self._own.add(entries)
         except SpoolDamagedError as error:
-            self._replace(self._own, error)
+            self.broken = not self._replaced(self._own, error)
             return False
         except SpoolError as error:
             self.broken = True
@@ -192,6 +192,14 @@ class Backlog:
             self._orphans.remove(file)
         assert self._own is not None  # noqa: S101
         spool_folder.rescue(file.path, file.lock, self._own, error)
+
+    def _replaced(self, file: SpoolFile, damage: Exception) -> bool:
+        try:
+            self._replace(file, damage)
+        except SpoolError as error:
+            self._trouble(f"the spool is damaged and cannot be replaced: {error}")
+            return False
+        return True
 
     def _edge(self, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]) -> int | None:
         with self._lock:

@@ -17,6 +17,8 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from jobstatus_producer.clock import PROCESS_CLOCK
+
 
 class Living(Protocol):
     """What a producer does at the turns of a process's life."""
@@ -87,6 +89,7 @@ def _end_all() -> None:
 
 
 def _after_fork() -> None:
+    PROCESS_CLOCK.reset_after_fork()
     for producer in _living:
         producer.after_fork()
 

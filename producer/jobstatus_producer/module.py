@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import asdict
 from typing import Any
 
 from jobstatus_producer.client import JobId, JobStatusProducer
 
-_lock = threading.Lock()
+_locks = [threading.Lock()]
 _producer: list[JobStatusProducer] = []
+
+
+def _after_fork() -> None:
+    # another thread of the parent may have held it
+    _locks[0] = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def default_producer() -> JobStatusProducer:
     """The process's one producer behind the functions of this module; made at the first call."""
     if _producer:
         return _producer[0]
-    with _lock:
+    with _locks[0]:
         if not _producer:
             _producer.append(JobStatusProducer.from_env())
         return _producer[0]

@@ -23,7 +23,7 @@ from jobstatus_producer.errors import ProducerClosedError
 from jobstatus_producer.flight import Flight
 from jobstatus_producer.ledger import Ledger, Stats, Waiting
 from jobstatus_producer.settings import ProducerSettings
-from jobstatus_producer.transport import KafkaTransport
+from jobstatus_producer.transport import Failure, KafkaTransport
 
 POLL_EVERY: Final = 256
 """One of so many calls runs the client's callbacks, if more than that are due. With every call they would cost 16
@@ -59,6 +59,8 @@ class Outbox:
         self.settings = settings
         self.lock = Lock()
         self.ledger = Ledger()
+        # first what a wrong setting fails: nothing is in a folder then
+        self.transport = self.open_transport()
         self.backlog = Backlog(settings, self.ledger.trouble)
         self.flight = Flight(self.backlog, self.ledger)
         self.wakeups: SimpleQueue[str] = SimpleQueue()
@@ -74,13 +76,12 @@ class Outbox:
         # what was taken over is flushed with the rest, and everything new comes after it
         self.last_seq = self.backlog.newest() or 0
         PROCESS_CLOCK.rise_above(self.last_seq)
-        self.transport = self.open_transport()
 
     def open_transport(self) -> KafkaTransport:
         """A new Kafka client."""
         # librdkafka counts what awaits its callback too; the bound on events is kept by `_dispatch`
         max_records = min(10_000_000, 2 * self.settings.max_pending_events + 10_000)
-        return KafkaTransport(self.settings.topic, self.settings.kafka, max_records, self.flight.note_error)
+        return KafkaTransport(self.settings.topic, self.settings.kafka, max_records, self._note_error)
 
     def renew_transport(self) -> None:
         """A client in a fatal state never recovers: go on with a new one."""
@@ -188,6 +189,9 @@ class Outbox:
             oldest_undelivered_seconds=max(flight.oldest_age(), backlog_age),
             last_error=ledger.last_error,
         )
+
+    def _note_error(self, failure: Failure) -> None:
+        self.flight.note_error(failure)
 
     def _dispatch(self, entries: Sequence[Entry]) -> bool:
         room = self.settings.max_pending_events - len(self.flight) - self.backlog.in_memory

@@ -13,6 +13,7 @@ from jobstatus_producer import (
     JobStatusProducer,
     NotAcknowledgedError,
     ProducerClosedError,
+    SettingsError,
     SpoolError,
     UndeliveredError,
     outbox,
@@ -213,6 +214,14 @@ def test_new_stamps_are_above_those_in_a_spool_from_the_future(
     with pytest.raises(BufferFullError) as caught:
         jobs.update_many([("job", "ok"), ("job", "ok")])
     assert all(event.occurred_at > future for event in caught.value.events)
+
+
+def test_a_wrong_setting_leaves_nothing_in_the_spool_folder(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        JobStatusProducer.from_env(
+            NOBODY | {"JOBSTATUS_SPOOL_DIR": str(tmp_path), "JOBSTATUS_KAFKA_NO_SUCH_THING": "1"}
+        )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_spool_folder_that_cannot_be_written_is_said_at_start(tmp_path: Path) -> None:
