@@ -17,6 +17,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "emit": ("emit", "Report a status from a shell."),
     "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
     "dlq": ("dlq", "See dead letters, and apply them once their cause is mended."),
+    "verify": ("verify", "Hold every row against the log, and mend what differs."),
     "status": ("status", "Show the group's lag and the rows by status."),
 }
 """Command to module and the line of help that the list shows without loading it."""

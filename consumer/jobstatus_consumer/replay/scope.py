@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.dlq import PREFIX
@@ -102,17 +102,21 @@ def events(
     reader: Reader, scope: Scope, counts: Counts, stop: Callable[[], bool], share: Share | None = None
 ) -> Iterator[list[Event]]:
     """The wanted events in chunks, in log order within each partition; `counts` goes along."""
+    keys: frozenset[bytes | None] = frozenset(job.encode() for job in scope.wanted.jobs)
     for chunk in reader.read(scope.stretches, scope.log_ids, stop):
         counts.records += len(chunk)
-        yield _wanted(chunk, scope, counts, share)
+        if keys:
+            chunk = [raw for raw in chunk if raw.key in keys]
+        if share is not None and share.modulus > 1:
+            chunk = [raw for raw in chunk if share.has(raw.key)]
+        found = _decoded(chunk, scope, counts)
+        counts.events += len(found)
+        if keys:
+            counts.seen_jobs.update(event.job_id for event in found)
+        yield found
 
 
-def _wanted(chunk: Sequence[RawRecord], scope: Scope, counts: Counts, share: Share | None) -> list[Event]:
-    keys: Any = {job.encode() for job in scope.wanted.jobs}
-    if keys:
-        chunk = [raw for raw in chunk if raw.key in keys]
-    if share is not None and share.modulus > 1:
-        chunk = [raw for raw in chunk if share.has(raw.key)]
+def _decoded(chunk: Sequence[RawRecord], scope: Scope, counts: Counts) -> list[Event]:
     statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
@@ -123,7 +127,4 @@ def _wanted(chunk: Sequence[RawRecord], scope: Scope, counts: Counts, share: Sha
             counts.undecodable[event.reason] += 1
         elif not statuses or event.status in statuses:
             found.append(event)
-    counts.events += len(found)
-    if keys:
-        counts.seen_jobs.update(event.job_id for event in found)
     return found

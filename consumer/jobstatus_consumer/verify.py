@@ -1,0 +1,280 @@
+"""Does the table say what the log says? Every event of a stretch is held against its job's row.
+
+Missing: there is no row. Behind: an event would change the row. Different: the event at the row's position says
+something else than the row. The stretch's end is fixed before any row is read, and everything before it was written
+by then; so a row that has moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+from zlib import crc32
+
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.records import Event
+from jobstatus_consumer.replay.scope import Counts, Scope, events
+from jobstatus_consumer.rule import RowState, decide
+from jobstatus_consumer.store import Row, Table
+
+Kind = Literal["missing", "behind", "different"]
+CACHED_ROWS: Final = 1_000_000
+"""Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
+CONTENT: Final = ("status", "error_message", "worker_id", "occurred_at", "event_id")
+
+
+class Finding(NamedTuple):
+    """One row that is not what the log says. `misplaced`: its position is none of its job's events."""
+
+    kind: Kind
+    event: str
+    log_id: str | None
+    log_offset: int | None
+    columns: tuple[str, ...] = ()
+    misplaced: bool = False
+    values: Mapping[str, tuple[Any, Any]] | None = None
+    """by column: what the row says, what the log says; only if asked for"""
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found, and what was explained. `exact`: nothing that could excuse an attempt or a time is missing."""
+
+    counts: Counts = field(default_factory=Counts)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    explained: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    exact: bool = False
+    complete: bool = False
+
+    def kinds(self) -> dict[str, int]:
+        """How many of each kind."""
+        found = dict.fromkeys(("missing", "behind", "different"), 0)
+        for item in self.findings.values():
+            found[item.kind] += 1
+        return found
+
+
+class _Known:
+    """A row as it was read, and the highest attempt and time that its job's events had so far."""
+
+    __slots__ = ("attempt", "digest", "latest", "log_id", "log_offset", "top_attempt", "top_time")
+
+    def __init__(self, row: Row, logs: Mapping[str | None, str]) -> None:
+        self.attempt, self.latest, log_id, self.log_offset = row.state
+        # one text for all rows of a log
+        self.log_id = logs.get(log_id, log_id)
+        self.digest = hash(row[4:])
+        self.top_attempt: int | None = None
+        self.top_time = 0
+
+    @property
+    def state(self) -> RowState:
+        return RowState(self.attempt, self.latest, self.log_id, self.log_offset)
+
+
+class Verifier:
+    """Holds events against rows in bounded memory: rows are read as they are needed and kept while there is room."""
+
+    def __init__(self, table: Table, scope: Scope, *, exact: bool, ignore_missing: bool, show_values: bool) -> None:
+        self._table = table
+        self._scope = scope
+        self._ignore_missing = ignore_missing
+        self._show_values = show_values
+        self._logs: dict[str | None, str] = {log.id: log.id for log in scope.logs.values()}
+        self._numbers = {log.id: number for number, log in scope.logs.items()}
+        self._cache: dict[str, _Known | None] = {}
+        # four bytes for each offset: whose event it is
+        self._owners = {n: array("I", bytes(4 * max(0, end - start))) for n, start, end in scope.stretches}
+        self._starts = {item.partition: item.start for item in scope.stretches}
+        self.report = Report(exact=exact)
+
+    def take(self, chunk: Sequence[Event]) -> None:
+        """Judge some events, in log order."""
+        if len(self._cache) > CACHED_ROWS:
+            self._cache.clear()
+            self.report.exact = False
+        self._read_rows({event.job_id for event in chunk} - self._cache.keys())
+        suspects = []
+        for event in chunk:
+            number = event.raw.partition
+            self._owners[number][event.offset - self._starts[number]] = crc32(event.job_id.encode())
+            known = self._cache[event.job_id]
+            if known is None:
+                self._missing(event)
+            elif known.log_id == event.log_id and known.log_offset is not None and event.offset <= known.log_offset:
+                if event.time > known.top_time:
+                    known.top_time = event.time
+                if event.attempt is not None and event.attempt > (known.top_attempt or -1):
+                    known.top_attempt = event.attempt
+                if event.offset == known.log_offset and not self._agrees(event, known):
+                    suspects.append((event, known))
+            elif decide(known.state, event) == "applied":
+                self._add(event.job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
+        if suspects:
+            self._name_columns(suspects)
+
+    def _read_rows(self, jobs: Iterable[str]) -> None:
+        wanted = list(jobs)
+        if not wanted:
+            return
+        found = self._table.rows(wanted)
+        for job_id in wanted:
+            row = found.get(job_id)
+            self._cache[job_id] = None if row is None else _Known(row, self._logs)
+
+    def _missing(self, event: Event) -> None:
+        if not self._ignore_missing and event.job_id not in self.report.findings:
+            self._add(event.job_id, Finding("missing", _position(event), None, None))
+
+    def _add(self, job_id: str, finding: Finding) -> None:
+        before = self.report.findings.get(job_id)
+        if before is None or finding.kind == "different":
+            self.report.findings[job_id] = finding
+
+    def _agrees(self, event: Event, known: _Known) -> bool:
+        return known.digest == hash(_content(event)) and not self._order_columns(event, known)
+
+    def _order_columns(self, event: Event, known: _Known) -> list[str]:
+        """Of attempt and latest_occurred_at those that cannot have come from the log.
+
+        A row may have either from an event before; where all events were seen, from no higher one than theirs.
+        """
+        wrong = []
+        exact, attempt, latest = self.report.exact, known.attempt, known.latest
+        if event.attempt is not None:
+            if attempt != event.attempt:
+                wrong.append("attempt")
+        elif exact and attempt is not None and attempt > (-1 if known.top_attempt is None else known.top_attempt):
+            wrong.append("attempt")
+        if latest is None or latest < event.time or (exact and latest > known.top_time):
+            wrong.append("latest_occurred_at")
+        return wrong
+
+    def _name_columns(self, suspects: Sequence[tuple[Event, _Known]]) -> None:
+        rows = self._table.rows({event.job_id for event, _ in suspects})
+        for event, known in suspects:
+            row = rows.get(event.job_id)
+            if row is None or (row.log_id, row.log_offset) != (event.log_id, event.offset):
+                continue  # it has moved on since
+            said = zip(CONTENT, row[4:], _content(event), strict=True)
+            differing = {name: (theirs, ours) for name, theirs, ours in said if theirs != ours}
+            for name in self._order_columns(event, known):
+                values = {"attempt": (row.attempt, event.attempt), "latest_occurred_at": (row.latest, event.time)}
+                differing[name] = values[name]
+            if differing:
+                values_ = differing if self._show_values else None
+                finding = Finding("different", _position(event), row.log_id, row.log_offset, tuple(differing),
+                                  values=values_)  # fmt: skip
+                self._add(event.job_id, finding)
+
+    def take_positions(self, positions: Iterable[tuple[str, str, int]], ends: Mapping[int, int]) -> None:
+        """Judge where rows say that they came from; `ends` is what the log has now."""
+        explained = self.report.explained
+        for job_id, log_id, offset in positions:
+            number = self._numbers[log_id]
+            start = self._starts.get(number)
+            place = None if start is None else offset - start
+            if place is None or start is None:
+                word = "of a partition that was not read"
+            elif place < 0:
+                word = "at an event before the stretch, or removed by retention"
+            elif place < len(self._owners[number]):
+                if self._owners[number][place] != crc32(job_id.encode()):
+                    self._misplaced(job_id, log_id, offset)
+                continue
+            elif offset >= ends[number]:
+                self._misplaced(job_id, log_id, offset)
+                continue
+            else:
+                word = "at an event after the stretch"
+            explained[word] = explained.get(word, 0) + 1
+
+    def _misplaced(self, job_id: str, log_id: str, offset: int) -> None:
+        at = f"{self._numbers[log_id]}:{offset}"
+        self.report.findings[job_id] = Finding("different", at, log_id, offset, ("log_offset",), misplaced=True)
+
+
+def verify(
+    reader: Reader,
+    scope: Scope,
+    table: Table,
+    verifier: Verifier,
+    stop: Callable[[], bool],
+    observe: Callable[[int], None] = lambda records: None,
+) -> Report:
+    """Hold the scope against the table: first every event against its row, then every row against its position."""
+    report = verifier.report
+    for chunk in events(reader, scope, report.counts, stop):
+        verifier.take(chunk)
+        observe(report.counts.records)
+    if stop():
+        return report
+    if scope.wanted.jobs:
+        verifier.take_positions(_of_jobs(table, scope), _ends(reader))
+    else:
+        _explain(table, scope, report)
+        verifier.take_positions(_until(table.positions(scope.log_ids.values()), stop), _Ends(reader))
+    report.complete = not stop()
+    return report
+
+
+class _Ends(dict[int, int]):
+    """The ends of the log, asked when the first row beyond the stretch is met: by then it must be there."""
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self._reader = reader
+
+    def __missing__(self, number: int) -> int:
+        self.update(_ends(self._reader))
+        return self[number]
+
+
+def _ends(reader: Reader) -> dict[int, int]:
+    return {number: bounds.high for number, bounds in reader.bounds().items()}
+
+
+def _until(rows: Iterator[tuple[str, str, int]], stop: Callable[[], bool]) -> Iterator[tuple[str, str, int]]:
+    for row in rows:
+        if stop():
+            return
+        yield row
+
+
+def _of_jobs(table: Table, scope: Scope) -> list[tuple[str, str, int]]:
+    current = set(scope.log_ids.values())
+    return [
+        (job_id, row.log_id, row.log_offset)
+        for job_id, row in table.rows(scope.wanted.jobs).items()
+        if row.log_id in current and row.log_id is not None and row.log_offset is not None
+    ]
+
+
+def _explain(table: Table, scope: Scope, report: Report) -> None:
+    current = set(scope.log_ids.values())
+    for log_id, count in table.by_log().items():
+        report.rows += count
+        if log_id is None:
+            word = "written by somebody else (no position)"
+        elif log_id not in current:
+            word = f"from a log that is gone or not this topic's: {log_id}"
+        else:
+            continue
+        report.explained[word] = report.explained.get(word, 0) + count
+
+
+def is_exact(scope: Scope, known: Iterable[str]) -> bool:
+    """Whether all that ever happened to these rows is in the scope: nothing removed, and no other log ever taken."""
+    whole = len(scope.stretches) == len(scope.logs) and all(item.start == 0 for item in scope.stretches)
+    return whole and set(known) <= set(scope.log_ids.values())
+
+
+def _content(event: Event) -> tuple[Any, ...]:
+    return event.status, event.error_message, event.worker_id, event.occurred_at, event.event_id.lower()
+
+
+def _position(event: Event) -> str:
+    return f"{event.raw.partition}:{event.offset}"
