@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check unit bench chaos lock clean help setup setup-demo
+.PHONY: demo test check unit bench chaos fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -54,6 +54,12 @@ unit: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+# the decoder; GUIDED=600 needs atheris (pip install atheris): ten minutes by coverage, over fastavro's pure-Python reader
+COUNT ?= 1000000
+GUIDED ?= 0
+fuzz: setup
+	cd tests && ../$(BIN)/python -m fuzz --count $(COUNT) --guided $(GUIDED)
 
 lock:
 	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install -q uv

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import re
 from io import BytesIO
 from typing import Any, Final
 
@@ -69,6 +70,8 @@ _LATEST_FINGERPRINT: Final = _HEADER[2:]
 # the branches of the unions ["null", ...], and the lengths that fit in one byte
 _NULL: Final = b"\x00"
 _NOT_NULL: Final = b"\x02"
+_LONG_RUN: Final = re.compile(rb"[\x80-\xff]{9}")
+"""Nine bytes that all say "more follows": a number of ten bytes or more, or text that is not ASCII."""
 _SHORT_SIZES: Final = tuple(bytes([2 * size]) for size in range(64))
 
 
@@ -130,7 +133,11 @@ def decode(value: bytes | None) -> JobStatusEvent:
     unread = len(value) - source.tell()
     if unread:
         raise UndecodableError("trailing_bytes", f"{unread} bytes follow the event in {len(value)} bytes")
-    return _event_of(fields)
+    event = _event_of(fields)
+    # fastavro wraps a number of more than 64 bits around without a word; written again it is another one
+    if _LONG_RUN.search(value) and writer is _WRITERS[_LATEST_FINGERPRINT] and encode(event) != value:
+        raise UndecodableError("malformed", f"a number of more than 64 bits in {len(value)} bytes")
+    return event
 
 
 def _writer_schema(value: bytes) -> Any:

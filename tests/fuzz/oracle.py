@@ -1,0 +1,49 @@
+"""What must be true of any payload, with fastavro's compiled reader and with its pure-Python one."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+from fastavro import _read_py
+from jobstatus_consumer.decode import decode as decode_record
+from jobstatus_consumer.records import RawRecord
+from jobstatus_schemas import JobStatusEvent, UndecodableError, decode, encode
+from jobstatus_schemas.codec import _LATEST, _LONG_RUN, HEADER_BYTES, REASONS, _writer_schema
+
+
+def compiled(value: bytes) -> JobStatusEvent | str:
+    """The event, or the reason why there is none."""
+    try:
+        return decode(value)
+    except UndecodableError as error:
+        return error.reason
+
+
+def pure(value: bytes) -> JobStatusEvent | str:
+    """The same by the pure-Python reader."""
+    try:
+        writer = _writer_schema(value)
+    except UndecodableError as error:
+        return error.reason
+    source = BytesIO(value)
+    source.seek(HEADER_BYTES)
+    try:
+        fields: Any = _read_py.schemaless_reader(source, writer, _LATEST)
+    except Exception:  # noqa: BLE001 - whatever its reading ran into
+        return "malformed"
+    if source.tell() != len(value):
+        return "trailing_bytes"
+    event = JobStatusEvent(**fields)
+    return event if not _LONG_RUN.search(value) or encode(event) == value else "malformed"
+
+
+def check(value: bytes) -> str:
+    """Hold one payload to the claims; `good` or the reason it is refused for."""
+    found = compiled(value)
+    assert not isinstance(found, str) or found in REASONS
+    other = pure(value)
+    assert found == other, f"the readers differ: {found!r} and {other!r} on {value.hex()}"
+    raw = RawRecord("t", 0, 0, 0, b"key", value, (), "t/id/0")
+    decode_record(raw)  # an event or a rejected record, never an exception
+    return found if isinstance(found, str) else "good"
