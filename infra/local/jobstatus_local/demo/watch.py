@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from jobstatus_local.demo.errors import DemoError
 from jobstatus_local.demo.plan import RANKS
 
-LOOK_EVERY: Final = 0.02
+LOOK_EVERY: Final = 0.01
 ROWS_EVERY: Final = 0.1
 """The whole table is read less often: it costs more"""
 STOP_SECONDS: Final = 15.0
@@ -50,6 +50,7 @@ class Watch:
         self._table = table
         self._application = application
         self._last: dict[str, Seen] = {}
+        self._connected: set[TupleRow] = set()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="demo-watch", daemon=True)
         self._error: Exception | None = None
@@ -84,10 +85,13 @@ class Watch:
             self._error = error
 
     def _look_at_connections(self) -> None:
-        ((connections,),) = self._connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s", (self._application,)
-        ).fetchall()
-        self.most_connections = max(self.most_connections, connections)
+        """Those that were there at the look before as well: a server needs a moment to end one that was closed."""
+        found = self._connection.execute(
+            "SELECT pid, backend_start FROM pg_stat_activity WHERE application_name = %s", (self._application,)
+        )
+        now = set(found.fetchall())
+        self.most_connections = max(self.most_connections, len(now & self._connected))
+        self._connected = now
 
     def look(self) -> None:
         """One look at every row."""
