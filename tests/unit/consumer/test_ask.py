@@ -1,0 +1,49 @@
+"""A question to the broker is asked again while the answer may yet come, and not where it never will."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from jobstatus_consumer.errors import BrokerError
+from jobstatus_consumer.kafka.client import ask
+
+
+class Broker:
+    """Answers with an error so many times, and then with 7."""
+
+    def __init__(self, code: int, times: int) -> None:
+        self.asked = 0
+        self._code = code
+        self._times = times
+
+    def __call__(self) -> int:
+        self.asked += 1
+        if self.asked <= self._times:
+            raise KafkaException(KafkaError(self._code))
+        return 7
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._TRANSPORT,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        # a broker that has just been started again told the client of fewer partitions than there are
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.OFFSET_NOT_AVAILABLE,
+    ],
+)
+def test_a_passing_error_is_asked_away(code: int) -> None:
+    broker = Broker(code, 2)
+    assert ask("asking", broker) == 7
+    assert broker.asked == 3
+
+
+@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART])
+def test_any_other_error_is_told_at_once(code: int) -> None:
+    broker = Broker(code, 1)
+    with pytest.raises(BrokerError, match="asking for it: "):
+        ask("asking for it", broker)
+    assert broker.asked == 1
