@@ -182,7 +182,9 @@ def _serve(
     if settings.http_address == "off":
         return None
     try:
-        return HealthServer(settings.http_address, metrics.registry, health)
+        server = HealthServer(settings.http_address, metrics.registry, health)
+        logger.info("metrics and health on %s (/metrics, /livez, /readyz)", server.url)
+        return server
     except SettingsError as error:
         if explicit:
             raise

@@ -53,6 +53,7 @@ class HealthServer:
 
     def __init__(self, address: str, registry: CollectorRegistry, health: Callable[[], Health]) -> None:
         host, _, port = address.rpartition(":")
+        self._host = host
         metrics = make_wsgi_app(registry)
 
         def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -74,8 +75,13 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port it listens on; with port 0 in the settings the system has chosen one."""
         return int(self._server.server_port)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{self._host}:{self.port}"
 
     def close(self) -> None:
         """Stop answering."""

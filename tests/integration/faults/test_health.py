@@ -1,0 +1,74 @@
+"""Health and metrics tell the truth: a database that is away is no reason to restart, and none to send work here."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from support.deployment import ConsumerProcess, Deployment, made_events
+from support.fixture_types import OwnServer
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+
+def url_of(consumer: ConsumerProcess) -> str:
+    consumer.says("metrics and health on")
+    found = re.search(r"metrics and health on (http://\S+)", consumer.text())
+    assert found is not None
+    return found[1]
+
+
+def asked(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def metric(url: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", asked(f"{url}/metrics")[1], re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: OwnServer) -> None:
+    with own_server() as (postgres, deployed):
+        consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0")
+        url = url_of(consumer)
+        deployed.produce_events(made_events(500, 50))
+        deployed.caught_up()
+        assert [asked(f"{url}/{path}")[0] for path in ("livez", "readyz", "nothing")] == [200, 200, 404]
+        assert (
+            metric(url, 'jobstatus_events_total{outcome="applied"}')
+            + metric(url, 'jobstatus_events_total{outcome="merged"}')
+            == 500
+        )
+        until(lambda: metric(url, "jobstatus_assigned_partitions") == 4, "the gauges are set")
+
+        postgres.stop("immediate")
+        deployed.produce_events(made_events(500, 50, seed=2))
+        until(lambda: asked(f"{url}/readyz")[0] == 503, "not ready while the database is away")
+        told: dict[str, Any] = json.loads(asked(f"{url}/readyz")[1])
+        assert told["waiting_for"].startswith("database")
+        assert asked(f"{url}/livez")[0] == 200
+        until(lambda: metric(url, "jobstatus_waiting_seconds") > 0, "the metric says how long")
+
+        postgres.start()
+        until(lambda: asked(f"{url}/readyz")[0] == 200, "ready again")
+        deployed.caught_up()
+        until(lambda: metric(url, "jobstatus_waiting_seconds") == 0, "the metric is back at nought")
+        assert consumer.stop() == 0
+
+
+def test_a_busy_address_is_an_error_only_where_it_was_asked_for(deployed: Deployment) -> None:
+    first = deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0")
+    busy = url_of(first).removeprefix("http://")
+    done = deployed.run("consume", "--http-address", busy, code=2)
+    assert busy in done.stderr
+    assert "give another host:port, or off" in done.stderr
