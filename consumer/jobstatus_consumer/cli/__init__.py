@@ -17,7 +17,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "emit": ("emit", "Report a status from a shell."),
     "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
     "dlq": ("dlq", "See dead letters, and apply them once their cause is mended."),
+    "offsets": ("offsets", "See the group's offsets, and move them while nobody is in it."),
     "verify": ("verify", "Hold every row against the log, and mend what differs."),
+    "history": ("history", "Why is this job in this state?"),
     "status": ("status", "Show the group's lag and the rows by status."),
 }
 """Command to module and the line of help that the list shows without loading it."""

@@ -1,0 +1,129 @@
+"""`jobstatus history`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from threading import Event as Flag
+from typing import Any
+
+import click
+from jobstatus_schemas.event import check_job_id
+from rich.console import Console
+from rich.table import Table as Shown
+
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.session import say, show_values_flag, stopping
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.history import WHY, History, Item, explain, letters_of, records_of
+from jobstatus_consumer.kafka.offsets import commits
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.letters import Letter
+from jobstatus_consumer.replay.scope import Scope, current_logs, find
+from jobstatus_consumer.replay.times import shown, shown_ms
+
+
+@click.command("history")
+@click.argument("job_id", metavar="JOB")
+@with_settings("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
+@show_values_flag
+@json_flag
+def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -> None:
+    """Why is this job in this state? Every retained event of it, which one the row shows, and why not the others.
+
+    Exit code 1 where there is neither an event nor a row of the job.
+    """
+    try:
+        check_job_id(job_id)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    topics = Topics(settings)
+    with stopping() as stop, ready_table(settings) as table, Reader(settings, topics) as reader:
+        found = find(reader, "beginning", "now")
+        logs = current_logs(reader, commits(settings, topics), table.progress())
+        scope = Scope(reader.topic, found.stretches, logs, allowed=settings.statuses, remarks=found.remarks)
+        row = table.rows([job_id]).get(job_id)
+        records = records_of(reader, scope, job_id, stop.is_set)
+        letters = _letters(settings, topics, job_id, stop)
+    if stop.is_set():
+        raise JobStatusError("stopped")
+    if not records and row is None:
+        raise StartError(f"there is no retained event and no row of {job_id!r}")
+    for remark in found.remarks:
+        say(remark)
+    _show(explain(job_id, records, row, letters, scope), as_json=as_json, show_values=show_values)
+
+
+def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> list[Letter]:
+    if topics.describe(settings.dead_letter_topic) is None:
+        say(f"{settings.dead_letter_topic} is not there: dead letters are not looked at")
+        return []
+    with Reader(settings, topics, topic=settings.dead_letter_topic) as reader:
+        return letters_of(reader, job_id, stop.is_set)
+
+
+def _show(found: History, *, as_json: bool, show_values: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(_as_dict(found, show_values=show_values)))
+        return
+    table = Shown("position", "appended", "status", title=found.job_id, title_justify="left")
+    table.add_column("attempt", justify="right")
+    table.add_column("why")
+    if show_values:
+        for name in ("worker", "occurred at", "error message"):
+            table.add_column(name)
+    for item in found.items:
+        table.add_row(*_cells(item, show_values=show_values))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(table)
+    for remark in found.remarks:
+        console.print(remark, markup=False)
+
+
+def _cells(item: Item, *, show_values: bool) -> list[str]:
+    event = item.event
+    why = WHY[item.outcome] + (f" ({item.detail})" if item.detail else "")
+    mark = "-> " if item.outcome == "shown" else ""
+    position = f"{mark}{item.partition}:{item.offset}"
+    if event is None:
+        return [position, shown_ms(item.timestamp), "-", "-", why]
+    attempt = "-" if event.attempt is None else str(event.attempt)
+    cells = [position, shown_ms(item.timestamp), event.status + (" (late)" if event.late else ""), attempt, why]
+    if show_values:
+        cells += [event.worker_id or "-", _micros(event.occurred_at), event.error_message or "-"]
+    return cells
+
+
+def _micros(micros: int) -> str:
+    return shown(datetime.fromtimestamp(micros / 1e6, UTC))
+
+
+def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
+    row = found.row
+    return {
+        "job_id": found.job_id,
+        "row": None if row is None else _row(row._asdict(), show_values=show_values),
+        "events": [_item(item, show_values=show_values) for item in found.items],
+        "remarks": found.remarks,
+    }
+
+
+def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
+    hidden = () if show_values else ("error_message", "worker_id")
+    return {name: value for name, value in row.items() if name not in hidden}
+
+
+def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "partition": item.partition, "offset": item.offset, "appended": shown_ms(item.timestamp),
+        "log_id": item.log_id, "outcome": item.outcome, "why": WHY[item.outcome], "detail": item.detail,
+    }  # fmt: skip
+    if item.event is not None:
+        names = ["status", "attempt", "late", "occurred_at", "event_id"]
+        names += ["error_message", "worker_id"] if show_values else []
+        told |= {name: getattr(item.event, name) for name in names}
+    return told

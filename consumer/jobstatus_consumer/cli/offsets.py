@@ -1,0 +1,175 @@
+"""`jobstatus offsets show|reset`: where the group itself is, and moving it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+from rich.console import Console
+from rich.table import Table as Shown
+
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, yes_flag
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.source import Committed
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.positions import Bounds
+from jobstatus_consumer.records import Log
+from jobstatus_consumer.replay.scope import current_logs, find
+
+FIELDS = ("topic", "group_id", "database_url", "table")
+
+
+class Place(NamedTuple):
+    """One partition: what the log has, what the group has committed, what the table has."""
+
+    log: Log
+    bounds: Bounds
+    commit: Committed
+    known: int | None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the log no longer has what the group needs next."""
+        offset = self.commit.offset
+        inside = offset is None or self.bounds.low <= offset <= self.bounds.high
+        return not inside and not self.made_again
+
+    @property
+    def made_again(self) -> bool:
+        """Whether the commit is of a topic that is gone."""
+        return self.commit.topic_id not in ("", self.log.topic_id)
+
+
+class Move(NamedTuple):
+    """From where to where a partition's next offset goes, and in which log."""
+
+    log: Log
+    before: int | None
+    after: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"partition": self.log.partition, "from": self.before, "to": self.after, "log_id": self.log.id}
+
+
+@click.group("offsets")
+def command() -> None:
+    """The consumer group's own offsets."""
+
+
+@command.command("show")
+@with_settings(*FIELDS)
+@json_flag
+def show(settings: Settings, as_json: bool) -> None:
+    """What the log has, what the group has committed, and what the table knows to have."""
+    topics = Topics(settings)
+    with Reader(settings, topics) as reader, ready_table(settings) as table:
+        places = _places(settings, topics, reader, table.progress())
+    word, members = state(settings, topics)
+    if as_json:
+        told = [{"partition": item.log.partition, "low": item.bounds.low, "high": item.bounds.high,
+                 "committed": item.commit.offset, "log_id": item.log.id, "table": item.known,
+                 "made_again": item.made_again, "lost": item.lost} for item in places]  # fmt: skip
+        click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": told}))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"group {settings.group_id}: {word.lower()}, {members} members")
+    console.print(_table(settings, places))
+    for item in places:
+        if item.made_again or item.lost:
+            what = "is of a topic that was made again" if item.made_again else "is no longer in the log"
+            console.print(f"partition {item.log.partition}: what the group committed {what}")
+
+
+def _table(settings: Settings, places: list[Place]) -> Shown:
+    table = Shown("partition", title=settings.topic, title_justify="left")
+    for name in ("first", "committed", "table", "end", "lag"):
+        table.add_column(name, justify="right")
+    for log, bounds, commit, known in places:
+        at = commit.offset
+        lag = bounds.high - (bounds.low if at is None else at)
+        table.add_row(
+            str(log.partition), f"{bounds.low:,}", _number(at), _number(known), f"{bounds.high:,}", f"{lag:,}"
+        )
+    return table
+
+
+def _number(offset: int | None) -> str:
+    return "-" if offset is None else f"{offset:,}"
+
+
+def _places(settings: Settings, topics: Topics, reader: Reader, known: Mapping[str, int]) -> list[Place]:
+    committed = commits(settings, topics)
+    logs = current_logs(reader, committed, known)
+    return [
+        Place(logs[number], bounds, committed.get(number, Committed()), known.get(logs[number].id))
+        for number, bounds in reader.bounds().items()
+    ]
+
+
+@command.command("reset")
+@with_settings(*FIELDS)
+@click.option("--to", "where", required=True, metavar="WHERE",
+              help="beginning, now, P:N[,P:N...], or a time: ISO 8601 with a zone, or \"2h ago\".")  # fmt: skip
+@dry_run_flag
+@yes_flag
+@json_flag
+def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Move the group, which must have no members, and the table's progress with it.
+
+    Back: events come again and change nothing that is newer. Forward: what lies between is never written.
+    To write events again without moving the group, use replay.
+    """
+    topics = Topics(settings)
+    refuse_active(settings, topics)
+    with Reader(settings, topics) as reader, ready_table(settings) as table:
+        targets = _targets(reader, where)
+        places = {item.log.partition: item for item in _places(settings, topics, reader, table.progress())}
+        moves = [_move(places[number], offset) for number, offset in targets.items()]
+        if not as_json or not (dry_run or yes):
+            _tell(moves, places)
+        if not dry_run:
+            agreed(f"Move the group {settings.group_id} now?", yes=yes)
+            refuse_active(settings, topics)
+            # the table first: a consumer that finds the commit must not be sent back, or forward, by the progress
+            table.set_progress({move.log.id: move.after for move in moves})
+            reset(settings, topics, {move.log: move.after for move in moves})
+    if as_json:
+        told = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
+        click.echo(json.dumps(told))
+    elif not dry_run:
+        click.echo(
+            f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
+        )
+
+
+def _targets(reader: Reader, where: str) -> dict[int, int]:
+    try:
+        if where.strip() == "now":
+            return {number: bounds.high for number, bounds in reader.bounds().items()}
+        return {item.partition: item.start for item in find(reader, where, "now").stretches}
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("--from", "--to").replace("beginning,", "beginning, now,")) from None
+
+
+def _move(place: Place, offset: int) -> Move:
+    log = place.log
+    if place.lost:
+        # as the consumer does where a loss is accepted: low offsets must not be taken for the old log's
+        log = log._replace(generation=log.generation + 1)
+    return Move(log, place.commit.offset, offset)
+
+
+def _tell(moves: list[Move], places: Mapping[int, Place]) -> None:
+    for log, before, after in moves:
+        at = places[log.partition].bounds.low if before is None else before
+        what = f"{at - after:,} offsets come again" if after < at else f"{after - at:,} offsets are NEVER written"
+        said = f"partition {log.partition}: {'-' if before is None else before} -> {after}"
+        say(f"{said}, {what if after != at else 'as it is'}" + (f", as a new log {log.id}" if log.generation else ""))

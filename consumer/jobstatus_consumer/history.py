@@ -1,0 +1,130 @@
+"""Every retained event of one job: which one the row shows, and why each other one does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from jobstatus_consumer.decode import decode
+from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.letters import Letter, letter_of
+from jobstatus_consumer.records import Event, RawRecord, Rejected
+from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.rule import RowState, advance, decide
+from jobstatus_consumer.store import Row
+
+WHY: Final[Mapping[str, str]] = {
+    "shown": "the row shows this one",
+    "superseded": "a later one was applied over it",
+    "lower_attempt": "its attempt is lower than one before it",
+    "late": "late out of a spool, and what came before it is newer",
+    "other_log": "from another log than the row, and not newer",
+    "redelivered": "the row was at or past it already",
+    "dead_letter": "a dead letter: it was not written",
+    "no_event": "it does not decode, or breaks the contract",
+    "waiting": "not written (yet): it would change the row",
+}
+
+
+class Item(NamedTuple):
+    """One record of the job; `event` is None where it is none."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    log_id: str
+    event: Event | None
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class History:
+    """What is retained of a job, in log order, and its row; `remarks` where they do not explain each other."""
+
+    job_id: str
+    items: Sequence[Item] = ()
+    row: Row | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def records_of(reader: Reader, scope: Scope, job_id: str, stop: Callable[[], bool]) -> list[Event | Rejected]:
+    """The job's records in the scope, in the order in which they were appended."""
+    key = job_id.encode()
+    found: list[Event | Rejected] = []
+    for chunk in reader.read(scope.stretches, scope.log_ids, stop):
+        found += [decode(raw, scope.allowed) for raw in chunk if raw.key == key]
+    # one partition in the usual case; two after the topic was given more of them
+    return sorted(found, key=lambda item: (_raw(item).timestamp, _raw(item).partition, _raw(item).offset))
+
+
+def letters_of(reader: Reader, job_id: str, stop: Callable[[], bool]) -> list[Letter]:
+    """The dead letters with the job's key."""
+    stretches = [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
+    key = job_id.encode()
+    found = []
+    for chunk in reader.read(stretches, dict.fromkeys(reader.partitions, ""), stop):
+        found += [letter for raw in chunk if raw.key == key and (letter := letter_of(raw)) is not None]
+    return found
+
+
+def explain(job_id: str, records: Sequence[Event | Rejected], row: Row | None, letters: Sequence[Letter],
+            scope: Scope) -> History:  # fmt: skip
+    """What became of each record, by the rule, held against the row as it is."""
+    dead = {letter.identity: letter for letter in letters}
+    found = History(job_id, list(_items(records, row, dead)), row)
+    found.remarks = list(_remarks(found, scope))
+    return found
+
+
+def _items(
+    records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
+) -> Iterator[Item]:
+    state: RowState | None = None
+    for record in records:
+        raw = _raw(record)
+        letter = dead.get((raw.log_id, raw.offset))
+        detail = "" if letter is None else f"{letter.stage}, {letter.reason}{', ' * bool(letter.where)}{letter.where}"
+        event = record if isinstance(record, Event) else None
+        if isinstance(record, Rejected):
+            outcome, detail = "no_event", detail or f"{record.stage}, {record.reason}"
+        else:
+            outcome = _outcome(record, state, row, letter)
+            if outcome != "dead_letter":
+                state = advance(state, record)
+        yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail)
+
+
+def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Letter | None) -> str:
+    if row is not None and (row.log_id, row.log_offset) == (event.log_id, event.offset):
+        return "shown"
+    if letter is not None:
+        return "dead_letter"
+    if row is None or decide(row.state, event) == "applied":
+        return "waiting"
+    verdict = decide(state, event)
+    return "superseded" if verdict == "applied" else verdict
+
+
+def _remarks(found: History, scope: Scope) -> Iterator[str]:
+    row = found.row
+    if row is None:
+        yield "there is no row: the job was purged, or its events are not written yet"
+        return
+    shown = next((item.event for item in found.items if item.outcome == "shown"), None)
+    if shown is not None:
+        log = (shown.status, shown.error_message, shown.worker_id, shown.occurred_at, shown.event_id.lower())
+        if row[4:] != log:
+            yield "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"
+        return
+    if row.log_id is None or row.log_offset is None:
+        yield "the row has no position: somebody else wrote it"
+    elif row.log_id not in scope.log_ids.values():
+        yield f"the row came from another log: {row.log_id}, offset {row.log_offset}"
+    else:
+        yield f"the event that the row shows ({row.log_id}, offset {row.log_offset}) is not retained, or never was"
+
+
+def _raw(record: Event | Rejected) -> RawRecord:
+    return record.raw
