@@ -73,9 +73,16 @@ class KafkaTransport:
         except KafkaException as error:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
+        self._on_error = on_error
         self._produce = self._producer.produce
-        self.poll: Callable[[float], int] = self._producer.poll
-        """Runs the callbacks of what has ended, waiting up to so many seconds for the first."""
+
+    def poll(self, seconds: float) -> None:
+        """Run the callbacks of what has ended, waiting up to `seconds` for the first."""
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:
+            # a fatal state of the client comes out of whatever thread polls next: it is the worker's to mend
+            self._on_error(failure_of(error.args[0]))
 
     def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
         """Hand a record over; `done` is called from a later `poll`. A `Failure` says that it was not taken."""

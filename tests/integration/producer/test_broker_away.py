@@ -159,6 +159,28 @@ def test_without_a_spool_an_event_is_tried_for_as_long_as_it_takes_and_is_not_ma
     assert first.headers == {}
 
 
+def test_a_client_in_a_fatal_state_is_made_anew_and_no_caller_hears_of_it(
+    breakable: Breakable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With this property librdkafka declares itself dead when records under way are called back."""
+    topic = make_topic_at(breakable.kafka.bootstrap_servers)
+    environ = breakable.environ(topic, tmp_path, KAFKA_ENABLE_GAPLESS_GUARANTEE="true")
+    jobs = JobStatusProducer.from_env(environ)
+    jobs.update_job_status("job", "0", wait=True)
+    breakable.proxy.deaf()
+    for step in range(1, 50):
+        jobs.update_job_status("job", str(step))
+    until(lambda: jobs.stats().spool_depth == 49, "what is under way is called back")
+    breakable.proxy.heal()
+    for step in range(50, 100):
+        jobs.update_job_status("job", str(step))
+    assert jobs.flush(30) == 0
+    jobs.close()
+    assert "Gap-less ordering would not be guaranteed" in caplog.text
+    assert "ran into an error" not in caplog.text
+    assert statuses_by_job(at(breakable, topic)) == {"job": [str(step) for step in range(100)]}
+
+
 REPORT = """
 jobs = JobStatusProducer.from_env()
 step = 0
