@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.kafka.topics import Topics, events_plan
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
 
 
 def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dead(stage: Stage) -> None:

@@ -1,0 +1,56 @@
+"""Chaos for a given time, on servers of its own: python -m tests.chaos --seconds 1800 --seed 1
+
+Ends with 0 where no promise was broken, with 1 where one was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from chaos.broken import WAYS, broken_command
+from chaos.run import Options, run
+from chaos.stage import open_stage
+from chaos.world import PROTOCOLS
+from support.deployment import COMMAND
+
+
+def main() -> int:
+    asked = _parser().parse_args()
+    began = time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:7.1f} s  {text}", file=sys.stderr, flush=True)
+
+    options = Options(
+        seconds=asked.seconds,
+        seed=asked.seed,
+        rate=asked.rate,
+        protocols=list(PROTOCOLS) if asked.protocol == "each" else [asked.protocol],
+        broken=asked.broken,
+        command=broken_command(asked.broken) if asked.broken else (COMMAND,),
+    )
+    with open_stage() as stage:
+        report = run(stage, options, say)
+    print(report.as_json() if asked.json else "\n".join(report.lines()))
+    return 1 if report.violations else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300.0, help="how long faults are injected")
+    parser.add_argument("--seed", type=int, default=1, help="which faults, in which order, of which length")
+    parser.add_argument("--rate", type=float, default=150.0, help="records a second, of all workers together")
+    parser.add_argument("--protocol", choices=[*PROTOCOLS, "each"], default="cooperative-sticky",
+                        help="of the group; `each`: one after the other, a third of the time each")  # fmt: skip
+    parser.add_argument("--broken", choices=list(WAYS), help="break this in the consumers: the checker must say so")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

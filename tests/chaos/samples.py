@@ -1,0 +1,188 @@
+"""Looking at the deployment all the time, past the proxy, whatever is broken at the moment."""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+import psycopg
+from chaos.checks import RowWatch, Seen, check_committed
+from chaos.findings import Findings
+from chaos.history import History
+from chaos.letters import Letters
+from chaos.tail import Tail
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+ROWS: Final = (
+    b"SELECT job_id, coalesce(log_id, ''), coalesce(log_offset, -1), "
+    b"coalesce((extract(epoch FROM latest_occurred_at) * 1000000)::bigint, 0), event_id::text FROM jobs"
+)
+PROGRESS: Final = b"SELECT log_id, next_offset FROM jobs_progress"
+OFFSETS: Final = b"SELECT job_id, log_offset FROM jobs"
+
+
+class Loop:
+    """Does `step` again and again in a thread of its own, until the end of a `with`; an error ends the run loudly."""
+
+    def __init__(self, name: str, step: Callable[[], None], pause: float) -> None:
+        self._step = step
+        self._pause = pause
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.error: BaseException | None = None
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - it is raised where the run ends
+                self.error = error
+                return
+            self._stop.wait(self._pause)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        if self.error is not None and error is None:
+            raise self.error
+
+
+class Database:
+    """A session of the checker's own, made anew when the server was away; None is the answer while it is."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def ask(self, *queries: bytes) -> list[list[tuple[Any, ...]]] | None:
+        """The answers out of one snapshot."""
+        try:
+            if self._connection is None:
+                self._connection = psycopg.connect(self._url, connect_timeout=3, application_name="chaos checker")
+                self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with self._connection.transaction():
+                return [self._connection.execute(query).fetchall() for query in queries]
+        except psycopg.OperationalError:
+            self.close()
+            return None
+
+    def close(self) -> None:
+        """End the session."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class Moment(NamedTuple):
+    """How far each log's progress was at a time of the monotonic clock."""
+
+    at: float
+    progress: dict[str, int]
+
+
+@dataclass
+class Timeline:
+    """When the progress of so many logs moved."""
+
+    logs: int
+    moments: list[Moment] = field(default_factory=list)
+
+    def add(self, progress: dict[str, int]) -> None:
+        """A sample of now."""
+        self.moments.append(Moment(time.monotonic(), progress))
+
+    def went_on(self, since: float) -> float | None:
+        """Seconds from `since` until every log had moved on; None while one has not."""
+        first = bisect_right(self.moments, since, key=lambda moment: moment.at)
+        before = self.moments[first - 1].progress if first else {}
+        for moment in self.moments[first:]:
+            further = sum(offset > before.get(log, 0) for log, offset in moment.progress.items())
+            if further == self.logs:
+                return moment.at - since
+        return None
+
+
+class RowSampler:
+    """The table, ten times a second: no row goes back, and how far it has come."""
+
+    def __init__(self, url: str, logs: int, findings: Findings) -> None:
+        self._database = Database(url)
+        self.watch = RowWatch(findings)
+        self.timeline = Timeline(logs)
+
+    def step(self) -> None:
+        """One sample, if the database is there."""
+        found = self._database.ask(ROWS, PROGRESS)
+        if found is not None:
+            rows, progress = found
+            self.watch.saw(Seen(*row) for row in rows)
+            self.timeline.add({str(log): int(offset) for log, offset in progress})
+
+    def close(self) -> None:
+        """End the session."""
+        self._database.close()
+
+
+class CommitSampler:
+    """The committed offsets first, then what should be there because of them."""
+
+    def __init__(self, url: str, group: str, tails: tuple[Tail, Tail], bootstrap: str, findings: Findings) -> None:
+        self._database = Database(url)
+        self._events, self._dead = tails
+        self._group = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
+        self._findings = findings
+        self.history = History()
+        self.letters = Letters(tails[0].topic_id)
+        self.samples = 0
+
+    def step(self) -> None:
+        """One sample, if everything that it needs answers; else the next one looks at the same."""
+        committed = self._committed()
+        if not committed or not self._read_events(committed) or not self._read_letters():
+            return
+        found = self._database.ask(OFFSETS)
+        if found is None:
+            return
+        offsets = {str(job): int(offset) for job, offset in found[0]}
+        due, passed = self.history.advance(committed)
+        check_committed(due, passed, offsets, self.history, self.letters, self._findings)
+        self.samples += 1
+
+    def _committed(self) -> dict[int, int] | None:
+        wanted = [TopicPartition(self._events.topic, number) for number in self._events.next]
+        try:
+            found = self._group.committed(wanted, timeout=3.0)
+        except KafkaException:
+            return None
+        return {item.partition: item.offset for item in found if item.offset >= 0 and item.error is None}
+
+    def _read_events(self, ends: dict[int, int]) -> bool:
+        records, reached = self._events.read_to(ends, 3.0)
+        self.history.take(records)
+        return reached
+
+    def _read_letters(self) -> bool:
+        ends = self._dead.ends()
+        if not ends:
+            return False
+        letters, reached = self._dead.read_to(ends, 3.0)
+        self.letters.take(letters)
+        return reached
+
+    def close(self) -> None:
+        """End the session and the readers."""
+        self._database.close()
+        self._group.close()
+        self._events.close()
+        self._dead.close()

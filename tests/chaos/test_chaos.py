@@ -1,0 +1,84 @@
+"""The short form of the chaos run, and proof that its checker can fail."""
+
+from __future__ import annotations
+
+import pytest
+from chaos import findings
+from chaos.broken import broken_command
+from chaos.faults import FAULTS
+from chaos.run import Options, run
+from chaos.schedule import Step
+from chaos.stage import Stage
+from support.deployment import COMMAND
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+
+EVERYTHING_ONCE: list[Step] = [
+    ("backends terminated", "durable worker killed"),
+    ("broker killed (SIGKILL)", "statements fail for some jobs"),
+    ("consumer killed (SIGKILL)", "PostgreSQL killed (SIGKILL)"),
+    ("connections cut", "database read-only"),
+    ("consumer frozen past its session", "network deaf"),
+    ("PostgreSQL stopped, immediate",),
+    ("network slow", "table locked by another session"),
+    ("consumer restarted (SIGTERM)", "PostgreSQL stopped, fast"),
+    ("group's offsets set back to 0", "connections refused"),
+]
+
+
+@pytest.mark.timeout(400)
+def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> None:
+    report = run(stage, Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=120), print)
+    print(*report.lines(), sep="\n")
+    assert report.violations == 0, report.details
+    assert {item.name for item in report.injected} == {name for step in EVERYTHING_ONCE for name in step}
+    # what was broken was in use, and what was looked at was there
+    assert report.counts["events accepted from workers"] > 1000
+    assert report.counts["poison"] > 12
+    assert report.counts["samples of the table"] > 20
+    assert report.counts["samples of committed offsets"] > 5
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("broken", "script", "promises"),
+    [
+        (
+            "guard",
+            [("group's offsets set back to 0",)],
+            {findings.WENT_BACK, findings.DIFFERENT_ROW},
+        ),
+        (
+            "commit-order",
+            [("table locked by another session",)],
+            {findings.COMMIT_PAST_WRITE},
+        ),
+        (
+            "classification",
+            [("statements fail for some jobs",)],
+            {findings.LETTER_WITHOUT_CAUSE},
+        ),
+        (
+            "dead-letter-order",
+            [("all consumers killed",)],
+            {findings.COMMIT_PAST_LETTER, findings.LETTER_MISSING},
+        ),
+    ],
+)
+def test_a_broken_promise_is_reported_by_its_name(
+    stage: Stage, broken: str, script: list[Step], promises: set[str]
+) -> None:
+    # one event a batch: more moments at which the broken promise shows
+    arguments = ("--batch-max-events", "1") if broken == "guard" else ()
+    options = Options(
+        script=script, longer=0, rate=90, poison_share=0.2, command=broken_command(broken), arguments=arguments,
+        broken=broken, patience=0.3,
+    )  # fmt: skip
+    report = run(stage, options, print)
+    print(*report.lines(), sep="\n")
+    assert promises <= report.findings.keys()
+
+
+def test_every_fault_of_a_script_is_known() -> None:
+    assert {name for step in EVERYTHING_ONCE for name in step} <= FAULTS.keys()
+    assert COMMAND.endswith("jobstatus")
