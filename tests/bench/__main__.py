@@ -23,7 +23,10 @@ SECTIONS = ("speed", "freshness", "memory", *OTHERS)
 
 
 def main() -> int:
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if unknown := set(options.section) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 140, highlight=False)
     wanted = options.section or ["speed", "freshness", *(["memory"] if options.long else [])]
     found: dict[str, Any] = {}
@@ -45,10 +48,14 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("section", nargs="*", choices=[*SECTIONS, []],
-                        help="speed and freshness if none is given; also memory, producer, store")  # fmt: skip
+    parser.add_argument(
+        "section",
+        nargs="*",
+        metavar="SECTION",
+        help=f"of {', '.join(SECTIONS)}; speed and freshness if none is given",
+    )
     parser.add_argument("--quick", action="store_true", help="a fifth of the events, one round")
-    parser.add_argument("--long", action="store_true", help="also memory: 100,000 and 1,000,000 events")
+    parser.add_argument("--long", action="store_true", help="also memory: a backlog of 1,000,000 events")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, the rest to stderr")
     return parser
@@ -81,10 +88,10 @@ def _freshness(place: Place, options: argparse.Namespace, console: Console) -> t
 
 
 def _memory(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
-    sizes = (20_000, 200_000) if options.quick else (100_000, 1_000_000)
-    found = memory.measure(place, sizes, JOBS)
-    console.print(memory.table(found))
-    return memory.as_dict(found), memory.targets(found)
+    events = 200_000 if options.quick else 1_000_000
+    found = memory.measure(place, events, JOBS)
+    console.print(memory.table(found, events))
+    return memory.as_dict(found, events), memory.targets(found)
 
 
 SECTION = {"speed": _speed, "freshness": _freshness, "memory": _memory}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
@@ -18,7 +19,7 @@ from .marks import Marks
 
 
 def main() -> None:
-    settings, marks = load_settings(os.environ), Marks()
+    settings, marks = load_settings(os.environ), Marks(int(sys.argv[1]))
     batches = _batches(settings)
     gc.collect()
     gc.freeze()  # a consumer does not hold a hundred thousand events, so the collector must not walk through them

@@ -22,6 +22,8 @@ class Run:
     seconds: float
     cpu_seconds: float
     peak_megabytes: float
+    peak_at_a_tenth: float
+    """when a tenth of the events were written"""
 
     @property
     def events_per_second(self) -> float:
@@ -39,9 +41,11 @@ class _Mark(NamedTuple):
 
 
 class Marks:
-    """Told after each batch how many events were in it."""
+    """Told after each batch how many events were in it; `total`: how many there will be."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
+        self._tenth = total // 10
+        self._peak_at_a_tenth = 0.0
         self._first: _Mark | None = None
         self._last = _Mark(0, 0)
         self._events = 0
@@ -53,12 +57,15 @@ class Marks:
             self._first = self._last
         else:
             self._events += events
+        if not self._peak_at_a_tenth and self._events >= self._tenth:
+            self._peak_at_a_tenth = _peak_megabytes()
 
     def tell(self) -> None:
         """Print the run for the process that started this one."""
         if self._first is None:
             sys.exit("there was nothing to write")
-        run = Run(self._events, self._last.at - self._first.at, self._last.cpu - self._first.cpu, _peak_megabytes())
+        seconds, cpu = self._last.at - self._first.at, self._last.cpu - self._first.cpu
+        run = Run(self._events, seconds, cpu, _peak_megabytes(), self._peak_at_a_tenth)
         print(json.dumps(asdict(run)))
 
 

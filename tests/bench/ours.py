@@ -23,7 +23,7 @@ class _Listener(logging.Handler):
 
 
 def main() -> None:
-    marks = Marks()
+    marks = Marks(int(sys.argv[1]))
     logging.getLogger("jobstatus.consumer").addHandler(_Listener(marks))
     sys.argv = ["jobstatus", "consume", "--until-caught-up"]
     try:

@@ -34,7 +34,8 @@ ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, error_message = exc
 
 
 def main() -> None:
-    total, marks = int(sys.argv[1]), Marks()
+    total = int(sys.argv[1])
+    marks = Marks(total)
     size = int(os.environ["JOBSTATUS_BATCH_MAX_EVENTS"])
     schema = fastavro.parse_schema(json.loads(schema_text()))
     consumer = Consumer(
