@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -47,6 +49,24 @@ def test_json_lines_from_standard_input(kafka: LocalKafka, topic: str, environ: 
     assert (seen.returncode, seen.stderr) == (0, "")
     arrived = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
     assert arrived == {str(job): [str(n) for n in range(1000) if n % 7 == job] for job in range(7)}
+
+
+def test_on_a_terminal_the_events_are_counted(topic: str, environ: Environ) -> None:
+    reader, terminal = pty.openpty()
+    lines = "".join(json.dumps({"job_id": n, "status": "ok"}) + "\n" for n in range(1234))
+    seen = subprocess.run(
+        [*COMMAND, "emit"],
+        env={"PATH": "/usr/bin:/bin", "TERM": "xterm", **environ(topic)},
+        input=lines,
+        stderr=terminal,
+        text=True,
+        timeout=60,
+    )
+    os.close(terminal)
+    shown = os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert seen.returncode == 0
+    assert "1,234 events" in shown
 
 
 def test_csv_from_standard_input(kafka: LocalKafka, topic: str, environ: Environ) -> None:
