@@ -11,7 +11,14 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from jobstatus_schemas import JobStatusEvent
-from jobstatus_schemas.event import check_attempt, check_job_id, check_status, check_worker_id, clean_error_message
+from jobstatus_schemas.event import (
+    check_attempt,
+    check_event_id,
+    check_job_id,
+    check_status,
+    check_worker_id,
+    clean_error_message,
+)
 
 from jobstatus_producer import lifecycle
 from jobstatus_producer.entry import Entry
@@ -251,15 +258,9 @@ class JobStatusProducer:
     def _report(self, place: int, update: Update) -> Report:
         try:
             fields = _fields(update)
-            return Report(
-                check_job_id(fields["job_id"]),
-                check_status(fields["status"], self._statuses),
-                clean_error_message(fields.get("error_message")),
-                check_attempt(fields.get("attempt")),
-                check_worker_id(fields.get("worker_id")) or self._worker_id,
-                valid(TRACEPARENT.get()) or self._traceparent,
-                fields.get("event_id") or new_event_id(),
-            )
+            message, attempt, worker_id = (fields.get(name) for name in ("error_message", "attempt", "worker_id"))
+            report = self._checked(fields["job_id"], fields["status"], message, attempt, worker_id)
+            return report._replace(event_id=check_event_id(fields["event_id"])) if "event_id" in fields else report
         except (TypeError, ValueError) as error:
             raise type(error)(f"updates[{place}]: {error}") from None
 

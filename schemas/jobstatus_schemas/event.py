@@ -80,6 +80,15 @@ def check_attempt(attempt: object) -> int | None:
     return int(attempt)
 
 
+def check_event_id(event_id: object) -> str:
+    """`event_id` as a UUID's canonical text. Raises as `check_job_id` does."""
+    if not isinstance(event_id, str):
+        raise TypeError(f"event_id: wanted str, got {type(event_id).__name__}")
+    if not _UUID.fullmatch(event_id):
+        raise ValueError("event_id: wanted a UUID in its canonical form of 36 characters")
+    return event_id
+
+
 def clean_error_message(error_message: Any) -> str | None:
     """`error_message` made storable, never refused: it comes out of `except` blocks.
 
@@ -104,8 +113,7 @@ def check_event(event: JobStatusEvent, allowed: Container[str] | None = None) ->
     check_status(event.status, allowed)
     check_attempt(event.attempt)
     check_worker_id(event.worker_id)
-    if not _UUID.fullmatch(event.event_id):
-        raise ValueError("event_id: wanted a UUID in its canonical form of 36 characters")
+    check_event_id(event.event_id)
     if not MIN_OCCURRED_AT <= event.occurred_at < MAX_OCCURRED_AT:
         raise ValueError("occurred_at: wanted a time from 1970 to before 2200, in microseconds")
     if event.error_message is None:

@@ -92,6 +92,13 @@ def test_an_update_of_another_form_is_refused_by_its_place(open_jobs: Open, upda
     assert jobs.stats().accepted == 0
 
 
+def test_an_event_given_again_must_have_an_id_of_its_form(open_jobs: Open) -> None:
+    jobs = open_jobs()
+    with pytest.raises(ValueError, match=r"^updates\[0\]: event_id: wanted a UUID"):
+        jobs.update_many([JobStatusEvent("17", "job", "ok", None, None, None, 1)])
+    assert jobs.stats().accepted == 0
+
+
 @pytest.mark.parametrize("message", ["\x00\ud800", "x" * 900_000, ValueError("\x00"), 17, b"\xff", object()])
 def test_an_error_message_is_never_refused(open_jobs: Open, message: object) -> None:
     jobs = open_jobs()
