@@ -91,6 +91,13 @@ WITHOUT_SQLSTATE: Final[tuple[tuple[type[Exception], type[StoreError], str], ...
     (psycopg.Error, WRONG, "the client was used wrongly, or is broken"),
 )
 
+POOLED: Final = ("26000", "42P05")
+"""What a pooler in transaction mode makes of prepared statements."""
+POOLER_REMEDY: Final = (
+    "; is there a pooler in transaction mode in between, such as PgBouncer? A consumer needs one connection only: "
+    "connect directly, or pool by session"
+)
+
 _BY_SQLSTATE: Final = {prefix: kind for prefix, kind, _ in TABLE}
 
 
@@ -112,6 +119,8 @@ def classify(error: Exception, secret: str = "") -> StoreError:
     head = f"{name} ({sqlstate})" if sqlstate else name
     said = _message(error, kind)
     text = f"{head}: {masked(said, secret)}" if said else head
+    if sqlstate in POOLED:
+        text += POOLER_REMEDY
     return kind(text, sqlstate=sqlstate, error_class=name, where=_where(error))
 
 

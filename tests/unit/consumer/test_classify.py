@@ -121,3 +121,8 @@ def test_what_looks_like_a_password_is_masked(text: str, shown: str) -> None:
 
 def test_a_known_password_is_masked_wherever_it_stands() -> None:
     assert masked("odd text with s3cret in it", "s3cret") == "odd text with *** in it"
+
+
+@pytest.mark.parametrize("sqlstate", ["26000", "42P05"])
+def test_a_pooler_in_between_is_named_with_the_remedy(sqlstate: str) -> None:
+    assert "pool by session" in str(classify(raised(sqlstate)))
