@@ -124,7 +124,8 @@ def in_process(cluster: Cluster, mode: str, **settings: str) -> Result:
     with callers.running():
         time.sleep(BEFORE_SECONDS)
         cluster.go_away()
-    jobs.close(120)
+    jobs.flush(120)
+    jobs.close()
     records = read_all(cluster.kafka.bootstrap_servers, topic)
     arrived = statuses_by_job(records)
     lost = sum(len(set(sent) - set(arrived.get(job, []))) for job, sent in callers.accepted.items())
