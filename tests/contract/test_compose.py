@@ -309,6 +309,9 @@ def test_the_images_settings_exist() -> None:
     assert load_settings(image_environment()).http_address == "0.0.0.0:9464"
 
 
+in_one_place = pytest.mark.xdist_group("image")
+
+
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The build stage, run step by step in a folder that holds what .dockerignore lets through; its /opt/jobstatus."""
@@ -359,6 +362,7 @@ def _let_through(name: str) -> bool:
     return not ignored
 
 
+@in_one_place
 def test_the_images_steps_give_the_command_and_its_commands(image: Path) -> None:
     command = image / "bin" / "jobstatus"
     assert "consume" in run([command, "--help"], env={})
@@ -366,6 +370,7 @@ def test_the_images_steps_give_the_command_and_its_commands(image: Path) -> None
     assert "--partitions" in run([command, "topics", "create", "--help"], env={})
 
 
+@in_one_place
 def test_the_image_holds_what_is_locked_and_nothing_else(image: Path) -> None:
     code = "from importlib.metadata import distributions as d; print(*sorted(x.name.lower() for x in d()))"
     installed = {name.replace("_", "-") for name in run([image / "bin" / "python", "-c", code], env={}).split()}
@@ -373,6 +378,7 @@ def test_the_image_holds_what_is_locked_and_nothing_else(image: Path) -> None:
     assert installed - {"pip", "setuptools"} == locked_names | {"jobstatus"}
 
 
+@in_one_place
 def test_an_image_without_its_services_says_what_is_missing(image: Path) -> None:
     done = subprocess.run(
         [image / "bin" / "jobstatus", "consume"], env={}, capture_output=True, text=True, timeout=60, check=False

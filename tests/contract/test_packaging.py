@@ -26,6 +26,7 @@ SOURCES = {
     "jobstatus_schemas": ROOT / "schemas",
     "jobstatus_local": ROOT / "infra" / "local",
 }
+pytestmark = pytest.mark.xdist_group("wheel")
 REQUIREMENT_FILES = sorted((ROOT / "requirements").glob("*.txt"))
 
 

@@ -396,9 +396,9 @@ def test_other_commands_name_the_setting_too(ready: Jobstatus, topic: str, comma
 WITHOUT_A_BROKER: tuple[tuple[str, ...], ...] = (("check",), ("consume",), ("status",), ("topics", "create"))
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def without_a_broker(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str, ...], Callable[[], Seen]]]:
-    """Commands that ask a broker that is not there: they take their time, so they take it beside the other tests."""
+    """Commands that ask a broker that is not there: each takes its time, so they take it side by side."""
     server = request.getfixturevalue("postgres")
     started = time.monotonic()
     processes = {
@@ -422,9 +422,11 @@ def without_a_broker(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str,
         process.communicate()
 
 
+in_one_place = pytest.mark.xdist_group("without a broker")
 Waits = dict[tuple[str, ...], Callable[[], Seen]]
 
 
+@in_one_place
 @pytest.mark.parametrize("arguments", WITHOUT_A_BROKER, ids=" ".join)
 def test_a_broker_that_does_not_answer_ends_every_command_in_bounded_time(
     without_a_broker: Waits, arguments: tuple[str, ...]
@@ -434,6 +436,7 @@ def test_a_broker_that_does_not_answer_ends_every_command_in_bounded_time(
     assert re.search("broker|controller|_TRANSPORT|_TIMED_OUT", seen.out + seen.err)
 
 
+@in_one_place
 def test_a_check_without_a_broker_still_checks_the_database(without_a_broker: Waits) -> None:
     seen = without_a_broker["check",]()
     assert "the broker does not answer" in seen.out
@@ -441,6 +444,7 @@ def test_a_check_without_a_broker_still_checks_the_database(without_a_broker: Wa
     assert "there is no table jobs\n" in seen.out
 
 
+@in_one_place
 @poor("'Failed while waiting for controller' after 31 s names neither the address nor its setting")
 @pytest.mark.parametrize("arguments", [("consume",), ("status",), ("topics", "create")], ids=" ".join)
 def test_a_broker_that_does_not_answer_is_named_with_its_setting(
