@@ -1,0 +1,126 @@
+"""What verify says of any table that the rule can make, and of rows that were changed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jobstatus_consumer.records import Event, Log
+from jobstatus_consumer.replay.ranges import Stretch
+from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.store import Row
+from jobstatus_consumer.verify import Verifier
+from law.events import LOG_A, NOON
+from law.histories import logs
+from law.model import Row as ModelRow
+from law.model import Table, one_by_one
+
+LOG = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0)
+SCOPE = Scope("job-status", [Stretch(0, 0, 10)], {0: LOG})
+
+
+class Rows:
+    """A table as the model has it."""
+
+    def __init__(self, rows: Table) -> None:
+        self.table = rows
+
+    def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
+        return {job_id: real(self.table[job_id]) for job_id in jobs if job_id in self.table}
+
+    def positions(self) -> list[tuple[str, str, int]]:
+        return [
+            (job_id, row.log, row.offset) for job_id, row in self.table.items() if row.log and row.offset is not None
+        ]
+
+
+def real(row: ModelRow) -> Row:
+    return Row(row.attempt, row.latest, row.log, row.offset, row.status, row.error_message, row.worker_id,
+               row.occurred_at, row.event_id)  # fmt: skip
+
+
+def kinds(table: Table, events: list[Event], *, exact: bool = True, ignore_missing: bool = False) -> dict[str, str]:
+    rows = Rows(table)
+    verifier: Any = Verifier(rows, SCOPE, exact=exact, ignore_missing=ignore_missing, show_values=True)  # type: ignore[arg-type]
+    verifier.take(events)
+    verifier.take_positions(rows.positions(), {0: 10})
+    return {job_id: finding.kind for job_id, finding in verifier.report.findings.items()}
+
+
+@settings(max_examples=150)
+@given(logs(LOG_A))
+def test_a_table_that_the_rule_made_has_no_fault(events: list[Event]) -> None:
+    assert kinds(one_by_one({}, events), events) == {}
+
+
+@settings(max_examples=100)
+@given(logs(LOG_A), st.data())
+def test_rows_that_are_gone_are_missing_and_rows_of_before_are_behind(events: list[Event], data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(events)))
+    now = one_by_one({}, events)
+    before = one_by_one({}, events[:end])
+    found = kinds(before, events)
+    assert {job for job, kind in found.items() if kind == "missing"} == now.keys() - before.keys()
+    assert {job for job, kind in found.items() if kind == "behind"} == {
+        job for job in before if before[job] != now[job]
+    }
+    assert not {kind for kind in kinds(before, events, ignore_missing=True).values() if kind == "missing"}
+
+
+@settings(max_examples=100)
+@given(logs(LOG_A), st.data())
+def test_a_row_that_has_moved_on_past_the_end_is_no_fault(events: list[Event], data: st.DataObject) -> None:
+    end = data.draw(st.integers(0, len(events)))
+    rows = Rows(one_by_one({}, events))
+    scope = Scope("job-status", [Stretch(0, 0, end)], {0: LOG})
+    verifier: Any = Verifier(rows, scope, exact=True, ignore_missing=False, show_values=False)  # type: ignore[arg-type]
+    verifier.take(events[:end])
+    verifier.take_positions(rows.positions(), {0: len(events)})
+    assert verifier.report.findings == {}
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"status": "bogus"},
+    {"error_message": "bogus"},
+    {"worker_id": "bogus"},
+    {"occurred_at": 5},
+    {"event_id": "00000000-0000-0000-0000-000000000000"},
+    {"attempt": 9},
+    {"latest": NOON + 10_000},
+    {"latest": NOON - 10_000},
+    {"latest": None},
+    {"offset": 10**6},
+]
+
+
+@settings(max_examples=150)
+@given(logs(LOG_A), st.data())
+def test_a_row_that_was_changed_by_hand_is_named(events: list[Event], data: st.DataObject) -> None:
+    table = one_by_one({}, events)
+    job_id = data.draw(st.sampled_from(sorted(table)))
+    change = data.draw(st.sampled_from(CHANGES))
+    table[job_id] = ModelRow(**{**vars(table[job_id]), **change})
+    assert kinds(table, events) == {job_id: "different"}
+
+
+@settings(max_examples=100)
+@given(logs(LOG_A), st.data())
+def test_a_position_that_is_another_jobs_is_named(events: list[Event], data: st.DataObject) -> None:
+    table = one_by_one({}, events)
+    job_id = data.draw(st.sampled_from(sorted(table)))
+    others = [event.offset for event in events if event.job_id != job_id]
+    if others:
+        table[job_id] = ModelRow(**{**vars(table[job_id]), "offset": data.draw(st.sampled_from(others))})
+        assert kinds(table, events)[job_id] == "different"
+
+
+def test_where_the_log_does_not_begin_at_its_beginning_an_older_attempt_is_no_fault() -> None:
+    from law.events import event
+
+    events = [event("job-1", 5, time=5)]
+    table = one_by_one({}, events)
+    table["job-1"] = ModelRow(**{**vars(table["job-1"]), "attempt": 3, "latest": NOON + 9})
+    assert kinds(table, events, exact=False) == {}
+    assert kinds(table, events) == {"job-1": "different"}
