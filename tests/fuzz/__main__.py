@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import resource
 import sys
+import tempfile
 import time
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import click
-from fuzz.oracle import check
 from fuzz.payloads import payloads, real
 
 SLOWEST_SECONDS = 1.0
