@@ -138,6 +138,7 @@ class Source:
         self._logs: dict[int, Log] = {}
         self._log_ids: dict[int, str] = {}
         self._rebalances = 0
+        self._leaving = False
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         properties = {
@@ -318,11 +319,13 @@ class Source:
 
     def close(self) -> None:
         """Leave the group; the callbacks of the revocation run inside."""
+        self._leaving = True
         self._consumer.close()
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
-        if not partitions:
+        # told while leaving: they are given back at once, and the client answers no question any more
+        if not partitions or self._leaving:
             return
         found = self._facts([item.partition for item in partitions])
         starts = self._handler.on_assigned(found)
