@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import queue
-import resource
 import sys
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+import psutil
 import psycopg
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -180,6 +180,18 @@ def database_rows(url: str) -> Iterator[Row]:
         each.close()
 
 
+def memory(servers: str, topic: str) -> str:
+    """What the process holds after so many calls, and after ten times as many."""
+    environ = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": servers, "JOBSTATUS_TOPIC": topic}
+    with JobStatusProducer.from_env(environ) as jobs:
+        sizes = []
+        for calls in (CALLS, 9 * CALLS):
+            for step in range(calls):
+                report(jobs, step)
+            sizes.append(psutil.Process().memory_info().rss / 2**20)
+    return f"memory after {CALLS:,} calls {sizes[0]:.0f} MB, after {10 * CALLS:,} calls {sizes[1]:.0f} MB"
+
+
 def show(rows: list[Row]) -> None:
     base = next(row for row in rows if row.name == "update_job_status, 1 thread")
     print(f"{'':46} {'p50 us':>8} {'p99 us':>9} {'p99.9 us':>9} {'CPU us':>7} {'calls/s':>9} {'p50 to ours':>12}")
@@ -187,7 +199,6 @@ def show(rows: list[Row]) -> None:
         ratio = row.p50 / base.p50
         times = f"{row.p50:8.1f} {row.p99:9.1f} {row.p999:9.1f} {row.cpu:7.1f}"
         print(f"{row.name:46} {times} {row.rate:9,.0f} {ratio:11.2f}x")
-    print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 def main() -> None:
@@ -196,12 +207,14 @@ def main() -> None:
     with LocalKafka() as kafka, LocalPostgres() as postgres:
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         admin.create_topics([NewTopic("bench", 4, 1)])["bench"].result(30)
+        held = memory(kafka.bootstrap_servers, "bench")
         rows = [
             *kafka_rows(kafka.bootstrap_servers, "bench"),
             *away_rows(),
             *database_rows(postgres.create_database("bench")),
         ]
     show(rows)
+    print(held)
 
 
 if __name__ == "__main__":

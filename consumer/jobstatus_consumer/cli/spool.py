@@ -58,10 +58,14 @@ def drain(environ: dict[str, str], timeout: float) -> None:
     """
     _folder(environ, None)
     with producer_errors():
-        with open_producer(environ) as producer:
+        producer = open_producer(environ)
+        try:
             before = producer.stats().spool_depth
             left = producer.flush(timeout)
             refused = producer.stats().refused
+        finally:
+            # what is left has been tried for as long as was asked, and stays in its spool
+            producer.close(0)
         click.echo(f"{before - left - refused} events delivered, {refused} refused, {left} left")
     if left or refused:
         raise JobStatusError(f"{left} events are left, {refused} were refused (jobstatus spool list --refused)")
