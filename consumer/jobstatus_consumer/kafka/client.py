@@ -33,10 +33,6 @@ REFUSED_FOR_GOOD: Final = frozenset(
 
 PASSING: Final = frozenset(
     {
-        KafkaError._TRANSPORT,
-        KafkaError._TIMED_OUT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._WAIT_COORD,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.NETWORK_EXCEPTION,
         KafkaError.NOT_COORDINATOR,
@@ -51,17 +47,29 @@ PASSING: Final = frozenset(
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.NOT_CONTROLLER,
         KafkaError.UNSTABLE_OFFSET_COMMIT,
-        # what the client itself knows of the cluster: a broker that has just come back may have told it too little
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
     }
 )
 """Codes of a broker that is away, starting or moving: the same question may be answered in a moment."""
 
+LOCAL_FOR_GOOD: Final = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError._CRIT_SYS_RESOURCE,
+        KafkaError._FATAL,
+        KafkaError._FENCED,
+        KafkaError._INVALID_ARG,
+        KafkaError._NOT_IMPLEMENTED,
+        KafkaError._SSL,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+"""Of the codes that the client gives itself (the negative ones), those that waiting does not mend. The others pass:
+there is no connection just now, or a broker that came back has told too little, or its handle is being replaced."""
+
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
-"""How long a question is asked again while its error is one of `PASSING`."""
+"""How long a question is asked again while its error is one that passes."""
 
 T = TypeVar("T")
 
@@ -131,7 +139,7 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
     def passing(error: BaseException) -> bool:
         inner = error_of(error) if isinstance(error, KafkaException) else None
         final = errors is not None and errors.fatal is not None
-        return inner is not None and not final and (inner.retriable() or inner.code() in PASSING)
+        return inner is not None and not final and _may_pass(inner)
 
     retrying = Retrying(
         retry=retry_if_exception(passing),
@@ -145,6 +153,11 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
         raise broker_error(doing, final or error) from None
+
+
+def _may_pass(error: KafkaError) -> bool:
+    code = error.code()
+    return error.retriable() or code in PASSING or (code < 0 and code not in LOCAL_FOR_GOOD)
 
 
 class QuietErrors:

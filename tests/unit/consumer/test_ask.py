@@ -32,6 +32,7 @@ class Broker:
         # a broker that has just been started again told the client of fewer partitions than there are
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._UNKNOWN_TOPIC,
+        KafkaError._DESTROY_BROKER,
         KafkaError.OFFSET_NOT_AVAILABLE,
     ],
 )
@@ -41,7 +42,9 @@ def test_a_passing_error_is_asked_away(code: int) -> None:
     assert broker.asked == 3
 
 
-@pytest.mark.parametrize("code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART])
+@pytest.mark.parametrize(
+    "code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._SSL]
+)
 def test_any_other_error_is_told_at_once(code: int) -> None:
     broker = Broker(code, 1)
     with pytest.raises(BrokerError, match="asking for it: "):
