@@ -16,7 +16,7 @@ from jobstatus_consumer.errors import BadRowError, DatabaseAwayError
 from jobstatus_consumer.records import Batch
 from jobstatus_consumer.store import classify, store
 
-LATE_SECONDS: Final = 3.0
+LATE_SECONDS: Final = 12.0
 
 
 def guard() -> None:

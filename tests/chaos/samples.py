@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import psycopg
-from chaos.checks import RowWatch, Seen, check_committed
+from chaos.checks import LetterWatch, RowWatch, Seen, check_committed
 from chaos.findings import Findings
 from chaos.history import History
 from chaos.letters import Letters
@@ -142,6 +142,7 @@ class CommitSampler:
         self._events, self._dead = tails
         self._group = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": 0})
         self._findings = findings
+        self._unsent = LetterWatch(findings)
         self.history = History()
         self.letters = Letters(tails[0].topic_id)
         self.samples = 0
@@ -156,7 +157,8 @@ class CommitSampler:
             return
         offsets = {str(job): int(offset) for job, offset in found[0]}
         due, passed = self.history.advance(committed)
-        check_committed(due, passed, offsets, self.history, self.letters, self._findings)
+        check_committed(due, offsets, self._findings)
+        self._unsent.passed(passed, self.history, self.letters, time.monotonic())
         self.samples += 1
 
     def _committed(self) -> dict[int, int] | None:

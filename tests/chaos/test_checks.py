@@ -8,7 +8,7 @@ from itertools import islice
 
 import pytest
 from chaos import findings as promises
-from chaos.checks import RowWatch, Seen, check_committed, check_journal, check_letters, check_table
+from chaos.checks import LetterWatch, RowWatch, Seen, check_committed, check_journal, check_letters, check_table
 from chaos.faults import FAULTS
 from chaos.findings import Findings
 from chaos.history import Due, History
@@ -99,12 +99,20 @@ def test_a_commit_past_an_unwritten_event_or_an_unsent_letter_is_seen() -> None:
     written = {item.job_id: item.offset for item in due}
 
     found = Findings()
-    sent = letters_of(letter_of(history.poison[0, 2].raw, "no_value"))
-    check_committed(due, passed, written, history, sent, found)
+    check_committed(due, written, found)
+    check_committed(due, {item.job_id: item.offset + 5 for item in due}, found)
     assert not len(found)
-    check_committed(due, passed, {}, history, sent, found)
+    check_committed(due, {}, found)
     assert found.counts == {promises.COMMIT_PAST_WRITE: len(due)}
-    check_committed(due, passed, {item.job_id: item.offset + 5 for item in due}, history, letters_of(), found)
+
+    watch = LetterWatch(found, grace=5.0)
+    sent = letters_of(letter_of(history.poison[0, 2].raw, "no_value"))
+    watch.passed(passed, history, sent, 0.0)
+    watch.passed([], history, letters_of(), 9.0)
+    watch.passed(passed, history, letters_of(), 10.0)
+    watch.passed([], history, letters_of(), 14.0)
+    assert found.counts[promises.COMMIT_PAST_LETTER] == 0
+    watch.passed([], history, letters_of(), 15.0)
     assert found.counts[promises.COMMIT_PAST_LETTER] == 1
 
 
