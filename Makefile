@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check unit bench chaos fuzz lock clean help setup setup-demo
+.PHONY: demo test check unit bench chaos docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -47,13 +47,17 @@ check: setup
 
 # side by side: most tests wait for sessions and time-outs; each worker has a broker and a database of its own
 test: check
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+# the pages that are made from the code; a test fails where they do not agree
+docs: setup
+	$(BIN)/python -m tests.support.generate_docs
 
 # the decoder; GUIDED=600 needs atheris (pip install atheris): ten minutes by coverage, over fastavro's pure-Python reader
 COUNT ?= 1000000

@@ -91,6 +91,8 @@ def consume(settings: Settings, options: Options) -> Summary:
             _wait_for_database(store, settings, stop)
         except StopRequestedError:
             return summary_of(Totals(), 0)
+        # the check has a connection of its own, and a consumer promises to need one at a time
+        store.close()
         _refuse_unready(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         return _run(settings, options, topics, store, stop, ends)

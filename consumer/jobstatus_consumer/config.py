@@ -8,9 +8,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from jobstatus_schemas.protocol import ALL_ENV, DEFAULT_TOPIC, ENV_PREFIX, kafka_properties, unknown_settings
+from jobstatus_schemas.protocol import (
+    ALL_ENV,
+    DEFAULT_TOPIC,
+    ENV_PREFIX,
+    KAFKA_ENV_PREFIX,
+    kafka_properties,
+    unknown_settings,
+)
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from jobstatus_consumer.errors import SettingsError
@@ -74,7 +81,19 @@ class Settings(BaseModel):
     @field_validator("statuses", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
-        return frozenset(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        words = frozenset(word.strip() for word in value.split(",") if word.strip())
+        if not words:
+            raise ValueError("holds no word, so every event would be refused; leave it out to allow every word")
+        return words
+
+    @field_validator("http_address")
+    @classmethod
+    def _port_exists(cls, value: str) -> str:
+        if value != "off" and int(value.rpartition(":")[2]) > 65_535:
+            raise ValueError("a port is 65535 at most")
+        return value
 
     @field_validator("kafka")
     @classmethod
@@ -82,18 +101,23 @@ class Settings(BaseModel):
         for name, fixed in FIXED_KAFKA.items():
             given = value.get(name)
             if given is not None and given.lower() not in _same(fixed):
-                raise ValueError(f"{name}={given} would break what jobstatus promises; allowed: {fixed}")
+                raise ValueError(
+                    f"{variable_of(name)} (--kafka {name}={given}) would break what jobstatus promises; "
+                    f"allowed: {fixed}"
+                )
         if "group.id" in value:
-            raise ValueError("group.id: set JOBSTATUS_GROUP_ID or --group-id instead")
+            raise ValueError(f"{variable_of('group.id')} (--kafka group.id): set JOBSTATUS_GROUP_ID or --group-id")
         return value
 
     @model_validator(mode="after")
     def _relations(self) -> Settings:
         if self.dead_letter_topic == self.topic:
-            raise ValueError("dlq_topic is the topic itself; dead letters would be read again as events")
+            raise ValueError(
+                "JOBSTATUS_DLQ_TOPIC (--dlq-topic) is the topic itself; dead letters would be read again as events"
+            )
         interval = self.kafka.get("max.poll.interval.ms")
         if interval is not None and interval.isdigit() and int(interval) <= 2000:
-            raise ValueError("kafka max.poll.interval.ms must be over 2000: the loop may give a write 1 s")
+            raise ValueError("JOBSTATUS_KAFKA_MAX_POLL_INTERVAL_MS must be over 2000: the loop may give a write 1 s")
         return self
 
     @property
@@ -118,6 +142,39 @@ class Settings(BaseModel):
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
         return url
+
+
+WANTED: Final[Mapping[str, str]] = {
+    "topic": "1 to 249 letters, digits, dots, underscores and hyphens",
+    "dlq_topic": "1 to 249 letters, digits, dots, underscores and hyphens",
+    "table": "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first",
+    "http_address": "host:port, such as 127.0.0.1:9464, or off",
+}
+"""Where the rule is a regular expression: what a person is told instead."""
+
+
+def allowed(field: str) -> str:
+    """The values that a setting may have, in words; empty where every text will do."""
+    info = Settings.model_fields[field]
+    choices = [word for word in get_args(info.annotation) if isinstance(word, str)]
+    if choices:
+        return " or ".join(choices)
+    bounds = {
+        word: getattr(item, word)
+        for item in info.metadata
+        for word in ("ge", "gt", "le")
+        if getattr(item, word, None) is not None
+    }
+    if not bounds:
+        return WANTED.get(field, "")
+    kind = "a whole number" if info.annotation is int else "a number"
+    low = f"from {bounds['ge']}" if "ge" in bounds else f"over {bounds['gt']}"
+    return f"{kind} {low} to {bounds['le']}" if "le" in bounds else f"{kind} {low} up"
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of librdkafka's property `name`."""
+    return KAFKA_ENV_PREFIX + name.upper().replace(".", "_")
 
 
 def env_name(field: str) -> str:
@@ -161,11 +218,12 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
 
 def _explain(problem: Any) -> str:
     field = str(problem["loc"][0]) if problem["loc"] else ""
-    message = problem["msg"].removeprefix("Value error, ")
-    if not field:
-        return str(message)
-    name = "JOBSTATUS_KAFKA_*" if field == "kafka" else f"{env_name(field)} (--{field.replace('_', '-')})"
-    return f"{name}: {message}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if field in ("", "kafka"):
+        return message  # these name the settings they are about
+    if problem["type"] != "value_error" and allowed(field):
+        message = f"wanted {allowed(field)}"
+    return f"{env_name(field)} (--{field.replace('_', '-')}): {message}"
 
 
 def _same(value: str) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "check": ("check", "List everything that keeps a consumer from working."),
     "consume": ("consume", "Be a member of the consumer group."),
     "emit": ("emit", "Report a status from a shell."),
+    "run": ("run", "Run a command, and report what becomes of it."),
+    "spool": ("spool", "See what workers have spooled, and send it."),
     "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
     "dlq": ("dlq", "See dead letters, and apply them once their cause is mended."),
     "offsets": ("offsets", "See the group's offsets, and move them while nobody is in it."),

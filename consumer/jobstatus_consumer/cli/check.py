@@ -24,7 +24,7 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"problems": [item._asdict() for item in found]}))
     elif found:
-        click.echo(f"{len(found)} problems:")
+        click.echo(f"{len(found)} problem{'s' if len(found) > 1 else ''}:")
         for item in found:
             click.echo(f"  - {item.what}\n    {item.remedy}")
     else:
@@ -36,5 +36,6 @@ def _all(settings: Settings) -> list[Problem]:
     try:
         return problems(settings, Topics(settings))
     except BrokerError as error:
-        away = Problem(f"the broker does not answer: {error}", "is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right?")
+        what, _, remedy = str(error).partition(". ")
+        away = Problem(f"the broker does not answer: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")
         return [away, *check(settings.database, settings.table)]

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
 
-from jobstatus_consumer.config import FIXED_KAFKA, Settings
+from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
 from jobstatus_consumer.errors import BrokerError, SettingsError
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -66,6 +66,9 @@ LOCAL_FOR_GOOD: Final = frozenset(
 """Of the codes that the client gives itself (the negative ones), those that waiting does not mend. The others pass:
 there is no connection just now, or a broker that came back has told too little, or its handle is being replaced."""
 
+NO_ANSWER: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
+"""Codes with which a client says no more than that nobody answered."""
+
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
@@ -111,7 +114,10 @@ def make(kind: Callable[[dict[str, Any]], T], properties: dict[str, Any]) -> T:
     try:
         return kind(properties)
     except KafkaException as error:
-        raise SettingsError(f"JOBSTATUS_KAFKA_*: {describe(error)}") from None
+        inner = error_of(error)
+        said = inner.str() if inner is not None else str(error)
+        named = [name for name in properties if f'"{name}"' in said]
+        raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {said}") from None
 
 
 def describe(error: KafkaException | KafkaError) -> str:
@@ -130,10 +136,11 @@ def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
     return BrokerError(f"{doing}: {describe(error)}")
 
 
-def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None) -> T:
+def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None, servers: str = "") -> T:
     """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
 
-    Raises `BrokerError` naming what was being done. Once `errors` holds a final error, nothing is asked again.
+    Raises `BrokerError` naming what was being done, and the `servers` where nobody answers. Once `errors` holds a
+    final error, nothing is asked again.
     """
 
     def passing(error: BaseException) -> bool:
@@ -152,6 +159,10 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         return retrying(question)
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
+        inner = error_of(error)
+        if final is None and servers and inner is not None and inner.code() in NO_ANSWER:
+            why = errors.text if errors is not None and errors.text else describe(inner)
+            raise _unanswered(doing, servers, why) from None
         raise broker_error(doing, final or error) from None
 
 
@@ -160,17 +171,27 @@ def _may_pass(error: KafkaError) -> bool:
     return error.retriable() or code in PASSING or (code < 0 and code not in LOCAL_FOR_GOOD)
 
 
+def _unanswered(doing: str, servers: str, why: str) -> BrokerError:
+    return BrokerError(
+        f"{doing}: no broker answers at {servers}: {why}. Is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right, and does "
+        "JOBSTATUS_KAFKA_SECURITY_PROTOCOL fit the broker?"
+    )
+
+
 class QuietErrors:
     """librdkafka's `error_cb`: a broker that is away is said once, and again only when it has changed."""
 
     def __init__(self) -> None:
         self._last: int | None = None
         self.fatal: KafkaError | None = None
+        self.text = ""
 
     def __call__(self, error: KafkaError) -> None:
         """Log `error`, unless it is the same as the one before; keep it where it is fatal or final."""
         if error.fatal() or error.code() in REFUSED_FOR_GOOD:
             self.fatal = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.text = describe(error)  # why one is away says more than that all are
         if error.code() != self._last:
             logger.warning("Kafka: %s; the client goes on trying", describe(error))
         self._last = error.code()

@@ -102,7 +102,7 @@ class Topics:
                 self._look_again()
                 raise
 
-        return ask(doing, asked, self._errors)
+        return self._ask(doing, asked)
 
     def _look_again(self) -> None:
         try:
@@ -180,7 +180,7 @@ class Topics:
         def count() -> int:
             return len(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
 
-        return ask("asking for the brokers", count, self._errors)
+        return self._ask("asking for the brokers", count)
 
     def partitions(self, name: str) -> list[int]:
         """The partition numbers of a topic, empty where there is none of that name."""
@@ -189,7 +189,16 @@ class Topics:
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
             return [] if found is None or found.error is not None else sorted(found.partitions)
 
-        return ask(f"asking for the partitions of {name}", numbers, self._errors)
+        return self._ask(f"asking for the partitions of {name}", numbers)
+
+    def _ask(self, doing: str, question: Callable[[], T]) -> T:
+        def heard() -> T:
+            try:
+                return question()
+            finally:
+                self._admin.poll(0)  # in here alone the library says what it ran into, such as a wrong password
+
+        return ask(doing, heard, self._errors, self._settings.bootstrap_servers)
 
     def client(self) -> Any:
         """The admin client, for the modules of this package only."""

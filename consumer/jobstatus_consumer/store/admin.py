@@ -10,13 +10,14 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import StartError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
 from jobstatus_consumer.store.blocks import block
 from jobstatus_consumer.store.classify import classify
 from jobstatus_consumer.store.connection import Limits, connect
 from jobstatus_consumer.store.names import TableName
 
 OLDEST_SERVER: Final = 13
+REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
 
 COLUMNS: Final = {
@@ -97,18 +98,24 @@ def check(url: str, table: str) -> list[Problem]:
                 problems += _table_problems(connection, part)
             return problems
     except StoreError as error:
-        return [Problem(str(error), "look at JOBSTATUS_DATABASE_URL and at the server")]
+        return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY)]
 
 
 def rows_by_status(url: str, table: str) -> dict[str, int]:
-    """How many rows the table has of each status."""
+    """How many rows the table has of each status; raises StartError where there is no table."""
+    name = TableName.parse(table)
     with _connected(url) as connection:
-        return dict(_ask(connection, "rows_by_status", TableName.parse(table)))
+        if not _exists(connection, name):
+            raise StartError(f"there is no table {name}; make it: jobstatus migrate")
+        return dict(_ask(connection, "rows_by_status", name))
 
 
 @contextmanager
 def _connected(url: str) -> Iterator[Connection[TupleRow]]:
-    connection = connect(url, LIMITS)
+    try:
+        connection = connect(url, LIMITS)
+    except DatabaseAwayError as error:
+        raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
     try:
         yield connection
     except psycopg.Error as error:

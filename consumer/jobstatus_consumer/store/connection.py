@@ -63,7 +63,10 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
         conninfo = make_conninfo(url, **_parameters(given, limits))
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
     except psycopg.ProgrammingError as error:
-        raise DeploymentError(f"the database URL is malformed: {masked(str(error), secret)}") from None
+        said = " ".join(masked(str(error), secret).split())
+        raise DeploymentError(
+            f"JOBSTATUS_DATABASE_URL is malformed: {said}; wanted postgresql://user:password@host:port/database"
+        ) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
     documents.register(connection)

@@ -78,7 +78,8 @@ class KafkaNode:
         if (self.data_dir / "meta.properties").exists():
             return
         cluster_id = self._cluster.cluster_id
-        argv = self._java(kafka_config.FORMAT_CLASS, "format", "-t", cluster_id, "-c", str(config))
+        # in one word: an id may begin with a hyphen
+        argv = self._java(kafka_config.FORMAT_CLASS, "format", f"--cluster-id={cluster_id}", "-c", str(config))
         self._cluster.guard.run(f"formatting {self._name}", argv, self.log)
 
     def write_properties(self) -> Path:

@@ -233,5 +233,5 @@ def test_rows_are_counted_by_status(url: str, store: Store, database: Database) 
 
 
 def test_rows_of_no_table_is_an_error_with_its_name(empty_url: str) -> None:
-    with pytest.raises(DeploymentError, match='relation "jobs" does not exist'):
+    with pytest.raises(StartError, match="there is no table jobs; make it: jobstatus migrate"):
         rows_by_status(empty_url, "jobs")

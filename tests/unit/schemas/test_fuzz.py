@@ -10,6 +10,8 @@ CASES: dict[str, str] = {
     # a time of more than 64 bits: the compiled reader wrapped it around, the pure one did not
     "c301c562b5179833b641403262326566326666623062663032383033353734666634373030623434653231106ac3b66220e2988300020002020210"
     "776f726b65722d37feffffffffff80808080808080808001": "malformed",
+    # a length of more than 64 bits: the compiled reader wrapped it around to nought and read on
+    f"c301c562b5179833b641{'80' * 60}00{'00' * 40}": "trailing_bytes",
 }
 
 
