@@ -32,6 +32,7 @@ def main() -> int:
         rate=asked.rate,
         protocols=list(PROTOCOLS) if asked.protocol == "each" else [asked.protocol],
         broken=asked.broken,
+        logs=asked.logs,
         command=broken_command(asked.broken) if asked.broken else (COMMAND,),
     )
     with open_stage() as stage:
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", choices=[*PROTOCOLS, "each"], default="cooperative-sticky",
                         help="of the group; `each`: one after the other, a third of the time each")  # fmt: skip
     parser.add_argument("--broken", choices=list(WAYS), help="break this in the consumers: the checker must say so")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the logs of consumers and workers there")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")
     return parser
 

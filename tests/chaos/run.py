@@ -27,7 +27,7 @@ from law.model import Row
 from support.deployment import COMMAND
 from support.waiting import until
 
-GOES_ON_WITHIN: Final = 60.0
+GOES_ON_WITHIN: Final = 120.0
 CAUGHT_UP_WITHIN: Final = 120.0
 
 Say = Callable[[str], None]
@@ -51,16 +51,20 @@ class Options:
     broken: str | None = None
     patience: float = 1.0
     """0.1: the run is expected to fail, so nothing is awaited for long"""
+    logs: Path | None = None
+    """where the logs of consumers and workers are left"""
 
 
 def run(stage: Stage, options: Options, say: Say = lambda _: None) -> Report:
     """Play the faults on the stage and recount; what is found is in the report."""
     began = time.monotonic()
     report = Report(options.seed, options.seconds, [], options.broken)
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder, ExitStack() as on_exit:
+    with ExitStack() as on_exit:
+        folder = options.logs or Path(on_exit.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        folder.mkdir(parents=True, exist_ok=True)
         world = on_exit.enter_context(
             a_world(
-                stage, Path(folder), seed=options.seed, rate=options.rate, protocol=options.protocols[0],
+                stage, folder, seed=options.seed, rate=options.rate, protocol=options.protocols[0],
                 longer=options.longer, poison_share=options.poison_share, command=options.command,
                 arguments=options.arguments,
             )

@@ -72,7 +72,7 @@ def test_a_broken_promise_is_reported_by_its_name(
     arguments = ("--batch-max-events", "1") if broken == "guard" else ()
     options = Options(
         script=script, longer=0, rate=90, poison_share=0.2, command=broken_command(broken), arguments=arguments,
-        broken=broken, patience=0.3,
+        broken=broken, patience=0.2,
     )  # fmt: skip
     report = run(stage, options, print)
     print(*report.lines(), sep="\n")
