@@ -39,8 +39,10 @@ class Backlog:
         self._own: SpoolFile | None = None
         self._orphans: list[SpoolFile] = []
         if settings.spool_dir is not None:
-            self._own = spool_folder.open_own(settings.spool_dir, durable=settings.durable)
-            self._orphans = spool_folder.take_over(settings.spool_dir, self._own, durable=settings.durable)
+            self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
+            self._orphans = spool_folder.take_over(
+                settings.spool_dir, self._own, topic=settings.topic, durable=settings.durable
+            )
 
     def __len__(self) -> int:
         return len(self._held) + self.spool_depth
@@ -184,10 +186,11 @@ class Backlog:
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
         """Go on without a damaged file: what can be read of it moves to the own spool, a new one if it was that."""
-        assert self._settings.spool_dir is not None  # noqa: S101 - or there would be no file
+        settings = self._settings
+        assert settings.spool_dir is not None  # noqa: S101 - or there would be no file
         file.drop()
         if file is self._own:
-            self._own = spool_folder.open_own(self._settings.spool_dir, durable=self._settings.durable)
+            self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
         else:
             self._orphans.remove(file)
         assert self._own is not None  # noqa: S101

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +15,12 @@ from jobstatus_producer.log import logger
 from jobstatus_producer.spool import FileLock, Refused, SpoolDamagedError, SpoolFile, SpoolVersionError
 
 
-def open_own(folder: Path, *, durable: bool) -> SpoolFile:
+def open_own(folder: Path, *, topic: str, durable: bool) -> SpoolFile:
     """A new, empty spool that this process owns. Raises `SpoolError`, which says what is wrong with the folder."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}{spool.SUFFIX}"
+        owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        path = folder / f"{_label(topic)}.{owner}{spool.SUFFIX}"
         # the lock is there before the file: nobody can take over a spool that is being made
         lock = spool.lock_of(path)
     except OSError as error:
@@ -76,14 +78,15 @@ def damaged(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.damaged"))
 
 
-def take_over(folder: Path, own: SpoolFile, *, durable: bool) -> list[SpoolFile]:
-    """The spools in `folder` whose processes are gone and which hold events, each now this process's alone.
+def take_over(folder: Path, own: SpoolFile, *, topic: str, durable: bool) -> list[SpoolFile]:
+    """The spools of `topic` in `folder` whose processes are gone and which hold events, each now this process's alone.
 
     Of a damaged one, what can be read is moved to `own`, and the file is set aside.
     """
     found = []
     for path in paths(folder):
-        orphan = None if path == own.path else _take(path, own, durable)
+        others = path == own.path or not path.name.startswith(f"{_label(topic)}.")
+        orphan = None if others else _take(path, own, durable)
         if orphan is not None:
             found.append(orphan)
     return found
@@ -128,6 +131,11 @@ def rescue(path: Path, lock: FileLock, into: SpoolFile, error: Exception) -> Non
     lock.remove()
     text = "a spool is damaged (%s): %d events of it are saved; what else it held is in %s, unreadable here"
     logger.error(text, error, len(saved), kept)
+
+
+def _label(topic: str) -> str:
+    # in the name, where damage to the file cannot reach it: a spool must never be sent to another topic
+    return f"{topic[:80]}.{zlib.crc32(topic.encode()):08x}"
 
 
 def _changed(path: Path) -> tuple[float, str]:

@@ -178,7 +178,7 @@ def test_run_runs_the_command_whether_it_can_report_or_not() -> None:
 
 def test_spool_list_and_drain(kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path) -> None:
     environment = environ(topic, SPOOL_DIR=tmp_path)
-    left = leave_behind(tmp_path, [entry(seq, "job") for seq in range(1, 4)])
+    left = leave_behind(tmp_path, [entry(seq, "job") for seq in range(1, 4)], topic)
     (tmp_path / "x.1.damaged").write_bytes(b"x")
     listed = jobstatus(environment, "spool", "list")
     assert listed.returncode == 0

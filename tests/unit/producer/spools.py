@@ -9,15 +9,17 @@ from jobstatus_producer.entry import Entry
 from jobstatus_producer.spool import SpoolFile
 from jobstatus_schemas import JobStatusEvent, encode
 
+TOPIC = "job-status"
+
 
 def entry(seq: int, job_id: str = "job", message: str | None = None) -> Entry:
     event = JobStatusEvent("0f4c5d8e-0000-4000-8000-000000000000", job_id, "ok", message, None, None, seq)
     return Entry(seq, job_id.encode(), encode(event), None)
 
 
-def leave_behind(folder: Path, entries: list[Entry]) -> Path:
+def leave_behind(folder: Path, entries: list[Entry], topic: str = TOPIC) -> Path:
     """What a process leaves that died with `entries` in its spool. Returns the file."""
-    dead = spool_folder.open_own(folder, durable=False)
+    dead = spool_folder.open_own(folder, topic=topic, durable=False)
     if entries:
         dead.add(entries)
     dead.drop()

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from jobstatus_producer import spool, spool_folder
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.spool import SpoolDamagedError, SpoolFile, SpoolVersionError, SpoolWriteError
-from unit.producer.spools import entry, leave_behind, open_again
+from unit.producer.spools import TOPIC, entry, leave_behind, open_again
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[SpoolFile]:
-    own = spool_folder.open_own(tmp_path, durable=False)
+    own = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     yield own
     own.drop()
     own.lock.release()
@@ -45,7 +45,7 @@ def test_an_entry_comes_out_as_it_went_in(rows: list[tuple[int, bytes, bytes, st
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        own = spool_folder.open_own(Path(folder), durable=False)
+        own = spool_folder.open_own(Path(folder), topic=TOPIC, durable=False)
         entries = [Entry(*row) for row in rows]
         own.add(entries)
         assert own.first(1000) == sorted(entries)
@@ -65,10 +65,10 @@ def test_what_was_added_is_there_for_the_next_owner(tmp_path: Path) -> None:
 
 
 def test_an_empty_spool_is_removed_at_close_and_one_that_holds_something_stays(tmp_path: Path) -> None:
-    own = spool_folder.open_own(tmp_path, durable=False)
+    own = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     own.close()
     assert os.listdir(tmp_path) == []
-    other = spool_folder.open_own(tmp_path, durable=False)
+    other = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     other.add([entry(1)])
     other.close()
     assert [path.name for path in spool_folder.paths(tmp_path)] == [other.path.name]
@@ -87,7 +87,7 @@ def test_a_refused_entry_is_kept_for_a_person_and_no_longer_sent(file: SpoolFile
 
 
 def test_a_spool_with_refused_entries_is_not_removed(tmp_path: Path) -> None:
-    own = spool_folder.open_own(tmp_path, durable=False)
+    own = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     own.refuse(entry(1), "too large")
     own.close()
     assert own.path.exists()

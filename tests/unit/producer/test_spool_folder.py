@@ -12,19 +12,19 @@ from pathlib import Path
 import pytest
 from jobstatus_producer import SpoolError, spool_folder
 from jobstatus_producer.spool import SpoolFile
-from unit.producer.spools import entry, leave_behind
+from unit.producer.spools import TOPIC, entry, leave_behind
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[SpoolFile]:
-    file = spool_folder.open_own(tmp_path, durable=False)
+    file = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     yield file
     file.drop()
     file.lock.release()
 
 
 def taken(folder: Path, own: SpoolFile) -> list[SpoolFile]:
-    return spool_folder.take_over(folder, own, durable=False)
+    return spool_folder.take_over(folder, own, topic=TOPIC, durable=False)
 
 
 def end(files: list[SpoolFile]) -> None:
@@ -42,10 +42,21 @@ def test_what_a_dead_process_left_is_taken_over_by_exactly_one(tmp_path: Path, o
 
 
 def test_a_spool_in_use_is_left_alone(tmp_path: Path, own: SpoolFile) -> None:
-    other = spool_folder.open_own(tmp_path, durable=False)
+    other = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     other.add([entry(1)])
     assert taken(tmp_path, own) == []
     end([other])
+
+
+@pytest.mark.parametrize("other", ["other", "job-status2", "job-status.other", "x" * 200])
+def test_one_of_another_topic_is_left_for_a_producer_of_that_topic(tmp_path: Path, own: SpoolFile, other: str) -> None:
+    path = leave_behind(tmp_path, [entry(1)], other)
+    assert taken(tmp_path, own) == []
+    assert path.exists()
+    theirs = spool_folder.open_own(tmp_path, topic=other, durable=False)
+    found = spool_folder.take_over(tmp_path, theirs, topic=other, durable=False)
+    assert [file.path for file in found] == [path]
+    end([theirs, *found])
 
 
 def test_an_empty_one_is_cleared_away(tmp_path: Path, own: SpoolFile) -> None:
@@ -100,11 +111,11 @@ def test_of_a_damaged_one_the_readable_part_is_saved_and_the_file_is_kept(
 def test_a_folder_that_cannot_be_made_is_said_at_start(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(SpoolError, match=r"JOBSTATUS_SPOOL_DIR: .*file/spool cannot be used: Not a directory"):
-        spool_folder.open_own(tmp_path / "file" / "spool", durable=False)
+        spool_folder.open_own(tmp_path / "file" / "spool", topic=TOPIC, durable=False)
 
 
 def test_the_folder_and_its_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    file = spool_folder.open_own(tmp_path / "a" / "spool", durable=False)
+    file = spool_folder.open_own(tmp_path / "a" / "spool", topic=TOPIC, durable=False)
     file.add([entry(1)])
     assert oct((tmp_path / "a" / "spool").stat().st_mode)[-3:] == "700"
     assert {oct(path.stat().st_mode)[-3:] for path in (tmp_path / "a" / "spool").iterdir()} == {"600"}
