@@ -69,7 +69,7 @@ def started_here() -> None:
 
 
 def abandon(client: object) -> None:
-    """Keep a client of the parent process from ever being torn down in this child, where that would hang."""
+    """Keep the parent's client from being torn down here, which would wait for threads that the child does not have."""
     import ctypes
 
     _abandoned.append(client)
