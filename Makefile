@@ -55,6 +55,12 @@ unit: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
+# faults of every kind on three brokers, a database and a proxy, and a recount; SEED and SECONDS give the run again
+SECONDS ?= 1800
+SEED ?= 1
+chaos: setup
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+
 # the pages that are made from the code; a test fails where they do not agree
 docs: setup
 	$(BIN)/python -m tests.support.generate_docs

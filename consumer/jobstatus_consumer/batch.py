@@ -19,7 +19,9 @@ class BatchBuilder:
 
     def _reset(self) -> None:
         self._records: list[Event | Rejected] = []
-        self._spans: dict[int, Span] = {}
+        # for each partition the span that its first record opened, and where it ends by now
+        self._firsts: dict[int, Span] = {}
+        self._ends: dict[int, int] = {}
         self._bytes = 0
         self._since: float | None = None
 
@@ -29,7 +31,7 @@ class BatchBuilder:
     @property
     def empty(self) -> bool:
         """True where there is nothing to write and no offset to move."""
-        return not self._spans
+        return not self._ends
 
     @property
     def room(self) -> int:
@@ -39,17 +41,18 @@ class BatchBuilder:
     def add(self, record: Event | Rejected, start: int, now: float) -> None:
         """Take `record`; `start` is the offset up to which its partition was covered before it (gaps belong to it)."""
         raw = record.raw
-        self._cover(raw.topic, raw.partition, raw.log_id, start, raw.offset + 1, now)
+        partition = raw.partition
+        if partition in self._ends:
+            self._ends[partition] = raw.offset + 1
+        else:
+            self.skip(Span(raw.topic, partition, raw.log_id, start, raw.offset + 1), now)
         self._records.append(record)
         self._bytes += record_size(raw)
 
     def skip(self, span: Span, now: float) -> None:
         """Cover offsets in which there is nothing to write, such as transaction markers at the end of a log."""
-        self._cover(span.topic, span.partition, span.log_id, span.start, span.end, now)
-
-    def _cover(self, topic: str, partition: int, log_id: str, start: int, end: int, now: float) -> None:
-        known = self._spans.get(partition)
-        self._spans[partition] = Span(topic, partition, log_id, known.start if known else start, end)
+        self._firsts.setdefault(span.partition, span)
+        self._ends[span.partition] = span.end
         if self._since is None:
             self._since = now
 
@@ -72,13 +75,14 @@ class BatchBuilder:
 
     def drop(self, partitions: set[int]) -> int:
         """Forget what came from `partitions` (they come again elsewhere); how many records that was."""
-        if not partitions & self._spans.keys():
+        if not partitions & self._ends.keys():
             return 0
         before = len(self._records)
         self._records = [record for record in self._records if record.raw.partition not in partitions]
-        self._spans = {key: span for key, span in self._spans.items() if key not in partitions}
+        for partition in partitions & self._ends.keys():
+            del self._firsts[partition], self._ends[partition]
         self._bytes = sum(record_size(record.raw) for record in self._records)
-        if not self._spans:
+        if not self._ends:
             self._since = None
         return before - len(self._records)
 
@@ -86,7 +90,8 @@ class BatchBuilder:
         """The batch as it stands, and an empty builder."""
         events = [record for record in self._records if type(record) is Event]
         rejected = [record for record in self._records if type(record) is Rejected]
-        batch = Batch(events, rejected, list(self._spans.values()))
+        spans = [span._replace(end=self._ends[partition]) for partition, span in self._firsts.items()]
+        batch = Batch(events, rejected, spans)
         self._reset()
         return batch
 

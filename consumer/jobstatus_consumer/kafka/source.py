@@ -39,7 +39,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     # with the default of 1000 a fast consumer starves when its queue runs low
     "fetch.queue.backoff.ms": 20,
     # bounds the memory of a backlog, whatever its size
-    "queued.max.messages.kbytes": 32_768,
+    "queued.max.messages.kbytes": 16_384,
     "allow.auto.create.topics": "false",
 }
 
