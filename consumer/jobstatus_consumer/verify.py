@@ -8,6 +8,7 @@ by then; so a row that has moved on meanwhile is judged by its position, and a l
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
@@ -255,15 +256,18 @@ def _of_jobs(table: Table, scope: Scope) -> list[tuple[str, str, int]]:
 
 def _explain(table: Table, scope: Scope, report: Report) -> None:
     current = set(scope.log_ids.values())
-    for log_id, count in table.by_log().items():
-        report.rows += count
+    named = Counter(item.log_id for item in report.findings.values() if item.kind == "behind")
+    for log_id, rows in table.by_log().items():
+        report.rows += rows
+        count = rows - named[log_id]
         if log_id is None:
             word = "written by somebody else (no position)"
         elif log_id not in current:
             word = f"from a log that is gone or not this topic's: {log_id}"
         else:
             continue
-        report.explained[word] = report.explained.get(word, 0) + count
+        if count > 0:
+            report.explained[word] = report.explained.get(word, 0) + count
 
 
 def is_exact(scope: Scope, known: Iterable[str]) -> bool:

@@ -36,7 +36,7 @@ def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -
     if name:
         return f"stopped; the place is kept: give --name {name} and the same options to go on"
     ends = {item.partition: item.end for item in scope.stretches}
-    return f"stopped; to go on: --from {offsets(positions)} --to {offsets(ends)}, and the same options otherwise"
+    return f"stopped; to go on, give the same options with --from {offsets(positions)} --to {offsets(ends)}"
 
 
 def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None:

@@ -1,0 +1,105 @@
+"""Verify and repair on a real broker and a real PostgreSQL, beside a live consumer too."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.deployment import Deployment, made_events
+from support.inside import run_inside
+from support.mixtures import mixed_records
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+BY_HAND = {
+    "job-1": "status = 'bogus'",
+    "job-2": "attempt = 7",
+    "job-3": "latest_occurred_at = now() + interval '1 day'",
+    "job-4": "log_offset = log_offset + 1",
+    "job-5": "log_offset = 999999",
+    "job-6": "error_message = 'x', worker_id = NULL, event_id = gen_random_uuid(), occurred_at = now()",
+}
+
+
+def verify(deployed: Deployment, *arguments: str, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run_inside(deployed, "verify", *arguments, "--json", code=code).stdout)
+    return found
+
+
+def test_rows_changed_by_hand_are_named_mended_and_left_alone_by_replay(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(1500, 100))
+    deployed.drain()
+    assert verify(deployed)["findings"] == []
+    for job, change in BY_HAND.items():
+        deployed.query(f"UPDATE jobs SET {change} WHERE job_id = '{job}'")
+    deployed.query("UPDATE jobs SET log_id = NULL WHERE job_id = 'job-7'")
+    deployed.query("DELETE FROM jobs WHERE job_id = 'job-8'")
+    deployed.query("INSERT INTO jobs (job_id, status) VALUES ('theirs', 'x')")
+    found = verify(deployed, code=1)
+    assert {item["job_id"]: item["kind"] for item in found["findings"]} == {
+        **dict.fromkeys(BY_HAND, "different"), "job-7": "behind", "job-8": "missing",
+    }  # fmt: skip
+    assert found["explained"] == {"written by somebody else (no position)": 1}
+    assert verify(deployed, "--ignore-missing", code=1)["missing"] == 0
+    people = run_inside(deployed, "verify", code=1).stdout
+    assert "job-1: different in status" in people
+    assert "bogus" not in people
+    assert "'bogus'" in run_inside(deployed, "verify", "--show-values", code=1).stdout
+    run_inside(deployed, "replay", "--yes")
+    left = {item["job_id"] for item in verify(deployed, code=1)["findings"]}
+    assert left == set(BY_HAND), "replay alone leaves what is different"
+    repaired = verify(deployed, "--repair")
+    assert (repaired["mended"], repaired["not_mended"]) == (len(BY_HAND), [])
+    deployed.query("DELETE FROM jobs WHERE job_id = 'theirs'")
+    deployed.assert_exact()
+    assert verify(deployed)["findings"] == []
+    assert "never-was" in run_inside(deployed, "verify", "--job-id", "never-was", code=1).stderr
+
+
+def test_beside_a_live_consumer_there_is_no_false_alarm_and_repair_touches_nothing_newer(deployed: Deployment) -> None:
+    records = mixed_records(9_000, 500)
+    deployed.produce(records[:2_000])
+    consumer = deployed.consumer()
+    for start in range(2_000, 9_000, 1_000):
+        deployed.produce(records[start : start + 1_000])
+        found = verify(deployed)
+        assert found["findings"] == []
+        assert found["events"] >= 0
+    deployed.caught_up()
+    deployed.query("UPDATE jobs SET status = 'bogus' WHERE job_id = 'job-1'")
+    deployed.query("DELETE FROM jobs WHERE job_id = 'job-2'")
+    deployed.produce(mixed_records(300, 500, seed=9))
+    verify(deployed, "--repair")
+    deployed.caught_up()
+    assert verify(deployed)["findings"] == []
+    assert consumer.stop() == 0
+    assert deployed.rows().keys() == deployed.expected().keys()
+
+
+def test_what_the_group_has_not_written_is_not_judged_unless_asked(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(300, 30))
+    deployed.drain()
+    deployed.produce_events(made_events(50, 30, seed=3))
+    found = verify(deployed)
+    assert found["events"] == 300
+    assert any("50 offsets are not judged" in remark for remark in found["remarks"])
+    assert verify(deployed, "--to", "now", code=1)["behind"] > 0
+    assert verify(deployed, "--from", "1h ago")["events"] == 300
+
+
+def test_the_table_of_a_backup_is_behind_and_repair_mends_it_without_the_consumer(deployed: Deployment) -> None:
+    records = mixed_records(2_000, 150)
+    deployed.produce(records[:1_000])
+    deployed.drain()
+    deployed.query("CREATE TABLE dump AS TABLE jobs")
+    deployed.produce(records[1_000:])
+    deployed.drain()
+    whole = deployed.rows()
+    deployed.query("TRUNCATE jobs")
+    deployed.query("INSERT INTO jobs TABLE dump")
+    before = deployed.rows()
+    found = verify(deployed, "--repair")
+    assert found["missing"] == len(whole.keys() - before.keys())
+    assert found["behind"] == sum(before[job] != whole[job] for job in before)
+    deployed.assert_exact()

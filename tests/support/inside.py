@@ -1,0 +1,49 @@
+"""The command line run inside the test's own process: the same entry, arguments, environment and exit codes.
+
+A process of its own takes most of a second to import everything; it is used where a signal or a kill is the matter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import subprocess
+import sys
+from unittest import mock
+
+from jobstatus_consumer import entry
+from support.deployment import Deployment
+
+
+def run_inside(
+    deployed: Deployment, *arguments: str, code: int | None = 0, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """As `Deployment.run`."""
+    out, err = io.StringIO(), io.StringIO()
+    logger = logging.getLogger("jobstatus")
+    before = logger.handlers, logger.level, logger.propagate
+    try:
+        with (
+            mock.patch.dict(os.environ, {**deployed.environ, **environ}, clear=True),
+            mock.patch.object(sys, "argv", ["jobstatus", *arguments]),
+            mock.patch.object(sys, "stdin", io.StringIO()),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            status = _exit_code()
+    finally:
+        logger.handlers, logger.propagate = before[0], before[2]
+        logger.setLevel(before[1])
+    done = subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
+    assert code is None or status == code, f"{arguments}: {status}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done
+
+
+def _exit_code() -> int:
+    try:
+        entry.main()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    return 0
