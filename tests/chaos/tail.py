@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -34,7 +35,13 @@ class Tail:
             answers = self._admin.list_offsets(wanted, request_timeout=3.0)
             return {place.partition: answer.result(4.0).offset for place, answer in answers.items()}
         except (KafkaException, TimeoutError):
+            self._look_for_leaders()
             return {}
+
+    def _look_for_leaders(self) -> None:
+        """The client would go on asking those that it once knew."""
+        with suppress(KafkaException):
+            self._admin.list_topics(self.topic, timeout=3.0)
 
     def read_to(self, ends: Mapping[int, int], timeout: float) -> tuple[list[RawRecord], bool]:
         """Read on until every partition is at its end or past it; what came, and whether that was reached."""
