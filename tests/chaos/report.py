@@ -15,7 +15,7 @@ from chaos.findings import PROMISES
 
 @dataclass(frozen=True)
 class Injected:
-    """One fault that was injected; `went_on`: seconds until every partition was written again, alone or not."""
+    """One fault that was injected; `went_on`: seconds until everything was written that was in the log."""
 
     name: str
     alone: bool
@@ -67,7 +67,7 @@ class Report:
         broken = f", consumers broken on purpose: {self.broken}" if self.broken else ""
         yield f"chaos: {self.seconds:.0f} s, seed {self.seed}, {' then '.join(self.protocols)}{broken}"
         yield ""
-        yield f"{'fault':36}{'times':>6}{'alone':>6}{'median':>9}{'longest':>9}{'wanted':>9}   until writes went on"
+        yield f"{'fault':36}{'times':>6}{'alone':>6}{'median':>9}{'longest':>9}{'wanted':>9}   until all was written"
         yield from self._fault_lines()
         yield ""
         for name, count in self.counts.items():

@@ -91,6 +91,7 @@ class Play:
         """The faults, while workers produce and samplers look; then the end; then the recount."""
         world = self._world
         looking = [
+            Loop("ends", world.ends.step, 0.1),
             Loop("rows", world.rows.step, 0.1),
             Loop("commits", world.commits.step, 0.3),
             Loop("fleet", world.fleet.look, 0.5),
@@ -141,7 +142,7 @@ class Play:
         self._world.fleet.all_ready()
 
     def _goes_on(self, since: float, what: str) -> float | None:
-        """Wait until every partition has been written again after `since`; how long that took."""
+        """Wait until everything is written that was in the log at `since`; how long that took."""
         timeline = self._world.rows.timeline
 
         def went_on() -> float | None:

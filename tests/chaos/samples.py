@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -15,7 +15,7 @@ from chaos.checks import LetterWatch, RowWatch, Seen, check_committed
 from chaos.findings import Findings
 from chaos.history import History
 from chaos.letters import Letters
-from chaos.tail import Tail
+from chaos.tail import Ends, Tail
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 ROWS: Final = (
@@ -85,41 +85,52 @@ class Database:
 
 
 class Moment(NamedTuple):
-    """How far each log's progress was at a time of the monotonic clock."""
+    """At a time of the monotonic clock, an offset for each partition."""
 
     at: float
-    progress: dict[str, int]
+    offsets: dict[int, int]
 
 
 @dataclass
 class Timeline:
-    """When the progress of so many logs moved."""
+    """How far the log went, and how far the table's progress followed."""
 
-    logs: int
-    moments: list[Moment] = field(default_factory=list)
-
-    def add(self, progress: dict[str, int]) -> None:
-        """A sample of now."""
-        self.moments.append(Moment(time.monotonic(), progress))
+    log: list[Moment] = field(default_factory=list)
+    table: list[Moment] = field(default_factory=list)
 
     def went_on(self, since: float) -> float | None:
-        """Seconds from `since` until every log had moved on; None while one has not."""
-        first = bisect_right(self.moments, since, key=lambda moment: moment.at)
-        before = self.moments[first - 1].progress if first else {}
-        for moment in self.moments[first:]:
-            further = sum(offset > before.get(log, 0) for log, offset in moment.progress.items())
-            if further == self.logs:
+        """Seconds from `since` until everything was written that was in the log then; None while it is not."""
+        first = bisect_left(self.log, since, key=lambda moment: moment.at)
+        if first == len(self.log):
+            return None
+        wanted = self.log[first].offsets
+        for moment in self.table[bisect_left(self.table, since, key=lambda moment: moment.at) :]:
+            if all(moment.offsets.get(partition, 0) >= end for partition, end in wanted.items()):
                 return moment.at - since
         return None
+
+
+class EndSampler:
+    """The ends of the log, some times a second."""
+
+    def __init__(self, ends: Ends, timeline: Timeline) -> None:
+        self._ends = ends
+        self._timeline = timeline
+
+    def step(self) -> None:
+        """One sample, if every leader answers."""
+        began = time.monotonic()
+        if found := self._ends.now():
+            self._timeline.log.append(Moment(began, found))
 
 
 class RowSampler:
     """The table, ten times a second: no row goes back, and how far it has come."""
 
-    def __init__(self, url: str, logs: int, findings: Findings) -> None:
+    def __init__(self, url: str, timeline: Timeline, findings: Findings) -> None:
         self._database = Database(url)
         self.watch = RowWatch(findings)
-        self.timeline = Timeline(logs)
+        self.timeline = timeline
 
     def step(self) -> None:
         """One sample, if the database is there."""
@@ -127,7 +138,8 @@ class RowSampler:
         if found is not None:
             rows, progress = found
             self.watch.saw(Seen(*row) for row in rows)
-            self.timeline.add({str(log): int(offset) for log, offset in progress})
+            offsets = {int(log_id.rsplit("/", 1)[1]): offset for log_id, offset in progress}
+            self.timeline.table.append(Moment(time.monotonic(), offsets))
 
     def close(self) -> None:
         """End the session."""

@@ -16,23 +16,18 @@ LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 CONFIG: Final = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "log_level": 0, "fetch.wait.max.ms": 100}
 
 
-class Tail:
-    """One reader of all partitions of a topic; a broker that is away only makes it slower."""
+class Ends:
+    """Where each partition of a topic ends."""
 
-    def __init__(self, bootstrap: str, topic: str, topic_id: str, partitions: int) -> None:
-        self.topic = topic
-        self.topic_id = topic_id
-        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tail-{uuid.uuid4()}", **CONFIG})
+    def __init__(self, bootstrap: str, topic: str, partitions: int) -> None:
+        self._topic = topic
+        self._wanted = {TopicPartition(topic, number): LATEST for number in range(partitions)}
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-        self.next: dict[int, int] = dict.fromkeys(range(partitions), 0)
-        self._log_ids = {number: Log(topic, topic_id, number).id for number in self.next}
-        self._consumer.assign([TopicPartition(topic, number, 0) for number in self.next])
 
-    def ends(self) -> dict[int, int]:
+    def now(self) -> dict[int, int]:
         """The end of each partition as its leader has it now; nothing where one does not answer."""
-        wanted = {TopicPartition(self.topic, number): LATEST for number in self.next}
         try:
-            answers = self._admin.list_offsets(wanted, request_timeout=3.0)
+            answers = self._admin.list_offsets(self._wanted, request_timeout=3.0)
             return {place.partition: answer.result(4.0).offset for place, answer in answers.items()}
         except (KafkaException, TimeoutError):
             self._look_for_leaders()
@@ -41,7 +36,24 @@ class Tail:
     def _look_for_leaders(self) -> None:
         """The client would go on asking those that it once knew."""
         with suppress(KafkaException):
-            self._admin.list_topics(self.topic, timeout=3.0)
+            self._admin.list_topics(self._topic, timeout=3.0)
+
+
+class Tail:
+    """One reader of all partitions of a topic; a broker that is away only makes it slower."""
+
+    def __init__(self, bootstrap: str, topic: str, topic_id: str, partitions: int) -> None:
+        self.topic = topic
+        self.topic_id = topic_id
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"tail-{uuid.uuid4()}", **CONFIG})
+        self._ends = Ends(bootstrap, topic, partitions)
+        self.next: dict[int, int] = dict.fromkeys(range(partitions), 0)
+        self._log_ids = {number: Log(topic, topic_id, number).id for number in self.next}
+        self._consumer.assign([TopicPartition(topic, number, 0) for number in self.next])
+
+    def ends(self) -> dict[int, int]:
+        """The end of each partition as its leader has it now; nothing where one does not answer."""
+        return self._ends.now()
 
     def read_to(self, ends: Mapping[int, int], timeout: float) -> tuple[list[RawRecord], bool]:
         """Read on until every partition is at its end or past it; what came, and whether that was reached."""

@@ -167,11 +167,14 @@ def test_what_is_due_is_the_row_that_the_model_has_at_that_offset() -> None:
     assert history.advance({0: 2})[0] == [Due("one", 1)]
 
 
-def test_writes_go_on_when_every_log_has_moved() -> None:
-    line = Timeline(2, [Moment(1.0, {"a": 1}), Moment(2.0, {"a": 2, "b": 1}), Moment(3.0, {"a": 2, "b": 2})])
-    assert line.went_on(0.5) == 1.5
-    assert line.went_on(1.5) == 0.5
-    assert line.went_on(2.0) is None
+def test_writes_went_on_when_all_that_was_in_the_log_is_written() -> None:
+    log = [Moment(1.0, {0: 5, 1: 0}), Moment(2.0, {0: 6, 1: 3}), Moment(9.0, {0: 99, 1: 3})]
+    table = [Moment(1.5, {0: 5}), Moment(2.5, {0: 6, 1: 2}), Moment(4.0, {0: 6, 1: 3})]
+    line = Timeline(log, table)
+    assert line.went_on(0.5) == 1.0
+    assert line.went_on(1.5) == 2.5
+    assert line.went_on(3.0) is None
+    assert line.went_on(10.0) is None
 
 
 def test_a_schedule_is_the_seeds_own_and_has_every_fault_before_any_comes_again() -> None:

@@ -12,9 +12,9 @@ from typing import Final
 from chaos.findings import Findings
 from chaos.fleet import Fleet
 from chaos.poison import CONSTRAINT, REFUSED_STATUS
-from chaos.samples import CommitSampler, RowSampler
+from chaos.samples import CommitSampler, EndSampler, RowSampler, Timeline
 from chaos.stage import Stage, session
-from chaos.tail import Tail
+from chaos.tail import Ends, Tail
 from chaos.workers import Workers
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -40,6 +40,7 @@ class World:
     findings: Findings
     fleet: Fleet
     workers: Workers
+    ends: EndSampler
     rows: RowSampler
     commits: CommitSampler
     topic_id: str
@@ -110,9 +111,10 @@ def a_world(
     """A running deployment, of which no process is left at the end."""
     deployed = _deployment(stage, folder)
     topic_id = deployed.topic_id()
-    findings = Findings()
+    findings, timeline = Findings(), Timeline()
+    ends = EndSampler(Ends(deployed.bootstrap, deployed.topic, PARTITIONS), timeline)
     with ExitStack() as on_exit:
-        rows = RowSampler(deployed.database_url, PARTITIONS, findings)
+        rows = RowSampler(deployed.database_url, timeline, findings)
         on_exit.callback(rows.close)
         commits = CommitSampler(
             deployed.database_url, deployed.group, tails(deployed, topic_id), deployed.bootstrap, findings
@@ -123,4 +125,4 @@ def a_world(
         fleet.start(MEMBERS, member_environ(deployed, stage, protocol))
         workers = Workers(deployed.bootstrap, deployed.topic, folder, seed, rate, poison_share)
         on_exit.callback(workers.close)
-        yield World(stage, deployed, findings, fleet, workers, rows, commits, topic_id, longer, [protocol])
+        yield World(stage, deployed, findings, fleet, workers, ends, rows, commits, topic_id, longer, [protocol])
