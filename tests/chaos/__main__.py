@@ -6,6 +6,7 @@ Ends with 0 where no promise was broken, with 1 where one was.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,8 @@ from support.deployment import COMMAND
 
 def main() -> int:
     asked = _parser().parse_args()
+    # as Ctrl-C does: no process of the run is left
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
 
     def say(text: str) -> None:
