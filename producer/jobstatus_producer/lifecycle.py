@@ -79,7 +79,8 @@ def abandon(client: object) -> None:
 
 def _end_all() -> None:
     errors: list[Exception] = []
-    for producer in _living:
+    # each takes itself off the list when it closes
+    for producer in _living.copy():
         try:
             producer.at_exit()
         except Exception as error:  # noqa: BLE001 - each producer has its turn; what they raised is raised below

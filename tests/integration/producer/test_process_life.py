@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,32 @@ def test_a_fork_while_other_threads_report(kafka: LocalKafka, topic: str, enviro
     assert arrived(kafka, topic)["child"] == [str(child) for child in range(10)]
 
 
+def test_a_child_waits_for_no_lock_that_the_parents_threads_held(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    code, _, err = scripts.run(
+        """
+        from jobstatus_producer import clock, module, update_job_status
+        jobs = JobStatusProducer.from_env()
+        outbox = jobs._outbox
+        locks = [clock.PROCESS_CLOCK._lock, module._locks[0], jobs._start_lock, outbox.lock, outbox.flight._lock]
+        for lock in locks:
+            lock.acquire()
+        pid = os.fork()
+        if not pid:
+            jobs.update_job_status("child", "by its own", wait=True)
+            update_job_status("child", "by the module")
+            sys.exit(0)
+        for lock in locks:
+            lock.release()
+        assert os.waitpid(pid, 0)[1] == 0
+        """,
+        environ(topic),
+    )
+    assert code == 0, err
+    assert arrived(kafka, topic) == {"child": ["by its own", "by the module"]}
+
+
 SERVE = """
 jobs = JobStatusProducer.from_env()
 for step in range(200):
@@ -212,6 +239,23 @@ def test_sigterm_flushes_and_then_ends_the_process_as_it_would_have(
     code, _ = terminated(SERVE, environ(topic))
     assert code == -signal.SIGTERM
     assert arrived(kafka, topic) == {"job": [str(step) for step in range(200)]}
+
+
+def test_every_producer_of_a_process_flushes_at_exit_and_on_sigterm(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    script = """
+    producers = [JobStatusProducer.from_env() for _ in range(3)]
+    for number, jobs in enumerate(producers):
+        jobs.update_job_status(number, "ok")
+    print("ready", flush=True)
+    """
+    code, _, err = scripts.run(script, environ(topic))
+    assert (code, err) == (0, "")
+    assert arrived(kafka, topic) == {"0": ["ok"], "1": ["ok"], "2": ["ok"]}
+    code, _ = terminated(textwrap.dedent(script) + "time.sleep(60)", environ(topic))
+    assert code == -signal.SIGTERM
+    assert arrived(kafka, topic) == {"0": ["ok", "ok"], "1": ["ok", "ok"], "2": ["ok", "ok"]}
 
 
 @pytest.mark.parametrize("order", ["before", "after"])
