@@ -79,17 +79,33 @@ def _take(chunk: Sequence[Event], found: _Pass) -> None:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     for event in chunk:
         made = jobs.get(event.job_id)
-        before = None if made is None else made.state
-        if decide(before, event) != "applied":
-            continue
+        if made is None:
+            state = advance(None, event)
+        else:
+            before = made.state
+            if _plainly_next(before, event):
+                state = RowState(before.attempt, max(event.time, before.latest or 0), before.log_id, event.offset)
+            elif decide(before, event) == "applied":
+                state = advance(before, event)
+            else:
+                continue
+            if made.error_message:
+                found.extra -= len(made.error_message)
         message = event.error_message
         if message:
             found.extra += len(message)
-        if made is not None and made.error_message:
-            found.extra -= len(made.error_message)
-        jobs[event.job_id] = _Made(
-            advance(before, event), event.status, message, event.worker_id, event.occurred_at, event.event_id
-        )
+        jobs[event.job_id] = _Made(state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
+
+
+def _plainly_next(before: RowState, event: Event) -> bool:
+    """The usual case of the rule, asked first because it is nearly every event: applied for its place in the log."""
+    return (
+        before.log_id == event.log_id
+        and before.log_offset is not None
+        and event.offset > before.log_offset
+        and event.attempt == before.attempt
+        and not event.late
+    )
 
 
 def _rows(found: _Pass) -> Iterator[NewRow]:
