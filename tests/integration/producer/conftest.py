@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from integration.producer import scripts
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.proxy import TcpProxy
 
 Environ = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def no_worker_is_left() -> Iterator[None]:
+    yield
+    scripts.kill_what_is_left()
 
 
 @pytest.fixture

@@ -5,27 +5,37 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 PRELUDE = """
 import os, sys, signal, time, threading
 from jobstatus_producer import JobStatusProducer
 """
 
+_started: list[subprocess.Popen[str]] = []
 
-def start(
-    script: str, environ: Mapping[str, str], *, preexec: Callable[[], None] | None = None
-) -> subprocess.Popen[str]:
-    """Run `script` after `PRELUDE`; its output is read through pipes."""
-    return subprocess.Popen(
+
+def start(script: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Run `script` after `PRELUDE`; its output is read through pipes, and its input stays open until `end`."""
+    process = subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(script)],
         env={"PATH": "/usr/bin:/bin", **environ},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=preexec,
     )
+    _started.append(process)
+    return process
+
+
+def kill_what_is_left() -> None:
+    """After a test that failed in the middle."""
+    while _started:
+        process = _started.pop()
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
