@@ -1,6 +1,6 @@
 """Replay beside consume, a rebuild beside a bare COPY of the same rows, verify beside the decoder. All in one run.
 
-python -m tests.bench.replay_bench        (EVENTS=20000 JOBS=4000 ROUNDS=1 for less; VERIFY_EVENTS=10000000 for memory, too)
+python -m tests.bench.replay_bench     (EVENTS=20000 JOBS=4000 ROUNDS=1 for less; VERIFY_EVENTS=10000000 for memory)
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.deployment import Deployment, made_events
@@ -58,6 +60,26 @@ def test_a_group_with_a_member_is_refused_with_the_reason(deployed: Deployment) 
     until(lambda: offsets(deployed, "show")["members"] == 0, "the member is gone", every=0.2)
     offsets(deployed, "reset", "--to", "beginning", "--yes")
     assert deployed.drain()["events"] == 100
+
+
+def test_where_retention_ran_ahead_a_reset_accepts_the_loss_as_a_new_log(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(200, 20))
+    deployed.drain()
+    deployed.produce_events(made_events(200, 20, seed=2))
+    ends = deployed.ends()
+    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
+    for answer in admin.delete_records([TopicPartition(deployed.topic, 0, ends[0] - 1)]).values():
+        answer.result(30)
+    assert "retention ran ahead" in deployed.run("consume", "--until-caught-up", code=1).stderr
+    lost = [item["partition"] for item in offsets(deployed, "show")["partitions"] if item["lost"]]
+    assert lost == [0]
+    moves = offsets(deployed, "reset", "--to", f"0:{ends[0] - 1}", "--yes")["moves"]
+    assert [move["log_id"].rsplit("/", 1)[1] for move in moves] == ["1"]
+    assert deployed.drain()["events"] > 0
+    assert deployed.lag() == 0
+    found = json.loads(run_inside(deployed, "verify", "--json", code=None).stdout)
+    assert (found["missing"], found["behind"], found["different"]) == (0, 0, 0)
+    assert json.loads(run_inside(deployed, "replay", "--yes", "--json").stdout)["applied"] == 0
 
 
 def test_history_says_which_event_the_row_shows_and_why_no_other(deployed: Deployment) -> None:
