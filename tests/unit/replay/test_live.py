@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event as Flag
@@ -102,12 +103,9 @@ class Sink:
 def run(after: int, error: Exception | None = None) -> tuple[live.Result, list[Mapping[int, int]]]:
     stop, kept, result = Flag(), [], live.Result()  # type: ignore[var-annotated]
     reader: Any = Reader()
-    try:
-        live.run(
-            reader, SCOPE, Sink(stop, after, error), stop, pace=live.Pace(0, stop), keep=kept.append, result=result
-        )
-    except DatabaseAwayError:
-        pass
+    sink = Sink(stop, after, error)
+    with contextlib.suppress(DatabaseAwayError):
+        live.run(reader, SCOPE, sink, stop, pace=live.Pace(0, stop), keep=kept.append, result=result)
     return result, kept
 
 
