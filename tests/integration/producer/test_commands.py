@@ -18,13 +18,7 @@ from integration.producer.reading import events_of, read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
 from unit.producer.spools import entry, leave_behind
 
-COMMAND = [
-    sys.executable,
-    "-c",
-    "from jobstatus_consumer import cli, entry\n"
-    "for name in ('run', 'spool'): cli.COMMANDS.setdefault(name, (name, ''))\n"
-    "entry.main()",
-]
+COMMAND = [str(Path(sys.executable).parent / "jobstatus")]
 NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 Seen = subprocess.CompletedProcess[str]
 Jobstatus = Callable[..., Seen]

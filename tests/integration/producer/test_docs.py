@@ -29,27 +29,12 @@ def test_a_snippet_runs(topic: str, environ: Environ, number: int, tmp_path: Pat
     language, text = SNIPPETS[number]
     script = tmp_path / f"snippet.{language}"
     script.write_text(text)
-    # the commands that are registered elsewhere
     command = [sys.executable, "-W", "error", str(script)] if language == "python" else ["sh", "-e", str(script)]
-    path = f"{_commands(tmp_path)}:/usr/bin:/bin"
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     seen = subprocess.run(
         command, env={"PATH": path, **environ(topic)}, capture_output=True, text=True, timeout=60, cwd=tmp_path
     )
     assert (seen.returncode, seen.stderr) == (0, ""), text
-
-
-def _commands(folder: Path) -> Path:
-    """A folder with `jobstatus` and all its commands."""
-    program = folder / "bin" / "jobstatus"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\n"
-        "from jobstatus_consumer import cli, entry\n"
-        "for name in ('run', 'spool'): cli.COMMANDS.setdefault(name, (name, ''))\n"
-        "entry.main()\n"
-    )
-    program.chmod(0o755)
-    return program.parent
 
 
 def test_there_are_snippets_of_both_kinds() -> None:
