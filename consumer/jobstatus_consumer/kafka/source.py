@@ -378,9 +378,15 @@ def _headers(found: Any) -> Headers:
 
 def bounds(consumer: Consumer, topic: str, partition: int, errors: QuietErrors | None = None) -> tuple[int, int]:
     """The first offset of a partition and the one after its last, as the broker has them now."""
+    where = TopicPartition(topic, partition)
 
     def question() -> tuple[int, int]:
-        marks = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ANSWER_SECONDS, cached=False)
+        try:
+            marks = consumer.get_watermark_offsets(where, timeout=ANSWER_SECONDS, cached=False)
+        except KafkaException:
+            # what the client knows of the topic may be wrong since a broker went or came, and it goes on with that
+            consumer.list_topics(topic, timeout=ANSWER_SECONDS)
+            raise
         if marks is None:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
         return marks
