@@ -94,7 +94,7 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
-    assert set(project["optional-dependencies"]) == {"cli", "consumer", "local", "dev"}
+    assert set(project["optional-dependencies"]) == {"cli", "consumer", "local", "dev", "prometheus"}
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
