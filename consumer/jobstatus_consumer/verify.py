@@ -7,6 +7,7 @@ by then; so a row that has moved on meanwhile is judged by its position, and a l
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +50,7 @@ class Report:
     rows: int = 0
     exact: bool = False
     complete: bool = False
+    seconds: float = 0.0
 
     def kinds(self) -> dict[str, int]:
         """How many of each kind."""
@@ -208,6 +210,7 @@ def verify(
 ) -> Report:
     """Hold the scope against the table: first every event against its row, then every row against its position."""
     report = verifier.report
+    started = time.monotonic()
     for chunk in events(reader, scope, report.counts, stop):
         verifier.take(chunk)
         observe(report.counts.records)
@@ -219,6 +222,7 @@ def verify(
         _explain(table, scope, report)
         verifier.take_positions(_until(table.positions(scope.log_ids.values()), stop), _Ends(reader))
     report.complete = not stop()
+    report.seconds = time.monotonic() - started
     return report
 
 

@@ -151,6 +151,8 @@ def _as_dict(report: Report, left: Report | None, scope: Scope) -> dict[str, Any
     told: dict[str, Any] = {
         "records": report.counts.records,
         "events": report.counts.events,
+        "seconds": round(report.seconds, 3),
+        "events_per_second": round(report.counts.events / report.seconds, 1) if report.seconds else 0.0,
         "undecodable": dict(report.counts.undecodable),
         "stretches": [item._asdict() for item in scope.stretches],
         "remarks": list(scope.remarks),

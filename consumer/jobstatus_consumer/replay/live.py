@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event as Flag
 from typing import Any, Final, Protocol
@@ -156,22 +157,42 @@ def run(
     error ends the run.
     """
     result.positions = {item.partition: item.start for item in scope.stretches}
-    started = kept_at = time.monotonic()
-    try:
-        for chunk in events(reader, scope, result.counts, stop.is_set):
-            for start in range(0, len(chunk), BATCH):
-                sink.write(chunk[start : start + BATCH], result)
-                pace.wait(len(chunk[start : start + BATCH]))
-            result.positions = dict(reader.positions)
-            observe(result.counts.records)
-            if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
-                keep(result.positions)
-                kept_at = time.monotonic()
-        result.complete = not stop.is_set()
-    except StopRequestedError:
-        result.complete = False
+    started = time.monotonic()
+    with ThreadPoolExecutor(1, "jobstatus-replay") as writer:
+        flights = _flights(writer, reader, scope, sink, stop, pace, result)
+        try:
+            kept_at = started
+            for flight, positions in flights:
+                flight.result()
+                result.positions = positions
+                observe(result.counts.records)
+                if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
+                    keep(result.positions)
+                    kept_at = time.monotonic()
+            result.complete = not stop.is_set()
+        except StopRequestedError:
+            result.complete = False
     if result.complete:
         result.positions = dict(reader.positions)
     result.seconds = time.monotonic() - started
     if keep is not None:
         keep(result.positions)
+
+
+def _flights(writer: Executor, reader: Reader, scope: Scope, sink: Sink, stop: Flag, pace: Pace,
+             result: Result) -> Iterator[tuple[Future[None], dict[int, int]]]:  # fmt: skip
+    """Each chunk while it is being written, and up to where it goes: the next one is read and decoded meanwhile."""
+
+    def write(chunk: Sequence[Event]) -> None:
+        for start in range(0, len(chunk), BATCH):
+            batch = chunk[start : start + BATCH]
+            sink.write(batch, result)
+            pace.wait(len(batch))
+
+    before: tuple[Future[None], dict[int, int]] | None = None
+    for chunk in events(reader, scope, result.counts, stop.is_set):
+        if before is not None:
+            yield before
+        before = writer.submit(write, chunk), dict(reader.positions)
+    if before is not None:
+        yield before

@@ -113,7 +113,9 @@ def test_what_was_written_is_what_the_result_and_the_place_say() -> None:
     result, kept = run(after=99)
     assert (result.complete, result.positions, kept[-1]) == (True, {0: 1200}, {0: 1200})
     result, kept = run(after=2)
-    assert (result.complete, result.positions, kept[-1]) == (False, {0: 800}, {0: 800})
+    # the third chunk may have been read when the stop came
+    assert (result.complete, kept[-1]) == (False, result.positions)
+    assert result.applied == result.positions[0] >= 800
     result, kept = run(after=2, error=StopRequestedError("stop"))
     assert (result.complete, result.positions, kept[-1]) == (False, {0: 400}, {0: 400})
     result, kept = run(after=2, error=DatabaseAwayError("away"))
