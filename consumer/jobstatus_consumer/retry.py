@@ -16,14 +16,14 @@ from tenacity.wait import wait_base
 from jobstatus_consumer.errors import StopRequestedError
 
 SHORTEST_WAIT = 0.2
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 4.0
 
 T = TypeVar("T")
 Observer = Callable[[BaseException, float, int], None]
 
 
 class FullJitter(wait_base):
-    """0.2 s at least, and up to a bound that doubles with each try to 5 s: consumers do not come back in step."""
+    """0.2 s at least, and up to a bound that doubles with each try to 4 s: consumers do not come back in step."""
 
     def __call__(self, retry_state: RetryCallState) -> float:
         """Seconds to wait after the attempt in `retry_state`."""

@@ -1,4 +1,4 @@
-"""Waiting: for ever, with full jitter between 0.2 and 5 s, and ended at once by a stop."""
+"""Waiting: for ever, with full jitter between 0.2 and 4 s, and ended at once by a stop."""
 
 from __future__ import annotations
 
