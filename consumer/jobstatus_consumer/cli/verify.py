@@ -19,7 +19,7 @@ from jobstatus_consumer.cli.replay_show import no_event_of
 from jobstatus_consumer.cli.session import progress, say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError
-from jobstatus_consumer.kafka.offsets import commits, state
+from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.kafka.topics import Topics
@@ -76,9 +76,7 @@ def _scope(settings: Settings, reader: Reader, topics: Topics, table: Table, fir
     logs = current_logs(reader, committed, known)
     stretches, remarks = list(found.stretches), list(found.remarks)
     if last is None:
-        # where nobody says what is written, all of it is judged, unless somebody is just about to write it
-        idle = state(settings, topics)[1] == 0
-        stretches = [_written(item, logs[item.partition], committed, known, idle=idle) for item in stretches]
+        stretches = [_written(item, logs[item.partition], committed, known) for item in stretches]
         waiting = sum(item.end for item in found.stretches) - sum(item.end for item in stretches)
         if waiting > 0:
             who = f"the group {settings.group_id} has not written them yet"
@@ -88,13 +86,12 @@ def _scope(settings: Settings, reader: Reader, topics: Topics, table: Table, fir
     return Scope(reader.topic, stretches, logs, Wanted(jobs=jobs), settings.statuses, remarks)
 
 
-def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int], *,
-             idle: bool) -> Stretch:  # fmt: skip
-    """The stretch up to what the group has written of this log."""
+def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int]) -> Stretch:
+    """The stretch up to what the group has written of this log; nothing of it where neither group nor table says."""
     commit = committed.get(item.partition, Committed())
     end = commit.offset if commit.topic_id in (log.topic_id, "") else None
     if end is None:
-        end = known.get(log.id, item.end if idle else item.start)
+        end = known.get(log.id, item.start)
     return item._replace(end=max(item.start, min(item.end, end)))
 
 
