@@ -26,7 +26,6 @@ from .targets import Target
 
 RATE = 200
 LOOK_EVERY = 0.002
-WARM_UP_SECONDS = 2.0
 WAIT_SECONDS = 60.0
 
 
@@ -59,12 +58,14 @@ def _measure(place: Place, setting: Setting, seconds: float) -> Times:
     place.make_topic(topic)
     with place.database() as url:
         env = {**place.environment(topic, setting.batch, url), "JOBSTATUS_BATCH_LINGER_SECONDS": str(setting.linger)}
-        with _consumer(env), Looks(url) as looks:
-            called = _report(env, seconds)
-            looks.wait_for(len(called))
-    positions = _positions(place, topic, len(called))
-    times = [looks.first_seen(*positions[job_id]) - at for job_id, at in called.items()]
-    return Times(setting, sorted(times[int(WARM_UP_SECONDS * RATE) :]))
+        with _consumer(env), Looks(url) as looks, JobStatusProducer(ProducerSettings.from_env(env)) as jobs:
+            # until the first rows are there both sides start and connect, on a new broker for some seconds
+            warm_up = _report(jobs, "warm-up", RATE // 10)
+            looks.wait_for(len(warm_up))
+            called = _report(jobs, "job", int(seconds * RATE))
+            looks.wait_for(len(warm_up) + len(called))
+    positions = _positions(place, topic, len(warm_up) + len(called))
+    return Times(setting, sorted(looks.first_seen(*positions[job_id]) - at for job_id, at in called.items()))
 
 
 @contextmanager
@@ -78,16 +79,15 @@ def _consumer(env: Mapping[str, str]) -> Iterator[None]:
         consumer.wait(WAIT_SECONDS)
 
 
-def _report(env: Mapping[str, str], seconds: float) -> dict[str, float]:
+def _report(jobs: JobStatusProducer, prefix: str, count: int) -> dict[str, float]:
     """Report 200 updates a second, each of a job of its own: when each call was made, by job."""
     called: dict[str, float] = {}
-    with JobStatusProducer(ProducerSettings.from_env(env)) as jobs:
-        started = time.time()
-        for number in range(int((WARM_UP_SECONDS + seconds) * RATE)):
-            time.sleep(max(0.0, started + number / RATE - time.time()))
-            job_id = f"job-{number}"
-            called[job_id] = time.time()
-            jobs.update_job_status(job_id, "processing")
+    started = time.time()
+    for number in range(count):
+        time.sleep(max(0.0, started + number / RATE - time.time()))
+        job_id = f"{prefix}-{number}"
+        called[job_id] = time.time()
+        jobs.update_job_status(job_id, "processing")
     return called
 
 
