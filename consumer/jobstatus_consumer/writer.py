@@ -15,8 +15,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from jobstatus_consumer.dlq import Budget, dead_letter
-from jobstatus_consumer.dlq import DeadLetter as DeadLetter
+from jobstatus_consumer.dlq import Budget, DeadLetter, dead_letter
 from jobstatus_consumer.errors import (
     ConnectionStaleError,
     DatabaseAwayError,

@@ -44,16 +44,16 @@ class GroupView(NamedTuple):
 def group_view(settings: Settings, topics: Topics) -> GroupView:
     """How the group stands; raises `BrokerError` where the broker does not say."""
     numbers = topics.partitions(settings.topic)
-    with _observer(settings) as observer:
+    with observing(settings) as observer:
         committed = committed_offsets(observer, settings.topic, numbers)
         lags = [PartitionLag(n, *bounds(observer, settings.topic, n), committed.get(n)) for n in numbers]
-    state, members = _state(topics, settings.group_id)
+    state, members = group_state(topics, settings.group_id)
     return GroupView(state, members, lags)
 
 
 def end_offsets(settings: Settings, topics: Topics) -> dict[int, int]:
     """The offset after the last one of each partition, now."""
-    with _observer(settings) as observer:
+    with observing(settings) as observer:
         return {n: bounds(observer, settings.topic, n)[1] for n in topics.partitions(settings.topic)}
 
 
@@ -67,7 +67,7 @@ def committed_offsets(observer: Consumer, topic: str, numbers: list[int]) -> Map
 
 
 @contextmanager
-def _observer(settings: Settings) -> Iterator[Consumer]:
+def observing(settings: Settings) -> Iterator[Consumer]:
     """A consumer that never subscribes, and so is no member."""
     observer: Any = make(Consumer, {**consumer_properties(settings, {}), "group.id": settings.group_id})
     try:
@@ -76,7 +76,7 @@ def _observer(settings: Settings) -> Iterator[Consumer]:
         observer.close()
 
 
-def _state(topics: Topics, group: str) -> tuple[str, int]:
+def group_state(topics: Topics, group: str) -> tuple[str, int]:
     def question() -> tuple[str, int]:
         found = topics.client().describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)[group]
         described = found.result(ANSWER_SECONDS + 1)

@@ -11,8 +11,8 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.dlq import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask
-from jobstatus_consumer.kafka.group import _observer, _state
-from jobstatus_consumer.kafka.source import Committed, _committed_of, _metadata
+from jobstatus_consumer.kafka.group import group_state, observing
+from jobstatus_consumer.kafka.source import Committed, commit_metadata, committed_of
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
 
@@ -23,14 +23,14 @@ FREE: Final = ("EMPTY", "DEAD")
 def commits(settings: Settings, topics: Topics) -> dict[int, Committed]:
     """What the group has committed of each partition, with what the commit says of its log."""
     wanted = [TopicPartition(settings.topic, number) for number in topics.partitions(settings.topic)]
-    with _observer(settings) as observer:
+    with observing(settings) as observer:
         found = ask("asking what is committed", lambda: observer.committed(wanted, timeout=ANSWER_SECONDS))
-    return {item.partition: _committed_of(item) for item in found}
+    return {item.partition: committed_of(item) for item in found}
 
 
 def state(settings: Settings, topics: Topics) -> tuple[str, int]:
     """The group's state in the broker's word, and how many members it has."""
-    return _state(topics, settings.group_id)
+    return group_state(topics, settings.group_id)
 
 
 def refuse_active(settings: Settings, topics: Topics) -> None:
@@ -47,10 +47,10 @@ def reset(settings: Settings, topics: Topics, offsets: Mapping[Log, int]) -> Non
     """Commit these offsets for the group, each with its log; refused while the group is active."""
     refuse_active(settings, topics)
     wanted = [
-        TopicPartition(log.topic, log.partition, offset, metadata=_metadata(log, BudgetState()))
+        TopicPartition(log.topic, log.partition, offset, metadata=commit_metadata(log, BudgetState()))
         for log, offset in offsets.items()
     ]
-    with _observer(settings) as observer:
+    with observing(settings) as observer:
 
         def commit() -> None:
             done = observer.commit(offsets=wanted, asynchronous=False)

@@ -261,7 +261,7 @@ class Source:
         `budget` is saved beside them.
         """
         wanted = [
-            TopicPartition(self._topic, partition, offset, metadata=_metadata(self._logs[partition], budget))
+            TopicPartition(self._topic, partition, offset, metadata=commit_metadata(self._logs[partition], budget))
             for partition, offset in offsets.items()
         ]
         try:
@@ -292,7 +292,7 @@ class Source:
         return ask(
             "asking what is committed",
             lambda: {
-                item.partition: _committed_of(item) for item in self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
+                item.partition: committed_of(item) for item in self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
             },
             self._errors,
         )
@@ -408,7 +408,7 @@ def _is_cooperative(properties: Mapping[str, str]) -> bool:
     return "cooperative" in strategy
 
 
-def _metadata(log: Log, budget: BudgetState) -> str:
+def commit_metadata(log: Log, budget: BudgetState) -> str:
     """What a commit says of its log, so that offsets of a topic made again are not taken for these."""
     said: dict[str, Any] = {"topic_id": log.topic_id, "generation": log.generation}
     if budget.sent:
@@ -416,7 +416,7 @@ def _metadata(log: Log, budget: BudgetState) -> str:
     return json.dumps(said, separators=(",", ":"))
 
 
-def _committed_of(item: TopicPartition) -> Committed:
+def committed_of(item: TopicPartition) -> Committed:
     if item.error is not None:
         raise KafkaException(item.error)
     if item.offset < 0:
