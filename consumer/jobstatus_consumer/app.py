@@ -11,11 +11,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.dlq import Budget
-from jobstatus_consumer.errors import DatabaseAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
+from jobstatus_consumer.errors import (
+    BrokerAwayError,
+    DatabaseAwayError,
+    OffsetsLostError,
+    SettingsError,
+    StartError,
+    StopRequestedError,
+)
 from jobstatus_consumer.health import Health, HealthServer
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
@@ -86,23 +93,19 @@ def consume(settings: Settings, options: Options) -> Summary:
     stop = threading.Event()
     with _signals(stop):
         topics = Topics(settings)
-        store = Store(settings.database, settings.table)
         try:
-            _wait_for_database(store, settings, stop)
+            _wait_for_database(settings, stop)
         except StopRequestedError:
             return summary_of(Totals(), 0)
-        # the check has a connection of its own, and a consumer promises to need one at a time
-        store.close()
         _refuse_unready(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
-        return _run(settings, options, topics, store, stop, ends)
+        return _run(settings, options, topics, stop, ends)
 
 
 def _run(
     settings: Settings,
     options: Options,
     topics: Topics,
-    store: Store,
     stop: threading.Event,
     ends: Mapping[int, int] | None,
 ) -> Summary:
@@ -111,19 +114,18 @@ def _run(
     tally = Tally(metrics)
     budget = Budget(settings.dlq_budget_in_a_row, settings.dlq_budget_percent, start_anew=options.clear_dlq_budget)
     sender = DeadLetterSender(settings)
-    writer = Writer(store, sender, budget, settings.group_id)
-    pipelines: list[Pipeline] = []
-    server = _serve(settings, metrics, lambda: _health(pipelines, writer), explicit=options.explicit_http)
-    writer.start()
+    current: list[Member] = []
+    server = _serve(settings, metrics, lambda: _health(current), explicit=options.explicit_http)
     logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
     try:
         while not stop.is_set():
-            pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally, budget)
-            pipelines[:] = [pipeline]
-            if _ran(pipeline, _until(stop, pipeline, ends), settings):
-                break
+            writer = Writer(Store(settings.database, settings.table), sender, budget, settings.group_id)
+            with _member(settings, topics, writer, tally, budget) as member:
+                current[:] = [member]
+                if _ran(member.pipeline, _until(stop, member.pipeline, ends), settings):
+                    break
+                current.clear()  # its writer ends now, and that is no reason to restart the process
     finally:
-        writer.close(CLOSE_SECONDS)
         sender.close()
         if server is not None:
             server.close()
@@ -135,13 +137,34 @@ def _run(
     return summary
 
 
-def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> bool:
-    """True where the run came to its end; False where offsets were lost, and the loss was accepted beforehand.
+class Member(NamedTuple):
+    """One membership in the group: when it ends, for whatever reason, nothing of it is used again."""
 
-    Then the group is joined anew: only there is it decided, partition by partition, where to go on.
+    pipeline: Pipeline
+    writer: Writer
+
+
+@contextmanager
+def _member(settings: Settings, topics: Topics, writer: Writer, tally: Tally, budget: Budget) -> Iterator[Member]:
+    pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally, budget)
+    writer.start()
+    try:
+        yield Member(pipeline, writer)
+    finally:
+        writer.close(CLOSE_SECONDS)
+
+
+def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> bool:
+    """True where the run came to its end; False where the group is to be joined anew.
+
+    That is where the broker gave no answer during an assignment, and where offsets were lost and the loss was
+    accepted beforehand: only when it is joined is it decided, partition by partition, where to go on.
     """
     try:
         pipeline.run(stop)
+    except BrokerAwayError as error:
+        logger.warning("%s; nothing is lost; joining the group anew", error)
+        return False
     except OffsetsLostError as error:
         if settings.on_lost_offsets == "stop":
             raise
@@ -166,15 +189,17 @@ def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | 
     return lambda: stop.is_set() or pipeline.caught_up(ends, elsewhere)
 
 
-def _health(pipelines: Sequence[Pipeline], writer: Writer) -> Health:
+def _health(current: Sequence[Member]) -> Health:
+    if not current:
+        return Health(writer_alive=True, poll_age=0.0, waiting_for="", waiting_seconds=0.0, assigned_partitions=0)
+    pipeline, writer = current[0]
     waiting = writer.waiting
-    pipeline = pipelines[0] if pipelines else None
     return Health(
         writer_alive=writer.alive,
-        poll_age=round(time.monotonic() - pipeline.polled_at, 3) if pipeline else 0.0,
+        poll_age=round(time.monotonic() - pipeline.polled_at, 3),
         waiting_for=waiting.reason if waiting else "",
         waiting_seconds=round(time.time() - waiting.since, 3) if waiting else 0.0,
-        assigned_partitions=pipeline.assigned if pipeline else 0,
+        assigned_partitions=pipeline.assigned,
     )
 
 
@@ -195,9 +220,10 @@ def _serve(
         return None
 
 
-def _wait_for_database(store: Store, settings: Settings, stop: threading.Event) -> None:
+def _wait_for_database(settings: Settings, stop: threading.Event) -> None:
     """Connect for the first time. A wrong password looks like a server that is away, so this wait has an end."""
     deadline = time.monotonic() + settings.wait_for_database
+    store = Store(settings.database, settings.table)
 
     def observe(error: BaseException, upcoming: float, tries: int) -> None:
         if tries == 1:
@@ -215,6 +241,8 @@ def _wait_for_database(store: Store, settings: Settings, stop: threading.Event) 
             f"no connection to the database in {settings.wait_for_database:g} s: {error}. Is JOBSTATUS_DATABASE_URL "
             "right (host, port, user, password, database)? --wait-for-database sets how long to try"
         ) from None
+    # whoever works with the database next has a connection of its own, and a consumer needs one at a time
+    store.close()
 
 
 def problems(settings: Settings, topics: Topics) -> list[Problem]:

@@ -12,6 +12,7 @@
     ├── DeadLetterBudgetError    too many dead letters: stop, commit nothing, exit with 1
     ├── OffsetsLostError         the log no longer has what comes next: stop, say so, exit with 1
     ├── BrokerError              the broker or the client refuses for good: stop, exit with 1
+    │   └── BrokerAwayError      it gave no answer in time: a command ends, a consumer joins the group anew
     └── StopRequestedError       a stop was asked for while waiting: leave, commit nothing more
 
 No message holds a password, and none holds a value of a row.
@@ -79,6 +80,10 @@ class OffsetsLostError(JobStatusError):
 
 class BrokerError(JobStatusError):
     """The Kafka side refuses in a way that waiting does not mend."""
+
+
+class BrokerAwayError(BrokerError):
+    """The Kafka side gave no answer in time, and may give one later."""
 
 
 class StopRequestedError(JobStatusError):

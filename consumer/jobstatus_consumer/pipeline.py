@@ -27,7 +27,7 @@ from jobstatus_consumer.decode import decode
 from jobstatus_consumer.dlq import Budget
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.source import Assigned, EndOfPartition, Source
-from jobstatus_consumer.positions import Bounds, Start, rewind_to, start_of, unknown_log
+from jobstatus_consumer.positions import Bounds, Start, newest_log, rewind_to, start_of, unknown_log
 from jobstatus_consumer.records import Batch, Log, RawRecord, Span
 from jobstatus_consumer.tally import Tally
 from jobstatus_consumer.writer import Compare, Done, Failed, Known, Result, Stopped, Unverified, Writer
@@ -230,7 +230,13 @@ class Pipeline:
             case Failed():
                 self._on_failed(result.error)
             case Stopped():
-                self._in_flight = {}
+                self._on_stopped()
+
+    def _on_stopped(self) -> None:
+        if not self._leaving:
+            # its batch is gone; to go on would be to commit past it
+            raise RuntimeError("the writer was told to stop, and the loop was not")
+        self._in_flight = {}
 
     def _on_failed(self, error: BaseException) -> NoReturn:
         if isinstance(error, DeadLetterBudgetError):
@@ -248,6 +254,11 @@ class Pipeline:
         for span in done.batch.spans:
             partition = self._partitions.get(span.partition)
             if partition is not None and partition.epoch == self._in_flight.get(span.partition):
+                if span.start > partition.safe:
+                    raise RuntimeError(
+                        f"offsets {partition.safe} to {span.start} of {span.log_id} were never written, and a batch "
+                        "behind them was: a bug in jobstatus; stopped, and nothing behind them was committed"
+                    )
                 partition.safe = max(partition.safe, span.end)
         self._in_flight = {}
         if done.batch.records:
@@ -269,6 +280,11 @@ class Pipeline:
             if partition.epoch != self._comparing.get(number):
                 continue
             partition.compared = True
+            newest = newest_log(partition.log, known)
+            if newest != partition.log:
+                # told by whoever accepted a loss here; the commit that is there now, made by another tool, is not
+                logger.info("going on in %s as %s", partition.log.id, newest.id)
+                self._rewind(number, Start(newest, partition.safe))
             if partition.new:
                 unknown_log(partition.log, known, partition.low, accept_loss=self._accept_loss)
                 partition.new = False

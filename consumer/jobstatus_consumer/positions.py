@@ -5,7 +5,8 @@ Pure. A commit says where the group was; the database alone says what it has (a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from jobstatus_consumer.errors import OffsetsLostError
@@ -78,7 +79,7 @@ def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bo
     """
     if log.id in known or accept_loss:
         return
-    for other in map(Log.parse, known):
+    for other in _logs(known):
         if other.partition == log.partition and other.topic_id != log.topic_id:
             name = f"{log.topic}[{log.partition}]"
             _accept(
@@ -87,6 +88,23 @@ def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bo
                 "was never written",
                 log, low, accept_loss=False,
             )  # fmt: skip
+
+
+def newest_log(log: Log, known: Mapping[str, int]) -> Log:
+    """`log`, or the highest generation of it that the database knows.
+
+    A group's offsets may be set by a tool that says nothing of generations; rows of the newest one are there all the
+    same, and events taken for an older log's would be judged by their times instead of by their offsets.
+    """
+    same = [other for other in _logs(known) if other._replace(generation=log.generation) == log]
+    return max([log, *same])
+
+
+def _logs(known: Mapping[str, int]) -> Iterator[Log]:
+    for log_id in known:
+        # one that no log of ours is called says nothing of ours
+        with suppress(ValueError):
+            yield Log.parse(log_id)
 
 
 def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> Start | None:

@@ -205,7 +205,8 @@ class Deployment:
         """Wait until the database itself knows everything that is there: after a seek back, the group's word is old."""
 
         def knows() -> bool:
-            known = sum(int(offset) for (offset,) in self.query(f"SELECT next_offset FROM {self.table}_progress"))
+            of_this = f"SELECT next_offset FROM {self.table}_progress WHERE starts_with(log_id, %s)"
+            known = sum(int(offset) for (offset,) in self.query(of_this, f"{self.topic}/{self.topic_id()}/"))
             return known == sum(self.ends().values())
 
         until(knows, "the database knows all offsets", timeout, every=0.2)
@@ -298,6 +299,15 @@ def made_events(count: int, jobs: int, *, seed: int = 1, start: int = 0, prefix:
         )
         for number in range(count)
     ]
+
+
+@contextmanager
+def locked(deployed: Deployment) -> Iterator[None]:
+    """Another session holds the table."""
+    with psycopg.connect(deployed.database_url) as connection:
+        connection.execute(b"LOCK TABLE jobs IN EXCLUSIVE MODE")
+        yield
+        connection.rollback()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
-from jobstatus_consumer.errors import BrokerError, SettingsError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -139,8 +139,8 @@ def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
 def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None, servers: str = "") -> T:
     """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
 
-    Raises `BrokerError` naming what was being done, and the `servers` where nobody answers. Once `errors` holds a
-    final error, nothing is asked again.
+    Raises `BrokerError` naming what was being done, and the `servers` where nobody answers; it is a `BrokerAwayError`
+    where the answer may yet come. Once `errors` holds a final error, nothing is asked again.
     """
 
     def passing(error: BaseException) -> bool:
@@ -163,6 +163,8 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         if final is None and servers and inner is not None and inner.code() in NO_ANSWER:
             why = errors.text if errors is not None and errors.text else describe(inner)
             raise _unanswered(doing, servers, why) from None
+        if final is None and inner is not None and _may_pass(inner):
+            raise BrokerAwayError(f"{doing}: {describe(error)}") from None
         raise broker_error(doing, final or error) from None
 
 
@@ -171,8 +173,8 @@ def _may_pass(error: KafkaError) -> bool:
     return error.retriable() or code in PASSING or (code < 0 and code not in LOCAL_FOR_GOOD)
 
 
-def _unanswered(doing: str, servers: str, why: str) -> BrokerError:
-    return BrokerError(
+def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
+    return BrokerAwayError(
         f"{doing}: no broker answers at {servers}: {why}. Is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right, and does "
         "JOBSTATUS_KAFKA_SECURITY_PROTOCOL fit the broker?"
     )

@@ -13,6 +13,7 @@ from jobstatus_consumer.dlq import PREFIX
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
+from jobstatus_consumer.positions import newest_log
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_consumer.replay.ranges import Found, Stretch, parse_edge, resolve
 
@@ -90,11 +91,8 @@ def current_logs(reader: Reader, commits: Mapping[int, Committed], known: Mappin
     for number in reader.partitions:
         log = Log(reader.topic, reader.topic_id, number)
         commit = commits.get(number, Committed())
-        generations = [commit.generation if commit.topic_id == log.topic_id else 0]
-        generations += [
-            int(word) for found in known if (word := found.removeprefix(f"{log.id}/")) != found and word.isdecimal()
-        ]
-        logs[number] = log._replace(generation=max(generations))
+        generation = commit.generation if commit.topic_id == log.topic_id else 0
+        logs[number] = newest_log(log._replace(generation=generation), known)
     return logs
 
 

@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_schemas import JobStatusEvent
-from support.deployment import Deployment, made_events
+from support.deployment import Deployment, locked, made_events
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -110,6 +110,50 @@ def test_a_topic_made_again_while_the_group_runs_is_read_where_that_is_accepted(
 
     until(all_there, "the new topic's events are in the table", 90, every=0.3)
     deployed.caught_up()
+    assert consumer.stop() == 0
+
+
+def set_by_another_tool(deployed: Deployment, offset: int) -> None:
+    """Offsets of every partition, and nothing said beside them."""
+    consumer = Consumer({"bootstrap.servers": deployed.bootstrap, "group.id": deployed.group})
+    consumer.commit(
+        offsets=[TopicPartition(deployed.topic, n, offset) for n in range(deployed.partitions)], asynchronous=False
+    )
+    consumer.close()
+
+
+def test_an_accepted_loss_is_remembered_when_another_tool_sets_the_offsets_back(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(400, 100))
+    deployed.drain()
+    set_by_another_tool(deployed, 10_000)
+    deployed.produce_events(one_each(deployed, 100, "after the loss", 3))
+    deployed.drain("--on-lost-offsets", "earliest")
+    before = deployed.rows()
+    set_by_another_tool(deployed, 0)
+    assert deployed.drain()["applied"] == 0
+    assert deployed.rows() == before
+    deployed.produce_events(one_each(deployed, 100, "final", 4))
+    assert deployed.drain()["applied"] == 100
+    assert {str(row.log).rpartition("/")[2] for row in deployed.rows().values()} == {"1"}
+
+
+def test_after_an_accepted_loss_the_consumer_still_waits_for_the_database(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(400, 100))
+    consumer = deployed.consumer("--on-lost-offsets", "earliest", "--batch-linger-seconds", "0.2")
+    deployed.caught_up()
+    make_again(deployed)
+    deployed.produce_events(one_each(deployed, 80, "of the new topic", 5))
+    deployed.settled()
+    with locked(deployed):
+        deployed.produce_events(one_each(deployed, 80, "while it was locked", 6))
+        consumer.says("waiting for the database")
+    deployed.produce_events(made_events(40, 10, seed=7, prefix="later"))
+    deployed.settled()
+    deployed.caught_up()
+    assert deployed.rows().keys() >= deployed.expected().keys()
+    assert {row.status for job, row in deployed.rows().items() if job in {f"job-{n}" for n in range(80)}} == {
+        "while it was locked"
+    }
     assert consumer.stop() == 0
 
 

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 import pytest
+from jobstatus_consumer.app import Options, consume
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.errors import BrokerAwayError
+from jobstatus_consumer.kafka.source import Assigned, Source
 from jobstatus_local.proxy import TcpProxy
-from support.deployment import Deployment, made_events
+from support.deployment import Deployment, locked, made_events
 from support.fixture_types import OwnServer
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
-
-
-@contextmanager
-def locked(deployed: Deployment) -> Iterator[None]:
-    """Another session holds the table."""
-    with psycopg.connect(deployed.database_url) as connection:
-        connection.execute(b"LOCK TABLE jobs IN EXCLUSIVE MODE")
-        yield
-        connection.rollback()
 
 
 def write_waits(deployed: Deployment) -> None:
@@ -187,4 +179,25 @@ def test_a_missing_table_in_the_middle_stops_with_a_clear_message(deployed: Depl
     assert deployed.lag() == 300
     deployed.query("ALTER TABLE jobs_gone RENAME TO jobs")
     deployed.drain()
+    deployed.assert_exact()
+
+
+def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployed.produce_events(made_events(1_000, 100))
+    real, asked = Source._facts, 0
+
+    def silent_twice(source: Source, partitions: list[int]) -> list[Assigned]:
+        nonlocal asked
+        asked += 1
+        if asked <= 2:
+            raise BrokerAwayError("asking what is committed: no answer")
+        return real(source, partitions)
+
+    monkeypatch.setattr(Source, "_facts", silent_twice)
+    done = consume(load_settings(deployed.environ), Options(until_caught_up=True))
+    assert done.events == 1_000
+    assert caplog.text.count("no answer; nothing is lost; joining the group anew") == 2
+    assert deployed.lag() == 0
     deployed.assert_exact()

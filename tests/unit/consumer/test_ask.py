@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from jobstatus_consumer.errors import BrokerError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError
+from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.client import ask
 from jobstatus_consumer.kafka.source import bounds
 
@@ -45,14 +46,21 @@ def test_a_passing_error_is_asked_away(code: int) -> None:
     assert broker.asked == 3
 
 
+def test_an_answer_that_does_not_come_is_told_as_one_that_may_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "ASK_FOR_SECONDS", 0.3)
+    with pytest.raises(BrokerAwayError, match="asking for it: "):
+        ask("asking for it", Broker(KafkaError._TIMED_OUT, 10**6))
+
+
 @pytest.mark.parametrize(
     "code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._SSL]
 )
 def test_any_other_error_is_told_at_once(code: int) -> None:
     broker = Broker(code, 1)
-    with pytest.raises(BrokerError, match="asking for it: "):
+    with pytest.raises(BrokerError, match="asking for it: ") as caught:
         ask("asking for it", broker)
     assert broker.asked == 1
+    assert not isinstance(caught.value, BrokerAwayError)
 
 
 class Forgetful:

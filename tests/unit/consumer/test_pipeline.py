@@ -58,6 +58,7 @@ class FakeWriter:
         self.waiting = None
         self.busy = False
         self.alive = True
+        self.stopped = False
         self.connections = 0
 
     def submit(self, task: Task) -> None:
@@ -92,7 +93,7 @@ class FakeWriter:
         return Done(batch, Written(applied=0), len(batch.rejected))
 
     def stop_waiting(self) -> None:
-        pass
+        self.stopped = True
 
     def cut_if_overdue(self) -> None:
         pass
@@ -298,6 +299,29 @@ def test_what_cannot_be_done_stops_the_loop_and_commits_nothing(result: Result, 
     assert source.group == {}
 
 
+@pytest.mark.parametrize("passed_over", [False, True], ids=["told", "passed over"])
+def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(passed_over: bool) -> None:
+    loop, source, writer, database = make(random.Random(5))
+    real, batches = writer._done, 0
+
+    def done(task: Task) -> Result:
+        nonlocal batches
+        batches += isinstance(task, Batch)
+        if batches == 3:
+            batches += 1
+            database.progress = {span.log_id: span.end for span in getattr(task, "spans", ())}
+            return Stopped()
+        return real(task)
+
+    writer._done = done  # type: ignore[method-assign]
+    if passed_over:
+        loop._on_stopped = lambda: None  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="were never written" if passed_over else "told to stop"):
+        loop.run(lambda: False)
+    for number in range(PARTITIONS):
+        assert database.has_all_before(number, source.group.get(number, 0))
+
+
 def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> None:
     loop, source, writer, _ = make(random.Random(5))
     real = writer._done
@@ -305,7 +329,12 @@ def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> No
     def done(task: Task) -> Result:
         return real(task) if isinstance(task, Compare) else Stopped()
 
-    writer._done = done  # type: ignore[method-assign]
+    def result(timeout: float) -> Result | None:
+        # it waits until it is told to stop
+        return None if isinstance(writer._task, Batch) and not writer.stopped else taken(timeout)
+
+    taken = writer.result
+    writer._done, writer.result = done, result  # type: ignore[method-assign]
     steps = iter(range(50))
     loop.run(lambda: next(steps) > 40)
     assert source.group == {}

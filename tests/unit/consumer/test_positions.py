@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from jobstatus_consumer.errors import OffsetsLostError
-from jobstatus_consumer.positions import Bounds, rewind_to, start_of, unknown_log
+from jobstatus_consumer.positions import Bounds, newest_log, rewind_to, start_of, unknown_log
 from jobstatus_consumer.records import Log
 
 LOG = Log("t", "id", 3)
@@ -42,6 +42,14 @@ def test_an_accepted_loss_opens_a_new_generation_of_the_log() -> None:
     assert "the loss is accepted" in start.remark
     made_again = start_of(LOG, 50, "another", Bounds(0, 9), accept_loss=True)
     assert made_again[:2] == (LOG, 0), "another topic id is another log already"
+
+
+def test_the_newest_generation_that_the_database_knows_is_gone_on_with() -> None:
+    others = [LOG._replace(partition=2, generation=7), LOG._replace(topic_id="old", generation=9)]
+    known = {log.id: 5 for log in (LOG, LOG._replace(generation=1), LOG._replace(generation=2), *others)}
+    assert newest_log(LOG, known) == LOG._replace(generation=2)
+    assert newest_log(LOG._replace(generation=3), known) == LOG._replace(generation=3)
+    assert newest_log(LOG, {}) == LOG
 
 
 def test_a_database_that_knows_all_is_left_alone() -> None:
