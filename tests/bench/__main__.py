@@ -13,13 +13,14 @@ from typing import Any
 
 from rich.console import Console
 
-from . import freshness, memory, speed
+from . import freshness, memory, poison, speed
 from .place import Place, a_place
 from .targets import Target, show_targets
 
 JOBS = 20_000
 OTHERS = {"producer": "producer_bench", "store": "store_bench"}
-SECTIONS = ("speed", "freshness", "memory", *OTHERS)
+ON_THE_PLACE = ("speed", "poison", "freshness", "memory")
+SECTIONS = (*ON_THE_PLACE, *OTHERS)
 
 
 def main() -> int:
@@ -28,12 +29,12 @@ def main() -> int:
     if unknown := set(options.section) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 140, highlight=False)
-    wanted = options.section or ["speed", "freshness", *(["memory"] if options.long else [])]
+    wanted = options.section or ["speed", "poison", "freshness", *(["memory"] if options.long else [])]
     found: dict[str, Any] = {}
     targets: list[Target] = []
-    if {"speed", "freshness", "memory"} & set(wanted):
+    if set(ON_THE_PLACE) & set(wanted):
         with a_place() as place:
-            for section in ("speed", "freshness", "memory"):
+            for section in ON_THE_PLACE:
                 if section in wanted:
                     found[section], reached = SECTION[section](place, options, console)
                     targets += reached
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         "section",
         nargs="*",
         metavar="SECTION",
-        help=f"of {', '.join(SECTIONS)}; speed and freshness if none is given",
+        help=f"of {', '.join(SECTIONS)}; speed, poison and freshness if none is given",
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the events, one round")
     parser.add_argument("--long", action="store_true", help="also memory: a backlog of 1,000,000 events")
@@ -79,6 +80,13 @@ def _speed(place: Place, options: argparse.Namespace, console: Console) -> tuple
     ]  # fmt: skip
 
 
+def _poison(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
+    events, rounds = (20_000, 1) if options.quick else (100_000, options.rounds)
+    found = poison.measure(place, events, JOBS, rounds, console.print)
+    console.print(poison.table(found, events))
+    return poison.as_dict(found), poison.targets(found)
+
+
 def _freshness(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
     seconds = 4.0 if options.quick else 12.0
     place.make_topic("freshness")
@@ -94,7 +102,7 @@ def _memory(place: Place, options: argparse.Namespace, console: Console) -> tupl
     return memory.as_dict(found, events), memory.targets(found)
 
 
-SECTION = {"speed": _speed, "freshness": _freshness, "memory": _memory}
+SECTION = {"speed": _speed, "poison": _poison, "freshness": _freshness, "memory": _memory}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -70,21 +70,18 @@ class Place:
 
     def fill(self, topic: str, events: int, jobs: int) -> None:
         """A backlog of `events` of `jobs`, the same ones every time."""
-        chance = random.Random(1)
+        self.produce(topic, _backlog(events, jobs))
+
+    def produce(self, topic: str, records: Iterable[tuple[str | bytes | None, bytes | None]]) -> None:
+        """Put the records (key, value) on the topic, in order."""
         producer = Producer(
             {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 20,
              "queue.buffering.max.messages": 200_000}
         )  # fmt: skip
-        now = int(time.time() * 1e6)
-        for number in range(events):
-            job_id = f"job-{chance.randrange(jobs):06d}"
-            event_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-            message = "the remote service answered 503" if chance.random() < 0.05 else None
-            status = "error" if message else chance.choice(STATUSES)
-            event = JobStatusEvent(event_id, job_id, status, message, 1, f"worker-{number % 16:02d}", now + number)
+        for key, value in records:
             while producer.poll(0) >= 0:
                 try:
-                    producer.produce(topic, encode(event), job_id.encode())
+                    producer.produce(topic, value, key)
                     break
                 except BufferError:
                     producer.poll(0.1)
@@ -105,9 +102,18 @@ class Place:
         finally:
             self.stack.postgres.drop_database(name)
 
-    def run(self, contender: str, topic: str, events: int, batch: int) -> Measured:
-        """One run of a contender in a process of its own, over the whole topic."""
+    def run(
+        self,
+        contender: str,
+        topic: str,
+        events: int,
+        batch: int,
+        prepare: Callable[[str], object] = lambda url: None,
+    ) -> Measured:
+        """One run of a contender in a process of its own, over the whole topic, in a database made ready by
+        `prepare`."""
         with self.database() as url:
+            prepare(url)
             before = self._transaction_ids()
             env = self.environment(topic, batch, url)
             run = Run(**json.loads(child(contender, [str(events)], env).splitlines()[-1]))
@@ -117,6 +123,18 @@ class Place:
         with psycopg.connect(self.stack.postgres.url) as connection:
             row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
         return int(row[0]) if row else 0
+
+
+def _backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
+    chance = random.Random(1)
+    now = int(time.time() * 1e6)
+    for number in range(events):
+        job_id = f"job-{chance.randrange(jobs):06d}"
+        event_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+        message = "the remote service answered 503" if chance.random() < 0.05 else None
+        status = "error" if message else chance.choice(STATUSES)
+        event = JobStatusEvent(event_id, job_id, status, message, 1, f"worker-{number % 16:02d}", now + number)
+        yield job_id, encode(event)
 
 
 def child(module: str, arguments: list[str], env: Mapping[str, str]) -> str:

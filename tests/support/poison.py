@@ -20,10 +20,17 @@ KINDS = {
 }
 
 
+CONSTRAINTS = (
+    "ALTER TABLE jobs ADD CONSTRAINT not_forbidden CHECK (status <> 'forbidden')",
+    "ALTER TABLE jobs ALTER COLUMN worker_id TYPE varchar(32)",
+)
+"""What two of the kinds offend."""
+
+
 def constrain(deployed: Deployment) -> None:
-    """The two constraints that two of the kinds offend."""
-    deployed.query("ALTER TABLE jobs ADD CONSTRAINT not_forbidden CHECK (status <> 'forbidden')")
-    deployed.query("ALTER TABLE jobs ALTER COLUMN worker_id TYPE varchar(32)")
+    """Have the test's table refuse two of the kinds."""
+    for statement in CONSTRAINTS:
+        deployed.query(statement)
 
 
 def poisoned(kind: str, event: JobStatusEvent, rng: random.Random) -> Record:

@@ -40,6 +40,8 @@ class DeadLetterSender:
         extra = {
             "error_cb": QuietErrors(),
             "partitioner": "murmur2_random",
+            # the batch waits for the acknowledgement: to wait for more letters first is to wait for nothing
+            "linger.ms": 0,
             "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
             # a record at the topic's limit and our headers still go out; the topic has the last word
             "message.max.bytes": 16 * 1024 * 1024,
