@@ -53,6 +53,7 @@ class Findings:
         self._seen: set[tuple[str, Hashable]] = set()
         self.counts: Counter[str] = Counter()
         self.details: list[tuple[str, str]] = []
+        self._told = 0
 
     def add(self, promise: str, key: Hashable, detail: str) -> None:
         """`promise` was broken; the first few details of each are kept."""
@@ -63,6 +64,12 @@ class Findings:
             self.counts[promise] += 1
             if self.counts[promise] <= SHOWN:
                 self.details.append((promise, detail))
+
+    def news(self) -> list[tuple[str, str]]:
+        """The details since the last call."""
+        with self._lock:
+            told, self._told = self._told, len(self.details)
+            return self.details[told:]
 
     def __len__(self) -> int:
         return self.counts.total()

@@ -139,6 +139,8 @@ class Play:
         self._report.injected += [Injected(name, len(step) == 1, went_on) for name in step]
         after = "not" if went_on is None else f"after {went_on:.1f} s"
         self._say(f"{' and '.join(step)}: writes went on {after}; violations so far: {len(self._world.findings)}")
+        for promise, detail in self._world.findings.news():
+            self._say(f"VIOLATION: {promise}: {detail}")
         self._world.fleet.all_ready()
 
     def _goes_on(self, since: float, what: str) -> float | None:

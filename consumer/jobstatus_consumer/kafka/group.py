@@ -10,7 +10,6 @@ from confluent_kafka import Consumer, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask, consumer_properties, make
-from jobstatus_consumer.kafka.source import bounds
 from jobstatus_consumer.kafka.topics import Topics
 
 
@@ -46,15 +45,16 @@ def group_view(settings: Settings, topics: Topics) -> GroupView:
     numbers = topics.partitions(settings.topic)
     with observing(settings) as observer:
         committed = committed_offsets(observer, settings.topic, numbers)
-        lags = [PartitionLag(n, *bounds(observer, settings.topic, n), committed.get(n)) for n in numbers]
+    bounds = topics.bounds(settings.topic, numbers)
+    lags = [PartitionLag(number, *bounds[number], committed.get(number)) for number in numbers]
     state, members = group_state(topics, settings.group_id)
     return GroupView(state, members, lags)
 
 
 def end_offsets(settings: Settings, topics: Topics) -> dict[int, int]:
     """The offset after the last one of each partition, now."""
-    with observing(settings) as observer:
-        return {n: bounds(observer, settings.topic, n)[1] for n in topics.partitions(settings.topic)}
+    found = topics.bounds(settings.topic, topics.partitions(settings.topic))
+    return {number: bounds.high for number, bounds in found.items()}
 
 
 def committed_offsets(observer: Consumer, topic: str, numbers: list[int]) -> Mapping[int, int]:

@@ -24,7 +24,7 @@ from jobstatus_consumer.kafka.client import (
     describe,
     make,
 )
-from jobstatus_consumer.kafka.source import DEFAULTS, bounds
+from jobstatus_consumer.kafka.source import DEFAULTS
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.positions import Bounds
 from jobstatus_consumer.records import RawRecord
@@ -72,7 +72,7 @@ class Reader:
 
     def bounds(self) -> dict[int, Bounds]:
         """The first offset and the one after the last of each partition, now."""
-        return {n: Bounds(*bounds(self._consumer, self.topic, n, self._errors)) for n in self.partitions}
+        return self._topics.bounds(self.topic, self.partitions)
 
     def first_at(self, milliseconds: int) -> Mapping[int, int]:
         """For each partition the first offset at or after the time; its end where there is none."""

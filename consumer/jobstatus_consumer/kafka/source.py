@@ -347,16 +347,13 @@ class Source:
     def _facts(self, partitions: list[int]) -> list[Assigned]:
         topic_id = self._topics.topic_id(self._topic)
         committed = self.committed(partitions)
+        bounds = self._topics.bounds(self._topic, partitions)
         found = []
         for partition in partitions:
             known = committed[partition]
-            low, high = self._watermarks(partition)
             log = Log(self._topic, topic_id, partition, known.generation if known.topic_id == topic_id else 0)
-            found.append(Assigned(log, known, low, high))
+            found.append(Assigned(log, known, *bounds[partition]))
         return found
-
-    def _watermarks(self, partition: int) -> tuple[int, int]:
-        return bounds(self._consumer, self._topic, partition, self._errors)
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._leave(partitions, self._handler.on_revoked)
@@ -374,24 +371,6 @@ class Source:
 
 def _headers(found: Any) -> Headers:
     return found or ()
-
-
-def bounds(consumer: Consumer, topic: str, partition: int, errors: QuietErrors | None = None) -> tuple[int, int]:
-    """The first offset of a partition and the one after its last, as the broker has them now."""
-    where = TopicPartition(topic, partition)
-
-    def question() -> tuple[int, int]:
-        try:
-            marks = consumer.get_watermark_offsets(where, timeout=ANSWER_SECONDS, cached=False)
-        except KafkaException:
-            # what the client knows of the topic may be wrong since a broker went or came, and it goes on with that
-            consumer.list_topics(topic, timeout=ANSWER_SECONDS)
-            raise
-        if marks is None:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
-        return marks
-
-    return ask(f"asking for the bounds of {topic}[{partition}]", question, errors)
 
 
 def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
@@ -22,6 +22,7 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.positions import Bounds
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
+EDGES: Final[Any] = OffsetSpec
+"""Its methods have no types."""
 WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one try to ask the controller may take: the client may be waiting for one that is dead."""
@@ -85,6 +88,8 @@ class Topics:
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
         self._watched_at = time.monotonic()
+        uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
+        self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
         self._admin = make(AdminClient, {**admin_properties(settings), "error_cb": self._errors})
 
     def topic_id(self, name: str) -> str:
@@ -190,6 +195,31 @@ class Topics:
             return [] if found is None or found.error is not None else sorted(found.partitions)
 
         return self._ask(f"asking for the partitions of {name}", numbers)
+
+    def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Bounds]:
+        """The first offset of each of these partitions and the one after its last, as their brokers have them now.
+
+        Asked of the admin client, which looks for the leaders anew each time: a consumer goes on with what it knows of
+        the topic, and may not be made to look while one of its callbacks runs.
+        """
+
+        def question() -> dict[int, Bounds]:
+            first, last = (self._edge(name, numbers, spec) for spec in (EDGES.earliest(), EDGES.latest()))
+            return {number: Bounds(first[number], last[number]) for number in numbers}
+
+        return self._ask_controller(f"asking for the bounds of {name}", question) if numbers else {}
+
+    def _edge(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
+        wanted = {TopicPartition(name, number): spec for number in numbers}
+        found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
+        try:
+            return {where.partition: answer.result(ANSWER_SECONDS + 1).offset for where, answer in found.items()}
+        except KafkaException as error:
+            inner = error_of(error)
+            if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                # who asks has just seen the topic: this broker has not heard of it yet
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION, inner.str())) from None
+            raise
 
     def _ask(self, doing: str, question: Callable[[], T]) -> T:
         def heard() -> T:

@@ -7,10 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 from jobstatus_consumer.app import Options, consume
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.errors import BrokerAwayError
+from jobstatus_consumer.kafka import source as source_module
 from jobstatus_consumer.kafka.source import Assigned, Source
+from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_local.proxy import TcpProxy
 from support.deployment import Deployment, locked, made_events
 from support.fixture_types import OwnServer
@@ -180,6 +183,58 @@ def test_a_missing_table_in_the_middle_stops_with_a_clear_message(deployed: Depl
     deployed.query("ALTER TABLE jobs_gone RENAME TO jobs")
     deployed.drain()
     deployed.assert_exact()
+
+
+class Watched:
+    """A client of the library, and the names of what was asked of it while one of its callbacks ran."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.running = False
+        self.asked: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        if self.running:
+            self.asked.add(name)
+        return getattr(self._client, name)
+
+
+def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the library forgets there that a poll is under way, and aborts the process at the poll's next callback
+    deployed.produce_events(made_events(500, 100))
+    made: list[Watched] = []
+
+    def make(kind: Any, properties: dict[str, Any]) -> Any:
+        made.append(Watched(kind(properties)))
+        return made[-1]
+
+    failed: list[int] = []
+    edge, assigned, left = Topics._edge, Source._on_assign, Source._leave
+
+    def fail_first(topics: Topics, name: str, numbers: Any, spec: Any) -> Any:
+        if made and len(failed) < 2:
+            failed.append(1)
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+        return edge(topics, name, numbers, spec)
+
+    def inside(method: Any) -> Any:
+        def call(source: Source, *arguments: Any) -> None:
+            made[-1].running = True
+            method(source, *arguments)
+            made[-1].running = False
+
+        return call
+
+    monkeypatch.setattr(source_module, "make", make)
+    monkeypatch.setattr(Topics, "_edge", fail_first)
+    monkeypatch.setattr(Source, "_on_assign", inside(assigned))
+    monkeypatch.setattr(Source, "_leave", inside(left))
+    assert consume(load_settings(deployed.environ), Options(until_caught_up=True)).events == 500
+    assert len(failed) == 2
+    assert made[-1].asked
+    assert made[-1].asked <= {"committed", "commit", "pause"}
 
 
 def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.client import ask
-from jobstatus_consumer.kafka.source import bounds
 
 
 class Broker:
@@ -61,22 +58,3 @@ def test_any_other_error_is_told_at_once(code: int) -> None:
         ask("asking for it", broker)
     assert broker.asked == 1
     assert not isinstance(caught.value, BrokerAwayError)
-
-
-class Forgetful:
-    """A client that has heard of too few partitions, and hears of more when it is made to look."""
-
-    def __init__(self) -> None:
-        self.looked = False
-
-    def get_watermark_offsets(self, *_where: object, **_how: object) -> tuple[int, int]:
-        if not self.looked:
-            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
-        return 3, 8
-
-    def list_topics(self, *_which: object, **_how: object) -> None:
-        self.looked = True
-
-
-def test_a_client_that_knows_too_little_of_the_topic_is_made_to_look_again() -> None:
-    assert bounds(cast("Any", Forgetful()), "topic", 1) == (3, 8)
