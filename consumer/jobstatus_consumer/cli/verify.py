@@ -141,7 +141,8 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
             f"{mended:,} rows mended, {len(left.findings):,} still differ; {repaired.moved_on:,} had moved on"
         )
     elif not report.findings:
-        console.print("the table says what the log says")
+        judged = report.counts.records > 0
+        console.print("the table says what the log says" if judged else "nothing was judged: no event was read")
 
 
 def _as_dict(report: Report, left: Report | None, scope: Scope) -> dict[str, Any]:
