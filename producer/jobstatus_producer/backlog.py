@@ -33,6 +33,7 @@ class Backlog:
         self._trouble = trouble
         self._lock = threading.RLock()
         self._held: dict[int, Entry] = {}
+        self.bytes_in_memory = 0
         self.spooled = 0
         self.broken = False
         """the own spool could not be written at the last try"""
@@ -62,8 +63,8 @@ class Backlog:
         """How many entries are in spools."""
         return (0 if self._own is None else len(self._own)) + sum(len(orphan) for orphan in self._orphans)
 
-    def accept(self, entries: Sequence[Entry], memory_room: int) -> bool:
-        """Keep new entries, in the spool if there is one; False if there is no room for them."""
+    def accept(self, entries: Sequence[Entry], *, in_memory: bool) -> bool:
+        """Keep new entries, in the spool if there is one, else where they may be `in_memory`; False if neither."""
         with self._lock:
             if self._own is not None and not self.broken:
                 if not self._spool_room(entries):
@@ -71,7 +72,7 @@ class Backlog:
                     return False
                 if self._spool(entries):
                     return True
-            if self._settings.durable or len(entries) > memory_room:
+            if self._settings.durable or not in_memory:
                 return False
             self.hold(entries)
             return True
@@ -81,6 +82,7 @@ class Backlog:
         with self._lock:
             for entry in entries:
                 self._held[entry.seq] = entry
+                self.bytes_in_memory += len(entry.value)
 
     def move_to_spool(self) -> None:
         """Try to write to the spool what is in memory."""
@@ -90,6 +92,7 @@ class Backlog:
             entries = [self._held[seq] for seq in sorted(self._held)]
             if (entries or self.broken) and self._spool_room(entries) and self._spool(entries):
                 self._held.clear()
+                self.bytes_in_memory = 0
 
     def first(self, count: int) -> Chunk:
         """Up to `count` entries that go out next; they stay here until they are settled."""
@@ -111,7 +114,7 @@ class Backlog:
     def settle(self, entries: Sequence[Entry], orphan: SpoolFile | None) -> None:
         """Forget `entries`: they are delivered."""
         with self._lock:
-            in_spool = [entry for entry in entries if self._held.pop(entry.seq, None) is None]
+            in_spool = [entry for entry in entries if not self._release(entry)]
             source = orphan or self._own
             if in_spool and source is not None:
                 try:
@@ -123,7 +126,7 @@ class Backlog:
     def refuse(self, entry: Entry, reason: str, orphan: SpoolFile | None = None) -> bool:
         """Keep an event that the broker refused, for a person; False if there is no spool that can keep it."""
         with self._lock:
-            self._held.pop(entry.seq, None)
+            self._release(entry)
             source = orphan or self._own
             if source is None:
                 return False
@@ -133,6 +136,12 @@ class Backlog:
                 self._trouble(f"a refused event cannot be kept in the spool: {error}")
                 return False
             return True
+
+    def _release(self, entry: Entry) -> bool:
+        found = self._held.pop(entry.seq, None)
+        if found is not None:
+            self.bytes_in_memory -= len(found.value)
+        return found is not None
 
     def oldest(self) -> int | None:
         """The `seq` of the oldest entry."""

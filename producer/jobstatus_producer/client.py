@@ -125,22 +125,14 @@ class JobStatusProducer:
         wait: bool = False,
     ) -> None:
         """`update_job_status` that never blocks the event loop. Raises the same."""
-        report = self._checked(job_id, status, error_message, attempt, worker_id)
-        outbox = self._outbox or self._start()
-        waiting = None
-        done = asyncio.get_running_loop().create_future()
-        if wait:
-            waiting = Waiting(1, partial(_end_from_thread, done))
-        # the spool is a file, and a full queue is waited for: neither on the loop's own thread
-        if not outbox.direct or not outbox.put((report,), waiting):
-            await asyncio.to_thread(self._put_blocking, outbox, (report,), waiting)
-        if waiting is not None:
-            outbox.wakeups.put("awaited")
-            try:
-                await asyncio.wait((done,), timeout=self.settings.wait_seconds)
-            finally:
-                left = outbox.ledger.forget(waiting)
-            self._raise_unless_acknowledged(outbox, waiting, left)
+        await self._aput((self._checked(job_id, status, error_message, attempt, worker_id),), wait=wait)
+
+    async def aupdate_many(self, updates: Iterable[Update], *, wait: bool = False) -> int:
+        """`update_many` that never blocks the event loop. Raises the same."""
+        reports = [self._report(place, update) for place, update in enumerate(updates)]
+        if reports:
+            await self._aput(reports, wait=wait)
+        return len(reports)
 
     async def aflush(self, timeout: float | None = None) -> int:
         """`flush` that does not block the event loop."""
@@ -269,6 +261,23 @@ class JobStatusProducer:
         if not outbox.put_within(reports, seconds, waiting):
             why = f"no room within {seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
             raise BufferFullError(f"not accepted, {why}", [stamped(report).event for report in reports])
+
+    async def _aput(self, reports: Sequence[Report], *, wait: bool) -> None:
+        outbox = self._outbox or self._start()
+        waiting = None
+        done = asyncio.get_running_loop().create_future()
+        if wait:
+            waiting = Waiting(len(reports), partial(_end_from_thread, done))
+        # the spool is a file, and a full queue is waited for: neither on the loop's own thread
+        if not outbox.direct or not outbox.put(reports, waiting):
+            await asyncio.to_thread(self._put_blocking, outbox, reports, waiting)
+        if waiting is not None:
+            outbox.wakeups.put("awaited")
+            try:
+                await asyncio.wait((done,), timeout=self.settings.wait_seconds)
+            finally:
+                left = outbox.ledger.forget(waiting)
+            self._raise_unless_acknowledged(outbox, waiting, left)
 
     def _put_and_wait(self, outbox: Outbox, reports: Sequence[Report]) -> None:
         waiting = Waiting(len(reports))

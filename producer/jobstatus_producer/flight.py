@@ -21,6 +21,7 @@ class Flight:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._entries: dict[int, tuple[Entry, float]] = {}
+        self._bytes_sent = self._bytes_ended = 0
         self.sent = 0
         self.returned = 0
         self.suspects = 0
@@ -33,9 +34,15 @@ class Flight:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def bytes(self) -> int:
+        """The values' bytes, in all."""
+        return self._bytes_sent - self._bytes_ended
+
     def send(self, transport: KafkaTransport, entry: Entry, *, late: bool = False) -> None:
         """Under the outbox's lock: entries are sent in the order of their `seq`."""
         self._entries[entry.seq] = (entry, time.monotonic())
+        self._bytes_sent += len(entry.value)
         self.sent += 1
         failure = transport.send(
             entry.key, entry.value, partial(self._done, entry), late=late, traceparent=entry.traceparent
@@ -73,7 +80,7 @@ class Flight:
 
     def _done(self, entry: Entry, error: Any, _message: Any) -> None:
         if error is None:
-            self._entries.pop(entry.seq, None)
+            self._forget(entry)
             self._ledger.delivered(entry.seq)
         else:
             self._ended(entry, failure_of(error))
@@ -86,8 +93,14 @@ class Flight:
             self._ledger.refuse(entry, failure, kept=self._backlog.refuse(entry, failure.text))
         else:
             self._backlog.hold([entry])
-        self._entries.pop(entry.seq, None)
+        self._forget(entry)
         if not failure.purged and not failure.refused:
             self.fatal = self.fatal or failure.fatal
             self.failed = True
             self._ledger.fail(failure)
+
+    def _forget(self, entry: Entry) -> None:
+        # callbacks run in whichever thread polls
+        with self._lock:
+            if self._entries.pop(entry.seq, None) is not None:
+                self._bytes_ended += len(entry.value)

@@ -194,8 +194,8 @@ class Outbox:
         self.flight.note_error(failure)
 
     def _dispatch(self, entries: Sequence[Entry]) -> bool:
-        room = self.settings.max_pending_events - len(self.flight) - self.backlog.in_memory
-        if self.direct and len(entries) <= room:
+        fits = self._fit(entries)
+        if self.direct and fits:
             for entry in entries:
                 self.flight.send(self.transport, entry)
             return True
@@ -203,7 +203,16 @@ class Outbox:
             return False
         # with a spool, a full queue is a reason to use it; the worker makes `direct` true again
         self.direct = False
-        return self.backlog.accept(entries, room)
+        return self.backlog.accept(entries, in_memory=fits)
+
+    def _fit(self, entries: Sequence[Entry]) -> bool:
+        settings, flight, backlog = self.settings, self.flight, self.backlog
+        pending = len(flight) + backlog.in_memory
+        if pending + len(entries) > settings.max_pending_events:
+            return False
+        wanted = sum([len(entry.value) for entry in entries])
+        # one that is larger than all that may wait goes alone
+        return not pending or flight.bytes + backlog.bytes_in_memory + wanted <= settings.max_pending_bytes
 
 
 def stamped(report: Report) -> Entry:

@@ -37,7 +37,7 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "transactional.id": "the producer uses no transactions",
         "queue.buffering.max.messages": "set JOBSTATUS_MAX_PENDING_EVENTS instead",
-        "queue.buffering.max.kbytes": "set JOBSTATUS_MAX_PENDING_EVENTS instead",
+        "queue.buffering.max.kbytes": "set JOBSTATUS_MAX_PENDING_BYTES instead",
     }
 )
 """Properties that may not be given at all, and why."""
@@ -57,6 +57,7 @@ class ProducerSettings:
     spool_max_bytes: int = 256 * 1024 * 1024
     durable: bool = False
     max_pending_events: int = 100_000
+    max_pending_bytes: int = 64 * 1024 * 1024
     max_block_seconds: float | None = None
     wait_seconds: float = 30.0
     close_seconds: float = 10.0
@@ -162,6 +163,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxy
         "JOBSTATUS_SPOOL_MAX_BYTES": ("spool_max_bytes", _count),
         "JOBSTATUS_DURABLE": ("durable", _yes_no),
         "JOBSTATUS_MAX_PENDING_EVENTS": ("max_pending_events", _count),
+        "JOBSTATUS_MAX_PENDING_BYTES": ("max_pending_bytes", _count),
         "JOBSTATUS_MAX_BLOCK_SECONDS": ("max_block_seconds", _seconds),
         "JOBSTATUS_WAIT_SECONDS": ("wait_seconds", _seconds),
         "JOBSTATUS_CLOSE_SECONDS": ("close_seconds", _seconds),

@@ -226,11 +226,14 @@ def test_awaited_updates_from_many_tasks(kafka: LocalKafka, topic: str, environ:
                     await jobs.aupdate_job_status(str(task), str(step), wait=step % 2 == 0)
 
             await asyncio.gather(*map(work, range(50)))
+            assert await jobs.aupdate_many([("many", str(step)) for step in range(20)], wait=True) == 20
+            assert await jobs.aupdate_many([]) == 0
             assert await jobs.aflush() == 0
             return jobs.stats()
 
-    assert asyncio.run(main()).delivered == 500
+    assert asyncio.run(main()).delivered == 520
     expected = {str(task): [str(step) for step in range(10)] for task in range(50)}
+    expected["many"] = [str(step) for step in range(20)]
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == expected
 
 

@@ -49,18 +49,18 @@ def read_only(backlog: Backlog, yes: bool) -> None:
 
 def test_without_a_spool_events_wait_in_memory_in_their_order(open_backlog: Open) -> None:
     backlog = open_backlog(spool=False)
-    assert backlog.accept([entry(2), entry(3)], 10)
+    assert backlog.accept([entry(2), entry(3)], in_memory=True)
     backlog.hold([entry(1)])
     assert seqs(backlog) == [1, 2, 3]
     backlog.settle([entry(1), entry(2)], None)
     assert (seqs(backlog), backlog.in_memory, backlog.spool_depth) == ([3], 1, 0)
-    assert not backlog.accept([entry(4), entry(5)], 1)
+    assert not backlog.accept([entry(4), entry(5)], in_memory=False)
     assert backlog.close() == [entry(3)]
 
 
 def test_with_a_spool_a_new_event_is_in_the_file_when_it_is_accepted(open_backlog: Open) -> None:
     backlog = open_backlog()
-    assert backlog.accept([entry(2)], 0)
+    assert backlog.accept([entry(2)], in_memory=False)
     backlog.hold([entry(1)])
     assert (backlog.in_memory, backlog.spool_depth, seqs(backlog)) == (1, 1, [1, 2])
     backlog.move_to_spool()
@@ -71,10 +71,10 @@ def test_a_spool_that_cannot_be_written_makes_events_wait_in_memory_within_their
     open_backlog: Open, troubles: list[str]
 ) -> None:
     backlog = open_backlog()
-    assert backlog.accept([entry(1)], 10)
+    assert backlog.accept([entry(1)], in_memory=True)
     read_only(backlog, True)
-    assert backlog.accept([entry(2)], 1)
-    assert not backlog.accept([entry(3)], 0)
+    assert backlog.accept([entry(2)], in_memory=True)
+    assert not backlog.accept([entry(3)], in_memory=False)
     assert (backlog.broken, backlog.in_memory, seqs(backlog)) == (True, 1, [1, 2])
     assert "the spool cannot be written, events wait in memory" in troubles[0]
     read_only(backlog, False)
@@ -85,13 +85,13 @@ def test_a_spool_that_cannot_be_written_makes_events_wait_in_memory_within_their
 def test_a_durable_one_accepts_nothing_that_it_cannot_write(open_backlog: Open) -> None:
     backlog = open_backlog(durable=True)
     read_only(backlog, True)
-    assert not backlog.accept([entry(1)], 10)
+    assert not backlog.accept([entry(1)], in_memory=True)
     assert len(backlog) == 0
 
 
 def test_events_that_cannot_be_deleted_are_not_sent_twice(open_backlog: Open, troubles: list[str]) -> None:
     backlog = open_backlog()
-    assert backlog.accept([entry(1), entry(2)], 0)
+    assert backlog.accept([entry(1), entry(2)], in_memory=False)
     read_only(backlog, True)
     backlog.settle([entry(1)], None)
     assert seqs(backlog) == [2]
@@ -103,15 +103,15 @@ def test_a_full_spool_accepts_nothing_new_and_goes_on_when_there_is_room(
     open_backlog: Open, troubles: list[str]
 ) -> None:
     backlog = open_backlog(max_bytes=300)
-    assert backlog.accept([entry(1)], 10)
-    assert backlog.accept([entry(2)], 10)
-    assert not backlog.accept([entry(3)], 10)
+    assert backlog.accept([entry(1)], in_memory=True)
+    assert backlog.accept([entry(2)], in_memory=True)
+    assert not backlog.accept([entry(3)], in_memory=True)
     assert troubles == ["the spool is full (JOBSTATUS_SPOOL_MAX_BYTES=300)"]
     backlog.hold([entry(4)])
     backlog.move_to_spool()
     assert backlog.in_memory == 1, "what was accepted already stays, in memory if it must"
     backlog.settle([entry(1), entry(2)], None)
-    assert backlog.accept([entry(5)], 10)
+    assert backlog.accept([entry(5)], in_memory=True)
     assert seqs(backlog) == [4, 5]
 
 
@@ -119,7 +119,7 @@ def test_what_dead_processes_left_goes_out_first(open_backlog: Open, tmp_path: P
     leave_behind(tmp_path, [entry(1), entry(2)])
     leave_behind(tmp_path, [entry(1), entry(3)])
     backlog = open_backlog()
-    assert backlog.accept([entry(9)], 0)
+    assert backlog.accept([entry(9)], in_memory=False)
     assert (len(backlog), backlog.oldest(), backlog.newest()) == (5, 1, 9)
     found = []
     while chunk := backlog.first(1).entries:
@@ -137,7 +137,7 @@ def test_a_file_that_is_damaged_while_in_use_is_replaced_and_what_is_readable_go
 ) -> None:
     left = leave_behind(tmp_path, [entry(seq, message="m" * 300) for seq in range(1, 101)])
     backlog = open_backlog()
-    assert backlog.accept([entry(seq, message="m" * 300) for seq in range(200, 300)], 0)
+    assert backlog.accept([entry(seq, message="m" * 300) for seq in range(200, 300)], in_memory=False)
     assert backlog._own is not None
     path = left if whose == "taken over" else backlog._own.path
     if whose == "own":
@@ -160,7 +160,7 @@ def test_a_file_that_is_damaged_while_in_use_is_replaced_and_what_is_readable_go
         assert {kept.seq for kept in found} >= set(range(200, 300)), "the sound file is not touched by it"
     assert "a spool is damaged" in caplog.text
     assert list(tmp_path.glob("*.damaged"))
-    assert backlog.accept([entry(900)], 0)
+    assert backlog.accept([entry(900)], in_memory=False)
     assert seqs(backlog) == [900]
 
 

@@ -120,6 +120,19 @@ def test_without_room_a_call_waits_its_bound_and_then_raises_with_the_event(open
     assert (stats.accepted, stats.rejected, stats.queue_depth) == (3, 1, 3)
 
 
+def test_what_waits_is_bounded_in_bytes_and_one_large_event_still_goes(open_jobs: Open) -> None:
+    jobs = open_jobs(MAX_PENDING_BYTES=4_000, MAX_BLOCK_SECONDS=0)
+    jobs.update_job_status("job", "error", "x" * 10_000)
+    with pytest.raises(BufferFullError):
+        jobs.update_job_status("job", "success")
+    assert jobs.stats().queue_depth == 1
+    small = open_jobs(MAX_PENDING_BYTES=4_000, MAX_BLOCK_SECONDS=0)
+    for number in range(6):
+        small.update_job_status(f"job-{number}", "error", "x" * 500)
+    with pytest.raises(BufferFullError):
+        small.update_job_status("job-6", "error", "x" * 500)
+
+
 def test_many_updates_find_room_together_or_none_of_them_is_accepted(open_jobs: Open) -> None:
     jobs = open_jobs(MAX_PENDING_EVENTS=3, MAX_BLOCK_SECONDS=0)
     with pytest.raises(BufferFullError) as caught:
