@@ -93,11 +93,12 @@ def consume(settings: Settings, options: Options) -> Summary:
     stop = threading.Event()
     with _signals(stop):
         topics = Topics(settings)
+        deadline = time.monotonic() + settings.wait_for_database
         try:
-            _wait_for_database(settings, stop)
+            _wait_for_database(settings, stop, deadline)
+            _wait_until_ready(settings, topics, stop, deadline)
         except StopRequestedError:
             return summary_of(Totals(), 0)
-        _refuse_unready(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         return _run(settings, options, topics, stop, ends)
 
@@ -220,9 +221,8 @@ def _serve(
         return None
 
 
-def _wait_for_database(settings: Settings, stop: threading.Event) -> None:
+def _wait_for_database(settings: Settings, stop: threading.Event, deadline: float) -> None:
     """Connect for the first time. A wrong password looks like a server that is away, so this wait has an end."""
-    deadline = time.monotonic() + settings.wait_for_database
     store = Store(settings.database, settings.table)
 
     def observe(error: BaseException, upcoming: float, tries: int) -> None:
@@ -257,11 +257,30 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
     return found + check(settings.database, settings.table)
 
 
-def _refuse_unready(settings: Settings, topics: Topics) -> None:
-    found = problems(settings, topics)
-    if found:
-        lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
-        raise StartError(f"not ready:\n{lines}\njobstatus check lists this at any time")
+class _NotReadyYetError(StartError):
+    """Nothing stands in the way but what may go away by itself, such as a server that is not writable yet."""
+
+
+def _wait_until_ready(settings: Settings, topics: Topics, stop: threading.Event, deadline: float) -> None:
+    """Refuse to start where something must be mended; what may pass, such as a fail-over, has until `deadline`."""
+
+    def look() -> None:
+        found = problems(settings, topics)
+        if found:
+            lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
+            kind = _NotReadyYetError if all(item.may_pass for item in found) else StartError
+            raise kind(f"not ready:\n{lines}\njobstatus check lists this at any time")
+
+    def observe(error: BaseException, upcoming: float, tries: int) -> None:
+        if tries == 1:
+            logger.warning("%s; trying for %g s", error, settings.wait_for_database)
+
+    try_for_ever(
+        look,
+        again=lambda error: isinstance(error, _NotReadyYetError) and time.monotonic() < deadline,
+        stop=stop,
+        observe=observe,
+    )
 
 
 @contextmanager

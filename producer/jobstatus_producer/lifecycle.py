@@ -60,12 +60,22 @@ def unregister(producer: Living) -> None:
 
 
 def started_here() -> None:
-    """A producer begins to work in this process: children of `multiprocessing` end without running `atexit`."""
+    """A producer begins to work in this process: some children end without running `atexit`.
+
+    Those of `multiprocessing` do, and those of Celery's prefork pool, which then may be killed at any moment.
+    """
+    celery = sys.modules.get("celery.signals")
+    if celery is not None:
+        celery.worker_process_shutdown.connect(_celery_child_ends, weak=False, dispatch_uid=__name__)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         from multiprocessing.util import Finalize
 
         Finalize(None, _end_all, exitpriority=100)
+
+
+def _celery_child_ends(**_: object) -> None:
+    _end_all()
 
 
 def abandon(client: object) -> None:

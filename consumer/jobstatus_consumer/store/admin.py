@@ -37,10 +37,11 @@ PROGRESS_COLUMNS: Final = {"log_id": "text", "next_offset": "bigint", "updated_a
 
 
 class Problem(NamedTuple):
-    """Something that stands in the way, and what to do about it."""
+    """Something that stands in the way, and what to do about it; `may_pass` where it may go away by itself."""
 
     what: str
     remedy: str
+    may_pass: bool = False
 
 
 class _Column(NamedTuple):
@@ -98,7 +99,8 @@ def check(url: str, table: str) -> list[Problem]:
                 problems += _table_problems(connection, part)
             return problems
     except StoreError as error:
-        return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY)]
+        may_pass = isinstance(error, DatabaseAwayError)
+        return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
 
 
 def rows_by_status(url: str, table: str) -> dict[str, int]:
@@ -138,11 +140,13 @@ def _server_problems(connection: Connection[TupleRow], table: TableName) -> Iter
     if number < OLDEST_SERVER * 10000:
         yield Problem(f"PostgreSQL {version} is too old", f"use PostgreSQL {OLDEST_SERVER} or newer")
     if standby:
-        yield Problem("the server is a read-only standby", "connect to the primary (target_session_attrs=read-write)")
+        remedy = "connect to the primary (target_session_attrs=read-write)"
+        yield Problem("the server is a read-only standby", remedy, may_pass=True)
     elif read_only:
         yield Problem(
             "default_transaction_read_only is on for this role or database",
             "ALTER ROLE or DATABASE ... RESET default_transaction_read_only",
+            may_pass=True,
         )
     if encoding != "UTF8":
         yield Problem(

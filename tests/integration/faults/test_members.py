@@ -170,6 +170,19 @@ def test_a_read_only_database_is_awaited(own_server: OwnServer) -> None:
         assert consumer.stop() == 0
 
 
+def test_a_start_while_the_database_is_read_only_waits_and_then_refuses(own_server: OwnServer) -> None:
+    with own_server() as (_, deployed):
+        name: Any = deployed.query("SELECT current_database()")[0][0]
+        deployed.query(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        refused = deployed.run("consume", "--wait-for-database", "1", code=1)
+        assert refused.stderr.count("default_transaction_read_only is on") == 2
+        consumer = deployed.consumer(wait=False)
+        consumer.says("default_transaction_read_only is on")
+        deployed.query(f"BEGIN READ WRITE; ALTER DATABASE {name} RESET ALL; COMMIT")
+        consumer.says("got partitions")
+        assert consumer.stop() == 0
+
+
 def test_a_missing_table_in_the_middle_stops_with_a_clear_message(deployed: Deployment) -> None:
     consumer = deployed.consumer()
     deployed.produce_events(made_events(300, 30))
