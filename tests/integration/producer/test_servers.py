@@ -1,0 +1,125 @@
+"""Workers that other programs fork, and end in their own ways: Celery's pool and Gunicorn's workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from integration.producer.conftest import Environ
+from integration.producer.reading import read_all, statuses_by_job
+from jobstatus_local.kafka import LocalKafka
+from support.waiting import until
+
+BIN = Path(sys.executable).parent
+
+TASKS = """
+import os
+from celery import Celery
+from jobstatus_producer import JobStatusProducer
+
+app = Celery("pool", broker="filesystem://")
+folders = {"data_folder_in": "queue", "data_folder_out": "queue", "control_folder": "control"}
+app.conf.update(broker_transport_options=folders, worker_prefetch_multiplier=1)
+jobs = JobStatusProducer.from_env()  # in the parent, before it forks
+
+@app.task
+def work(number):
+    jobs.update_job_status(f"job-{number}", "processing")
+    jobs.update_job_status(f"job-{number}", "success")
+    with open("done", "a") as done:
+        done.write(f"{number} {os.getpid()}\\n")
+"""
+
+WEB = """
+from jobstatus_producer import JobStatusProducer
+
+jobs = JobStatusProducer.from_env()
+
+def app(environ, start):
+    job_id = environ["PATH_INFO"][1:]
+    jobs.update_job_status(job_id, "processing")
+    jobs.update_job_status(job_id, "success")
+    start("204 No Content", [])
+    return [b""]
+"""
+
+
+@contextmanager
+def served(argv: Sequence[str], folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(argv, env={**os.environ, **environ}, cwd=folder, stdout=log, stderr=log,
+                                   start_new_session=True)  # fmt: skip
+    try:
+        yield process
+    except BaseException:
+        print((folder / "log").read_text())
+        raise
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--max-tasks-per-child", "4"]], ids=["children stay", "children change"])
+def test_celerys_children_lose_nothing_of_their_last_tasks(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "queue").mkdir()
+    done = tmp_path / "done"
+    done.touch()
+    variables = environ(topic)
+    send = "import tasks\nfor number in range(60): tasks.work.delay(number)"
+    subprocess.run([sys.executable, "-c", send], env={**os.environ, **variables}, cwd=tmp_path, check=True, timeout=60)
+    celery = [str(BIN / "celery"), "-A", "tasks", "worker", "-c", "2", "-l", "warning", *arguments]
+    with served(celery, tmp_path, variables) as worker:
+        until(lambda: len(done.read_text().splitlines()) >= 20, "the first tasks", 120)
+        worker.terminate()
+        assert worker.wait(60) == 0
+    finished = dict(line.split() for line in done.read_text().splitlines())
+    assert len(finished) >= 20
+    assert len(set(finished.values())) > (4 if arguments else 1)
+    found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+    assert {number for number in finished if found.get(f"job-{number}") != ["processing", "success"]} == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--preload"], ["--max-requests", "5"], ["--preload", "-k", "gthread", "--threads", "4"]],
+    ids=["preload", "workers change", "threads"],
+)
+def test_gunicorns_workers_lose_nothing_of_their_last_requests(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, arguments: list[str]
+) -> None:
+    (tmp_path / "web.py").write_text(WEB)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    where = f"127.0.0.1:{port}"
+    with served(
+        [str(BIN / "gunicorn"), "-b", where, "-w", "2", *arguments, "web:app"], tmp_path, environ(topic)
+    ) as server:
+
+        def answers(job_id: str) -> bool:
+            try:
+                with urllib.request.urlopen(f"http://{where}/{job_id}", timeout=10) as response:
+                    return bool(response.status == 204)
+            except OSError:
+                assert server.poll() is None
+                return False
+
+        until(lambda: answers("first"), "the server answers")
+        reported = [f"job-{number}" for number in range(30) if answers(f"job-{number}")]
+        server.terminate()
+        assert server.wait(60) == 0
+    assert len(reported) > 10
+    found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+    assert {job_id for job_id in reported if found.get(job_id) != ["processing", "success"]} == set()
