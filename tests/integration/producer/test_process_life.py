@@ -386,3 +386,27 @@ def test_the_end_without_a_broker_leaves_the_events_in_the_spool_or_raises_with_
     assert "UndeliveredError: not delivered before the producer was closed: 1 event ('job' ok)" in err
     scripts.run(script, environ | {"JOBSTATUS_SPOOL_DIR": str(tmp_path)})
     assert [info.events for info in spool_folder.inspect(tmp_path)] == [1]
+
+
+def test_a_clock_that_steps_back_puts_nothing_old_over_new(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path
+) -> None:
+    steps = """
+    from jobstatus_producer import clock
+    real, back = time.time_ns, [-3_600_000_000_000 if AHEAD else 0]
+    time.time_ns = clock.PROCESS_CLOCK._now_ns = lambda: real() - back[0]
+    jobs = JobStatusProducer.from_env()
+    for step in range(20):
+        if step == 10:
+            back[0] += 60_000_000_000
+        jobs.update_job_status("job", f"{os.environ['RUN']}{step}")
+    """
+    nobody = {**environ(topic, SPOOL_DIR=tmp_path, CLOSE_SECONDS=0.2), "RUN": "ahead-"}
+    nobody["JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS"] = "127.0.0.1:1"
+    ahead, now = (steps.replace("AHEAD", word) for word in ("True", "False"))
+    assert scripts.run(ahead, nobody)[0] == 0
+    assert scripts.run(now, {**environ(topic, SPOOL_DIR=tmp_path), "RUN": "now-"})[0] == 0
+    found = [record.event for record in read_all(kafka.bootstrap_servers, topic)]
+    assert [event.status for event in found] == [f"{run}{step}" for run in ("ahead-", "now-") for step in range(20)]
+    times = [event.occurred_at for event in found]
+    assert times == sorted(set(times)), "they rise, over both processes and both steps"
