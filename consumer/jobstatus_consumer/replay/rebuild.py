@@ -17,9 +17,12 @@ from jobstatus_consumer.store.bulk import NewRow, NewTable, new_table
 
 
 class _Made(NamedTuple):
-    """A row as the events so far make it."""
+    """A row as the events so far make it; first what the rule looks at, as in `RowState`."""
 
-    state: RowState
+    attempt: int | None
+    latest: int | None
+    log_id: str | None
+    log_offset: int | None
     status: str
     error_message: str | None
     worker_id: str | None
@@ -79,40 +82,33 @@ def _take(chunk: Sequence[Event], found: _Pass) -> None:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     for event in chunk:
         made = jobs.get(event.job_id)
-        if made is None:
-            state = advance(None, event)
-        else:
-            before = made.state
-            if _plainly_next(before, event):
-                state = RowState(before.attempt, max(event.time, before.latest or 0), before.log_id, event.offset)
-            elif decide(before, event) == "applied":
-                state = advance(before, event)
-            else:
-                continue
-            if made.error_message:
-                found.extra -= len(made.error_message)
+        state = _state_after(made, event)
+        if state is None:
+            continue
+        if made is not None and made.error_message:
+            found.extra -= len(made.error_message)
         message = event.error_message
         if message:
             found.extra += len(message)
-        jobs[event.job_id] = _Made(state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
+        jobs[event.job_id] = _Made(*state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
 
 
-def _plainly_next(before: RowState, event: Event) -> bool:
-    """The usual case of the rule, asked first because it is nearly every event: applied for its place in the log."""
-    return (
-        before.log_id == event.log_id
-        and before.log_offset is not None
-        and event.offset > before.log_offset
-        and event.attempt == before.attempt
-        and not event.late
-    )
+def _state_after(made: _Made | None, event: Event) -> tuple[int | None, int | None, str | None, int | None] | None:
+    """What the row's state is after the event; None where the event changes nothing."""
+    if made is None:
+        return advance(None, event)
+    attempt, latest, log_id, log_offset = made[:4]
+    # the usual case of the rule, asked first because it is nearly every event: applied for its place in the log
+    if log_id == event.log_id and attempt == event.attempt and not event.late and event.offset > (log_offset or 0):
+        return attempt, max(event.time, latest or 0), log_id, event.offset
+    before = RowState(attempt, latest, log_id, log_offset)
+    return advance(before, event) if decide(before, event) == "applied" else None
 
 
 def _rows(found: _Pass) -> Iterator[NewRow]:
     # sorted, so that the key's index grows at one end
     for job_id in sorted(found.jobs):
-        state, status, message, worker_id, occurred_at, event_id = found.jobs[job_id]
-        attempt, latest, log_id, log_offset = state
+        attempt, latest, log_id, log_offset, status, message, worker_id, occurred_at, event_id = found.jobs[job_id]
         # the rule gives a row it has made all of these
         yield NewRow(job_id, status, message, attempt, worker_id, occurred_at, event_id, latest or 0, log_id or "",
                      log_offset or 0)  # fmt: skip

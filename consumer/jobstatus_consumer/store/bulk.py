@@ -49,7 +49,9 @@ class NewTable:
         count = 0
         with self._connection.cursor() as cursor, cursor.copy(block("table.sql", "copy", self._name)) as copy:
             for row in rows:
-                copy.write_row((*row[:5], _time(row[5]), row[6], _time(row[7]), *row[8:], self._now))
+                occurred_at = _time(row.occurred_at)
+                latest = occurred_at if row.latest == row.occurred_at else _time(row.latest)
+                copy.write_row((*row[:5], occurred_at, row.event_id, latest, *row[8:], self._now))
                 count += 1
         return count
 
