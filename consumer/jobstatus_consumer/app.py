@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from types import FrameType
@@ -114,20 +114,19 @@ def _run(
     metrics = Metrics()
     tally = Tally(metrics)
     budget = Budget(settings.dlq_budget_in_a_row, settings.dlq_budget_percent, start_anew=options.clear_dlq_budget)
-    sender = DeadLetterSender(settings)
-    current: list[Member] = []
-    server = _serve(settings, metrics, lambda: _health(current), explicit=options.explicit_http)
+    now = _Now()
+    server = _serve(settings, metrics, lambda: _health(now), explicit=options.explicit_http)
     logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
     try:
         while not stop.is_set():
-            writer = Writer(Store(settings.database, settings.table), sender, budget, settings.group_id)
-            with _member(settings, topics, writer, tally, budget) as member:
-                current[:] = [member]
-                if _ran(member.pipeline, _until(stop, member.pipeline, ends), settings):
+            with _member(settings, topics, tally, budget) as member:
+                now.member = member
+                now.rejoins = _ran(member.pipeline, _until(stop, member.pipeline, ends), settings)
+                if not now.rejoins:
                     break
-                current.clear()  # its writer ends now, and that is no reason to restart the process
+                # its writer ends now, and that is no reason to restart the process
+                now.member = None
     finally:
-        sender.close()
         if server is not None:
             server.close()
     summary = summary_of(tally.totals, time.monotonic() - started)
@@ -145,18 +144,29 @@ class Member(NamedTuple):
     writer: Writer
 
 
+@dataclass(slots=True)
+class _Now:
+    """What the probes are told of; `rejoins`: why the group is being joined anew."""
+
+    member: Member | None = None
+    rejoins: str = ""
+
+
 @contextmanager
-def _member(settings: Settings, topics: Topics, writer: Writer, tally: Tally, budget: Budget) -> Iterator[Member]:
+def _member(settings: Settings, topics: Topics, tally: Tally, budget: Budget) -> Iterator[Member]:
+    sender = DeadLetterSender(settings)
+    writer = Writer(Store(settings.database, settings.table), sender, budget, settings.group_id)
     pipeline = Pipeline(settings, lambda handler: Source(settings, topics, handler), writer, tally, budget)
     writer.start()
     try:
         yield Member(pipeline, writer)
     finally:
         writer.close(CLOSE_SECONDS)
+        sender.close()
 
 
-def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> bool:
-    """True where the run came to its end; False where the group is to be joined anew.
+def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> str:
+    """Empty where the run came to its end; else why the group is to be joined anew.
 
     That is where the broker gave no answer during an assignment, and where offsets were lost and the loss was
     accepted beforehand: only when it is joined is it decided, partition by partition, where to go on.
@@ -165,13 +175,13 @@ def _ran(pipeline: Pipeline, stop: Callable[[], bool], settings: Settings) -> bo
         pipeline.run(stop)
     except BrokerAwayError as error:
         logger.warning("%s; nothing is lost; joining the group anew", error)
-        return False
+        return str(error)
     except OffsetsLostError as error:
         if settings.on_lost_offsets == "stop":
             raise
         logger.warning("%s", error)
-        return False
-    return True
+        return str(error)
+    return ""
 
 
 def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | None) -> Callable[[], bool]:
@@ -190,15 +200,16 @@ def _until(stop: threading.Event, pipeline: Pipeline, ends: Mapping[int, int] | 
     return lambda: stop.is_set() or pipeline.caught_up(ends, elsewhere)
 
 
-def _health(current: Sequence[Member]) -> Health:
-    if not current:
-        return Health(writer_alive=True, poll_age=0.0, waiting_for="", waiting_seconds=0.0, assigned_partitions=0)
-    pipeline, writer = current[0]
+def _health(now: _Now) -> Health:
+    member, rejoins = now.member, now.rejoins
+    if member is None:
+        return Health(writer_alive=True, poll_age=0.0, waiting_for=rejoins, waiting_seconds=0.0, assigned_partitions=0)
+    pipeline, writer = member
     waiting = writer.waiting
     return Health(
         writer_alive=writer.alive,
         poll_age=round(time.monotonic() - pipeline.polled_at, 3),
-        waiting_for=waiting.reason if waiting else "",
+        waiting_for=waiting.reason if waiting else "" if pipeline.assigned else rejoins,
         waiting_seconds=round(time.time() - waiting.since, 3) if waiting else 0.0,
         assigned_partitions=pipeline.assigned,
     )

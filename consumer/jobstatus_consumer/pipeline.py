@@ -51,7 +51,8 @@ class Partition:
     """What the loop knows of a partition it has. Offsets are the next ones: `filled` <= polled, `safe` <= `filled`.
 
     `committed` was sent to the broker, `settled` it has acknowledged; `new`: the group had committed nothing.
-    `epoch` tells a batch from before a rewind or a rebalance from one after it.
+    `epoch` tells a batch from before a rewind or a rebalance from one after it. `unsure`: a loss was accepted here on
+    the word of a commit that says nothing of the log.
     """
 
     log: Log
@@ -63,6 +64,7 @@ class Partition:
     settled: int
     compared: bool = False
     new: bool = False
+    unsure: bool = False
 
 
 class Pipeline:
@@ -237,6 +239,8 @@ class Pipeline:
             # its batch is gone; to go on would be to commit past it
             raise RuntimeError("the writer was told to stop, and the loop was not")
         self._in_flight = {}
+        # nothing behind the batch that was given up may be written in its place
+        self._forget(set(self._partitions))
 
     def _on_failed(self, error: BaseException) -> NoReturn:
         if isinstance(error, DeadLetterBudgetError):
@@ -280,7 +284,8 @@ class Pipeline:
             if partition.epoch != self._comparing.get(number):
                 continue
             partition.compared = True
-            newest = newest_log(partition.log, known)
+            newest = newest_log(partition.log, known, fresh=partition.unsure)
+            partition.unsure = False
             if newest != partition.log:
                 # told by whoever accepted a loss here; the commit that is there now, made by another tool, is not
                 logger.info("going on in %s as %s", partition.log.id, newest.id)
@@ -358,6 +363,7 @@ class Pipeline:
             self._partitions[start.log.partition] = Partition(
                 log=start.log, low=item.low, filled=at, safe=at, epoch=self._epochs, committed=at, settled=at,
                 new=known.offset is None,
+                unsure=not known.topic_id and start.log.generation > item.log.generation,
             )  # fmt: skip
             starts.append(start)
         logger.info("got partitions %s", _named(start.log.partition for start in starts))

@@ -90,20 +90,21 @@ def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bo
             )  # fmt: skip
 
 
-def newest_log(log: Log, known: Mapping[str, int]) -> Log:
-    """`log`, or the highest generation of it that the database knows.
+def newest_log(log: Log, known: Mapping[str, int], *, fresh: bool = False) -> Log:
+    """`log`, or the highest generation of it that the database knows; `fresh`: one that it does not know yet.
 
     A group's offsets may be set by a tool that says nothing of generations; rows of the newest one are there all the
     same, and events taken for an older log's would be judged by their times instead of by their offsets.
     """
     same = [other for other in _logs(known) if other._replace(generation=log.generation) == log]
-    return max([log, *same])
+    newest = max([log, *same])
+    return newest._replace(generation=newest.generation + 1) if fresh and newest in same else newest
 
 
 def _logs(known: Mapping[str, int]) -> Iterator[Log]:
     for log_id in known:
         # one that no log of ours is called says nothing of ours
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError):
             yield Log.parse(log_id)
 
 

@@ -141,7 +141,7 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
             f"{mended:,} rows mended, {len(left.findings):,} still differ; {repaired.moved_on:,} had moved on"
         )
     elif not report.findings:
-        judged = report.counts.records > 0
+        judged = report.counts.events > 0
         console.print("the table says what the log says" if judged else "nothing was judged: no event was read")
 
 

@@ -148,6 +148,13 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         final = errors is not None and errors.fatal is not None
         return inner is not None and not final and _may_pass(inner)
 
+    def asked() -> T:
+        try:
+            return question()
+        except TimeoutError:
+            # of a future that was waited for: the client gives each part of a question a time of its own
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
     retrying = Retrying(
         retry=retry_if_exception(passing),
         wait=wait_random(0.1, 0.5),
@@ -156,7 +163,7 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         reraise=True,
     )
     try:
-        return retrying(question)
+        return retrying(asked)
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
         inner = error_of(error)

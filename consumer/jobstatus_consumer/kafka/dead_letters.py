@@ -32,6 +32,20 @@ NOT_BY_WAITING: Final = frozenset(
 )
 
 
+class _Sending:
+    """What became of the letters of one call: those of an earlier one, given up, may yet be told."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.failed: list[KafkaError] = []
+
+    def delivered(self, error: KafkaError | None, _message: Message) -> None:
+        """One letter has ended."""
+        self.open -= 1
+        if error is not None:
+            self.failed.append(error)
+
+
 class DeadLetterSender:
     """The producer of the dead letters; made, used and polled by the thread that waits for them."""
 
@@ -47,27 +61,24 @@ class DeadLetterSender:
             "message.max.bytes": 16 * 1024 * 1024,
         }
         self._producer = make(Producer, producer_properties(settings, extra))
-        self._failed: list[KafkaError] = []
-        self._open = 0
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send `letters` and return when the broker has acknowledged every one.
 
         Raises `DeadLetterError`; then some may have been sent, and sending them again is right (at least once).
         """
-        self._failed = []
-        self._open = 0
+        sending = _Sending()
         for letter in letters:
-            self._produce(letter)
+            self._produce(letter, sending)
         deadline = time.monotonic() + DELIVERY_SECONDS + GRACE_SECONDS
-        while self._open and time.monotonic() < deadline:
+        while sending.open and time.monotonic() < deadline:
             self._producer.poll(0.1)
-        if self._open:
-            raise DeadLetterError(f"{self._open} dead letters to {self._topic} are not acknowledged", retriable=True)
-        if self._failed:
-            self._raise(self._failed[0], len(self._failed))
+        if sending.open:
+            raise DeadLetterError(f"{sending.open} dead letters to {self._topic} are not acknowledged", retriable=True)
+        if sending.failed:
+            self._raise(sending.failed[0], len(sending.failed))
 
-    def _produce(self, letter: DeadLetter) -> None:
+    def _produce(self, letter: DeadLetter, sending: _Sending) -> None:
         try:
             self._producer.produce(
                 self._topic,
@@ -75,19 +86,14 @@ class DeadLetterSender:
                 value=letter.value,
                 timestamp=letter.timestamp,
                 headers=list(letter.headers),
-                on_delivery=self._delivered,
+                on_delivery=sending.delivered,
             )
         except BufferError:
             self._producer.poll(0.1)
             raise DeadLetterError("the queue for dead letters is full", retriable=True) from None
         except KafkaException as error:
             self._raise(error.args[0], 1)
-        self._open += 1
-
-    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
-        self._open -= 1
-        if error is not None:
-            self._failed.append(error)
+        sending.open += 1
 
     def _raise(self, error: KafkaError, count: int) -> None:
         hopeless = error.fatal() or error.code() in NOT_BY_WAITING

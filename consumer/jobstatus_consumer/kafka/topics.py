@@ -103,7 +103,7 @@ class Topics:
         def asked() -> T:
             try:
                 return question()
-            except KafkaException:
+            except (KafkaException, TimeoutError):
                 self._look_again()
                 raise
 
@@ -199,8 +199,8 @@ class Topics:
     def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Bounds]:
         """The first offset of each of these partitions and the one after its last, as their brokers have them now.
 
-        Asked of the admin client, which looks for the leaders anew each time: a consumer goes on with what it knows of
-        the topic, and may not be made to look while one of its callbacks runs.
+        Asked of the admin client: a consumer goes on with what it knows of the topic, and may not be made to look
+        again while one of its callbacks runs.
         """
 
         def question() -> dict[int, Bounds]:
@@ -213,13 +213,18 @@ class Topics:
         wanted = {TopicPartition(name, number): spec for number in numbers}
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         try:
-            return {where.partition: answer.result(ANSWER_SECONDS + 1).offset for where, answer in found.items()}
+            # twice: the leaders are asked for first
+            offsets = {item.partition: answer.result(2 * ANSWER_SECONDS + 1).offset for item, answer in found.items()}
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 # who asks has just seen the topic: this broker has not heard of it yet
                 raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION, inner.str())) from None
             raise
+        if any(offset < 0 for offset in offsets.values()):
+            # so the library tells that a leader gave no answer: without an error, with an offset that is none
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"a leader of {name} gave no answer"))
+        return offsets
 
     def _ask(self, doing: str, question: Callable[[], T]) -> T:
         def heard() -> T:

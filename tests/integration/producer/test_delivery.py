@@ -217,6 +217,14 @@ def test_a_trace_goes_on_in_a_header(kafka: LocalKafka, topic: str, environ: Env
     assert headers == [{"traceparent": TRACE.encode()}, {}, {}, {"traceparent": (TRACE[:-1] + "0").encode()}]
 
 
+def test_what_was_delivered_makes_room_again(kafka: LocalKafka, topic: str, environ: Environ) -> None:
+    with JobStatusProducer.from_env(environ(topic, MAX_PENDING_BYTES=2_000, MAX_BLOCK_SECONDS=30)) as jobs:
+        for step in range(300):
+            jobs.update_job_status("job", str(step), "x" * 300)
+        assert jobs.flush(30) == 0
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"job": [str(step) for step in range(300)]}
+
+
 def test_awaited_updates_from_many_tasks(kafka: LocalKafka, topic: str, environ: Environ) -> None:
     async def main() -> Stats:
         async with JobStatusProducer.from_env(environ(topic)) as jobs:

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 
 def test_a_rebuild_that_is_killed_leaves_no_table_and_runs_again(deployed: Deployment) -> None:
-    deployed.produce_events(made_events(40_000, 5_000))
+    deployed.produce_events(made_events(80_000, 10_000))
     # a transaction that has written something: nobody else's eyes see more of the new table
     mine = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
     process = subprocess.Popen([COMMAND, "replay", "--into", "rebuilt", "--yes"], env=deployed.environ,

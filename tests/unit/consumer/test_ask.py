@@ -49,6 +49,18 @@ def test_an_answer_that_does_not_come_is_told_as_one_that_may_yet(monkeypatch: p
         ask("asking for it", Broker(KafkaError._TIMED_OUT, 10**6))
 
 
+def test_a_future_that_does_not_end_is_asked_again() -> None:
+    asked = []
+
+    def question() -> int:
+        asked.append(1)
+        if len(asked) == 1:
+            raise TimeoutError
+        return 7
+
+    assert ask("asking", question) == 7
+
+
 @pytest.mark.parametrize(
     "code", [KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._SSL]
 )

@@ -322,6 +322,30 @@ def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(pa
         assert database.has_all_before(number, source.group.get(number, 0))
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int) -> None:
+    loop, source, writer, database = make(random.Random(seed))
+    real, taken, given_up = writer._done, writer.result, False
+
+    def done(task: Task) -> Result:
+        nonlocal given_up
+        if isinstance(task, Compare) or given_up:
+            return real(task)
+        given_up = True
+        return Stopped()
+
+    def result(timeout: float) -> Result | None:
+        # the first batch waits until it is told to stop; one behind it would be written
+        return None if isinstance(writer._task, Batch) and not writer.stopped else taken(timeout)
+
+    writer._done, writer.result = done, result  # type: ignore[method-assign]
+    steps = iter(range(80))
+    loop.run(lambda: next(steps) > 60)
+    assert given_up
+    assert source.group == {}
+    assert not any(database.written.values())
+
+
 def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> None:
     loop, source, writer, _ = make(random.Random(5))
     real = writer._done

@@ -50,6 +50,13 @@ def test_the_newest_generation_that_the_database_knows_is_gone_on_with() -> None
     assert newest_log(LOG, known) == LOG._replace(generation=2)
     assert newest_log(LOG._replace(generation=3), known) == LOG._replace(generation=3)
     assert newest_log(LOG, {}) == LOG
+    assert newest_log(LOG, {"none of ours": 1, "t/id": 2, "t/id/3/4/5": 3}) == LOG
+
+
+def test_a_loss_accepted_on_the_word_of_another_tool_takes_a_generation_that_nobody_has_used() -> None:
+    known = {LOG.id: 5, LOG._replace(generation=1).id: 9}
+    assert newest_log(LOG._replace(generation=1), known, fresh=True) == LOG._replace(generation=2)
+    assert newest_log(LOG._replace(generation=2), known, fresh=True) == LOG._replace(generation=2)
 
 
 def test_a_database_that_knows_all_is_left_alone() -> None:

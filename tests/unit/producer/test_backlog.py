@@ -54,6 +54,10 @@ def test_without_a_spool_events_wait_in_memory_in_their_order(open_backlog: Open
     assert seqs(backlog) == [1, 2, 3]
     backlog.settle([entry(1), entry(2)], None)
     assert (seqs(backlog), backlog.in_memory, backlog.spool_depth) == ([3], 1, 0)
+    assert backlog.bytes_in_memory == len(entry(3).value)
+    assert not backlog.refuse(entry(3), "too large")
+    assert backlog.bytes_in_memory == 0
+    backlog.hold([entry(3)])
     assert not backlog.accept([entry(4), entry(5)], in_memory=False)
     assert backlog.close() == [entry(3)]
 
@@ -63,8 +67,10 @@ def test_with_a_spool_a_new_event_is_in_the_file_when_it_is_accepted(open_backlo
     assert backlog.accept([entry(2)], in_memory=False)
     backlog.hold([entry(1)])
     assert (backlog.in_memory, backlog.spool_depth, seqs(backlog)) == (1, 1, [1, 2])
+    assert backlog.bytes_in_memory == len(entry(1).value)
     backlog.move_to_spool()
     assert (backlog.in_memory, backlog.spool_depth, seqs(backlog)) == (0, 2, [1, 2])
+    assert backlog.bytes_in_memory == 0
 
 
 def test_a_spool_that_cannot_be_written_makes_events_wait_in_memory_within_their_bound(

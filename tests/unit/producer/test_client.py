@@ -126,7 +126,7 @@ def test_what_waits_is_bounded_in_bytes_and_one_large_event_still_goes(open_jobs
     with pytest.raises(BufferFullError):
         jobs.update_job_status("job", "success")
     assert jobs.stats().queue_depth == 1
-    small = open_jobs(MAX_PENDING_BYTES=4_000, MAX_BLOCK_SECONDS=0)
+    small = open_jobs(MAX_PENDING_BYTES=3_800, MAX_BLOCK_SECONDS=0)
     for number in range(6):
         small.update_job_status(f"job-{number}", "error", "x" * 500)
     with pytest.raises(BufferFullError):
