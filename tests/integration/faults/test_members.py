@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -255,17 +258,27 @@ def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(
 ) -> None:
     deployed.produce_events(made_events(1_000, 100))
     real, asked = Source._facts, 0
+    ready: list[str] = []
 
     def silent_twice(source: Source, partitions: list[int]) -> list[Assigned]:
         nonlocal asked
         asked += 1
+        if asked == 2:
+            where = re.search(r"http://\S+:\d+", caplog.text)
+            assert where
+            with pytest.raises(HTTPError, match="503") as refused:
+                urlopen(f"{where[0]}/readyz", timeout=10)
+            ready.append(refused.value.read().decode())
         if asked <= 2:
             raise BrokerAwayError("asking what is committed: no answer")
         return real(source, partitions)
 
     monkeypatch.setattr(Source, "_facts", silent_twice)
-    done = consume(load_settings(deployed.environ), Options(until_caught_up=True))
+    caplog.set_level("INFO")
+    settings = load_settings({**deployed.environ, "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0"})
+    done = consume(settings, Options(until_caught_up=True))
     assert done.events == 1_000
+    assert "asking what is committed: no answer" in ready[0]
     assert caplog.text.count("no answer; nothing is lost; joining the group anew") == 2
     assert deployed.lag() == 0
     deployed.assert_exact()
