@@ -11,6 +11,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 from zlib import crc32
@@ -211,9 +212,16 @@ def verify(
     """Hold the scope against the table: first every event against its row, then every row against its position."""
     report = verifier.report
     started = time.monotonic()
-    for chunk in events(reader, scope, report.counts, stop):
-        verifier.take(chunk)
-        observe(report.counts.records)
+    with ThreadPoolExecutor(1, "jobstatus-verify") as judge:
+        # while the database is asked for a chunk's rows, the next chunk is read and decoded
+        judged: Future[None] | None = None
+        for chunk in events(reader, scope, report.counts, stop):
+            if judged is not None:
+                judged.result()
+            judged = judge.submit(verifier.take, chunk)
+            observe(report.counts.records)
+        if judged is not None:
+            judged.result()
     if stop():
         return report
     if scope.wanted.jobs:
