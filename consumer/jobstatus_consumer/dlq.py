@@ -39,6 +39,8 @@ def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
         "log.id": raw.log_id,
         "partition": str(raw.partition),
         "offset": str(raw.offset),
+        # the order of a redrive rests on it, and a topic with LogAppendTime gives the record another one
+        "timestamp": str(raw.timestamp),
         "group": group,
         "stage": rejected.stage,
         "reason": rejected.reason,

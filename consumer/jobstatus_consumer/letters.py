@@ -65,8 +65,10 @@ def letter_of(raw: RawRecord) -> Letter | None:
     if not (partition.isdecimal() and offset.isdecimal() and said.get("topic")):
         return None
     log_id = said.get("log.id") or Log(said["topic"], said.get("topic.id", "-"), int(partition)).id
+    told_time = said.get("timestamp", "")
+    timestamp = int(told_time) if told_time.lstrip("-").isdecimal() else raw.timestamp
     original = RawRecord(
-        said["topic"], int(partition), int(offset), raw.timestamp, raw.key, raw.value,
+        said["topic"], int(partition), int(offset), timestamp, raw.key, raw.value,
         [item for item in raw.headers if not item[0].startswith(PREFIX)], log_id,
     )  # fmt: skip
     return Letter(raw.partition, raw.offset, original, *(said.get(name, "") for name in NAMES))

@@ -37,6 +37,21 @@ def test_a_dead_letter_gives_its_original_back() -> None:
     assert (found.log_id, found.offset, found.late) == ("t/id/3/1", 17, True)
 
 
+def test_the_originals_time_outlives_a_topic_that_gives_records_its_own() -> None:
+    for timestamp in (ORIGINAL.timestamp, -1):
+        original = ORIGINAL._replace(timestamp=timestamp)
+        found = letter_of(written(original)._replace(timestamp=1_800_000_000_000))
+        assert found is not None
+        assert found.original.timestamp == timestamp
+    of_another_version = written()
+    of_another_version = of_another_version._replace(
+        headers=[item for item in of_another_version.headers if item[0] != "jobstatus.dlq.timestamp"]
+    )
+    found = letter_of(of_another_version)
+    assert found is not None
+    assert found.original.timestamp == ORIGINAL.timestamp
+
+
 def test_a_record_of_somebody_else_is_no_letter() -> None:
     assert letter_of(ORIGINAL) is None
     assert (
