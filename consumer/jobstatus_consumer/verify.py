@@ -101,19 +101,22 @@ class Verifier:
             self._cache.clear()
             self.report.exact = False
         self._read_rows({event.job_id for event in chunk} - self._cache.keys())
+        cache, owners, starts = self._cache, self._owners, self._starts
         suspects = []
         for event in chunk:
-            number = event.raw.partition
-            self._owners[number][event.offset - self._starts[number]] = crc32(event.job_id.encode())
-            known = self._cache[event.job_id]
+            raw, offset = event.raw, event.offset
+            # the key is the job's id, as decoding has made sure of
+            owners[raw.partition][offset - starts[raw.partition]] = crc32(raw.key or b"")
+            known = cache[event.job_id]
             if known is None:
                 self._missing(event)
-            elif known.log_id == event.log_id and known.log_offset is not None and event.offset <= known.log_offset:
-                if event.time > known.top_time:
-                    known.top_time = event.time
-                if event.attempt is not None and event.attempt > (known.top_attempt or -1):
-                    known.top_attempt = event.attempt
-                if event.offset == known.log_offset and not self._agrees(event, known):
+            elif known.log_id == event.log_id and known.log_offset is not None and offset <= known.log_offset:
+                made_at, attempt = event.time, event.attempt
+                if made_at > known.top_time:
+                    known.top_time = made_at
+                if attempt is not None and (known.top_attempt is None or attempt > known.top_attempt):
+                    known.top_attempt = attempt
+                if offset == known.log_offset and not self._agrees(event, known):
                     suspects.append((event, known))
             elif decide(known.state, event) == "applied":
                 self._add(event.job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
