@@ -75,7 +75,16 @@ def started_here() -> None:
 
 
 def _celery_child_ends(**_: object) -> None:
-    _end_all()
+    """The pool sends SIGTERM to children that end, and its handler would end them in the middle of the flush."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except SystemExit:
+        # one that was pending: the child ends already
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        _end_all()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def abandon(client: object) -> None:

@@ -158,7 +158,7 @@ def _place(deployed: Deployment, group: str) -> int:
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(deployed: Deployment) -> None:
     deployed.produce_events(made_events(4000, 300))
-    process = subprocess.Popen([COMMAND, "replay", "--yes", "--max-rate", "1000"], env=deployed.environ,
+    process = subprocess.Popen([COMMAND, "replay", "--yes", "--max-rate", "150"], env=deployed.environ,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     until(deployed.rows, "the first rows")
     process.send_signal(signal.SIGINT)
