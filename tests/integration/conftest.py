@@ -6,7 +6,6 @@ A server that cannot be started is an error of every test that asks for it, neve
 from __future__ import annotations
 
 import itertools
-import signal
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -15,10 +14,6 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from support.fixture_types import MakeTopic
-
-# a job that a shell started with "&" ignores SIGINT, and so would every process that a test interrupts
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _numbers = itertools.count(1)
 
