@@ -100,6 +100,7 @@ class Reader:
         """
         ends = {number: end for number, start, end in stretches if start < end}
         self.positions = {number: start for number, start, _ in stretches}
+        self._learn_leaders()
         self._consumer.assign([TopicPartition(self.topic, n, self.positions[n]) for n in ends])
         heard = time.monotonic()
         try:
@@ -115,6 +116,14 @@ class Reader:
                 self._watch()
         finally:
             self._consumer.unassign()
+
+    def _learn_leaders(self) -> None:
+        """librdkafka itself asks for the leaders of partitions that were assigned by hand up to a second later."""
+        ask(
+            f"asking who leads {self.topic}",
+            lambda: self._consumer.list_topics(self.topic, timeout=ANSWER_SECONDS),
+            self._errors,
+        )
 
     def _consume(self) -> list[Message]:
         try:
