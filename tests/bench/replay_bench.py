@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,17 @@ ROUNDS = int(os.environ.get("ROUNDS", "3"))
 VERIFY_EVENTS = int(os.environ.get("VERIFY_EVENTS", "0"))
 VERIFY_JOBS = int(os.environ.get("VERIFY_JOBS", str(VERIFY_EVENTS // 10)))
 COMMAND = str(Path(sys.executable).parent / "jobstatus")
+COMPARED = (
+    ("consume", "", ""),
+    ("replay", "consume", "1.0"),
+    ("--into", "consume", "2.0"),
+    ("--into", "replay", ""),
+    ("dry run", "consume", ""),
+    ("bare COPY, rows", "", ""),
+    ("--into, rows", "bare COPY, rows", ""),
+    ("read and decode", "", ""),
+    ("verify", "read and decode", "0.5"),
+)
 COLUMNS = ("job_id, status, error_message, attempt, worker_id, occurred_at, event_id, latest_occurred_at, log_id,"
            " log_offset, updated_at")  # fmt: skip
 
@@ -40,8 +51,7 @@ def main() -> None:
     with a_place() as place:
         place.make_topic("replayed")
         place.fill("replayed", EVENTS, JOBS)
-        rates = [one_round(place) for _ in range(ROUNDS)]
-        console.print(_table({name: statistics.median(found[name] for found in rates) for name in rates[0]}))
+        console.print(_table([one_round(place) for _ in range(ROUNDS)]))
         if VERIFY_EVENTS:
             console.print(_memory(place))
 
@@ -55,7 +65,11 @@ def one_round(place: Place) -> dict[str, float]:
         with psycopg.connect(url, autocommit=True) as connection:
             # what the drain left to autovacuum would fall on whoever comes next
             connection.execute("VACUUM ANALYZE jobs")
+        # before and after, since a machine that is shared is not equally fast all the time
+        decoding = [_seconds(lambda: _decode(place))]
         found["verify"] = _json(env, "verify")["events_per_second"]
+        decoding.append(_seconds(lambda: _decode(place)))
+        found["read and decode"] = EVENTS / statistics.mean(decoding)
         found["dry run"] = EVENTS / _seconds(lambda: _run(env, "replay", "--dry-run"))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE jobs")
@@ -64,24 +78,19 @@ def one_round(place: Place) -> dict[str, float]:
         found["--into"] = into["events_per_second"]
         found["bare COPY, rows"] = into["applied"] / _copy(url)
         found["--into, rows"] = into["applied"] / into["seconds"]
-    found["read and decode"] = EVENTS / _seconds(lambda: _decode(place))
     return found
 
 
-def _table(rate: Mapping[str, float]) -> Table:
+def _table(rounds: Sequence[Mapping[str, float]]) -> Table:
     table = Table("what", title=f"{EVENTS:,} events of {JOBS:,} jobs, median of {ROUNDS}", title_justify="left")
-    table.add_column("a second", justify="right")
-    table.add_column("ratio", justify="right")
+    for name in ("a second", "ratio"):
+        table.add_column(name, justify="right")
+    table.add_column("to")
     table.add_column("wanted", justify="right")
-    ratios = {
-        "replay": (rate["replay"] / rate["consume"], "1.0 x consume"),
-        "--into": (rate["--into"] / rate["replay"], "2.0 x replay"),
-        "--into, rows": (rate["--into, rows"] / rate["bare COPY, rows"], "of the bare COPY"),
-        "verify": (rate["verify"] / rate["read and decode"], "0.5 x read and decode"),
-    }
-    for name, value in rate.items():
-        ratio, wanted = ratios.get(name, (None, ""))
-        table.add_row(name, f"{value:,.0f}", f"{ratio:.2f}" if ratio is not None else "", wanted)
+    for name, other, wanted in COMPARED:
+        rate = statistics.median(found[name] for found in rounds)
+        ratio = statistics.median(found[name] / found[other] for found in rounds) if other else None
+        table.add_row(name, f"{rate:,.0f}", f"{ratio:.2f}" if ratio is not None else "", other, wanted)
     return table
 
 
