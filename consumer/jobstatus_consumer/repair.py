@@ -1,7 +1,8 @@
 """Setting the rows that `verify` named to what the log says, and no others.
 
-A row that is missing or behind gets its job's events through the guard, as in a replay. A row that is different is set
-only while it stands where it stood when it was judged: one that has moved on since has news of its own.
+A row that is missing or behind gets its job's events through the guard, as in a replay. A row that is different, or
+out of turn, is set only while it stands where it stood when it was judged: one that has moved on since has news of its
+own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from jobstatus_consumer.store import Mend, Table
 from jobstatus_consumer.verify import Finding
 
 AT_ONCE: Final = 500
+SET: Final = ("different", "out_of_turn")
+"""The kinds that the guard would leave as they are."""
 
 
 @dataclass(slots=True)
@@ -48,16 +51,16 @@ def repair(reader: Reader, scope: Scope, table: Table, findings: Mapping[str, Fi
     """Read the scope once more for the jobs of `findings` and mend their rows."""
     done = Repaired()
     wanted = replace(scope, wanted=Wanted(jobs=frozenset(findings)))
-    made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind == "different"}
+    made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind in SET}
     counts = Counts()
     for chunk in events(reader, wanted, counts, stop):
         _set_rows(_at_their_place(chunk, findings, made), table, done)
-        through = [event for event in chunk if not findings[event.job_id].misplaced]
+        through = [event for event in chunk if not findings[event.job_id].whole]
         for start in range(0, len(through), AT_ONCE):
             sink.write(through[start : start + AT_ONCE], done.result)
     if not stop():
         _set_rows([_mend(job, finding, made[job]) for job, finding in findings.items()
-                   if finding.misplaced and made[job].shown is not None], table, done)  # fmt: skip
+                   if finding.whole and made[job].shown is not None], table, done)  # fmt: skip
     return done
 
 
@@ -70,7 +73,7 @@ def _at_their_place(chunk: Sequence[Event], findings: Mapping[str, Finding], mad
             continue
         row.take(event)
         finding = findings[event.job_id]
-        if not finding.misplaced and (event.log_id, event.offset) == (finding.log_id, finding.log_offset):
+        if not finding.whole and (event.log_id, event.offset) == (finding.log_id, finding.log_offset):
             # the row shows this event, whatever the rule makes of it now: it was late, or redriven
             mends.append(_mend(event.job_id, finding, _Made(row.state, event)))
     return mends
@@ -80,7 +83,7 @@ def _mend(job_id: str, finding: Finding, made: _Made) -> Mend:
     event, state = made.shown, made.state
     if event is None or state is None:
         raise RuntimeError("a row is only set to what an event says")
-    keep = not finding.misplaced
+    keep = not finding.whole
     return Mend(
         job_id=job_id,
         status=event.status,

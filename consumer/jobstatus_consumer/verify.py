@@ -1,8 +1,10 @@
 """Does the table say what the log says? Every event of a stretch is held against its job's row.
 
 Missing: there is no row. Behind: an event would change the row. Different: the event at the row's position says
-something else than the row. The stretch's end is fixed before any row is read, and everything before it was written
-by then; so a row that has moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
+something else than the row. Out of turn: an event before the row's own would have counted, but was not there when the
+row was written; it was a dead letter, which is no fault, or a consumer wrote into a table that had lost rows.
+The stretch's end is fixed before any row is read, and everything before it was written by then; so a row that has
+moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
 """
 
 from __future__ import annotations
@@ -11,20 +13,22 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 from zlib import crc32
+
+from jobstatus_schemas.limits import MAX_OCCURRED_AT
 
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.replay.scope import Counts, Scope, events
-from jobstatus_consumer.rule import RowState, decide
+from jobstatus_consumer.replay.scope import Counts, Scope, alongside, events
+from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_consumer.store import Row, Table
 
-Kind = Literal["missing", "behind", "different"]
+Kind = Literal["missing", "behind", "different", "out_of_turn"]
 CACHED_ROWS: Final = 1_000_000
 """Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
+OUT_OF_TURN: Final = "written without an event before theirs that would have counted; --strict names them"
 CONTENT: Final = ("status", "error_message", "worker_id", "occurred_at", "event_id")
 
 
@@ -40,6 +44,11 @@ class Finding(NamedTuple):
     values: Mapping[str, tuple[Any, Any]] | None = None
     """by column: what the row says, what the log says; only if asked for"""
 
+    @property
+    def whole(self) -> bool:
+        """Whether the row is to be what all of its job's events make of it, not what the one at its position says."""
+        return self.misplaced or self.kind == "out_of_turn"
+
 
 @dataclass(slots=True)
 class Report:
@@ -47,6 +56,8 @@ class Report:
 
     counts: Counts = field(default_factory=Counts)
     findings: dict[str, Finding] = field(default_factory=dict)
+    out_of_turn: dict[str, Finding] = field(default_factory=dict)
+    """findings only for those who ask: a table with dead letters has such rows rightly"""
     explained: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     exact: bool = False
@@ -55,38 +66,57 @@ class Report:
 
     def kinds(self) -> dict[str, int]:
         """How many of each kind."""
-        found = dict.fromkeys(("missing", "behind", "different"), 0)
+        found = dict.fromkeys(get_args(Kind), 0)
         for item in self.findings.values():
             found[item.kind] += 1
         return found
 
 
 class _Known:
-    """A row as it was read, and the highest attempt and time that its job's events had so far."""
+    """A row as it was read, and the highest attempt and time that its job's events had so far.
 
-    __slots__ = ("attempt", "digest", "latest", "log_id", "log_offset", "top_attempt", "top_time")
+    `made`: what the rule makes of those events, where that is followed; `logs`: how many logs they are of.
+    """
+
+    __slots__ = (
+        "attempt", "bound", "digest", "latest", "log_id", "log_offset", "logs", "made", "top_attempt", "top_time",
+    )  # fmt: skip
 
     def __init__(self, row: Row, logs: Mapping[str | None, str]) -> None:
         self.attempt, self.latest, log_id, self.log_offset = row.state
         # one text for all rows of a log
         self.log_id = logs.get(log_id, log_id)
         self.digest = hash(row[4:])
+        # where a row has no time, there is nothing to be said of it
+        self.bound = MAX_OCCURRED_AT if self.latest is None else self.latest
         self.top_attempt: int | None = None
         self.top_time = 0
+        self.made: RowState | None = None
+        self.logs = 1
 
     @property
     def state(self) -> RowState:
         return RowState(self.attempt, self.latest, self.log_id, self.log_offset)
 
+    def was_without(self, event: Event) -> bool:
+        """Whether the row, which stands behind `event`, would be another one if that event had come before it."""
+        attempt, own = event.attempt, self.attempt
+        if attempt is not None and (own is None or attempt > own):
+            return True
+        return event.time > self.bound and (attempt is None or attempt == own)
+
 
 class Verifier:
     """Holds events against rows in bounded memory: rows are read as they are needed and kept while there is room."""
 
-    def __init__(self, table: Table, scope: Scope, *, exact: bool, ignore_missing: bool, show_values: bool) -> None:
+    def __init__(
+        self, table: Table, scope: Scope, *, exact: bool, ignore_missing: bool, show_values: bool, strict: bool = False
+    ) -> None:
         self._table = table
         self._scope = scope
         self._ignore_missing = ignore_missing
         self._show_values = show_values
+        self._strict = strict
         self._logs: dict[str | None, str] = {log.id: log.id for log in scope.logs.values()}
         self._numbers = {log.id: number for number, log in scope.logs.items()}
         self._cache: dict[str, _Known | None] = {}
@@ -101,25 +131,31 @@ class Verifier:
             self._cache.clear()
             self.report.exact = False
         self._read_rows({event.job_id for event in chunk} - self._cache.keys())
-        cache, owners, starts = self._cache, self._owners, self._starts
+        cache, starts, strict = self._cache, self._starts, self._strict
         suspects = []
         for event in chunk:
-            raw, offset = event.raw, event.offset
+            job_id, _, _, attempt, _, _, _, made_at, _, log_id, offset, raw = event
+            number = raw.partition
             # the key is the job's id, as decoding has made sure of
-            owners[raw.partition][offset - starts[raw.partition]] = crc32(raw.key or b"")
-            known = cache[event.job_id]
+            self._owners[number][offset - starts[number]] = crc32(raw.key or b"")
+            known = cache[job_id]
             if known is None:
                 self._missing(event)
-            elif known.log_id == event.log_id and known.log_offset is not None and offset <= known.log_offset:
-                made_at, attempt = event.time, event.attempt
+                continue
+            if strict:
+                self._follow(event, known)
+            if known.log_id == log_id and known.log_offset is not None and offset <= known.log_offset:
                 if made_at > known.top_time:
                     known.top_time = made_at
                 if attempt is not None and (known.top_attempt is None or attempt > known.top_attempt):
                     known.top_attempt = attempt
-                if offset == known.log_offset and not self._agrees(event, known):
-                    suspects.append((event, known))
+                if offset == known.log_offset:
+                    if not self._agrees(event, known):
+                        suspects.append((event, known))
+                elif (attempt != known.attempt or made_at > known.bound) and known.was_without(event):
+                    self._out_of_turn(event, known)
             elif decide(known.state, event) == "applied":
-                self._add(event.job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
+                self._add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
         if suspects:
             self._name_columns(suspects)
 
@@ -131,6 +167,21 @@ class Verifier:
         for job_id in wanted:
             row = found.get(job_id)
             self._cache[job_id] = None if row is None else _Known(row, self._logs)
+
+    def _follow(self, event: Event, known: _Known) -> None:
+        """Make the row anew from its job's events, and compare at the event that it shows."""
+        made = known.made
+        known.logs += made is not None and made.log_id != event.log_id
+        known.made = advance(made, event)
+        if (event.log_id, event.offset) != (known.log_id, known.log_offset):
+            return
+        # between two logs there is no order that could be read again
+        if self.report.exact and known.logs == 1 and known.made != known.state:
+            self._out_of_turn(event, known)
+
+    def _out_of_turn(self, event: Event, known: _Known) -> None:
+        finding = Finding("out_of_turn", _position(event), known.log_id, known.log_offset)
+        self.report.out_of_turn.setdefault(event.job_id, finding)
 
     def _missing(self, event: Event) -> None:
         if not self._ignore_missing and event.job_id not in self.report.findings:
@@ -199,6 +250,14 @@ class Verifier:
                 word = "at an event after the stretch"
             explained[word] = explained.get(word, 0) + 1
 
+    def conclude(self) -> None:
+        """Rows out of turn are findings, or explained."""
+        report = self.report
+        if self._strict:
+            report.findings |= report.out_of_turn
+        elif report.out_of_turn:
+            report.explained[OUT_OF_TURN] = len(report.out_of_turn)
+
     def _misplaced(self, job_id: str, log_id: str, offset: int) -> None:
         at = f"{self._numbers[log_id]}:{offset}"
         self.report.findings[job_id] = Finding("different", at, log_id, offset, ("log_offset",), misplaced=True)
@@ -215,16 +274,9 @@ def verify(
     """Hold the scope against the table: first every event against its row, then every row against its position."""
     report = verifier.report
     started = time.monotonic()
-    with ThreadPoolExecutor(1, "jobstatus-verify") as judge:
-        # while the database is asked for a chunk's rows, the next chunk is read and decoded
-        judged: Future[None] | None = None
-        for chunk in events(reader, scope, report.counts, stop):
-            if judged is not None:
-                judged.result()
-            judged = judge.submit(verifier.take, chunk)
-            observe(report.counts.records)
-        if judged is not None:
-            judged.result()
+    # while the database is asked for a chunk's rows, the next chunk is read and decoded
+    for _ in alongside(events(reader, scope, report.counts, stop), verifier.take):
+        observe(report.counts.records)
     if stop():
         return report
     if scope.wanted.jobs:
@@ -232,6 +284,7 @@ def verify(
     else:
         _explain(table, scope, report)
         verifier.take_positions(_until(table.positions(scope.log_ids.values()), stop), _Ends(reader))
+    verifier.conclude()
     report.complete = not stop()
     report.seconds = time.monotonic() - started
     return report

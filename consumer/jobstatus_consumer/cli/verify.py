@@ -42,6 +42,9 @@ SHOWN: Final = 20
               help="Up to, but without: now, P:N[,P:N...], a time. [default: what the group has written]")  # fmt: skip
 @click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be given again.")
 @click.option("--ignore-missing", is_flag=True, help="Jobs without a row are no fault: they were purged.")
+@click.option("--strict", is_flag=True,
+              help="Also rows that were written without an event before theirs that would have counted: dead letters "
+              "that were redriven, or a consumer in a table that had lost rows.")  # fmt: skip
 @click.option("--repair", "mend", is_flag=True, help="Set just the rows that are named, where they still stand there.")
 @show_values_flag
 @json_flag
@@ -54,7 +57,8 @@ def command(settings: Settings, first: str, last: str | None, mend: bool, as_jso
     topics = Topics(settings)
     with stopping() as stop, Reader(settings, topics) as reader, ready_table(settings) as table:
         scope = _scope(settings, reader, topics, table, first, last, frozenset(given["job_id"]))
-        options = {"ignore_missing": given["ignore_missing"], "show_values": given["show_values"]}
+        options = {"ignore_missing": given["ignore_missing"], "show_values": given["show_values"],
+                   "strict": given["strict"]}  # fmt: skip
         report = _run(reader, scope, table, stop, options)
         unknown = sorted(scope.wanted.jobs - report.counts.seen_jobs)
         repaired, left = None, report
@@ -121,12 +125,12 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
     table = Shown("rows that are", title=f"{report.counts.events:,} events of {scope.topic}", title_justify="left")
     table.add_column("count", justify="right")
     for kind, count in report.kinds().items():
-        table.add_row(kind, f"{count:,}")
+        table.add_row(kind.replace("_", " "), f"{count:,}")
     console.print(table)
     for job_id, item in list(report.findings.items())[:SHOWN]:
         columns = f" in {', '.join(item.columns)}" if item.columns else ""
         row = f"row at {item.log_id}@{item.log_offset}" if item.log_id else "no row" * (item.kind == "missing")
-        console.print(f"  {job_id}: {item.kind}{columns}; event {item.event}, {row}", markup=False)
+        console.print(f"  {job_id}: {item.kind.replace('_', ' ')}{columns}; event {item.event}, {row}", markup=False)
         for name, (theirs, ours) in (item.values or {}).items():
             console.print(f"      {name}: the row says {theirs!r}, the log {ours!r}", markup=False)
     if len(report.findings) > SHOWN:

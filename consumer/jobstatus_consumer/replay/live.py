@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Event as Flag
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Batch, Event, Rejected, Written
-from jobstatus_consumer.replay.scope import Counts, Scope, events
+from jobstatus_consumer.replay.scope import Counts, Scope, alongside, events
 from jobstatus_consumer.retry import try_for_ever
 from jobstatus_consumer.store import Store, Table
 
@@ -74,6 +75,13 @@ class Result:
 def position_of(item: Rejected) -> str:
     """Where a record is, as `P:N`."""
     return f"{item.raw.partition}:{item.raw.offset}"
+
+
+class Placed(NamedTuple):
+    """A chunk of events, and up to where it goes: the next offset of each partition."""
+
+    chunk: Sequence[Event]
+    positions: Mapping[int, int]
 
 
 class Sink(Protocol):
@@ -158,20 +166,19 @@ def run(
     """
     result.positions = {item.partition: item.start for item in scope.stretches}
     started = time.monotonic()
-    with ThreadPoolExecutor(1, "jobstatus-replay") as writer:
-        flights = _flights(writer, reader, scope, sink, stop, pace, result)
-        try:
+    try:
+        # closed before anything else is told of an error: nothing is being written then
+        with closing(alongside(_chunks(reader, scope, stop, result), partial(_write, sink, pace, result))) as written:
             kept_at = started
-            for flight, positions in flights:
-                flight.result()
+            for _, positions in written:
                 result.positions = positions
                 observe(result.counts.records)
                 if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
                     keep(result.positions)
                     kept_at = time.monotonic()
-            result.complete = not stop.is_set()
-        except StopRequestedError:
-            result.complete = False
+        result.complete = not stop.is_set()
+    except StopRequestedError:
+        result.complete = False
     if result.complete:
         result.positions = dict(reader.positions)
     result.seconds = time.monotonic() - started
@@ -179,20 +186,13 @@ def run(
         keep(result.positions)
 
 
-def _flights(writer: Executor, reader: Reader, scope: Scope, sink: Sink, stop: Flag, pace: Pace,
-             result: Result) -> Iterator[tuple[Future[None], dict[int, int]]]:  # fmt: skip
-    """Each chunk while it is being written, and up to where it goes: the next one is read and decoded meanwhile."""
-
-    def write(chunk: Sequence[Event]) -> None:
-        for start in range(0, len(chunk), BATCH):
-            batch = chunk[start : start + BATCH]
-            sink.write(batch, result)
-            pace.wait(len(batch))
-
-    before: tuple[Future[None], dict[int, int]] | None = None
+def _chunks(reader: Reader, scope: Scope, stop: Flag, result: Result) -> Iterator[Placed]:
     for chunk in events(reader, scope, result.counts, stop.is_set):
-        if before is not None:
-            yield before
-        before = writer.submit(write, chunk), dict(reader.positions)
-    if before is not None:
-        yield before
+        yield Placed(chunk, dict(reader.positions))
+
+
+def _write(sink: Sink, pace: Pace, result: Result, placed: Placed) -> None:
+    for start in range(0, len(placed.chunk), BATCH):
+        batch = placed.chunk[start : start + BATCH]
+        sink.write(batch, result)
+        pace.wait(len(batch))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.dlq import PREFIX
@@ -16,6 +17,8 @@ from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.positions import newest_log
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_consumer.replay.ranges import Found, Stretch, parse_edge, resolve
+
+Chunk = TypeVar("Chunk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,23 @@ def events(
         if keys:
             counts.seen_jobs.update(event.job_id for event in found)
         yield found
+
+
+def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Generator[Chunk]:
+    """Give each chunk once `work` is done with it, in order; the next one is read and decoded meanwhile.
+
+    Raises what `work` raises; `work` has a thread of its own, which has ended when the iterator has.
+    """
+    with ThreadPoolExecutor(1, "jobstatus-work") as worker:
+        before: tuple[Future[object], Chunk] | None = None
+        for chunk in chunks:
+            if before is not None:
+                before[0].result()
+                yield before[1]
+            before = worker.submit(work, chunk), chunk
+        if before is not None:
+            before[0].result()
+            yield before[1]
 
 
 def _decoded(chunk: Sequence[RawRecord], scope: Scope, counts: Counts) -> list[Event]:

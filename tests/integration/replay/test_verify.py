@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
-from support.deployment import Deployment, made_events
+from jobstatus_consumer.verify import OUT_OF_TURN
+from support.deployment import COMMAND, Deployment, made_events
 from support.inside import run_inside
 from support.mixtures import mixed_records
 
@@ -75,6 +77,37 @@ def test_beside_a_live_consumer_there_is_no_false_alarm_and_repair_touches_nothi
     assert verify(deployed)["findings"] == []
     assert consumer.stop() == 0
     assert deployed.rows().keys() == deployed.expected().keys()
+
+
+def test_an_emptied_table_is_exact_again_beside_a_live_consumer(deployed: Deployment) -> None:
+    records = mixed_records(4_000, 200)
+    deployed.produce(records[:2_500])
+    deployed.drain()
+    deployed.query("TRUNCATE jobs")
+    # what the consumer writes into the empty table hides attempts and times that came before
+    consumer = deployed.consumer()
+    deployed.produce(records[2_500:3_000])
+    deployed.caught_up()
+    replaying = subprocess.Popen([COMMAND, "replay", "--yes", "--max-rate", "1500"], env=deployed.environ)
+    deployed.produce(records[3_000:])
+    assert replaying.wait(60) == 0
+    deployed.caught_up()
+    wrong = {job for job, row in deployed.expected().items() if deployed.rows()[job] != row}
+    assert wrong, "the test shows nothing"
+    explained = verify(deployed)["explained"]
+    assert set(explained) == {OUT_OF_TURN}
+    named = verify(deployed, "--strict", code=1)
+    assert {item["job_id"] for item in named["findings"]} == wrong
+    assert named["out_of_turn"] == len(wrong)
+    people = run_inside(deployed, "verify", "--strict", code=1).stdout
+    assert "out of turn; event " in people
+    repaired = verify(deployed, "--strict", "--repair")
+    assert (repaired["mended"], repaired["not_mended"]) == (len(wrong), [])
+    deployed.produce(mixed_records(500, 200, seed=4))
+    deployed.caught_up()
+    assert consumer.stop() == 0
+    deployed.assert_exact()
+    assert verify(deployed, "--strict")["findings"] == []
 
 
 def test_what_the_group_has_not_written_is_not_judged_unless_asked(deployed: Deployment) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.records import Event, Log
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
 from jobstatus_consumer.store import Row
-from jobstatus_consumer.verify import Verifier
-from law.events import LOG_A, NOON
+from jobstatus_consumer.verify import OUT_OF_TURN, Report, Verifier
+from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
@@ -41,18 +43,78 @@ def real(row: ModelRow) -> Row:
                row.occurred_at, row.event_id)  # fmt: skip
 
 
-def kinds(table: Table, events: list[Event], *, exact: bool = True, ignore_missing: bool = False) -> dict[str, str]:
+def judged(table: Table, events: list[Event], *, exact: bool = True, start: int = 0, **given: bool) -> Report:
     rows = Rows(table)
-    verifier: Any = Verifier(rows, SCOPE, exact=exact, ignore_missing=ignore_missing, show_values=True)  # type: ignore[arg-type]
+    scope = replace(SCOPE, stretches=[Stretch(0, start, 10)])
+    options = {"ignore_missing": False, "show_values": True, **given}
+    verifier: Any = Verifier(rows, scope, exact=exact, **options)  # type: ignore[arg-type]
     verifier.take(events)
     verifier.take_positions(rows.positions(), {0: 10})
-    return {job_id: finding.kind for job_id, finding in verifier.report.findings.items()}
+    verifier.conclude()
+    return verifier.report  # type: ignore[no-any-return]
+
+
+def kinds(table: Table, events: list[Event], **given: Any) -> dict[str, str]:
+    return {job_id: finding.kind for job_id, finding in judged(table, events, **given).findings.items()}
 
 
 @settings(max_examples=150)
 @given(logs(LOG_A))
 def test_a_table_that_the_rule_made_has_no_fault(events: list[Event]) -> None:
-    assert kinds(one_by_one({}, events), events) == {}
+    report = judged(one_by_one({}, events), events)
+    assert report.findings == {}
+    assert report.explained == {}
+    assert kinds(one_by_one({}, events), events, strict=True) == {}
+
+
+@settings(max_examples=300)
+@given(logs(LOG_A), st.data())
+def test_rows_that_a_consumer_wrote_before_a_replay_came_to_them_are_named_if_asked(
+    events: list[Event], data: st.DataObject
+) -> None:
+    news = data.draw(st.integers(0, len(events)), "where the consumer was when the table was emptied")
+    table = one_by_one(one_by_one({}, events[news:]), events)
+    model = one_by_one({}, events)
+    wrong = {job: "out_of_turn" for job in model if table[job] != model[job]}
+    assert kinds(table, events, strict=True) == wrong
+    report = judged(table, events)
+    assert report.findings == {}
+    assert report.out_of_turn.keys() <= wrong.keys()
+    if len({event.time for event in events}) == len(events):
+        # then only a `latest_occurred_at` is passed over, of which nothing is shown
+        shown = {job for job in wrong if replace(table[job], latest=0) != replace(model[job], latest=0)}
+        assert report.explained.get(OUT_OF_TURN, 0) >= len(shown)
+        assert judged(table, events, exact=False, strict=True).findings.keys() >= shown
+
+
+@pytest.mark.parametrize(
+    ("before", "own", "named"),
+    [
+        ({"attempt": 2}, {"attempt": 1, "time": 5}, True),
+        ({"attempt": 1}, {"time": 5}, True),
+        ({"time": 9}, {"time": 5, "late": True}, True),
+        ({"time": 9}, {"time": 5, "late": True, "attempt": 1}, True),
+        ({"time": 9, "attempt": 1}, {"time": 5, "late": True, "attempt": 1}, True),
+        ({"time": 9, "attempt": 1}, {"time": 5, "late": True, "attempt": 2}, False),
+        ({"attempt": 1}, {"time": 5, "attempt": 2}, False),
+        ({}, {"time": 5}, False),
+    ],
+)
+def test_a_row_written_without_the_event_before_it_is_known_by_its_attempt_or_time(
+    before: dict[str, Any], own: dict[str, Any], named: bool
+) -> None:
+    history = [event("job-1", 0, **{"time": 1, **before}), event("job-1", 1, **own)]
+    report = judged(one_by_one({}, history[1:]), history, exact=False, strict=True)
+    assert {job: finding.kind for job, finding in report.findings.items()} == (
+        {"job-1": "out_of_turn"} if named else {}
+    )
+
+
+@settings(max_examples=150)
+@given(logs(LOG_A), st.data())
+def test_what_retention_removed_puts_no_row_out_of_turn(events: list[Event], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(events)))
+    assert kinds(one_by_one({}, events), events[start:], exact=False, start=start, strict=True) == {}
 
 
 @settings(max_examples=100)
@@ -117,8 +179,6 @@ def test_a_position_that_is_another_jobs_is_named(events: list[Event], data: st.
 
 
 def test_where_the_log_does_not_begin_at_its_beginning_an_older_attempt_is_no_fault() -> None:
-    from law.events import event
-
     events = [event("job-1", 5, time=5)]
     table = one_by_one({}, events)
     table["job-1"] = ModelRow(**{**vars(table["job-1"]), "attempt": 3, "latest": NOON + 9})
