@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_schemas import JobStatusEvent
-from support.deployment import Deployment, locked, made_events
+from support.deployment import ConsumerProcess, Deployment, locked, made_events
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -33,7 +33,10 @@ def make_again(deployed: Deployment) -> None:
         new = NewTopic(deployed.topic, deployed.partitions, 1, config={"message.timestamp.type": "LogAppendTime"})
         try:
             client.create_topics([new])[deployed.topic].result(20)
-        except Exception:  # noqa: BLE001 - the deletion may still be under way
+        except KafkaException as error:
+            # the deletion may still be under way
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
             return False
         return True
 
@@ -98,12 +101,18 @@ def test_a_topic_made_again_while_the_group_runs_stops_it(deployed: Deployment) 
     assert deployed.drain("--on-lost-offsets", "earliest")["applied"] == 80
 
 
-def test_a_topic_made_again_while_the_group_runs_is_read_where_that_is_accepted(deployed: Deployment) -> None:
+def accepting_the_loss(deployed: Deployment) -> ConsumerProcess:
+    """A consumer that runs while its topic is made again, and reads on in the new one."""
     deployed.produce_events(made_events(400, 100))
     consumer = deployed.consumer("--on-lost-offsets", "earliest", "--batch-linger-seconds", "0.2")
     deployed.caught_up()
     make_again(deployed)
     deployed.produce_events(one_each(deployed, 80, "of the new topic", 5))
+    return consumer
+
+
+def test_a_topic_made_again_while_the_group_runs_is_read_where_that_is_accepted(deployed: Deployment) -> None:
+    consumer = accepting_the_loss(deployed)
 
     def all_there() -> bool:
         return sum(row.status == "of the new topic" for row in deployed.rows().values()) == 80
@@ -138,11 +147,7 @@ def test_an_accepted_loss_is_remembered_when_another_tool_sets_the_offsets_back(
 
 
 def test_after_an_accepted_loss_the_consumer_still_waits_for_the_database(deployed: Deployment) -> None:
-    deployed.produce_events(made_events(400, 100))
-    consumer = deployed.consumer("--on-lost-offsets", "earliest", "--batch-linger-seconds", "0.2")
-    deployed.caught_up()
-    make_again(deployed)
-    deployed.produce_events(one_each(deployed, 80, "of the new topic", 5))
+    consumer = accepting_the_loss(deployed)
     deployed.settled()
     with locked(deployed):
         deployed.produce_events(one_each(deployed, 80, "while it was locked", 6))
