@@ -5,17 +5,21 @@ python -m bench.producer_bench        (in the folder tests; CALLS=20000 for fewe
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import queue
 import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
+import fastavro
 import psutil
 import psycopg
 from confluent_kafka import Producer
@@ -25,6 +29,8 @@ from jobstatus_local.postgres import LocalPostgres
 from jobstatus_producer import JobStatusProducer
 from jobstatus_producer.outbox import new_event_id
 from jobstatus_schemas import JobStatusEvent, encode
+from jobstatus_schemas.codec import MARKER, schema_fingerprint, schema_text
+from jobstatus_schemas.limits import MAX_JOB_ID_BYTES, MAX_STATUS_BYTES
 
 CALLS = int(os.environ.get("CALLS", "100000"))
 THREADS = 16
@@ -98,6 +104,26 @@ class Bare:
         self.acknowledged += 1
 
 
+class Sketch(Bare):
+    """The least that a whole call can do with libraries as they are: nothing is kept, bounded or tried again."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        super().__init__(servers, topic)
+        self._schema = fastavro.parse_schema(json.loads(schema_text()))
+        self._header = MARKER + schema_fingerprint()
+
+    def call(self, step: int) -> None:
+        job_id, status = f"job-{step % 4000}", "processing"
+        if not 0 < len(job_id.encode()) <= MAX_JOB_ID_BYTES or not 0 < len(status.encode()) <= MAX_STATUS_BYTES:
+            raise ValueError("too long")
+        event = JobStatusEvent(str(uuid.uuid4()), job_id, status, None, None, None, time.time_ns() // 1000)
+        value = io.BytesIO()
+        value.write(self._header)
+        fastavro.schemaless_writer(value, self._schema, event._asdict())
+        self._producer.produce(self._topic, value.getvalue(), job_id.encode(), on_delivery=self._done)
+        self._producer.poll(0)
+
+
 @contextmanager
 def producer(servers: str, topic: str, **more: str) -> Iterator[JobStatusProducer]:
     variables = {f"JOBSTATUS_{name}": value for name, value in more.items()}
@@ -129,6 +155,12 @@ def kafka_rows(servers: str, topic: str) -> Iterator[Row]:
     bare.flush()
     yield measure(f"bare produce with callback, {THREADS} threads", bare.call, threads=THREADS)
     bare.flush()
+    sketch = Sketch(servers, topic)
+    for step in range(WARM_UP):
+        sketch.call(step)
+    sketch.flush()
+    yield measure("a sketch of the call, 1 thread", sketch.call)
+    sketch.flush()
     with producer(servers, topic) as jobs:
         yield from calls_of(jobs, "update_job_status", CALLS)
         # a worker does more than report: here each thread rests 2 ms after every call
