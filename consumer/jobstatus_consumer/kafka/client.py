@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -101,11 +102,42 @@ def _base(settings: Settings) -> dict[str, Any]:
     }
 
 
+class OnceAMinute:
+    """What the library tells with every try to connect is news once, and once a minute while it lasts."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._until: dict[str | int, float] = {}
+
+    def may_say(self, kind: str | int) -> bool:
+        """Whether a line of this kind may be said now; then none is for a minute."""
+        now = self._now()
+        if now < self._until.get(kind, now):
+            return False
+        self._until[kind] = now + 60
+        return True
+
+
+class LibraryLines:
+    """A `logging` filter for librdkafka's own lines."""
+
+    LEFT_OUT: Final = ("CONFWARN", "FAIL")
+    """A property that is meant for another kind of client; a broker that is away, which `error_cb` is told, too."""
+
+    def __init__(self) -> None:
+        self._often = OnceAMinute()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is passed on; its kind is its first word."""
+        kind = record.getMessage().split(" ", 1)[0]
+        return kind not in self.LEFT_OUT and self._often.may_say(kind)
+
+
 def library_logger() -> logging.Logger:
-    """Where librdkafka's own lines go: warnings that name a property meant for the other kind of client do not."""
+    """Where librdkafka's own lines go."""
     found = logging.getLogger("jobstatus.librdkafka")
     if not found.filters:
-        found.addFilter(lambda record: "CONFWARN" not in record.getMessage())
+        found.addFilter(LibraryLines())
     return found
 
 
@@ -188,23 +220,19 @@ def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
 
 
 class QuietErrors:
-    """librdkafka's `error_cb`: a broker that is away is said once, and again only when it has changed."""
+    """librdkafka's `error_cb`: each kind of error is said once a minute; what is fatal or final is kept."""
 
     def __init__(self) -> None:
-        self._last: int | None = None
+        self._often = OnceAMinute()
         self.fatal: KafkaError | None = None
         self.text = ""
 
     def __call__(self, error: KafkaError) -> None:
-        """Log `error`, unless it is the same as the one before; keep it where it is fatal or final."""
+        """Log `error`, unless that was just done; keep it where it is fatal or final."""
         if error.fatal() or error.code() in REFUSED_FOR_GOOD:
             self.fatal = error
-        if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self.text = describe(error)  # why one is away says more than that all are
-        if error.code() != self._last:
-            logger.warning("Kafka: %s; the client goes on trying", describe(error))
-        self._last = error.code()
-
-    def better(self) -> None:
-        """Note that the broker answers again."""
-        self._last = None
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and self.text:
+            return  # why one is away says more than that all are
+        self.text = describe(error)
+        if self._often.may_say(error.code()):
+            logger.warning("Kafka: %s; the client goes on trying", self.text)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.dlq import DeadLetter
 from jobstatus_consumer.errors import DeadLetterError
-from jobstatus_consumer.kafka.client import QuietErrors, describe, make, producer_properties
+from jobstatus_consumer.kafka.client import describe, make, producer_properties
 
 DELIVERY_SECONDS: Final = 30.0
 GRACE_SECONDS: Final = 5.0
@@ -52,7 +52,8 @@ class DeadLetterSender:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.dead_letter_topic
         extra = {
-            "error_cb": QuietErrors(),
+            # who sends hears of each letter; what happened between two letters would be told long after it has passed
+            "error_cb": lambda _error: None,
             "partitioner": "murmur2_random",
             # the batch waits for the acknowledgement: to wait for more letters first is to wait for nothing
             "linger.ms": 0,

@@ -180,7 +180,6 @@ class Source:
         if self._rebalances != before:
             self._give_back(messages)
             return []
-        self._errors.better()
         return list(self._translate(messages))
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:

@@ -124,6 +124,8 @@ class Topics:
 
         Never waits: the question is asked again every few seconds, its answer is looked at by a later call.
         """
+        # what the client has to say is said now, and not when it is asked the next time
+        self._admin.poll(0)
         answer: str | None = None
         if self._watch is not None and self._watch.done():
             answer, self._watch = _watched(self._watch), None

@@ -438,6 +438,8 @@ def test_a_broker_that_does_not_answer_is_named_with_its_setting(
     seen = without_a_broker[arguments]()
     assert NOBODY in seen.err
     assert "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS" in seen.err
+    # one for each client that could not connect, one of each kind of question, and the end: not one for every try
+    assert len(seen.err.splitlines()) <= 6, seen.err
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------

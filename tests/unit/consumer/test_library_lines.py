@@ -1,0 +1,59 @@
+"""What the Kafka library tells with every try to connect is said once, and once a minute while it lasts."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from confluent_kafka import KafkaError
+from jobstatus_consumer.kafka import client
+from jobstatus_consumer.kafka.client import LibraryLines, OnceAMinute, QuietErrors
+
+
+def line(text: str) -> logging.LogRecord:
+    return logging.LogRecord("jobstatus.librdkafka", logging.WARNING, __file__, 1, text, None, None)
+
+
+def test_a_kind_is_said_once_a_minute() -> None:
+    now = [100.0]
+    often = OnceAMinute(lambda: now[0])
+    said = []
+    for now[0] in (100, 101, 159.9, 160, 161, 220):
+        said.append((often.may_say("one"), now[0] == 101 and often.may_say("two")))
+    assert said == [(True, False), (False, True), (False, False), (True, False), (False, False), (True, False)]
+
+
+def test_lines_that_tell_nothing_new_are_left_out() -> None:
+    lines = LibraryLines()
+    texts = [
+        "FAIL [jobstatus#producer-1] [thrd:x]: x: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
+        "CONFWARN [jobstatus#consumer-2] [thrd:app]: Configuration property x is a producer property",
+        "MAXPOLL [jobstatus#consumer-2] [thrd:main]: Application maximum poll interval exceeded",
+        "MAXPOLL [jobstatus#consumer-2] [thrd:main]: Application maximum poll interval exceeded",
+        "GETPID [jobstatus#producer-3] [thrd:main]: Failed to acquire idempotence PID",
+    ]
+    passed_on = [text.split()[0] for text in texts if lines.filter(line(text))]
+    assert passed_on == ["MAXPOLL", "GETPID"]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is said to whoever is on call; a command may have set the loggers up in this process."""
+    found: list[str] = []
+    monkeypatch.setattr(client.logger, "warning", lambda text, *args: found.append(text % args))
+    return found
+
+
+def test_errors_are_said_once_with_the_reason_and_what_is_final_is_kept(said: list[str]) -> None:
+    errors = QuietErrors()
+    refused = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:1: Connection refused")
+    all_down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+    for _ in range(3):
+        errors(refused)
+        errors(all_down)
+    assert said == ["Kafka: _TRANSPORT: 127.0.0.1:1: Connection refused; the client goes on trying"]
+    assert errors.text == "_TRANSPORT: 127.0.0.1:1: Connection refused"
+    assert errors.fatal is None
+    final = KafkaError(KafkaError._AUTHENTICATION, "wrong password")
+    errors(final)
+    assert errors.fatal is final
