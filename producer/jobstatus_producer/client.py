@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
@@ -30,7 +31,7 @@ from jobstatus_producer.errors import (
     UndeliveredError,
 )
 from jobstatus_producer.ledger import Stats, Waiting
-from jobstatus_producer.outbox import Outbox, Report, new_event_id, stamped
+from jobstatus_producer.outbox import ROOM_STEP_SECONDS, Outbox, Report, new_event_id, stamped
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.tracing import TRACEPARENT, valid
 from jobstatus_producer.tracking import STATUSES, Decorator, Statuses, Track, tracked
@@ -57,8 +58,11 @@ class JobStatusProducer:
         self._statuses = settings.statuses
         self._worker_id = settings.worker_id
         self._traceparent = valid(settings.traceparent)
-        self._start_lock = threading.Lock()
+        # a signal's handler that closes may have interrupted this very thread
+        self._start_lock = threading.RLock()
+        self._closing = threading.RLock()
         self._closed = False
+        self._undelivered: list[JobStatusEvent] = []
         self._outbox: Outbox | None = None
         self._worker: Worker | None = None
         self._start()
@@ -124,7 +128,10 @@ class JobStatusProducer:
         worker_id: str | None = None,
         wait: bool = False,
     ) -> None:
-        """`update_job_status` that never blocks the event loop. Raises the same."""
+        """`update_job_status` that never blocks the event loop. Raises the same.
+
+        A call that is cancelled while it waits for the spool may be accepted all the same.
+        """
         await self._aput((self._checked(job_id, status, error_message, attempt, worker_id),), wait=wait)
 
     async def aupdate_many(self, updates: Iterable[Update], *, wait: bool = False) -> int:
@@ -169,21 +176,31 @@ class JobStatusProducer:
             UndeliveredError: with the events that were neither delivered nor spooled.
             RefusedError: with the events that the broker refused.
         """
-        lifecycle.unregister(self)
-        with self._start_lock:
-            worker, self._worker = self._worker, None
-            self._closed = True
-        outbox = self._outbox
-        if worker is None or outbox is None:
-            return
+        with self._closing:
+            with self._start_lock:
+                self._closed = True
+                outbox, worker = self._outbox, self._worker
+            if outbox is not None and worker is not None:
+                self._end(outbox, worker, self.settings.close_seconds if timeout is None else timeout)
+            # told of a signal until here: one that came during the flush has waited for its end
+            lifecycle.unregister(self)
+            if then := worker and worker.end_asked_for():
+                then()
+            if self._undelivered:
+                undelivered, self._undelivered = self._undelivered, []
+                raise UndeliveredError("not delivered before the producer was closed", undelivered)
+            if outbox is not None:
+                _raise_refused(outbox)
+
+    def _end(self, outbox: Outbox, worker: Worker, seconds: float) -> None:
         outbox.refuse_more()
-        seconds = self.settings.close_seconds if timeout is None else timeout
-        outbox.wait_until_settled(seconds, unless_failing=outbox.backlog.has_spool)
-        worker.stop(STOP_SECONDS)
-        undelivered = outbox.give_up(STOP_SECONDS)
-        if undelivered:
-            raise UndeliveredError("not delivered before the producer was closed", undelivered)
-        _raise_refused(outbox)
+        try:
+            outbox.wait_until_settled(seconds, unless_failing=outbox.backlog.has_spool)
+        finally:
+            # also where a signal's handler raised: what is left is spooled, or raised by the next `close`
+            worker.stop(STOP_SECONDS)
+            self._undelivered += outbox.give_up(STOP_SECONDS)
+            self._worker = None
 
     def stats(self) -> Stats:
         """This moment, in numbers."""
@@ -204,7 +221,7 @@ class JobStatusProducer:
     def after_fork(self) -> None:
         """In a forked child: begin anew at the first call; what was under way is the parent's to deliver."""
         outbox, self._outbox, self._worker = self._outbox, None, None
-        self._start_lock = threading.Lock()
+        self._start_lock, self._closing = threading.RLock(), threading.RLock()
         if outbox is not None:
             outbox.backlog.after_fork()
             lifecycle.abandon(outbox)
@@ -259,8 +276,7 @@ class JobStatusProducer:
     def _put_blocking(self, outbox: Outbox, reports: Sequence[Report], waiting: Waiting | None = None) -> None:
         seconds = outbox.block_seconds
         if not outbox.put_within(reports, seconds, waiting):
-            why = f"no room within {seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
-            raise BufferFullError(f"not accepted, {why}", [stamped(report).event for report in reports])
+            raise _no_room(outbox, reports, seconds)
 
     async def _aput(self, reports: Sequence[Report], *, wait: bool) -> None:
         outbox = self._outbox or self._start()
@@ -268,9 +284,7 @@ class JobStatusProducer:
         done = asyncio.get_running_loop().create_future()
         if wait:
             waiting = Waiting(len(reports), partial(_end_from_thread, done))
-        # the spool is a file, and a full queue is waited for: neither on the loop's own thread
-        if not outbox.direct or not outbox.put(reports, waiting):
-            await asyncio.to_thread(self._put_blocking, outbox, reports, waiting)
+        await self._aput_within(outbox, reports, waiting)
         if waiting is not None:
             outbox.wakeups.put("awaited")
             try:
@@ -278,6 +292,20 @@ class JobStatusProducer:
             finally:
                 left = outbox.ledger.forget(waiting)
             self._raise_unless_acknowledged(outbox, waiting, left)
+
+    async def _aput_within(self, outbox: Outbox, reports: Sequence[Report], waiting: Waiting | None) -> None:
+        seconds = outbox.block_seconds
+        deadline = time.monotonic() + seconds
+        has_spool = outbox.backlog.has_spool
+        while not outbox.put(reports, waiting, directly=has_spool):
+            # the spool is a file, and so nothing for the loop's own thread
+            if has_spool and await asyncio.to_thread(outbox.put, reports, waiting):
+                return
+            if time.monotonic() >= deadline:
+                outbox.rejected += len(reports)
+                raise _no_room(outbox, reports, seconds)
+            outbox.wakeups.put("room wanted")
+            await asyncio.sleep(ROOM_STEP_SECONDS)
 
     def _put_and_wait(self, outbox: Outbox, reports: Sequence[Report]) -> None:
         waiting = Waiting(len(reports))
@@ -296,6 +324,11 @@ class JobStatusProducer:
             where = f"within {self.settings.wait_seconds:g} s in topic {self.settings.topic!r}"
             text = f"not acknowledged {where} ({why}), still being tried"
             raise NotAcknowledgedError(text, [entry.event for entry in left])
+
+
+def _no_room(outbox: Outbox, reports: Sequence[Report], seconds: float) -> BufferFullError:
+    why = f"no room within {seconds:g} s ({outbox.ledger.last_error or 'too many at once'})"
+    return BufferFullError(f"not accepted, {why}", [stamped(report).event for report in reports])
 
 
 def _end_from_thread(done: asyncio.Future[None]) -> None:

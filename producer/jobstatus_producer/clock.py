@@ -12,7 +12,8 @@ class StrictClock:
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._now_ns = now_ns
-        self._lock = threading.Lock()
+        # a signal's handler that reports may have interrupted this very thread
+        self._lock = threading.RLock()
         self._last = 0
 
     def stamp(self) -> int:
@@ -29,7 +30,7 @@ class StrictClock:
 
     def reset_after_fork(self) -> None:
         """The lock may have been held by a thread that the child does not have."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 PROCESS_CLOCK = StrictClock()

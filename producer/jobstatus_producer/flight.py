@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,8 @@ class Flight:
     def __init__(self, backlog: Backlog, ledger: Ledger) -> None:
         self._backlog = backlog
         self._ledger = ledger
-        self._lock = threading.Lock()
+        # a signal's handler that reports may have interrupted this very thread
+        self._lock = threading.RLock()
         self._entries: dict[int, tuple[Entry, float]] = {}
         self._bytes_sent = self._bytes_ended = 0
         self.sent = 0
@@ -41,12 +43,17 @@ class Flight:
 
     def send(self, transport: KafkaTransport, entry: Entry, *, late: bool = False) -> None:
         """Under the outbox's lock: entries are sent in the order of their `seq`."""
-        self._entries[entry.seq] = (entry, time.monotonic())
-        self._bytes_sent += len(entry.value)
-        self.sent += 1
-        failure = transport.send(
-            entry.key, entry.value, partial(self._done, entry), late=late, traceparent=entry.traceparent
-        )
+        try:
+            self._entries[entry.seq] = (entry, time.monotonic())
+            self._bytes_sent += len(entry.value)
+            self.sent += 1
+            failure = transport.send(
+                entry.key, entry.value, partial(self._done, entry), late=late, traceparent=entry.traceparent
+            )
+        except BaseException:
+            # raised by a signal's handler: the call that was to send it fails, and nobody waits for its callback
+            self._let_go([entry])
+            raise
         if failure is not None:
             self._ended(entry, failure)
 
@@ -78,12 +85,35 @@ class Flight:
         self.fatal = self.fatal or failure.fatal
         self._ledger.trouble(failure.text)
 
+    def give_up(self) -> list[Entry]:
+        """Wait no longer for callbacks that were lost or are late: whether the broker has these is not known."""
+        entries = self.entries()
+        self._let_go(entries)
+        return entries
+
+    def _let_go(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            for entry in entries:
+                if self._entries.pop(entry.seq, None) is not None:
+                    self._bytes_ended += len(entry.value)
+                    self.returned += 1
+
     def _done(self, entry: Entry, error: Any, _message: Any) -> None:
-        if error is None:
-            self._forget(entry)
-            self._ledger.delivered(entry.seq)
-        else:
-            self._ended(entry, failure_of(error))
+        if entry.seq not in self._entries:
+            return  # given up
+        try:
+            if error is None:
+                self._forget(entry)
+                self._ledger.delivered(entry.seq)
+            else:
+                self._ended(entry, failure_of(error))
+        except BaseException:
+            # raised by a signal's handler, in whichever thread polls
+            if error is not None and entry.seq in self._entries:
+                self._backlog.hold([entry])
+                self.failed = True
+            self._let_go([entry])
+            raise
 
     def _ended(self, entry: Entry, failure: Failure) -> None:
         with self._lock:

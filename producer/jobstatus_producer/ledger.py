@@ -21,7 +21,7 @@ class Waiting:
     """A caller who waits until each of `count` events is delivered or refused."""
 
     def __init__(self, count: int, when_done: Callable[[], None] | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._done = threading.Event()
         self._when_done = when_done
         self._count = count
@@ -88,7 +88,7 @@ class Ledger:
     """Thread-safe; the delivery of an event without a waiter costs it nothing."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._waiting: dict[int, Waiting] = {}
         self._refused_kept: list[Entry] = []
         self._throttle = Throttle()

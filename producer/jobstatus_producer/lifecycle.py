@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Final, Protocol
 
 from jobstatus_producer.clock import PROCESS_CLOCK
+from jobstatus_producer.log import logger
 
 
 class Living(Protocol):
@@ -38,6 +39,8 @@ _abandoned: Final[list[object]] = []
 _installed: list[Any] = []
 """The SIGTERM handler that was there before ours, if ours is installed."""
 _hooked: list[bool] = []
+_handling: Final[list[int]] = []
+"""The signal that is being handled: a handler that ours calls may call ours."""
 
 
 def register(producer: Living) -> None:
@@ -115,7 +118,13 @@ def _after_fork() -> None:
 
 
 def _chain_sigterm() -> None:
-    if _installed or threading.current_thread() is not threading.main_thread():
+    if _installed:
+        return
+    if threading.current_thread() is not threading.main_thread():
+        logger.warning(
+            "a producer was made outside the main thread, where no signal can be handled: SIGTERM ends the process "
+            "without a flush. Make the producer in the main thread, or call close() in a handler of your own"
+        )
         return
     before = signal.getsignal(signal.SIGTERM)
     # one that ignores the signal, or a handler that is not Python's, is left alone
@@ -127,16 +136,23 @@ def _chain_sigterm() -> None:
 def _unchain_sigterm() -> None:
     if not _installed or threading.current_thread() is not threading.main_thread():
         return
+    before = _installed.pop()
+    # somebody else's handler stays; a producer made later calls it
     if signal.getsignal(signal.SIGTERM) is _on_sigterm:
-        signal.signal(signal.SIGTERM, _installed.pop())
+        signal.signal(signal.SIGTERM, before)
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
     before = _installed[0] if _installed else signal.SIG_DFL
     if callable(before):
-        for producer in _living:
-            producer.at_termination(_nothing)
-        before(number, frame)
+        if not _handling:
+            _handling.append(number)
+            try:
+                for producer in _living:
+                    producer.at_termination(_nothing)
+                before(number, frame)
+            finally:
+                _handling.clear()
         return
     signal.signal(number, signal.SIG_DFL)
     unfinished = list(_living)

@@ -9,13 +9,13 @@ from typing import Any
 
 from jobstatus_producer.client import JobId, JobStatusProducer
 
-_locks = [threading.Lock()]
+_locks = [threading.RLock()]
 _producer: list[JobStatusProducer] = []
 
 
 def _after_fork() -> None:
     # another thread of the parent may have held it
-    _locks[0] = threading.Lock()
+    _locks[0] = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork)

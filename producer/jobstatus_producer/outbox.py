@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
-from threading import Lock
+from threading import RLock, get_ident
 from typing import Final, NamedTuple
 
 from jobstatus_schemas import JobStatusEvent, encode
@@ -57,11 +58,19 @@ class Outbox:
 
     def __init__(self, settings: ProducerSettings) -> None:
         self.settings = settings
-        self.lock = Lock()
+        # a signal's handler that reports may have interrupted this very thread
+        self.lock = RLock()
+        self._putting: int | None = None
+        self._meanwhile: deque[tuple[Sequence[Report], Waiting | None]] = deque()
+        """what handlers reported in the middle of a call of the same thread"""
         self.ledger = Ledger()
         # first what a wrong setting fails: nothing is in a folder then
         self.transport = self.open_transport()
-        self.backlog = Backlog(settings, self.ledger.trouble)
+        try:
+            self.backlog = Backlog(settings, self.ledger.trouble)
+        except BaseException:
+            self.transport.close()
+            raise
         self.flight = Flight(self.backlog, self.ledger)
         self.wakeups: SimpleQueue[str] = SimpleQueue()
         self.worker_sleeps = False
@@ -70,6 +79,8 @@ class Outbox:
         self.failing = False
         """the last try to drain failed"""
         self.closed = False
+        self.given_up = False
+        """nothing that comes now is sent any more"""
         self.accepted = 0
         self.drained = 0
         self.rejected = 0
@@ -89,26 +100,56 @@ class Outbox:
         self.flight.fatal = False
         old.close()
 
-    def put(self, reports: Sequence[Report], waiting: Waiting | None = None) -> bool:
-        """Accept all of `reports`, or none because there is no room. Never waits. `waiting` is told how they end."""
+    def put(self, reports: Sequence[Report], waiting: Waiting | None = None, *, directly: bool = False) -> bool:
+        """Accept all of `reports`, or none because there is no room. `waiting` is told how they end.
+
+        Never waits, but for the spool's file: `directly` is without it.
+        """
+        if self._putting == get_ident():
+            # a signal's handler interrupted a call: its events come behind those of that call, which may have a time
+            self._meanwhile.append((reports, waiting))
+            return True
         with self.lock:
             if self.closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
-            entries = [stamped(report) for report in reports]
-            if waiting is not None:
-                self.ledger.expect(entries, waiting)
-            if not self._dispatch(entries):
-                if waiting is not None:
-                    self.ledger.forget(waiting)
+            self._putting = get_ident()
+            try:
+                accepted = self._accept(reports, waiting, directly=directly)
+            finally:
+                self._accept_meanwhile()
+                self._putting = None
+            if self.given_up:
+                text = "the producer was closed in the middle of this call: whether its event arrives is not known"
+                raise ProducerClosedError(text)
+            if not accepted:
                 return False
-            self.last_seq = entries[-1].seq
-            self.accepted += len(entries)
-            due = self.accepted % POLL_EVERY < len(entries)
+            due = self.accepted % POLL_EVERY < len(reports)
         if self.worker_sleeps:
             self.wakeups.put("events")
         if due and len(self.flight) > POLL_ABOVE:
             self.transport.poll(0)
         return True
+
+    def _accept(
+        self, reports: Sequence[Report], waiting: Waiting | None, *, directly: bool = False, surely: bool = False
+    ) -> bool:
+        entries = [stamped(report) for report in reports]
+        if waiting is not None:
+            self.ledger.expect(entries, waiting)
+        if not self._dispatch(entries, directly=directly):
+            if not surely:
+                if waiting is not None:
+                    self.ledger.forget(waiting)
+                return False
+            self.direct = False
+            self.backlog.hold(entries)
+        self.last_seq = max(self.last_seq, entries[-1].seq)
+        self.accepted += len(entries)
+        return True
+
+    def _accept_meanwhile(self) -> None:
+        while self._meanwhile:
+            self._accept(*self._meanwhile.popleft(), surely=True)
 
     def put_within(self, reports: Sequence[Report], seconds: float, waiting: Waiting | None = None) -> bool:
         """`put`, waiting up to `seconds` for room."""
@@ -133,6 +174,9 @@ class Outbox:
     def wait_until_settled(self, seconds: float, *, unless_failing: bool = False) -> int:
         """Wait up to `seconds` for what was accepted before this call; returns how many are unsettled."""
         deadline = time.monotonic() + seconds
+        with self.lock:
+            # a handler that flushes wants its own events there before the call that it interrupted goes on, if it does
+            self._accept_meanwhile()
         up_to = self.last_seq
         self.wakeups.put("flush")
         while left := self.unsettled(up_to):
@@ -156,8 +200,8 @@ class Outbox:
 
     def give_up(self, seconds: float) -> list[JobStatusEvent]:
         """The end, after the worker's: let go of the client; returns what was not delivered."""
+        self.given_up = True
         self.call_back(seconds)
-        self.backlog.hold(self.flight.entries())
         self.transport.close()
         return [entry.event for entry in self.backlog.close()]
 
@@ -169,6 +213,7 @@ class Outbox:
         deadline = time.monotonic() + seconds
         while len(self.flight) and time.monotonic() < deadline:
             self.transport.poll(ROOM_STEP_SECONDS)
+        self.backlog.hold(self.flight.give_up())
         self.backlog.move_to_spool()
 
     def stats(self) -> Stats:
@@ -193,8 +238,10 @@ class Outbox:
     def _note_error(self, failure: Failure) -> None:
         self.flight.note_error(failure)
 
-    def _dispatch(self, entries: Sequence[Entry]) -> bool:
+    def _dispatch(self, entries: Sequence[Entry], *, directly: bool) -> bool:
         fits = self._fit(entries)
+        if directly and not (self.direct and fits):
+            return False
         if self.direct and fits:
             for entry in entries:
                 self.flight.send(self.transport, entry)

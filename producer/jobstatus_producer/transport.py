@@ -98,6 +98,10 @@ class KafkaTransport:
             return Failure("the client's queue is full")
         return None
 
+    def __len__(self) -> int:
+        """How many records have not ended yet, or wait for their callback."""
+        return len(self._producer)
+
     def purge(self) -> None:
         """Give up whatever is under way: each record's `done` is called with an error by a later `poll`."""
         self._producer.purge(in_queue=True, in_flight=True)

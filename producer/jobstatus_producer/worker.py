@@ -41,6 +41,11 @@ class Worker:
         self._finish = (time.monotonic() + seconds, then)
         self._outbox.wakeups.put("finish")
 
+    def end_asked_for(self) -> Callable[[], None] | None:
+        """What is to be called when the flush is done, once: whoever ends the worker calls it in its place."""
+        finish, self._finish = self._finish, None
+        return None if finish is None else finish[1]
+
     def _run(self) -> None:
         while not self._stop.wanted:
             try:
@@ -90,8 +95,9 @@ class Worker:
             self._drain.step()
 
     def _overdue(self) -> bool:
-        # without a spool the Kafka client goes on trying; with one, nothing waits there for long
-        return self._outbox.backlog.has_spool and self._outbox.flight.overdue(LATE_AFTER_SECONDS)
+        # without a spool the Kafka client goes on trying, unless it holds nothing any more and a callback was lost
+        outbox = self._outbox
+        return outbox.flight.overdue(LATE_AFTER_SECONDS) and (outbox.backlog.has_spool or not len(outbox.transport))
 
     def _call_back(self) -> None:
         """End `direct`: from now on new events go to the backlog, and what is under way follows them there."""

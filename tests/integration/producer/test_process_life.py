@@ -332,7 +332,7 @@ def test_close_gives_the_signal_back(topic: str, environ: Environ) -> None:
     assert (code, out, err) == (0, "False\nTrue\n", "")
 
 
-def test_a_producer_made_in_a_thread_leaves_signals_alone(topic: str, environ: Environ) -> None:
+def test_a_producer_made_in_a_thread_leaves_signals_alone_and_says_so(topic: str, environ: Environ) -> None:
     code, out, err = scripts.run(
         """
         thread = threading.Thread(target=JobStatusProducer.from_env)
@@ -342,7 +342,9 @@ def test_a_producer_made_in_a_thread_leaves_signals_alone(topic: str, environ: E
         """,
         environ(topic),
     )
-    assert (code, out, err) == (0, "True\n", "")
+    assert (code, out) == (0, "True\n")
+    assert "made outside the main thread" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_in_a_running_event_loop_as_in_a_notebook(kafka: LocalKafka, topic: str, environ: Environ) -> None:
