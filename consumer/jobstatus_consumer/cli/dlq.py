@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, Final
 
 import click
-from rich.console import Console
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, show_values_flag, stopping, yes_flag
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
@@ -119,7 +118,7 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
     for _, group in sorted(overview.groups.items()):
         table.add_row(group.stage, group.reason, group.where, f"{group.open:,}", f"{group.settled:,}",
                       group.first_seen, group.last_seen)  # fmt: skip
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = plain_console(wide=True)
     if overview.groups:
         console.print(table)
     total = sum(group.open + group.settled for group in overview.groups.values())

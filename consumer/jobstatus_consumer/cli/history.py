@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from datetime import UTC, datetime
 from threading import Event as Flag
 from typing import Any
 
 import click
 from jobstatus_schemas.event import check_job_id
-from rich.console import Console
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
@@ -78,10 +77,10 @@ def _show(found: History, *, as_json: bool, show_values: bool) -> None:
             table.add_column(name)
     for item in found.items:
         table.add_row(*_cells(item, show_values=show_values))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console = plain_console(wide=True)
     console.print(table)
     for remark in found.remarks:
-        console.print(remark, markup=False)
+        console.print(remark)
 
 
 def _cells(item: Item, *, show_values: bool) -> list[str]:

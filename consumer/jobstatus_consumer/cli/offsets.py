@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
-from rich.console import Console
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import SettingsError
@@ -79,7 +79,7 @@ def show(settings: Settings, as_json: bool) -> None:
                  "made_again": item.made_again, "lost": item.lost} for item in places]  # fmt: skip
         click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": told}))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     console.print(f"group {settings.group_id}: {word.lower()}, {members} members")
     console.print(_table(settings, places))
     for item in places:

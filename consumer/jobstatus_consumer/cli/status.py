@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.group import GroupView, group_view
@@ -32,10 +32,8 @@ def command(settings: Settings, as_json: bool) -> None:
         click.echo(json.dumps({"group": settings.group_id, "state": view.state, "members": view.members,
                                "lag": view.lag, "partitions": partitions, "rows": rows}))  # fmt: skip
         return
-    console = Console()
-    console.print(
-        f"group {settings.group_id}: {view.state.lower()}, {view.members} members, lag {view.lag:,}", highlight=False
-    )
+    console = plain_console()
+    console.print(f"group {settings.group_id}: {view.state.lower()}, {view.members} members, lag {view.lag:,}")
     console.print(_lag_table(settings.topic, view))
     console.print(_row_table(settings.table, rows))
 
