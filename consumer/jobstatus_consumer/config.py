@@ -146,6 +146,7 @@ class Settings(BaseModel):
 
 WANTED: Final[Mapping[str, str]] = {
     "topic": "1 to 249 letters, digits, dots, underscores and hyphens",
+    "group_id": "1 to 249 characters of UTF-8",
     "dlq_topic": "1 to 249 letters, digits, dots, underscores and hyphens",
     "table": "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first",
     "http_address": "host:port, such as 127.0.0.1:9464, or off",
@@ -198,10 +199,24 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
         if value is None:
             continue
         given[name] = {**given["kafka"], **value} if name == "kafka" else value
+    _refuse_bytes(given)
     try:
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a word of the command line or the environment is text: Python makes lone surrogates of other bytes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _refuse_bytes(given: Mapping[str, Any]) -> None:
+    named = {f"{env_name(field)} (--{field.replace('_', '-')})": value for field, value in given.items()}
+    named |= {f"{variable_of(name)} (--kafka)": value for name, value in given["kafka"].items()}
+    wrong = [name for name, value in named.items() if isinstance(value, str) and not is_utf8(value)]
+    if wrong:
+        raise SettingsError("\n".join(f"{name}: holds bytes that are not UTF-8; wanted UTF-8" for name in wrong))
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:

@@ -55,7 +55,7 @@ def _selection(given: Mapping[str, Any]) -> Selection:
         frozenset(given["stage"]),
         frozenset(given["reason"]),
         frozenset(given["job_id"]),
-        frozenset(_positions(given["offsets"])) if given["offsets"] else frozenset(),
+        frozenset() if given["offsets"] is None else frozenset(_positions(given["offsets"])),
     )
 
 

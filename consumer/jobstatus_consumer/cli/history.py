@@ -8,7 +8,6 @@ from threading import Event as Flag
 from typing import Any
 
 import click
-from jobstatus_schemas.event import check_job_id
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
@@ -16,7 +15,7 @@ from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.errors import JobStatusError, StartError
 from jobstatus_consumer.history import WHY, History, Item, explain, letters_of, records_of
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
@@ -36,10 +35,6 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
 
     Exit code 1 where there is neither an event nor a row of the job.
     """
-    try:
-        check_job_id(job_id)
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
     topics = Topics(settings)
     with stopping() as stop, ready_table(settings) as table, Reader(settings, topics) as reader:
         found = find(reader, "beginning", "now")

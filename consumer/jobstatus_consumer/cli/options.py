@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, get_args
 
 import click
+from jobstatus_schemas.event import check_job_id
 
 from jobstatus_consumer import logs
-from jobstatus_consumer.config import Settings, env_name, load_settings
+from jobstatus_consumer.config import Settings, env_name, is_utf8, load_settings
+from jobstatus_consumer.errors import SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +24,7 @@ def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def run(**given: Any) -> Any:
+            _check_texts(click.get_current_context(), {*wanted, "kafka"})
             flags = {field: given.pop(field) for field in wanted}
             flags["kafka"] = _kafka_flags(given.pop("kafka"), given.pop("bootstrap_servers"))
             settings = load_settings(os.environ, flags)
@@ -36,6 +39,39 @@ def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., 
                             help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]")(run)  # fmt: skip
 
     return decorate
+
+
+def _check_texts(context: click.Context, of_settings: set[str]) -> None:
+    """Refuse what no command can use: bytes that are no text, no word where one is wanted, a job that cannot be.
+
+    An empty word is never taken for an option that was left away; settings say for themselves what they want.
+    """
+    for param in context.command.params:
+        for text in _texts(context.params.get(param.name or "")):
+            if not is_utf8(text):
+                raise SettingsError(f"{_named(param)}: holds bytes that are not UTF-8; wanted UTF-8")
+            if param.name == "job_id":
+                _check_job(_named(param), text)
+            elif not text and param.name not in of_settings:
+                raise SettingsError(f"{_named(param)}: empty; wanted {param.metavar or 'a word'}")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in what was given once or several times."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, str):
+            yield item
+
+
+def _named(param: click.Parameter) -> str:
+    return param.opts[0] if isinstance(param, click.Option) else f"the argument {param.human_readable_name}"
+
+
+def _check_job(name: str, job_id: str) -> None:
+    try:
+        check_job_id(job_id)
+    except ValueError as error:
+        raise SettingsError(f"{name}: {str(error).removeprefix('job_id: ')}") from None
 
 
 def _option(field: str) -> Callable[[Command], Command]:

@@ -13,7 +13,7 @@ PROGRESS_SUFFIX = "_progress"
 MAX_NAME_BYTES = 63 - len(PROGRESS_SUFFIX)
 """PostgreSQL cuts a longer identifier without an error, and both tables would then have one name"""
 
-_PART = r'"(?:[^"\0]|"")+"|[^".\0\s]+'
+_PART = r'"(?:[^"\0\ud800-\udfff]|"")+"|[^".\0\s\ud800-\udfff]+'
 _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
 
 

@@ -114,4 +114,4 @@ def test_history_says_which_event_the_row_shows_and_why_no_other(deployed: Deplo
     deployed.query("DELETE FROM jobs")
     assert "there is no row" in run_inside(deployed, "history", "job").stdout
     assert "no retained event" in run_inside(deployed, "history", "never-was", code=1).stderr
-    assert "job_id" in run_inside(deployed, "history", "x" * 600, code=2).stderr
+    assert "wanted 1 to 512" in run_inside(deployed, "history", "x" * 600, code=2).stderr
