@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import documents
-from jobstatus_consumer.store.classify import classify, masked
+from jobstatus_consumer.store.classify import classify
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,11 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
+
+MALFORMED: Final = (
+    "JOBSTATUS_DATABASE_URL is malformed; wanted postgresql://user:password@host:port/database, "
+    "a password's own @, /, : and % written as %40, %2F, %3A and %25"
+)
 
 
 # After the connect, not as start-up options: poolers refuse those.
@@ -59,18 +65,25 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     secret = ""
     try:
         given = conninfo_to_dict(url)
+        if _is_misread(given):
+            raise DeploymentError(MALFORMED)
         secret = str(given.get("password") or "")
         conninfo = make_conninfo(url, **_parameters(given, limits))
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
-    except psycopg.ProgrammingError as error:
-        said = " ".join(masked(str(error), secret).split())
-        raise DeploymentError(
-            f"JOBSTATUS_DATABASE_URL is malformed: {said}; wanted postgresql://user:password@host:port/database"
-        ) from None
+    except psycopg.ProgrammingError:
+        # libpq's own words repeat the URL, and nobody knows where in it the password is
+        raise DeploymentError(MALFORMED) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
     documents.register(connection)
     return connection
+
+
+def _is_misread(given: dict[str, str | int | None]) -> bool:
+    """Whether a piece of the password was taken for the host or the port: it had an @ or a / of its own."""
+    hosts, ports = str(given.get("host") or ""), str(given.get("port") or "")
+    # one that begins with @ is a socket without a file
+    return any("@" in host[1:] for host in hosts.split(",")) or not re.fullmatch(r"[\d, ]*", ports)
 
 
 def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str, str | int]:
