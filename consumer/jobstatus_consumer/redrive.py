@@ -9,29 +9,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.letters import Letter, letter_of, open_again, settled
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.replay.live import Result, Sink
+from jobstatus_consumer.rule import RowState
 from jobstatus_consumer.store import Table
 
 SHOWN: Final = 10
 
+State = Literal["open", "settled", "elsewhere"]
+"""`settled`: its row is at or past it. `elsewhere`: it is of another topic, whose table is not this one."""
+
 
 class Judged(NamedTuple):
-    """A letter, what it holds by today's code, and whether its row is at or past it."""
+    """A letter, what it holds by today's code, and what has become of it."""
 
     letter: Letter
     found: Event | Rejected
-    is_settled: bool
+    state: State
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its row is at or past it."""
+        return self.state == "settled"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which letters; nothing given means all. `positions` are the original record's."""
+    """Which letters; nothing given means all. `positions` are the original record's; `topic` is ours."""
 
+    topic: str
     stages: frozenset[str] = frozenset()
     reasons: frozenset[str] = frozenset()
     jobs: frozenset[str] = frozenset()
@@ -56,32 +66,51 @@ class Group:
     where: str
     open: int = 0
     settled: int = 0
+    elsewhere: int = 0
     first_seen: str = ""
     last_seen: str = ""
 
     def add(self, item: Judged) -> None:
         """Count one letter."""
-        self.settled += item.is_settled
-        self.open += not item.is_settled
+        self.settled += item.state == "settled"
+        self.open += item.state == "open"
+        self.elsewhere += item.state == "elsewhere"
         seen = item.letter.first_seen
         self.first_seen = min(self.first_seen or seen, seen)
         self.last_seen = max(self.last_seen, seen)
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.open + self.settled + self.elsewhere
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
         return {
-            "stage": self.stage, "reason": self.reason, "where": self.where, "count": self.open + self.settled,
-            "open": self.open, "settled": self.settled, "first_seen": self.first_seen, "last_seen": self.last_seen,
+            "stage": self.stage, "reason": self.reason, "where": self.where, "count": self.count, "open": self.open,
+            "settled": self.settled, "elsewhere": self.elsewhere, "first_seen": self.first_seen,
+            "last_seen": self.last_seen,
         }  # fmt: skip
 
 
 @dataclass(slots=True)
 class Overview:
-    """Every letter that is there: by cause, how many twice, and how many records that are no letters of ours."""
+    """Every letter that is there: by cause, how many twice, and how many records that are no letters of ours.
+
+    `topics` counts the letters of topics other than ours.
+    """
 
     groups: dict[tuple[str, str, str], Group] = field(default_factory=dict)
+    topics: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     foreign: int = 0
+
+    def add(self, item: Judged) -> None:
+        """Count one letter."""
+        cause = item.letter.cause
+        self.groups.setdefault(cause, Group(*cause)).add(item)
+        if item.state == "elsewhere":
+            self.topics[item.letter.original.topic] += 1
 
     @property
     def open(self) -> int:
@@ -95,6 +124,7 @@ class Redriven:
 
     selected: int = 0
     settled: int = 0
+    elsewhere: int = 0
     tried: int = 0
     undecodable: Counter[str] = field(default_factory=Counter)
     result: Result = field(default_factory=Result)
@@ -105,6 +135,7 @@ class Redriven:
         return {
             "selected": self.selected,
             "settled_before": self.settled,
+            "elsewhere": self.elsewhere,
             "tried": self.tried,
             "applied": self.result.applied,
             "merged": self.result.merged,
@@ -140,16 +171,23 @@ def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: Ove
             yield letter
 
 
-def judge(chunk: Sequence[Letter], table: Table, allowed: Container[str] | None) -> list[Judged]:
-    """Each letter held against its job's row as it is now."""
+def judge(chunk: Sequence[Letter], table: Table, allowed: Container[str] | None, topic: str) -> list[Judged]:
+    """Each letter of `topic` held against its job's row as it is now."""
     jobs = {job_id for letter in chunk if (job_id := letter.job_id) is not None and "\0" not in job_id}
     rows = table.states(jobs) if jobs else {}
     judged = []
     for letter in chunk:
         found = open_again(letter, allowed)
         row = rows.get(letter.job_id) if letter.job_id is not None else None
-        judged.append(Judged(letter, found, settled(letter, found, row)))
+        judged.append(Judged(letter, found, _state(letter, found, row, topic)))
     return judged
+
+
+def _state(letter: Letter, found: Event | Rejected, row: RowState | None, topic: str) -> State:
+    if letter.original.topic != topic:
+        # another deployment shares the topic of the dead letters: the row of that name here is not this job's
+        return "elsewhere"
+    return "settled" if settled(letter, found, row) else "open"
 
 
 def all_stretches(reader: Reader) -> list[tuple[int, int, int]]:
@@ -162,9 +200,8 @@ def survey(reader: Reader, table: Table, selection: Selection, allowed: Containe
     """Every selected letter, counted by cause; `each` is told every one of them."""
     overview = Overview()
     for chunk in letters(reader, all_stretches(reader), overview, stop):
-        for item in judge([letter for letter in chunk if selection.has(letter)], table, allowed):
-            cause = item.letter.cause
-            overview.groups.setdefault(cause, Group(*cause)).add(item)
+        for item in judge([letter for letter in chunk if selection.has(letter)], table, allowed, selection.topic):
+            overview.add(item)
             each(item)
     return overview
 
@@ -174,10 +211,11 @@ def redrive(reader: Reader, table: Table, selection: Selection, allowed: Contain
     """Apply the selected letters that are open; without a `sink` only say what would be tried."""
     done = Redriven()
     for chunk in letters(reader, all_stretches(reader), Overview(), stop):
-        judged = judge([letter for letter in chunk if selection.has(letter)], table, allowed)
+        judged = judge([letter for letter in chunk if selection.has(letter)], table, allowed, selection.topic)
         done.selected += len(judged)
-        done.settled += sum(item.is_settled for item in judged)
-        _apply([item for item in judged if not item.is_settled], done, sink)
+        done.settled += sum(item.state == "settled" for item in judged)
+        done.elsewhere += sum(item.state == "elsewhere" for item in judged)
+        _apply([item for item in judged if item.state == "open"], done, sink)
     return done
 
 

@@ -50,8 +50,9 @@ def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _selection(given: Mapping[str, Any]) -> Selection:
+def _selection(settings: Settings, given: Mapping[str, Any]) -> Selection:
     return Selection(
+        settings.topic,
         frozenset(given["stage"]),
         frozenset(given["reason"]),
         frozenset(given["job_id"]),
@@ -85,44 +86,50 @@ def _opened(settings: Settings) -> Iterator[tuple[Reader, Table, Event]]:
 @click.option("--each", is_flag=True, help="One line for each dead letter, too.")
 @json_flag
 def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) -> None:
-    """Dead letters by stage and cause. Settled: their job's row is at or past them; open: nothing came of them yet."""
+    """Dead letters by stage and cause. Settled: their job's row is at or past them; open: nothing came of them yet.
+
+    Elsewhere: they are of another topic, whose table is not this one.
+    """
     found: list[Judged] = []
 
     def keep(item: Judged) -> None:
         if each:
             found.append(item._replace(letter=item.letter.without_value()))
 
-    selection = _selection(given)
+    selection = _selection(settings, given)
     with _opened(settings) as (reader, table, stop):
         overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
         told: dict[str, Any] = {"topic": settings.dead_letter_topic, "open": overview.open, "groups": groups,
-                                "duplicates": overview.duplicates, "foreign": overview.foreign}  # fmt: skip
+                                "other_topics": overview.topics, "duplicates": overview.duplicates,
+                                "foreign": overview.foreign}  # fmt: skip
         if each:
             told["letters"] = [_described(item) for item in found]
         click.echo(json.dumps(told))
         return
     _show_groups(settings, overview)
     for item in found:
-        state = "settled" if item.is_settled else "open"
+        state = f"of {item.letter.original.topic}" if item.state == "elsewhere" else item.state
         click.echo(f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}".rstrip())
 
 
 def _show_groups(settings: Settings, overview: Overview) -> None:
     table = Shown("stage", "cause", "where", title=settings.dead_letter_topic, title_justify="left")
-    for name in ("open", "settled"):
+    for name in ("open", "settled", "elsewhere"):
         table.add_column(name, justify="right")
     table.add_column("first seen")
     table.add_column("last seen")
     for _, group in sorted(overview.groups.items()):
         table.add_row(group.stage, group.reason, group.where, f"{group.open:,}", f"{group.settled:,}",
-                      group.first_seen, group.last_seen)  # fmt: skip
+                      f"{group.elsewhere:,}", group.first_seen, group.last_seen)  # fmt: skip
     console = plain_console(wide=True)
     if overview.groups:
         console.print(table)
-    total = sum(group.open + group.settled for group in overview.groups.values())
+    total = sum(group.count for group in overview.groups.values())
     console.print(f"{total:,} dead letters, {overview.open:,} open")
+    for topic, count in sorted(overview.topics.items()):
+        console.print(f"{count:,} are of the topic {topic}, not judged here: give --topic {topic} and its table")
     if overview.duplicates:
         console.print(f"{overview.duplicates:,} more are second copies of the same records")
     if overview.foreign:
@@ -132,11 +139,12 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
 def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
     letter, original = item.letter, item.letter.original
     told: dict[str, Any] = {
-        "position": letter.position, "log_id": original.log_id, "appended": shown_ms(original.timestamp),
+        "topic": original.topic, "position": letter.position, "log_id": original.log_id,
+        "appended": shown_ms(original.timestamp),
         "job_id": letter.job_id, "stage": letter.stage, "reason": letter.reason, "detail": letter.detail,
         "error_class": letter.error_class, "sqlstate": letter.sqlstate, "where": letter.where,
         "first_seen": letter.first_seen, "group": letter.group, "version": letter.version,
-        "settled": item.is_settled, "dead_letter_at": f"{letter.partition}:{letter.offset}",
+        "state": item.state, "settled": item.is_settled, "dead_letter_at": f"{letter.partition}:{letter.offset}",
     }  # fmt: skip
     if isinstance(item.found, Rejected):
         told["decodes"] = f"no: {item.found.reason}"
@@ -159,7 +167,7 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
 @json_flag
 def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """One dead letter, by partition and offset of the original, decoded as far as possible."""
-    selection = Selection(positions=frozenset(_positions(position)))
+    selection = Selection(settings.topic, positions=frozenset(_positions(position)))
     found: list[Judged] = []
     with _opened(settings) as (reader, table, stop):
         survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
@@ -185,7 +193,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
 
     What fails again stays. Twice changes nothing. Exit code 1 where something failed again.
     """
-    selection = _selection(given)
+    selection = _selection(settings, given)
     with _opened(settings) as (reader, table, stop):
         if dry_run or not yes:
             planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
@@ -217,6 +225,8 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
         click.echo(json.dumps({"dry_run": planned, **done.as_dict()}))
         return
     head = f"{done.selected:,} dead letters selected, {done.settled:,} settled already"
+    if done.elsewhere:
+        head += f", {done.elsewhere:,} of another topic, which are left alone"
     if not planned:
         click.echo(f"{head}; {done.result.applied:,} applied, {done.result.merged:,} merged, "
                    f"{done.result.stale.total():,} stale, {done.failed:,} failed again")  # fmt: skip
@@ -232,22 +242,23 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
 @with_settings(*FIELDS)
 @click.option("--before", required=True, metavar="WHERE",
               help="P:N[,P:N...] of the dead letters' own topic, or a time.")  # fmt: skip
-@click.option("--even-open", is_flag=True, help="Also where open ones lie before it: they are lost then.")
+@click.option("--even-open", is_flag=True,
+              help="Also where open ones, or those of another topic, lie before it: they are lost then.")  # fmt: skip
 @dry_run_flag
 @yes_flag
 @json_flag
 def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove dead letters before an offset or a time; refused while open ones lie there."""
+    """Remove dead letters before an offset or a time; refused while open ones, or another topic's, lie there."""
     with _opened(settings) as (reader, table, stop):
         stretches = {item.partition: item for item in _before(reader, before)}
-        counts = {"settled": 0, "open": 0}
+        counts = {"settled": 0, "open": 0, "elsewhere": 0}
 
         def count(item: Judged) -> None:
             stretch = stretches.get(item.letter.partition)
             if stretch is not None and item.letter.offset < stretch.end:
-                counts["settled" if item.is_settled else "open"] += 1
+                counts[item.state] += 1
 
-        survey(reader, table, Selection(), settings.statuses, stop.is_set, count)
+        survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, count)
         ends = {number: item.end for number, item in stretches.items() if item.size}
         done = _purge(settings, ends, counts, even_open=even_open, dry_run=dry_run, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
@@ -255,6 +266,8 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
         click.echo(json.dumps(told))
     else:
         lay = f"{counts['settled']:,} settled and {counts['open']:,} open dead letters"
+        if counts["elsewhere"]:
+            lay += f" and {counts['elsewhere']:,} of another topic"
         click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")
 
 
@@ -265,16 +278,23 @@ def _before(reader: Reader, before: str) -> Sequence[Stretch]:
         raise SettingsError(str(error).replace("--to", "--before")) from None
 
 
+def _refuse_to_lose(counts: Mapping[str, int]) -> None:
+    found = {"open dead letters": counts["open"], "of another topic, which cannot be judged here,": counts["elsewhere"]}
+    lie = " and ".join(f"{count:,} {what}" for what, count in found.items() if count)
+    if lie:
+        raise StartError(
+            f"{lie} lie before it, which would be lost; nothing was removed. "
+            "jobstatus dlq list --each names them, jobstatus dlq redrive applies them, --even-open removes them"
+        )
+
+
 def _purge(
     settings: Settings, ends: Mapping[int, int], counts: Mapping[str, int], *, even_open: bool, dry_run: bool, yes: bool
 ) -> bool:
     if dry_run:
         return False
-    if counts["open"] and not even_open:
-        raise StartError(
-            f"{counts['open']} open dead letters lie before it, which would be lost; nothing was removed. "
-            "jobstatus dlq list --each names them, jobstatus dlq redrive applies them, --even-open removes them"
-        )
+    if not even_open:
+        _refuse_to_lose(counts)
     if not ends:
         return False
     agreed(f"Remove {sum(counts.values()):,} dead letters of {settings.dead_letter_topic} for good?", yes=yes)
