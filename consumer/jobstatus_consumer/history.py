@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.letters import Letter, letter_of
-from jobstatus_consumer.records import Event, RawRecord, Rejected
+from jobstatus_consumer.records import Event, Rejected
 from jobstatus_consumer.replay.scope import Scope
 from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_consumer.store import Row
@@ -55,8 +55,22 @@ def records_of(reader: Reader, scope: Scope, job_id: str, stop: Callable[[], boo
     found: list[Event | Rejected] = []
     for chunk in reader.read(scope.stretches, scope.log_ids, stop):
         found += [decode(raw, scope.allowed) for raw in chunk if raw.key == key]
-    # one partition in the usual case; two after the topic was given more of them
-    return sorted(found, key=lambda item: (_raw(item).timestamp, _raw(item).partition, _raw(item).offset))
+    return in_order(found)
+
+
+def in_order(records: Sequence[Event | Rejected]) -> list[Event | Rejected]:
+    """By the time of appending, and always in log order within a partition, whatever the times in it say.
+
+    There is one partition in the usual case, two after the topic was given more of them; where producers give the
+    times, a record may say an earlier one than the record before it.
+    """
+    latest: dict[int, int] = {}
+    keyed = []
+    for item in sorted(records, key=lambda item: item.raw.offset):
+        raw = item.raw
+        latest[raw.partition] = max(raw.timestamp, latest.get(raw.partition, raw.timestamp))
+        keyed.append(((latest[raw.partition], raw.partition, raw.offset), item))
+    return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
 
 
 def letters_of(reader: Reader, job_id: str, stop: Callable[[], bool]) -> list[Letter]:
@@ -83,7 +97,7 @@ def _items(
 ) -> Iterator[Item]:
     state: RowState | None = None
     for record in records:
-        raw = _raw(record)
+        raw = record.raw
         letter = dead.get((raw.log_id, raw.offset))
         detail = "" if letter is None else f"{letter.stage}, {letter.reason}{', ' * bool(letter.where)}{letter.where}"
         event = record if isinstance(record, Event) else None
@@ -124,7 +138,3 @@ def _remarks(found: History, scope: Scope) -> Iterator[str]:
         yield f"the row came from another log: {row.log_id}, offset {row.log_offset}"
     else:
         yield f"the event that the row shows ({row.log_id}, offset {row.log_offset}) is not retained, or never was"
-
-
-def _raw(record: Event | Rejected) -> RawRecord:
-    return record.raw

@@ -14,6 +14,10 @@ ALLOWED: Final = (
     'or how long ago ("2h ago", "1h30m ago", "3d ago")'
 )
 
+NO_TIME: Final = -1
+"""The timestamp of a record that has none"""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 _AGO = re.compile(r"((?:\d+(?:\.\d+)?\s*[a-z]+\s*)+)ago", re.IGNORECASE)
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*", re.IGNORECASE)
 _ZONED = re.compile(r"(.+?)(?:\[([A-Za-z0-9_+/-]+)\]|\s+([A-Za-z]+(?:/[A-Za-z0-9_+-]+)+))")
@@ -41,8 +45,16 @@ def shown(instant: datetime) -> str:
 
 
 def shown_ms(milliseconds: int) -> str:
-    """A record's timestamp as this program writes it; `-` where it has none."""
-    return shown(datetime.fromtimestamp(milliseconds / 1000, UTC)) if milliseconds >= 0 else "-"
+    """A record's timestamp as this program writes it; `-` where it has none, the number where that is no date.
+
+    A producer gives it, and one that took microseconds for milliseconds names the year 50,000.
+    """
+    if milliseconds == NO_TIME:
+        return "-"
+    try:
+        return shown(_EPOCH + timedelta(milliseconds=milliseconds))
+    except OverflowError:
+        return f"{milliseconds} ms since 1970"
 
 
 def _ago(text: str, now: datetime) -> datetime:
