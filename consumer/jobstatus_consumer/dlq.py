@@ -55,6 +55,14 @@ def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
     return DeadLetter(raw.key, raw.value, max(raw.timestamp, 0), headers)
 
 
+def sendable_time(letter: DeadLetter, now: float) -> int:
+    """The timestamp to send a letter with, at `now` (seconds since 1970): the original's, but no later than now.
+
+    A broker takes no time that lies more than an hour ahead, and the original's own is in a header.
+    """
+    return min(letter.timestamp, int(now * 1000))
+
+
 def _topic_id(raw: RawRecord) -> str:
     return raw.log_id.removeprefix(f"{raw.topic}/").split("/", 1)[0]
 

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.dlq import DeadLetter
+from jobstatus_consumer.dlq import DeadLetter, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import describe, make, producer_properties
 
@@ -21,6 +21,7 @@ NOT_BY_WAITING: Final = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
@@ -85,7 +86,7 @@ class DeadLetterSender:
                 self._topic,
                 key=letter.key,
                 value=letter.value,
-                timestamp=letter.timestamp,
+                timestamp=sendable_time(letter, time.time()),
                 headers=list(letter.headers),
                 on_delivery=sending.delivered,
             )
@@ -100,8 +101,9 @@ class DeadLetterSender:
         hopeless = error.fatal() or error.code() in NOT_BY_WAITING
         text = f"the broker refuses {count} dead letters to {self._topic} ({describe(error)})"
         if hopeless:
-            text += "; nothing behind them is committed. Is the topic there, may this client write to it, and is its "
-            text += "max.message.bytes larger than the events topic's? jobstatus check tells"
+            text += "; nothing behind them is committed. Is the topic there, may this client write to it, is its "
+            text += "max.message.bytes larger than the events topic's, and does it take the originals' timestamps "
+            text += "(message.timestamp.before.max.ms)? jobstatus check tells"
         raise DeadLetterError(text, retriable=not hopeless)
 
     def close(self) -> None:
