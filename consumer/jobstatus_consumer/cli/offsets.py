@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import click
@@ -21,6 +23,7 @@ from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.positions import Bounds
 from jobstatus_consumer.records import Log
+from jobstatus_consumer.replay.ranges import parse_edge
 from jobstatus_consumer.replay.scope import current_logs, find
 
 FIELDS = ("topic", "group_id", "database_url", "table")
@@ -127,6 +130,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
     Back: events come again and change nothing that is newer. Forward: what lies between is never written.
     To write events again without moving the group, use replay.
     """
+    _check_where(where)
     topics = Topics(settings)
     refuse_active(settings, topics)
     with Reader(settings, topics) as reader, ready_table(settings) as table:
@@ -150,11 +154,25 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
         )
 
 
+def _check_where(where: str) -> None:
+    """Refuse what can mean nothing, whoever is in the group: wrong usage is said before anything is asked."""
+    with _in_words_of_to():
+        if where.strip() != "now":
+            parse_edge("--from", where, datetime.now(UTC))
+
+
 def _targets(reader: Reader, where: str) -> dict[int, int]:
-    try:
+    with _in_words_of_to():
         if where.strip() == "now":
             return {number: bounds.high for number, bounds in reader.bounds().items()}
         return {item.partition: item.start for item in find(reader, where, "now").stretches}
+
+
+@contextmanager
+def _in_words_of_to() -> Iterator[None]:
+    """What is said of `--from` is said of `--to`, which may be now, too."""
+    try:
+        yield
     except SettingsError as error:
         raise SettingsError(str(error).replace("--from", "--to").replace("beginning,", "beginning, now,")) from None
 
@@ -172,4 +190,5 @@ def _tell(moves: list[Move], places: Mapping[int, Place]) -> None:
         at = places[log.partition].bounds.low if before is None else before
         what = f"{at - after:,} offsets come again" if after < at else f"{after - at:,} offsets are NEVER written"
         said = f"partition {log.partition}: {'-' if before is None else before} -> {after}"
-        say(f"{said}, {what if after != at else 'as it is'}" + (f", as a new log {log.id}" if log.generation else ""))
+        fresh = f", as a new log {log.id}" if log != places[log.partition].log else ""
+        say(f"{said}, {what if after != at else 'as it is'}{fresh}")

@@ -66,6 +66,13 @@ def test_a_job_that_cannot_be_is_refused(refused: Said, command: tuple[str, ...]
     assert "NUL" in refused(*command, "a\0b")
 
 
+def test_a_place_that_means_nothing_is_wrong_usage_whoever_is_in_the_group(refused: Said) -> None:
+    for where, words in (("bogus", "allowed: beginning, now, P:N"), ("2h", "is no time"), ("0:1,0:2", "named twice")):
+        said = refused("offsets", "reset", "--to", where, "--yes")
+        assert "--to" in said
+        assert words in said
+
+
 def test_settings_that_are_no_text_are_refused_by_name_and_without_their_value() -> None:
     for name in ("STATUSES", "DATABASE_URL", "GROUP_ID", "KAFKA_CLIENT_ID"):
         with pytest.raises(SettingsError, match=rf"JOBSTATUS_{name} .*not UTF-8") as raised:
