@@ -21,7 +21,8 @@ WHY: Final[Mapping[str, str]] = {
     "late": "late out of a spool, and what came before it is newer",
     "other_log": "from another log than the row, and not newer",
     "redelivered": "the row was at or past it already",
-    "dead_letter": "a dead letter: it was not written",
+    "dead_letter": "a dead letter that the row is past; whether it was redriven before is not known",
+    "open_letter": "a dead letter: it is not written, and would change the row",
     "no_event": "it does not decode, or breaks the contract",
     "waiting": "not written (yet): it would change the row",
 }
@@ -105,7 +106,7 @@ def _items(
             outcome, detail = "no_event", detail or f"{record.stage}, {record.reason}"
         else:
             outcome = _outcome(record, state, row, letter)
-            if outcome != "dead_letter":
+            if outcome not in ("dead_letter", "open_letter"):
                 state = advance(state, record)
         yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail)
 
@@ -113,9 +114,10 @@ def _items(
 def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Letter | None) -> str:
     if row is not None and (row.log_id, row.log_offset) == (event.log_id, event.offset):
         return "shown"
+    changes = row is None or decide(row.state, event) == "applied"
     if letter is not None:
-        return "dead_letter"
-    if row is None or decide(row.state, event) == "applied":
+        return "open_letter" if changes else "dead_letter"
+    if changes:
         return "waiting"
     verdict = decide(state, event)
     return "superseded" if verdict == "applied" else verdict
