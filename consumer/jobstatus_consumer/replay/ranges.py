@@ -14,10 +14,10 @@ from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.positions import Bounds
 from jobstatus_consumer.replay.times import ALLOWED, parse_time, shown
 
-OFFSETS: Final = "P:N[,P:N...] (partition and offset)"
+OFFSETS: Final = "P:N[,P:N...] (partition and offset, without leading zeros)"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_PAIR = re.compile(r"(\d{1,10}):(\d{1,19})")
+_PAIR = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,18})")
 
 
 class Edge(NamedTuple):
@@ -62,9 +62,9 @@ def parse_edge(option: str, text: str, now: datetime) -> Edge:
     open_word = "beginning" if option == "--from" else "now"
     if wanted == open_word:
         return Edge(wanted, "open")
-    if re.match(r"\d+:\d+(,|$)", wanted.replace(" ", "")):
+    if re.match(r"[0-9]+:[0-9]+(,|$)", wanted.replace(" ", "")):
         return Edge(wanted, "offsets", offsets=parse_offsets(option, wanted))
-    if wanted in ("beginning", "now") or not re.match(r"\d", wanted):
+    if wanted in ("beginning", "now") or not re.match(r"[0-9]", wanted):
         raise SettingsError(f"{option} {text!r}: allowed: {open_word}, {OFFSETS}, or a time; {ALLOWED}")
     try:
         return Edge(wanted, "instant", instant=parse_time(wanted, now))
@@ -78,7 +78,8 @@ def parse_offsets(option: str, text: str) -> dict[int, int]:
     for pair in text.replace(" ", "").split(","):
         match = _PAIR.fullmatch(pair)
         if match is None or int(match[2]) >= 2**63:
-            raise SettingsError(f"{option} {text!r}: {pair!r} is not {OFFSETS}")
+            # a time of day looks nearly so
+            raise SettingsError(f"{option} {text!r}: {pair!r} is not {OFFSETS}; a time needs its date: {ALLOWED}")
         if int(match[1]) in found:
             raise SettingsError(f"{option} {text!r}: partition {match[1]} is named twice")
         found[int(match[1])] = int(match[2])
@@ -135,8 +136,9 @@ def _ends(edge: Edge, partitions: Sequence[int], bounds: Mapping[int, Bounds], t
 
 
 def _at(instant: datetime, times: Times) -> Mapping[int, int]:
-    # a message's time is in milliseconds: the first one that is not before the instant
-    return times.first_at(-((_EPOCH - instant) // _MILLISECOND))
+    # a message's time is in milliseconds: the first one that is not before the instant; no message is older than
+    # the epoch, and to the broker negative times are other questions
+    return times.first_at(max(0, -((_EPOCH - instant) // _MILLISECOND)))
 
 
 def _inside(option: str, edge: Edge, number: int, offset: int, bounds: Bounds) -> int:
