@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Event as Flag
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -41,6 +40,7 @@ class Result:
     refused_at: list[str] = field(default_factory=list)
     seconds: float = 0.0
     positions: Mapping[int, int] = field(default_factory=dict)
+    """up to where everything is written: the next offset of each partition, before anything that was refused"""
     complete: bool = False
 
     def add(self, written: Written) -> None:
@@ -139,6 +139,11 @@ class Pace:
         self._started = clock()
         self._done = 0
 
+    @property
+    def at_once(self) -> int:
+        """Events in a statement: at a slow rate about a second's, so that no stop and no progress waits long."""
+        return max(1, int(min(BATCH, self._rate))) if self._rate > 0 else BATCH
+
     def wait(self, count: int) -> None:
         """Wait until `count` more events are within the rate; a stop ends the wait."""
         self._done += count
@@ -148,6 +153,56 @@ class Pace:
                 self._stop.wait(ahead)
 
 
+@dataclass(slots=True)
+class _Writing:
+    """Writes chunks batch by batch, and knows after each up to where that goes; for the thread of the work alone."""
+
+    sink: Sink
+    pace: Pace
+    stop: Flag
+    observe: Callable[[int], None]
+    keep: Callable[[Mapping[int, int]], None] | None
+    result: Result
+    passed: dict[int, int]
+    cut: bool = False
+    """whether something that was read has not been written; nothing after it may be, then"""
+    events: int = 0
+    before: int = 0
+    kept_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.before = sum(self.passed.values())
+        self.result.positions = dict(self.passed)
+
+    def write(self, placed: Placed) -> None:
+        """Write a chunk; after a stop nothing more than the batch that is under way."""
+        if self.cut:
+            return
+        step = self.pace.at_once
+        for start in range(0, len(placed.chunk), step):
+            if self.stop.is_set():
+                self.cut = True
+                return
+            batch = placed.chunk[start : start + step]
+            self.sink.write(batch, self.result)
+            self.events += len(batch)
+            # each partition in order, so that what lies between two events is no event that is wanted
+            self._passes({event.raw.partition: event.raw.offset + 1 for event in batch})
+            self.pace.wait(len(batch))
+        self._passes(placed.positions)
+
+    def _passes(self, positions: Mapping[int, int]) -> None:
+        self.passed.update(positions)
+        self.observe(sum(self.passed.values()) - self.before)
+        if self.result.refused:
+            # whoever goes on from the place shall meet again what was refused
+            return
+        self.result.positions = dict(self.passed)
+        if self.keep is not None and time.monotonic() - self.kept_at >= KEEP_EVERY:
+            self.keep(self.result.positions)
+            self.kept_at = time.monotonic()
+
+
 def run(
     reader: Reader,
     scope: Scope,
@@ -155,44 +210,41 @@ def run(
     stop: Flag,
     *,
     pace: Pace,
-    observe: Callable[[int], None] = lambda records: None,
+    observe: Callable[[int], None] = lambda offsets: None,
     keep: Callable[[Mapping[int, int]], None] | None = None,
     result: Result,
 ) -> None:
     """Read the scope and give it to `sink` in order, until its end or until `stop`.
 
     `keep` is told, now and then and at the end, up to where everything is written; so says `result`, also when an
-    error ends the run.
+    error ends the run. `observe` is told how many offsets are done. Both are called by the thread that writes.
     """
-    result.positions = {item.partition: item.start for item in scope.stretches}
+    starts = {item.partition: item.start for item in scope.stretches}
+    writing = _Writing(sink, pace, stop, observe, keep, result, starts)
     started = time.monotonic()
     try:
         # closed before anything else is told of an error: nothing is being written then
-        with closing(alongside(_chunks(reader, scope, stop, result), partial(_write, sink, pace, result))) as written:
-            kept_at = started
-            for _, positions in written:
-                result.positions = positions
-                observe(result.counts.records)
-                if keep is not None and time.monotonic() - kept_at >= KEEP_EVERY:
-                    keep(result.positions)
-                    kept_at = time.monotonic()
-        result.complete = not stop.is_set()
+        with closing(alongside(_chunks(reader, scope, stop, result), writing.write)) as written:
+            for _ in written:
+                pass
     except StopRequestedError:
-        result.complete = False
-    if result.complete:
-        result.positions = dict(reader.positions)
+        writing.cut = True
+    if not writing.cut:
+        result.complete = reached(scope, reader.positions)
+        if not result.refused:
+            result.positions = dict(reader.positions)
+    # not what was only read, ahead of the writing
+    result.counts.events = writing.events
     result.seconds = time.monotonic() - started
     if keep is not None:
         keep(result.positions)
 
 
+def reached(scope: Scope, positions: Mapping[int, int]) -> bool:
+    """Whether all of the scope is before these positions."""
+    return all(positions.get(item.partition, item.start) >= item.end for item in scope.stretches)
+
+
 def _chunks(reader: Reader, scope: Scope, stop: Flag, result: Result) -> Iterator[Placed]:
     for chunk in events(reader, scope, result.counts, stop.is_set):
         yield Placed(chunk, dict(reader.positions))
-
-
-def _write(sink: Sink, pace: Pace, result: Result, placed: Placed) -> None:
-    for start in range(0, len(placed.chunk), BATCH):
-        batch = placed.chunk[start : start + BATCH]
-        sink.write(batch, result)
-        pace.wait(len(batch))
