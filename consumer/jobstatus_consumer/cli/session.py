@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 LINE_EVERY: Final = 5.0
 
@@ -37,14 +37,22 @@ def stopping() -> Iterator[Event]:
             os._exit(128 + number)
         stop.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield stop
+        with _handled_by(handle):
+            yield stop
     finally:
         if collects:
             gc.enable()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -86,12 +94,23 @@ def _lines(what: str, total: int) -> Observer:
 
 
 def agreed(question: str, *, yes: bool) -> None:
-    """Ask before anything is changed; raises `click.Abort` for a no, and `SettingsError` where nobody can answer."""
+    """Ask before anything is changed.
+
+    Raises `JobStatusError` for a no and for a signal, and `SettingsError` where nobody can answer.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
         raise SettingsError("there is nobody to ask: give --yes to go ahead, or --dry-run to only look")
-    click.confirm(question, abort=True, err=True)
+    try:
+        # a handler that only notes the signal would leave the question waiting for its answer
+        with _handled_by(signal.default_int_handler):
+            said = click.confirm(question, err=True)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)  # the question's line has no end yet
+        said = False
+    if not said:
+        raise JobStatusError("nothing was changed")
 
 
 def say(text: str) -> None:
