@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.errors import OffsetsLostError, SettingsError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.replay.ranges import Stretch
 
@@ -40,7 +40,21 @@ def go_on(
         )
     done = place.offsets
     starts = {item.partition: done.get(item.partition, item.start) for item in stretches}
-    return [Stretch(n, starts[n], max(starts[n], end)) for n, _, end in stretches], True
+    left = [Stretch(n, starts[n], max(starts[n], end)) for n, _, end in stretches]
+    _refuse_overtaken(name, left, {number: bounds.low for number, bounds in reader.bounds().items()})
+    return left, True
+
+
+def _refuse_overtaken(name: str, left: Sequence[Stretch], lows: Mapping[int, int]) -> None:
+    """Raise `OffsetsLostError` where the log no longer has what comes next at the place, naming what is there."""
+    gone = [f"{n}:{start}-{min(end, lows[n])}" for n, start, end in left if start < min(end, lows[n])]
+    if gone:
+        there = ",".join(f"{n}:{max(start, lows[n])}" for n, start, _ in left)
+        raise OffsetsLostError(
+            f"--name {name}: retention has removed what comes next at its place and was never written, offsets "
+            f"{', '.join(gone[:8])}{', ...' * (len(gone) > 8)}. To go on with what is there, give another --name and "
+            f"--from {there}, and the other options as before"
+        )
 
 
 def keeper(reader: Reader, marked: Mapping[str, Any]) -> Callable[[Mapping[int, int]], None]:

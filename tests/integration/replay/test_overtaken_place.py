@@ -1,0 +1,27 @@
+"""A named place of which retention has taken what comes next."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from support.deployment import Deployment, made_events
+from support.inside import run_inside
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+
+def test_a_named_place_that_retention_overtook_says_what_is_lost_and_how_to_go_on(deployed: Deployment) -> None:
+    events = made_events(400, 400)
+    deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
+    run_inside(deployed, "replay", "--name", "w", "--to", "0:10,1:10,2:10,3:10", "--yes")
+    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
+    for answer in admin.delete_records([TopicPartition(deployed.topic, 1, 30)]).values():
+        answer.result(30)
+    there = "0:10,1:30,2:10,3:10"
+    for arguments in (["--yes"], ["--dry-run"]):
+        said = run_inside(deployed, "replay", "--name", "w", *arguments, code=1).stderr
+        assert "never written, offsets 1:10-30. " in said
+        assert f"give another --name and --from {there}," in said
+    run_inside(deployed, "replay", "--name", "w2", "--from", there, "--yes")
+    assert len(deployed.rows()) == 380
