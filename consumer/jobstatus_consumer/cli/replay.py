@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -75,9 +76,10 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     Exit code 0: done; 1: not all of it, or refused; 2: wrong usage.
     """
     options = Options(max_rate=max_rate or 0.0, **given)
+    _refuse_empty(options)
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
-    group = places.group_of(settings.group_id, options.name) if options.name else ""
+    group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
     with stopping() as stop, Reader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, {}, topics)
@@ -86,22 +88,35 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
             _into_a_table(settings, options, reader, topics, stop)
 
 
+def _refuse_empty(options: Options) -> None:
+    """An empty text is a variable that is not set: it does not mean that the option was not given."""
+    for option, given, wanted in (
+        ("--into", [options.into], "the name of a table that is yet to be made"),
+        ("--name", [options.name], "any word, in whose group the place is kept"),
+        ("--status", options.status, "a status word"),
+        ("--job-id", options.job_id, "1 to 512 bytes of UTF-8"),
+    ):
+        if "" in given:
+            raise SettingsError(f"{option} is empty; wanted {wanted}")
+
+
 def _refuse_contradictions(settings: Settings, options: Options) -> None:
+    into, name = options.into is not None, options.name is not None
     for one, other, both in (
-        ("--into", "--print", options.into and options.print_),
-        ("--into", "--existing-only", options.into and options.existing_only),
-        ("--into", "--name", options.into and options.name),
+        ("--into", "--print", into and options.print_),
+        ("--into", "--existing-only", into and options.existing_only),
+        ("--into", "--name", into and name),
         ("--print", "--existing-only", options.print_ and options.existing_only),
-        ("--print", "--name", options.print_ and options.name),
+        ("--print", "--name", options.print_ and name),
         ("--print", "--dry-run", options.print_ and options.dry_run),
-        ("--into", "--max-rate", options.into and options.max_rate),
+        ("--into", "--max-rate", into and options.max_rate),
     ):
         if both:
             raise SettingsError(f"{one} and {other} do not go together")
     if options.into is not None and options.into in (settings.table, f"{settings.table}_progress"):
         raise SettingsError(f"--into {options.into} is the live table; leave --into away to replay into it")
-    if any(not job_id for job_id in options.job_id):
-        raise SettingsError("--job-id is empty; wanted 1 to 512 bytes of UTF-8")
+    if not math.isfinite(options.max_rate):
+        raise SettingsError(f"--max-rate {options.max_rate}: wanted a number above 0; leave it away for no limit")
 
 
 def _scope(settings: Settings, options: Options, reader: Reader, known: Mapping[str, int], topics: Topics) -> Scope:
@@ -124,7 +139,7 @@ def ready_table(settings: Settings) -> Table:
 def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: Topics, stop: Event) -> None:
     with ready_table(settings) as table:
         scope = _scope(settings, options, reader, table.progress(), topics)
-        if options.into:
+        if options.into is not None:
             _rebuild(settings, options, reader, scope, stop)
             return
         marked = places.mark(reader, first=options.first, jobs=scope.wanted.jobs, statuses=scope.wanted.statuses,
@@ -157,7 +172,7 @@ def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, ta
           marked: Mapping[str, Any], stop: Event) -> None:  # fmt: skip
     store = Store(settings.database, settings.table)
     sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
-    keep = places.keeper(reader, marked) if options.name else None
+    keep = places.keeper(reader, marked) if options.name is not None else None
     result = live.Result()
     if keep is not None:
         # so that a kill before the first batch is not another beginning
