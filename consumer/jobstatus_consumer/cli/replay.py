@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
@@ -21,7 +21,7 @@ from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.replay import live, places
-from jobstatus_consumer.replay.plan import Plan, make_plan
+from jobstatus_consumer.replay.plan import NoRows, Plan, Rows, make_plan
 from jobstatus_consumer.replay.rebuild import rebuild
 from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
 from jobstatus_consumer.store import Store, Table, check
@@ -83,7 +83,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     with stopping() as stop, Reader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, {}, topics)
-            _finished(show.print_events(reader, scope, stop), options, stop, reader)
+            _finished(show.print_events(reader, scope, stop), options, scope)
         else:
             _into_a_table(settings, options, reader, topics, stop)
 
@@ -144,32 +144,39 @@ def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: 
             return
         marked = places.mark(reader, first=options.first, jobs=scope.wanted.jobs, statuses=scope.wanted.statuses,
                              existing_only=options.existing_only, table=settings.table)  # fmt: skip
-        if options.name:
+        began = False
+        if options.name is not None:
             left, began = places.go_on(reader, options.name, marked, scope.stretches)
             scope = replace(scope, stretches=left)
             if began:
                 say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in left})}")
         if options.dry_run or not options.yes:
-            _plan(options, reader, scope, table, stop)
+            plan = _plan(options, reader, scope, table, stop)
+            show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
+            if not began:
+                _refuse_unknown(plan.unknown_jobs, scope)
+            if not options.dry_run:
+                agreed(f"Replay {plan.events:,} events into {table.name} now?", yes=options.yes)
         if not options.dry_run:
-            _live(settings, options, reader, scope, table, marked, stop)
+            result = _live(settings, options, reader, scope, table, marked, stop)
+            _finished(result, options, scope, began=began)
 
 
-def _plan(options: Options, reader: Reader, scope: Scope, table: Table, stop: Event) -> Plan:
+def _plan(options: Options, reader: Reader, scope: Scope, rows: Rows, stop: Event) -> Plan:
     with progress("planning", scope.offsets) as observe:
-        plan = make_plan(reader, scope, table, existing_only=options.existing_only, stop=stop.is_set, observe=observe)
+        plan = make_plan(reader, scope, rows, existing_only=options.existing_only, stop=stop.is_set, observe=observe)
     if not plan.complete:
         raise JobStatusError("stopped while planning; nothing was changed")
-    show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
-    if plan.unknown_jobs:
-        raise JobStatusError(f"{show.no_event_of(plan.unknown_jobs, scope)}; nothing was changed")
-    if not options.dry_run:
-        agreed(f"Replay {plan.events:,} events into {table.name} now?", yes=options.yes)
     return plan
 
 
+def _refuse_unknown(jobs: Sequence[str], scope: Scope) -> None:
+    if jobs:
+        raise JobStatusError(f"{show.no_event_of(jobs, scope)}; nothing was changed")
+
+
 def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, table: Table,
-          marked: Mapping[str, Any], stop: Event) -> None:  # fmt: skip
+          marked: Mapping[str, Any], stop: Event) -> live.Result:  # fmt: skip
     store = Store(settings.database, settings.table)
     sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
     keep = places.keeper(reader, marked) if options.name is not None else None
@@ -187,32 +194,39 @@ def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, ta
     finally:
         store.close()
     show.result(result, as_json=options.as_json, table=str(table.name))
-    _finished(result, options, stop, reader, scope)
+    return result
 
 
 def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope, stop: Event) -> None:
     into = str(options.into)
     refuse_taken(settings.database, into)
     if options.dry_run or not options.yes:
-        show.rebuild_plan(scope, into, as_json=options.as_json and options.dry_run)
+        plan = _plan(options, reader, scope, NoRows(), stop)
+        show.rebuild_plan(plan, scope, into, options.as_json and options.dry_run, show_values=options.show_values)
+        _refuse_unknown(plan.unknown_jobs, scope)
     if options.dry_run:
         return
     agreed(f"Make {into} and fill it now?", yes=options.yes)
     with progress("reading", scope.offsets) as observe:
         result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
     if not result.complete:
+        if not stop.is_set():
+            _refuse_unknown(_unknown(result, scope), scope)
         raise JobStatusError(f"stopped; there is no table {into}. Run the same command again to make it")
     show.result(result, as_json=options.as_json, table=into)
-    _finished(result, options, stop, reader, scope)
 
 
-def _finished(result: live.Result, options: Options, stop: Event, reader: Reader, scope: Scope | None = None) -> None:
-    """Exit with 1, and with words, unless all of it was done."""
+def _unknown(result: live.Result, scope: Scope) -> list[str]:
+    return sorted(scope.wanted.jobs - result.counts.seen_jobs)
+
+
+def _finished(result: live.Result, options: Options, scope: Scope, *, began: bool = False) -> None:
+    """Exit with 1, and with words, unless all of it was done; one that `began` before may have met its jobs then."""
     if not result.complete:
-        say(show.how_to_go_on(result.positions, scope, options.name) if scope else "stopped")
+        say(show.how_to_go_on(result.positions, scope, options.name))
         sys.exit(1)
-    unknown = sorted(set(options.job_id) - result.counts.seen_jobs)
-    if unknown and not options.name:
+    unknown = _unknown(result, scope)
+    if unknown and not began:
         raise JobStatusError(show.no_event_of(unknown, scope))
     if result.refused:
         raise JobStatusError(

@@ -13,7 +13,7 @@ from rich.console import Console
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import RawRecord, Rejected
-from jobstatus_consumer.replay.live import Result
+from jobstatus_consumer.replay.live import Result, reached
 from jobstatus_consumer.replay.plan import Plan
 from jobstatus_consumer.replay.scope import Scope
 from jobstatus_consumer.replay.times import shown_ms
@@ -24,11 +24,10 @@ def offsets(found: Mapping[int, int]) -> str:
     return ",".join(f"{number}:{offset}" for number, offset in sorted(found.items()))
 
 
-def no_event_of(jobs: Sequence[str], scope: Scope | None) -> str:
+def no_event_of(jobs: Sequence[str], scope: Scope) -> str:
     """What is said of jobs that the scope has no event of."""
     named = ", ".join(repr(job) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
-    where = f" in {scope.topic}, {_stretches(scope)}" if scope else ""
-    return f"no event of {len(jobs)} of the jobs{where}: {named}"
+    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {_stretches(scope)}: {named}"
 
 
 def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -> str:
@@ -42,18 +41,37 @@ def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -
 def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
     """The plan, to stderr for people: stdout is for the result; a dry run's JSON to stdout."""
     if as_json:
-        told: dict[str, Any] = {"dry_run": True, **found.as_dict()}
-        if not show_values:
-            for item in told["examples"]:
-                del item["status"]
-        click.echo(json.dumps({**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}))
+        click.echo(json.dumps({"dry_run": True, **_as_dict(found, scope, show_values=show_values)}))
         return
+    changes = f"{found.rows:,} rows would change: {found.new_rows:,} new, {found.changed_rows:,} changed"
+    _tell(found, scope, changes, show_values=show_values)
+
+
+def rebuild_plan(found: Plan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
+    """What a rebuild would do, as `plan`: the new table has no rows to compare with."""
+    if as_json:
+        told = {"dry_run": True, "into": into, "offsets": scope.offsets}
+        click.echo(json.dumps({**told, **_as_dict(found, scope, show_values=show_values)}))
+        return
+    changes = f"{into} and {into}_progress would be made, with {found.rows:,} rows"
+    _tell(found, scope, changes, show_values=show_values)
+
+
+def _as_dict(found: Plan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
+    told = found.as_dict()
+    if not show_values:
+        for item in told["examples"]:
+            del item["status"]
+    return {**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
+
+
+def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print(f"to read: {scope.topic}, {_stretches(scope)}", markup=False)
     console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
     if found.undecodable:
         console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
-    console.print(f"{found.rows:,} rows would change: {found.new_rows:,} new, {found.changed_rows:,} changed")
+    console.print(changes, markup=False)
     if found.skipped_jobs:
         console.print(f"  {found.skipped_jobs:,} jobs have no row and stay away (--existing-only)")
     if +found.stale:
@@ -63,16 +81,6 @@ def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None
         console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}", markup=False)
     if found.rows > len(found.examples):
         console.print(f"  ... and {found.rows - len(found.examples):,} more")
-
-
-def rebuild_plan(scope: Scope, into: str, *, as_json: bool) -> None:
-    """What a rebuild would do: the new table has no rows to compare with."""
-    if as_json:
-        click.echo(json.dumps({"dry_run": True, "into": into, "offsets": scope.offsets,
-                               "stretches": _as_lists(scope), "remarks": list(scope.remarks)}))  # fmt: skip
-        return
-    click.echo(f"to read: {scope.topic}, {_stretches(scope)}\n{into} and {into}_progress would be made and filled",
-               err=True)  # fmt: skip
 
 
 def result(found: Result, *, as_json: bool, table: str) -> None:
@@ -96,7 +104,7 @@ def result(found: Result, *, as_json: bool, table: str) -> None:
 
 def print_events(reader: Reader, scope: Scope, stop: Event) -> Result:
     """Every wanted record as a JSON line, what is no event with its reason."""
-    found = Result()
+    found = Result(positions={item.partition: item.start for item in scope.stretches})
     jobs = {job.encode() for job in scope.wanted.jobs}
     for chunk in reader.read(scope.stretches, scope.log_ids, stop.is_set):
         for raw in chunk:
@@ -104,7 +112,7 @@ def print_events(reader: Reader, scope: Scope, stop: Event) -> Result:
                 _print_one(raw, scope, found)
         found.positions = dict(reader.positions)
         found.counts.records += len(chunk)
-    found.complete = not stop.is_set()
+    found.complete = reached(scope, reader.positions)
     return found
 
 

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.scope import Counts, Scope, events
 from jobstatus_consumer.replay.shards import BYTES, Pass, passes
 from jobstatus_consumer.rule import RowState, advance, decide
-from jobstatus_consumer.store import Table
 
 SHOWN: Final = 10
+
+
+class Rows(Protocol):
+    """What the events are held against; the `Table` is one."""
+
+    def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
+        """The rows of these jobs, those that there are, as much of them as the rule asks."""
+
+
+class NoRows:
+    """A table that is yet to be made."""
+
+    def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
+        """None of them."""
+        return {}
 
 
 class Example(NamedTuple):
@@ -91,7 +105,7 @@ _Pass = Pass[_Job]
 def make_plan(
     reader: Reader,
     scope: Scope,
-    table: Table,
+    table: Rows,
     *,
     existing_only: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -114,7 +128,7 @@ def make_plan(
     return plan
 
 
-def _take(chunk: Sequence[Event], found: _Pass, table: Table) -> None:
+def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     new = {event.job_id for event in chunk} - found.jobs.keys()

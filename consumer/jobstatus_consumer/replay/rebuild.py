@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from jobstatus_consumer.errors import StopRequestedError
+from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.live import Result
@@ -33,6 +33,10 @@ class _Made(NamedTuple):
 _Pass = Pass[_Made]
 
 
+class _UnknownJobsError(JobStatusError):
+    """There is no event of jobs that were asked for by name."""
+
+
 def rebuild(
     reader: Reader,
     scope: Scope,
@@ -45,7 +49,8 @@ def rebuild(
 ) -> Result:
     """Make `table` and fill it with what the scope's events make; `applied` counts its rows.
 
-    All or nothing: after a stop or an error there is no new table. Where everything that is retained was read, its
+    All or nothing: after a stop or an error there is no new table, and none where a job that is wanted by name has no
+    event. Where everything that is retained was read, its
     progress says so, and a consumer that is given the new table goes on there.
     """
     started = time.monotonic()
@@ -57,7 +62,7 @@ def rebuild(
                 result.applied += new.copy(_rows(found))
             _claim(new, reader, scope)
         result.complete = True
-    except StopRequestedError:
+    except (StopRequestedError, _UnknownJobsError):
         result.applied = 0
     result.positions = dict(reader.positions)
     result.seconds = time.monotonic() - started
@@ -74,6 +79,8 @@ def _run(reader: Reader, scope: Scope, found: _Pass, result: Result, stop: Calla
             observe(counts.records)
     if stop():
         raise StopRequestedError("a stop was requested")
+    if found.first and scope.wanted.jobs - counts.seen_jobs:
+        raise _UnknownJobsError("no event of jobs that are wanted")
 
 
 def _take(chunk: Sequence[Event], found: _Pass) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
 
 import pytest
-from support.deployment import Deployment, made_events
+from support.deployment import COMMAND, Deployment, made_events
 from support.inside import run_inside
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
+TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, 'new')"
 BAD = (
     (["--into", ""], "--into is empty"),
     (["--name", ""], "--name is empty"),
@@ -35,3 +40,63 @@ def test_a_time_before_the_epoch_is_before_all_events(deployed: Deployment, text
     deployed.produce_events(made_events(50, 10))
     done = run_inside(deployed, "replay", "--from", text, "--dry-run", "--json")
     assert json.loads(done.stdout)["events"] == 50
+
+
+def test_after_ctrl_c_a_print_goes_on_where_it_says(deployed: Deployment) -> None:
+    events = made_events(6_000, 6_000)
+    deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
+    process = subprocess.Popen([COMMAND, "replay", "--print"], env=deployed.environ, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout is not None
+    # nobody reads on, so that it cannot come to its end before the signal
+    first = os.read(process.stdout.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    match = re.search(r"with (--from \S+) (--to \S+)$", said.decode().strip())
+    assert match, said
+    rest = run_inside(deployed, "replay", "--print", *match[1].split(), *match[2].split()).stdout
+    jobs = [json.loads(line)["job_id"] for line in [*(first + out).splitlines(), *rest.splitlines()]]
+    assert sorted(jobs) == sorted(f"job-{number}" for number in range(6_000))
+
+
+@pytest.mark.parametrize("into", [[], ["--into", "new"]])
+def test_nothing_is_made_or_written_for_jobs_without_events(deployed: Deployment, into: list[str]) -> None:
+    deployed.produce_events(made_events(100, 10))
+    for arguments in (["--yes"], ["--dry-run"], ["--dry-run", "--json"]):
+        done = run_inside(deployed, "replay", *into, "--job-id", "nope", *arguments, code=1)
+        assert "no event of 1 of the jobs" in done.stderr
+        assert "'nope'" in done.stderr
+    if into:
+        # a table of the others alone would have to be dropped before it could be made again
+        some = run_inside(deployed, "replay", *into, "--job-id", "job-1", "--job-id", "nope", "--yes", code=1)
+        assert "'nope'; nothing was changed" in some.stderr
+    assert deployed.query(TABLES) == []
+    assert deployed.rows() == {}
+
+
+def test_a_named_replay_of_unknown_jobs_fails_the_first_time(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(100, 10))
+    first = run_inside(deployed, "replay", "--name", "y", "--job-id", "nope", "--yes", code=1)
+    assert "no event of 1 of the jobs" in first.stderr
+    run_inside(deployed, "replay", "--name", "z", "--job-id", "job-1", "--yes")
+    for last in ("--dry-run", "--yes"):
+        # what it met before is done
+        run_inside(deployed, "replay", "--name", "z", "--job-id", "job-1", last)
+
+
+def test_the_plan_of_a_new_table_tells_its_rows(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(300, 30))
+    deployed.drain()
+    jobs = len(deployed.rows())
+    said = run_inside(deployed, "replay", "--into", "new", "--dry-run").stderr
+    assert f"300 records, 300 events wanted, of {jobs} jobs" in said
+    assert f"new and new_progress would be made, with {jobs} rows" in said
+    assert len(re.findall(r"^  job-\d+: new row, - -> \S+@\d+$", said, re.M)) == 10
+    assert f"... and {jobs - 10} more" in said
+    told = json.loads(run_inside(deployed, "replay", "--into", "new", "--dry-run", "--json").stdout)
+    assert (told["into"], told["events"], told["new_rows"], told["changed_rows"]) == ("new", 300, jobs, 0)
+    assert "status" not in told["examples"][0]
+    assert deployed.query(TABLES) == []
+    done = json.loads(run_inside(deployed, "replay", "--into", "new", "--yes", "--json").stdout)
+    assert done["applied"] == told["new_rows"]

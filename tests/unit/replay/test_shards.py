@@ -88,7 +88,7 @@ def test_a_plan_counts_the_rows_that_the_model_changes(history: Any, limit: int,
     counted = plan.Plan()
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
-            plan._take(chunk, found, Rows(history.rows))  # type: ignore[arg-type]
+            plan._take(chunk, found, Rows(history.rows))
             found.make_room()
         plan._conclude(counted, found, Counts(events=len(events)), SCOPE, existing_only=False)
     after = one_by_one(history.rows, events)
