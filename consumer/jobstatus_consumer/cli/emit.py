@@ -11,7 +11,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from jobstatus_consumer.cli.producing import open_producer, producer_errors, with_producer_flags
+from jobstatus_consumer.cli.producing import (
+    after_close,
+    open_producer,
+    producer_errors,
+    producer_settings,
+    with_producer_flags,
+)
 from jobstatus_consumer.errors import JobStatusError
 
 if TYPE_CHECKING:
@@ -47,7 +53,7 @@ def command(environ: dict[str, str], job_id: str | None, status: str | None, err
     if job_id is None and (error_message is not None or attempt is not None):
         raise click.UsageError("--error-message and --attempt need --job-id; from standard input they are fields")
     with producer_errors():
-        producer = open_producer(environ)
+        producer = open_producer(producer_settings(environ))
         if job_id is None:
             refused = _emit_all(producer, _updates(sys.stdin, input_format))
         else:
@@ -143,9 +149,20 @@ def _progress() -> Iterator[Callable[[], None]]:
 
 
 def _finish(producer: JobStatusProducer, wait: bool, timeout: float) -> None:
-    left = producer.flush(timeout)
-    producer.close(0.0 if left else None)
+    if wait:
+        left = producer.flush(timeout)
+        producer.close(0.0 if left else None)
+        _, refused = after_close(producer)
+    else:
+        # this waits no longer than until the broker is known to be away and the spool has the events
+        producer.close(timeout)
+        left, refused = after_close(producer)
+    failures = []
+    if refused:
+        failures.append(f"{refused} events were refused by the broker; they are kept: jobstatus spool list --refused")
     if left and wait:
-        raise JobStatusError(f"{left} events are not acknowledged after {timeout:g} s; they are in the spool")
-    if left:
+        failures.append(f"{left} events are not acknowledged after {timeout:g} s; they are in the spool")
+    elif left:
         click.echo(f"jobstatus: {left} events are in the spool: the broker has not acknowledged them yet", err=True)
+    if failures:
+        raise JobStatusError("; ".join(failures))

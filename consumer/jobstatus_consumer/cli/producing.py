@@ -1,4 +1,4 @@
-"""What `emit` and `run` share: their flags for the producer, and the producer's errors as exit codes.
+"""What `emit`, `run` and `spool` share: their flags for the producer, and the producer's errors as exit codes.
 
 The producer is imported when a command runs: the command line needs it no sooner, and the consumer never.
 """
@@ -16,7 +16,7 @@ import click
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
-    from jobstatus_producer import JobStatusProducer
+    from jobstatus_producer import JobStatusProducer, ProducerSettings
 
 _FLAGS = {"topic": "JOBSTATUS_TOPIC", "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
           "spool_dir": "JOBSTATUS_SPOOL_DIR", "worker_id": "JOBSTATUS_WORKER_ID"}  # fmt: skip
@@ -65,8 +65,22 @@ def producer_errors() -> Iterator[None]:
         raise JobStatusError(str(error)) from None
 
 
-def open_producer(environ: Mapping[str, str]) -> JobStatusProducer:
+def producer_settings(environ: Mapping[str, str]) -> ProducerSettings:
+    """What the environment tells this command's producer; raises what `producer_errors` translates."""
+    from jobstatus_producer import ProducerSettings
+
+    return ProducerSettings.from_env(environ)
+
+
+def open_producer(settings: ProducerSettings) -> JobStatusProducer:
     """A producer for this command; raises what `producer_errors` translates."""
     from jobstatus_producer import JobStatusProducer
 
-    return JobStatusProducer.from_env(environ)
+    return JobStatusProducer(settings)
+
+
+def after_close(producer: JobStatusProducer) -> tuple[int, int]:
+    """Of a closed producer: how many events are in the spool, and how many the broker has refused."""
+    # `stats` would read the age of the oldest event out of a spool that is closed
+    outbox = producer._outbox
+    return (0, 0) if outbox is None else (outbox.backlog.spool_depth, outbox.ledger.refused)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobstatus_consumer.cli.producing import open_producer, producer_errors, with_producer_flags
+from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
 
 if TYPE_CHECKING:
     from jobstatus_producer import JobStatusProducer
@@ -34,7 +34,7 @@ def command(environ: dict[str, str], job_id: str, attempt: int | None, arguments
     What cannot be reported is said on stderr and never keeps the command from running.
     """
     with producer_errors():
-        producer = open_producer(environ)
+        producer = open_producer(producer_settings(environ))
         try:
             _report(producer, job_id, "processing", None, attempt)
             code, complaint = _run(arguments)

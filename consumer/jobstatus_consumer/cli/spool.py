@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobstatus_consumer.cli.producing import open_producer, producer_errors, with_producer_flags
+from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def drain(environ: dict[str, str], timeout: float) -> None:
     """
     _folder(environ, None)
     with producer_errors():
-        producer = open_producer(environ)
+        producer = open_producer(producer_settings(environ))
         try:
             before = producer.stats().spool_depth
             left = producer.flush(timeout)
