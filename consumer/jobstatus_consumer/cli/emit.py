@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
+from jobstatus_schemas.limits import MAX_ATTEMPT, MAX_JOB_ID_BYTES
 
 from jobstatus_consumer.cli.producing import (
     after_close,
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
 
 FIELDS = ("job_id", "status", "error_message", "attempt", "worker_id")
 MAX_COMPLAINTS = 20
+MAX_CSV_FIELD = 2**24
+"""Characters; a larger error message would be cut to a thousandth of itself anyway."""
+MAX_DIGITS = 1000
+"""Of an attempt with its leading zeros; Python itself refuses to read more than some thousands."""
+ROOM_SECONDS = 1.0
+"""How often a line that waits for room looks whether anything was delivered in the meantime."""
+
+Line = tuple[int, dict[str, Any] | str]
+"""A line's number with an update, or with a complaint about the line."""
 
 
 @click.command("emit")
@@ -52,32 +64,40 @@ def command(environ: dict[str, str], job_id: str | None, status: str | None, err
         raise click.UsageError("--job-id and --status go together")
     if job_id is None and (error_message is not None or attempt is not None):
         raise click.UsageError("--error-message and --attempt need --job-id; from standard input they are fields")
+    refused = 0
     with producer_errors():
-        producer = open_producer(producer_settings(environ))
+        settings = producer_settings(environ)
         if job_id is None:
-            refused = _emit_all(producer, _updates(sys.stdin, input_format))
+            # how long a line waits for room is `_send`'s to say
+            producer = open_producer(replace(settings, max_block_seconds=min(ROOM_SECONDS, timeout)))
+            refused = _emit_all(producer, _updates(_standard_input(), input_format), timeout)
         else:
-            refused = _emit_one(producer, job_id, str(status), error_message, attempt)
+            producer = open_producer(settings)
+            _emit_one(producer, job_id, str(status), error_message, attempt)
         _finish(producer, wait, timeout)
     if refused:
         raise JobStatusError(f"{refused} of the input's events were not sent: see above")
 
 
-def _emit_one(producer: JobStatusProducer, job_id: str, status: str, message: str | None, attempt: int | None) -> int:
+def _emit_one(producer: JobStatusProducer, job_id: str, status: str, message: str | None, attempt: int | None) -> None:
     try:
         producer.update_job_status(job_id, status, message, attempt=attempt)
     except (TypeError, ValueError) as error:
         producer.close()
         raise click.UsageError(str(error)) from None
-    return 0
 
 
-def _emit_all(producer: JobStatusProducer, updates: Iterator[tuple[int, dict[str, Any] | str]]) -> int:
+def _emit_all(producer: JobStatusProducer, updates: Iterator[Line], patience: float) -> int:
     """Send what is well formed; say what is not, and go on. Returns how many were not sent."""
+    from jobstatus_producer import BufferFullError
+
     refused = 0
     with _progress() as advance:
         for line, update in updates:
-            complaint = update if isinstance(update, str) else _send(producer, update)
+            try:
+                complaint = update if isinstance(update, str) else _send(producer, update, patience)
+            except BufferFullError as error:
+                _give_up(producer, line, patience, error)
             advance()
             if complaint is not None:
                 refused += 1
@@ -88,49 +108,95 @@ def _emit_all(producer: JobStatusProducer, updates: Iterator[tuple[int, dict[str
     return refused
 
 
-def _send(producer: JobStatusProducer, update: dict[str, Any]) -> str | None:
+def _send(producer: JobStatusProducer, update: dict[str, Any], patience: float) -> str | None:
+    """The complaint about `update`, if any. Raises `BufferFullError` after `patience` seconds without any progress."""
     from jobstatus_producer import BufferFullError
 
+    settled, deadline = -1, 0.0
     while True:
         try:
             producer.update_many([update])
         except BufferFullError:
             # standard input can wait, so a full buffer slows it down instead of losing its line
-            producer.flush(1.0)
+            stats = producer.stats()
+            if stats.delivered + stats.refused != settled:
+                settled, deadline = stats.delivered + stats.refused, time.monotonic() + patience
+            elif time.monotonic() >= deadline:
+                raise
         except (TypeError, ValueError) as error:
             return str(error).removeprefix("updates[0]: ")
         else:
             return None
 
 
-def _updates(source: IO[str], input_format: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Line number with an update, or with a complaint about the line."""
+def _give_up(producer: JobStatusProducer, line: int, patience: float, why: Exception) -> NoReturn:
+    """End without waiting again; where no spool has them, `close` raises with the lines before this one."""
+    waiting = producer.stats().queue_depth + producer.stats().spool_depth
+    text = f"line {line} and all that follow were not sent: for {patience:g} s nothing was delivered"
+    click.echo(f"{text}, and {waiting} events before it are not acknowledged", err=True)
+    producer.close(0)
+    raise JobStatusError(str(why))
+
+
+def _standard_input() -> IO[str]:
+    """A spreadsheet puts a mark of the encoding before its text; a byte that is no text spoils its own line only."""
+    return open(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False)
+
+
+def _updates(source: IO[str], input_format: str) -> Iterator[Line]:
     if input_format == "csv":
         yield from _csv_updates(source)
         return
     for number, line in enumerate(source, 1):
         if line.strip():
-            try:
-                found = json.loads(line)
-            except ValueError as error:
-                yield number, f"not JSON ({error})"
-                continue
-            yield number, found if isinstance(found, dict) else "wanted a JSON object"
+            yield number, _json_update(line)
 
 
-def _csv_updates(source: IO[str]) -> Iterator[tuple[int, dict[str, Any] | str]]:
+def _json_update(line: str) -> dict[str, Any] | str:
+    try:
+        found = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error})"
+    except RecursionError:
+        return "nested too deeply; wanted a JSON object of plain fields"
+    except ValueError:
+        # Python reads no number of thousands of digits
+        return f"a number is too long; an attempt is 0 to {MAX_ATTEMPT}, a job_id up to {MAX_JOB_ID_BYTES} bytes"
+    return found if isinstance(found, dict) else "wanted a JSON object"
+
+
+def _csv_updates(source: IO[str]) -> Iterator[Line]:
+    csv.field_size_limit(MAX_CSV_FIELD)
     rows = csv.DictReader(source, strict=True)
-    unknown = set(rows.fieldnames or ()) - set(FIELDS)
-    if unknown or not {"job_id", "status"} <= set(rows.fieldnames or ()):
+    try:
+        names = set(rows.fieldnames or ())
+    except csv.Error as error:
+        raise click.UsageError(f"the first line of the CSV cannot be read: {error}") from None
+    if names - set(FIELDS) or not {"job_id", "status"} <= names:
         raise click.UsageError(f"the first line of the CSV must name job_id, status, and none but {', '.join(FIELDS)}")
-    for row in rows:
-        if None in row or None in row.values():
-            yield rows.line_num, "not as many fields as the first line names"
+    while True:
+        before = rows.reader.line_num
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            # a quote that is never closed takes all that follows with it
+            yield rows.reader.line_num, f"not CSV after line {before} ({error})"
             continue
-        update: dict[str, Any] = {name: text for name, text in row.items() if text or name in ("job_id", "status")}
-        if update.get("attempt", "").isdecimal():
-            update["attempt"] = int(update["attempt"])
-        yield rows.line_num, update
+        if row is None:
+            return
+        yield rows.line_num, _csv_update(row)
+
+
+def _csv_update(row: dict[str | Any, str | Any]) -> dict[str, Any] | str:
+    if None in row or None in row.values():
+        return "not as many fields as the first line names"
+    update: dict[str, Any] = {name: text for name, text in row.items() if text or name in ("job_id", "status")}
+    attempt = update.get("attempt", "")
+    if attempt.isdecimal():
+        if len(attempt) > MAX_DIGITS:
+            return f"attempt: {len(attempt)} digits; wanted 0 to {MAX_ATTEMPT}"
+        update["attempt"] = int(attempt)
+    return update
 
 
 @contextmanager

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 from integration.producer.conftest import Environ
-from integration.producer.test_commands import NOBODY, jobstatus
+from integration.producer.reading import read_all, statuses_by_job
+from integration.producer.test_commands import COMMAND, NOBODY, jobstatus
+from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
 
 LONG = "x" * 2000
@@ -32,3 +35,97 @@ def test_emit_ends_when_the_spool_has_the_event_and_the_broker_is_known_to_be_aw
     seen = jobstatus(NOBODY, "emit", *flags)
     assert seen.returncode == 0
     assert "jobstatus: 1 events are in the spool: the broker has not acknowledged them yet" in seen.stderr
+
+
+@pytest.mark.parametrize("spool", [False, True], ids=["in memory", "full spool"])
+def test_emit_gives_up_where_nothing_is_delivered_for_as_long_as_its_timeout(tmp_path: Path, spool: bool) -> None:
+    environment = NOBODY | {"JOBSTATUS_MAX_PENDING_EVENTS": "5"}
+    if spool:
+        environment |= {"JOBSTATUS_SPOOL_DIR": str(tmp_path), "JOBSTATUS_SPOOL_MAX_BYTES": "1"}
+    lines = "".join(json.dumps({"job_id": n, "status": "ok"}) + "\n" for n in range(20))
+    seen = jobstatus(environment, "emit", "--timeout", "0.5", given=lines)
+    assert (seen.returncode, "Traceback" in seen.stderr) == (1, False)
+    text = "line 6 and all that follow were not sent: for 0.5 s nothing was delivered, and 5 events before it are not"
+    assert text in seen.stderr
+    if not spool:
+        assert "not delivered before the producer was closed: 5 events ('0' ok" in seen.stderr
+
+
+def test_a_full_buffer_slows_emit_down_and_loses_no_line(kafka: LocalKafka, topic: str, environ: Environ) -> None:
+    lines = "".join(json.dumps({"job_id": "a", "status": str(n)}) + "\n" for n in range(200))
+    seen = jobstatus(environ(topic, MAX_PENDING_EVENTS=3), "emit", given=lines)
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"a": [str(n) for n in range(200)]}
+
+
+GOOD = {"a": ["ok"], "z": ["ok"]}
+BAD_CSV = [
+    ('b,"ok,\nz,ok,\n', 4, "not CSV after line 2 (unexpected end of data)", {"a": ["ok"]}),
+    ('b,"o"k,\nz,ok,\n', 3, "not CSV after line 2 (", GOOD),
+    (f"b,{'x' * (2**24 + 1)},\nz,ok,\n", 3, "not CSV after line 2 (field larger than field limit (16777216))", GOOD),
+    (f"b,ok,{'9' * 5000}\nz,ok,\n", 3, "attempt: 5000 digits; wanted 0 to 2147483647", GOOD),
+    ("b,ok,99999999999\nz,ok,\n", 3, "attempt: wanted 0 to 2147483647", GOOD),
+]
+
+
+@pytest.mark.parametrize(("rest", "line", "complaint", "sent"), BAD_CSV, ids=range(len(BAD_CSV)))
+def test_a_bad_line_of_csv_is_a_complaint(
+    kafka: LocalKafka, topic: str, environ: Environ, rest: str, line: int, complaint: str, sent: dict[str, list[str]]
+) -> None:
+    given = "job_id,status,attempt\na,ok,\n" + rest
+    seen = jobstatus(environ(topic), "emit", "--format", "csv", given=given)
+    assert (seen.returncode, "Traceback" in seen.stderr) == (1, False)
+    assert f"line {line}: {complaint}" in seen.stderr
+    assert "jobstatus: 1 of the input's events were not sent: see above" in seen.stderr
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == sent
+
+
+def test_a_header_that_is_no_csv_is_wrong_usage() -> None:
+    seen = jobstatus(NOBODY, "emit", "--format", "csv", given='job_id,"status\n')
+    assert (seen.returncode, "Traceback" in seen.stderr) == (2, False)
+    assert "the first line of the CSV cannot be read: unexpected end of data" in seen.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('{"job_id": ' + "[" * 100_000 + "]" * 100_000 + ', "status": "ok"}', "nested too deeply"),
+        ('{"job_id": "b", "status": "ok", "attempt": ' + "9" * 5000 + "}", "a number is too long"),
+        ('{"job_id": "b\udcff", "status": "ok"}', "job_id: holds a lone surrogate"),
+    ],
+    ids=["deep", "long", "no text"],
+)
+def test_a_bad_line_of_json_is_a_complaint(
+    kafka: LocalKafka, topic: str, environ: Environ, line: str, complaint: str
+) -> None:
+    given = f'{{"job_id": "a", "status": "ok"}}\n{line}\n{{"job_id": "z", "status": "ok"}}\n'
+    seen = emit_bytes(environ(topic), "jsonl", given.encode(errors="surrogateescape"))
+    assert seen.returncode == 1
+    assert seen.stderr.decode().startswith(f"line 2: {complaint}")
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("format_of", "given"),
+    [
+        ("csv", "job_id,status,error_message\na,ok,{long}\nz,ok,größe\n"),
+        ("jsonl", '{{"job_id": "a", "status": "ok"}}\n{{"job_id": "z", "status": "ok"}}\n'),
+    ],
+)
+def test_what_a_spreadsheet_wrote_is_read(
+    kafka: LocalKafka, topic: str, environ: Environ, format_of: str, given: str
+) -> None:
+    # with its mark before the text, and a field of more than the 131,072 characters of the csv module
+    seen = emit_bytes(environ(topic), format_of, given.format(long="x" * 200_000).encode("utf-8-sig"))
+    assert (seen.returncode, seen.stderr) == (0, b"")
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == GOOD
+
+
+def emit_bytes(environment: dict[str, str], format_of: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, "emit", "--format", format_of],
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
+        input=given,
+        capture_output=True,
+        timeout=60,
+    )
