@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+
+from jobstatus_schemas.event import check_status
 
 from jobstatus_producer.errors import ProducerError
 from jobstatus_producer.log import logger
@@ -30,6 +32,22 @@ class Statuses(NamedTuple):
 
 
 STATUSES: Final = Statuses()
+
+
+def check_statuses(statuses: Statuses, allowed: Container[str] | None) -> None:
+    """Raise `ValueError` or `TypeError`, naming each word that no report may use, before there is anything to report.
+
+    The word for a failure would otherwise be refused when there is one, and this one first in a job's place.
+    """
+    wrong = {}
+    for field, word in statuses._asdict().items():
+        try:
+            check_status(word, allowed)
+        except (TypeError, ValueError) as error:
+            wrong[f"{field}={word!r}"] = error
+    if wrong:
+        kind = next((type(error) for error in wrong.values() if isinstance(error, TypeError)), ValueError)
+        raise kind(f"{', '.join(wrong)}: {', '.join(dict.fromkeys(map(str, wrong.values())))}")
 
 
 class Report(Protocol):

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+from jobstatus_schemas.event import check_attempt, check_job_id
 
 from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
 
 if TYPE_CHECKING:
-    from jobstatus_producer import JobStatusProducer
+    from jobstatus_producer import JobStatusProducer, ProducerSettings
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 """Exit codes as a shell gives them."""
 
@@ -25,25 +30,52 @@ NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 @click.command("run", context_settings={"ignore_unknown_options": True})
 @click.option("--job-id", required=True, metavar="ID", help="The job that the command does.")
 @click.option("--attempt", type=click.IntRange(0), metavar="N", help="Which try of the job this is, from 0.")
+@click.option("--begun", default="processing", show_default=True, metavar="WORD", help="Status as the command starts.")
+@click.option("--done", default="success", show_default=True, metavar="WORD", help="Status where its exit code is 0.")
+@click.option("--failed", default="error", show_default=True, metavar="WORD", help="Status where it is another.")
 @with_producer_flags
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def command(environ: dict[str, str], job_id: str, attempt: int | None, arguments: tuple[str, ...]) -> None:
+def command(environ: dict[str, str], job_id: str, attempt: int | None, begun: str, done: str, failed: str,
+            arguments: tuple[str, ...]) -> None:  # fmt: skip
     """Run a command and report its job: processing, then success, or error with its exit code.
 
     Signals are passed on. The exit code is the command's own (128 + n where signal n ended it).
+    Wrong flags and settings are exit code 2, before the command starts.
     What cannot be reported is said on stderr and never keeps the command from running.
     """
     with producer_errors():
-        producer = open_producer(producer_settings(environ))
-        try:
-            _report(producer, job_id, "processing", None, attempt)
-            code, complaint = _run(arguments)
-            _report(producer, job_id, "error" if complaint else "success", complaint, attempt)
-        except (TypeError, ValueError) as error:
-            raise click.UsageError(str(error)) from None
-        finally:
-            _close(producer)
+        settings = producer_settings(environ)
+        _check(job_id, attempt, (begun, done, failed), settings.statuses)
+        producer = _open(settings)
+    report = partial(_report, producer, job_id, attempt)
+    report(begun, None)
+    code, complaint = _run(arguments)
+    report(failed if complaint else done, complaint)
+    _close(producer)
     sys.exit(code)
+
+
+def _check(job_id: str, attempt: int | None, words: tuple[str, str, str], allowed: frozenset[str] | None) -> None:
+    """Whatever a report would be refused for is said now: later the command has run."""
+    from jobstatus_producer.tracking import Statuses, check_statuses
+
+    try:
+        check_job_id(job_id)
+        check_attempt(attempt)
+        check_statuses(Statuses(*words), allowed)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _open(settings: ProducerSettings) -> JobStatusProducer:
+    """A producer, without a spool where its folder cannot be used."""
+    from jobstatus_producer import SpoolError
+
+    try:
+        return open_producer(settings)
+    except (SpoolError, OSError) as error:
+        click.echo(f"jobstatus: {error}; going on without a spool", err=True)
+        return open_producer(replace(settings, spool_dir=None, durable=False))
 
 
 def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
@@ -60,8 +92,16 @@ def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
                 child.send_signal(number)
             code = child.wait()
     if code < 0:
-        return SIGNALLED - code, f"ended by {signal.Signals(-code).name}"
+        return SIGNALLED - code, f"ended by {_name(-code)}"
     return code, f"exit code {code}" if code else None
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        # the real-time signals have none but the first and the last
+        return f"signal {number}"
 
 
 @contextmanager
@@ -83,8 +123,7 @@ def _deferred_signals() -> Iterator[list[int]]:
 @contextmanager
 def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        # a terminal gives its interrupt to the child itself
-        if not (number in (signal.SIGINT, signal.SIGQUIT) and sys.stdin.isatty()):
+        if number not in FROM_TERMINAL or not _hears_terminal(child):
             child.send_signal(number)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
@@ -95,19 +134,32 @@ def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _report(producer: JobStatusProducer, job_id: str, status: str, message: str | None, attempt: int | None) -> None:
-    from jobstatus_producer import BufferFullError
+def _hears_terminal(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the terminal gives its signals to the child itself; where the streams lead to has no part in that."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        # there is no terminal
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgid(child.pid)
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
+
+def _report(producer: JobStatusProducer, job_id: str, attempt: int | None, status: str, message: str | None) -> None:
     try:
         producer.update_job_status(job_id, status, message, attempt=attempt)
-    except BufferFullError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the command and its exit code matter more
         click.echo(f"jobstatus: {error}", err=True)
 
 
 def _close(producer: JobStatusProducer) -> None:
-    from jobstatus_producer import EventsError
-
     try:
         producer.close()
-    except EventsError as error:
+    except Exception as error:  # noqa: BLE001 - as above
         click.echo(f"jobstatus: {error}", err=True)
+    except KeyboardInterrupt:
+        click.echo("jobstatus: interrupted; what was not delivered by now may not be reported", err=True)

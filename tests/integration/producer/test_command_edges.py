@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from integration.producer import scripts
 from integration.producer.conftest import Environ
-from integration.producer.reading import read_all, statuses_by_job
+from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.test_commands import COMMAND, NOBODY, jobstatus
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
@@ -129,3 +134,90 @@ def emit_bytes(environment: dict[str, str], format_of: str, given: bytes) -> sub
         capture_output=True,
         timeout=60,
     )
+
+
+def test_run_names_a_signal_that_has_no_name(kafka: LocalKafka, topic: str, environ: Environ) -> None:
+    seen = jobstatus(environ(topic), "run", "--job-id", "x", "--", "sh", "-c", "kill -40 $$")
+    assert (seen.returncode, seen.stderr) == (168, "")
+    begun, ended = events_of(read_all(kafka.bootstrap_servers, topic))
+    assert begun[2] == "processing"
+    assert ended[2:4] == ("error", "ended by signal 40")
+
+
+WORDS = {"JOBSTATUS_STATUSES": "processing,done,failed"}
+
+
+def test_run_refuses_words_that_are_not_allowed_before_the_command_starts() -> None:
+    seen = jobstatus(NOBODY | WORDS, "run", "--job-id", "x", "--", "sh", "-c", "echo ran; exit 3")
+    assert (seen.returncode, seen.stdout) == (2, "")
+    assert "done='success', failed='error': status: not one of the allowed words (done, failed, proc" in seen.stderr
+
+
+@pytest.mark.parametrize(("code", "reported"), [(0, "done"), (3, "failed")])
+def test_run_reports_in_the_applications_own_words(
+    kafka: LocalKafka, topic: str, environ: Environ, code: int, reported: str
+) -> None:
+    flags = ["--job-id", "x", "--done", "done", "--failed", "failed"]
+    seen = jobstatus(environ(topic) | WORDS, "run", *flags, "--", "sh", "-c", f"exit {code}")
+    assert (seen.returncode, seen.stderr) == (code, "")
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", reported]}
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"), [(["--job-id", ""], "job_id: empty"), (["--job-id", "x", "--attempt", "9" * 11], "attempt: ")]
+)
+def test_run_refuses_what_no_report_may_hold_before_the_command_starts(flags: list[str], text: str) -> None:
+    seen = jobstatus(NOBODY, "run", *flags, "--", "echo", "ran")
+    assert (seen.returncode, seen.stdout) == (2, "")
+    assert text in seen.stderr
+
+
+@pytest.mark.parametrize("durable", ["true", "false"])
+def test_run_runs_the_command_where_the_spool_folder_cannot_be_used(
+    kafka: LocalKafka, topic: str, environ: Environ, durable: str
+) -> None:
+    environment = environ(topic, SPOOL_DIR="/dev/null/spool", DURABLE=durable)
+    seen = jobstatus(environment, "run", "--job-id", "x", "--", "sh", "-c", "echo ran; exit 4")
+    assert (seen.returncode, seen.stdout) == (4, "ran\n")
+    assert "/dev/null/spool cannot be used: Not a directory; going on without a spool" in seen.stderr
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", "error"]}
+
+
+COUNTER = """
+import os, signal, sys
+interrupts = []
+def interrupted(*_):
+    interrupts.append(1)
+    os.write(1, b"interrupted\\n")
+signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(len(interrupts)))
+signal.signal(signal.SIGUSR2, lambda *_: os.write(1, b"told\\n"))
+os.write(1, b"ready\\n")
+while True:
+    signal.pause()
+"""
+ON_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
+
+
+def test_an_interrupt_from_the_terminal_reaches_the_command_once(topic: str, environ: Environ) -> None:
+    keyboard, terminal = pty.openpty()
+    run = [*COMMAND, "run", "--job-id", "x", "--", sys.executable, "-c", COUNTER]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_TERMINAL, os.ttyname(terminal), *run],
+        env={"PATH": "/usr/bin:/bin", **environ(topic)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert scripts.read_line(process) == "ready"
+    # a signal that was passed on says that from now on all of them are
+    process.send_signal(signal.SIGUSR2)
+    assert scripts.read_line(process) == "told"
+    os.write(keyboard, b"\x03")
+    assert scripts.read_line(process) == "interrupted"
+    # whatever was made of the interrupt is passed on before this one, which asks the command for its count
+    process.send_signal(signal.SIGUSR1)
+    assert scripts.end(process)[0] == 1
+    os.close(terminal)
+    os.close(keyboard)
