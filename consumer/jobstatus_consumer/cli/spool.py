@@ -54,11 +54,12 @@ def list_spools(spool_dir: str | None, refused: bool, as_json: bool) -> None:
 def drain(environ: dict[str, str], timeout: float) -> None:
     """Send what dead workers left behind. Spools in use are their workers' own to drain.
 
-    Exit code 0: all of it is delivered; 1: not all.
+    Exit code 0: all of this topic's is delivered; 1: not all.
     """
-    _folder(environ, None)
+    folder = _folder(environ, None)
     with producer_errors():
-        producer = open_producer(producer_settings(environ))
+        settings = producer_settings(environ)
+        producer = open_producer(settings)
         try:
             before = producer.stats().spool_depth
             left = producer.flush(timeout)
@@ -67,8 +68,29 @@ def drain(environ: dict[str, str], timeout: float) -> None:
             # what is left has been tried for as long as was asked, and stays in its spool
             producer.close(0)
         click.echo(f"{before - left - refused} events delivered, {refused} refused, {left} left")
+        alone = _say_what_was_left_alone(folder, settings.topic)
+    failures = []
     if left or refused:
-        raise JobStatusError(f"{left} events are left, {refused} were refused (jobstatus spool list --refused)")
+        failures.append(f"{left} events are left, {refused} were refused (jobstatus spool list --refused)")
+    if alone:
+        failures.append(f"{alone} spools of this topic were left alone")
+    if failures:
+        raise JobStatusError("; ".join(failures))
+
+
+def _say_what_was_left_alone(folder: Path, topic: str) -> int:
+    """Name each spool without a process that nobody has read; returns how many of them are this topic's."""
+    from jobstatus_producer import spool_folder
+
+    ours = f"{spool_folder._label(topic)}."
+    unused = [info for info in spool_folder.inspect(folder) if not info.in_use]
+    # what can be read of this topic has been drained: the rest of it was counted above
+    unread = [info for info in unused if info.trouble and info.path.name.startswith(ours)]
+    others = [info for info in unused if not info.path.name.startswith(ours) and (info.trouble or info.events)]
+    for whose, left_alone in (("this topic", unread), ("another topic", others)):
+        for info in left_alone:
+            click.echo(f"left alone, of {whose}: {_line(info)}")
+    return len(unread)
 
 
 def _folder(environ: dict[str, str], flag: str | None) -> Path:

@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.test_commands import COMMAND, NOBODY, jobstatus
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
+from unit.producer.spools import entry, leave_behind
 
 LONG = "x" * 2000
 
@@ -221,3 +224,43 @@ def test_an_interrupt_from_the_terminal_reaches_the_command_once(topic: str, env
     assert scripts.end(process)[0] == 1
     os.close(terminal)
     os.close(keyboard)
+
+
+def newer(spool: Path) -> Path:
+    """As a version that is not out yet would leave it."""
+    with closing(sqlite3.connect(spool)) as database:
+        database.execute("pragma user_version=2")
+    return spool
+
+
+def test_spool_drain_names_what_it_leaves_alone(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path
+) -> None:
+    leave_behind(tmp_path, [entry(1, "job")], topic)
+    unread = newer(leave_behind(tmp_path, [entry(2)], topic))
+    other = leave_behind(tmp_path, [entry(3), entry(4)], "another")
+    seen = jobstatus(environ(topic, SPOOL_DIR=tmp_path), "spool", "drain")
+    assert seen.returncode == 1
+    first, second, third = seen.stdout.splitlines()
+    assert first == "1 events delivered, 0 refused, 0 left"
+    assert second.startswith(f"left alone, of this topic: {unread.name}  no process  cannot be read: {unread}: written")
+    assert third.startswith(f"left alone, of another topic: {other.name}  no process  2 events")
+    assert seen.stderr.splitlines()[-1] == "jobstatus: 1 spools of this topic were left alone"
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"job": ["ok"]}
+
+
+def test_spool_drain_is_0_where_only_another_topics_spool_is_left(topic: str, environ: Environ, tmp_path: Path) -> None:
+    other = leave_behind(tmp_path, [entry(3)], f"{topic}.more")
+    seen = jobstatus(environ(topic, SPOOL_DIR=tmp_path), "spool", "drain")
+    assert (seen.returncode, seen.stderr) == (0, "")
+    first, second = seen.stdout.splitlines()
+    assert first == "0 events delivered, 0 refused, 0 left"
+    assert second.startswith(f"left alone, of another topic: {other.name}  no process  1 events")
+
+
+def test_spool_drain_counts_what_it_could_not_deliver_once(tmp_path: Path) -> None:
+    leave_behind(tmp_path, [entry(1)])
+    seen = jobstatus(NOBODY, "spool", "drain", "--timeout", "0.3", "--spool-dir", str(tmp_path))
+    assert (seen.returncode, seen.stdout) == (1, "0 events delivered, 0 refused, 1 left\n")
+    assert "1 events are left, 0 were refused" in seen.stderr
+    assert "left alone" not in seen.stderr
