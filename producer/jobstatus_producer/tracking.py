@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
@@ -37,7 +38,7 @@ STATUSES: Final = Statuses()
 def check_statuses(statuses: Statuses, allowed: Container[str] | None) -> None:
     """Raise `ValueError` or `TypeError`, naming each word that no report may use, before there is anything to report.
 
-    The word for a failure would otherwise be refused when there is one, and this one first in a job's place.
+    The word for a failure would otherwise be refused when a job has failed, and hide what the job itself raised.
     """
     wrong = {}
     for field, word in statuses._asdict().items():
@@ -71,12 +72,12 @@ class Track:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
+        if error is None or _ends_well(error):
             self._report(self._statuses.done)
             return
         try:
             self._report(self._statuses.failed, describe(error))
-        except ProducerError as unreported:
+        except (ProducerError, TypeError, ValueError) as unreported:
             # the job's own error is the one to raise; this one travels with it
             logger.error("a failed job's status was not accepted: %s", unreported)
             error.add_note(f"jobstatus: the job's status was not accepted: {unreported}")
@@ -90,9 +91,16 @@ class Track:
         self.__exit__(kind, error, trace)
 
 
+def _ends_well(error: BaseException) -> bool:
+    """Whether it is `sys.exit()` or `sys.exit(0)`, by which a process says that all went well."""
+    return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and not error.code))
+
+
 def describe(error: BaseException) -> str:
     """`ValueError: the text`, or the type's name alone where there is no text that can be had."""
     name = type(error).__name__
+    if isinstance(error, GeneratorExit):
+        return f"{name}: closed before its end"
     try:
         text = str(error)
     except Exception as broken:  # noqa: BLE001 - somebody's __str__; the job's own error matters more
@@ -100,35 +108,101 @@ def describe(error: BaseException) -> str:
     return f"{name}: {text}" if text else name
 
 
-def tracked(track: Callable[[Any], Track], job_id: str) -> Decorator:
-    """A decorator: each call of the function is tracked as the job that its argument `job_id` names."""
+def tracked(track: Callable[..., Track], job_id: str, attempt: int | str | None = None) -> Decorator:
+    """A decorator: each call of the function is tracked as the job that its argument `job_id` names.
 
+    `attempt` is given to each `track`; as a text it is the name of the argument that has it. A generator, asynchronous
+    or not, is tracked from its first item to its last; one that is closed before its end has failed, for nobody can
+    tell whether its reader had enough or ran into an error.
+    """
     import inspect  # takes longer to load than the rest of this package, and only decorators need it
 
     def decorate(function: Callable[P, R], /) -> Callable[P, R]:
         signature = inspect.signature(function)
-        if job_id not in signature.parameters:
-            raise TypeError(f"{function.__name__}() has no argument {job_id!r} that could name the job")
+        for name, what in ((job_id, "the job"), (attempt, "its attempt")):
+            if isinstance(name, str) and name not in signature.parameters:
+                raise TypeError(f"{_name(function)}() has no argument {name!r} that could name {what}")
 
-        def job_of(*args: P.args, **kwargs: P.kwargs) -> Any:
+        def track_call(*args: P.args, **kwargs: P.kwargs) -> Track:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            return bound.arguments[job_id]
+            if attempt is None:
+                return track(bound.arguments[job_id])
+            number = bound.arguments[attempt] if isinstance(attempt, str) else attempt
+            return track(bound.arguments[job_id], attempt=number)
 
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with track(job_of(*args, **kwargs)):
-                    return await function(*args, **kwargs)
-
-            return awaited  # type: ignore[return-value]  # R is the coroutine that it returns
-
-        @functools.wraps(function)
-        def called(*args: P.args, **kwargs: P.kwargs) -> R:
-            with track(job_of(*args, **kwargs)):
-                return function(*args, **kwargs)
-
-        return called
+        wrapper: Callable[P, R] = functools.wraps(function)(_wrapper_of(function)(function, track_call))
+        return wrapper
 
     return decorate
+
+
+def _name(function: Callable[..., Any]) -> str:
+    inner = _without_partial(function)
+    return getattr(inner, "__name__", type(inner).__name__)
+
+
+def _without_partial(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _wrapper_of(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
+    """What tracks a call of `function`: its body may run at the call, be awaited, or run as its items are asked for."""
+    import inspect
+
+    body = _without_partial(function)
+    if not (inspect.isroutine(body) or inspect.isclass(body)):
+        # an object runs its class's `__call__`, which may be any of these
+        body = type(body).__call__
+    if inspect.iscoroutinefunction(body):
+        return _awaited
+    if inspect.isasyncgenfunction(body):
+        return _generated_asynchronously
+    return _generated if inspect.isgeneratorfunction(body) else _called
+
+
+def _called(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
+    def called(*args: Any, **kwargs: Any) -> Any:
+        with track(*args, **kwargs):
+            return function(*args, **kwargs)
+
+    return called
+
+
+def _awaited(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        with track(*args, **kwargs):
+            return await function(*args, **kwargs)
+
+    return awaited
+
+
+def _generated(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
+    def generated(*args: Any, **kwargs: Any) -> Any:
+        with track(*args, **kwargs):
+            return (yield from function(*args, **kwargs))
+
+    return generated
+
+
+def _generated_asynchronously(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
+    async def generated(*args: Any, **kwargs: Any) -> Any:
+        with track(*args, **kwargs):
+            async with aclosing(function(*args, **kwargs)) as items:
+                step = items.asend(None)
+                while True:
+                    try:
+                        item = await step
+                    except StopAsyncIteration:
+                        return
+                    # as `yield from` would do it, which there is not for these
+                    try:
+                        step = items.asend((yield item))
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - the function's own to handle, or to raise
+                        step = items.athrow(error)
+
+    return generated
