@@ -45,7 +45,11 @@ def check_job_id(job_id: object) -> str:
     if type(job_id) is not str:
         if isinstance(job_id, bool) or not isinstance(job_id, str | int | UUID):
             raise TypeError(f"job_id: wanted str, int or UUID, got {type(job_id).__name__}")
-        job_id = str(job_id)
+        try:
+            job_id = str(job_id)
+        except ValueError:
+            # Python writes no number of thousands of digits
+            raise ValueError(f"job_id: too many digits; wanted 1 to {MAX_JOB_ID_BYTES} bytes of UTF-8") from None
     return _check_text("job_id", job_id, MAX_JOB_ID_BYTES)
 
 
