@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -10,7 +11,7 @@ from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.settings import variable_of
+from jobstatus_producer.settings import _SECRET, variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
     "acks": "all",
@@ -33,6 +34,7 @@ _CONTENT: Final = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
+_QUOTED: Final = re.compile(r"(beginning at:).*", re.DOTALL)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 Done = Callable[[KafkaError | None, Any], None]
@@ -52,11 +54,11 @@ class Failure(NamedTuple):
     """because we gave it up ourselves"""
 
 
-def failure_of(error: KafkaError) -> Failure:
-    """What the client's `error` means for a record."""
+def failure_of(error: KafkaError, secrets: Iterable[str] = ()) -> Failure:
+    """What the client's `error` means for a record; its text holds none of `secrets`."""
     code = error.code()
     fatal = bool(error.fatal()) or code in (KafkaError._FATAL, KafkaError._STATE)
-    text = f"{error.name()}: {error.str()}"
+    text = f"{error.name()}: {_without(secrets, error.str())}"
     return Failure(text, suspect=code in _CONTENT, fatal=fatal, purged=code in _PURGED)
 
 
@@ -67,7 +69,8 @@ class KafkaTransport:
         self, topic: str, properties: Mapping[str, str], max_records: int, on_error: Callable[[Failure], None]
     ) -> None:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
-        config["error_cb"] = lambda error: on_error(failure_of(error))
+        self._secrets = _secrets(properties)
+        config["error_cb"] = lambda error: on_error(failure_of(error, self._secrets))
         try:
             self._producer = Producer(config, logger=client_logger)
         except KafkaException as error:
@@ -82,7 +85,7 @@ class KafkaTransport:
             self._producer.poll(seconds)
         except KafkaException as error:
             # a fatal state of the client comes out of whatever thread polls next: it is the worker's to mend
-            self._on_error(failure_of(error.args[0]))
+            self._on_error(failure_of(error.args[0], self._secrets))
 
     def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
         """Hand a record over; `done` is called from a later `poll`. A `Failure` says that it was not taken."""
@@ -92,7 +95,7 @@ class KafkaTransport:
             else:
                 self._produce(self._topic, value, key, on_delivery=done)
         except KafkaException as error:
-            failure = failure_of(error.args[0])
+            failure = failure_of(error.args[0], self._secrets)
             return failure._replace(refused=failure.suspect, suspect=False)
         except BufferError:
             return Failure("the client's queue is full")
@@ -119,7 +122,19 @@ def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes
     return headers
 
 
+def _secrets(properties: Mapping[str, str]) -> list[str]:
+    return [value for name, value in properties.items() if value and any(word in name for word in _SECRET)]
+
+
+def _without(secrets: Iterable[str], text: str) -> str:
+    """The client's `text` as logs may show it: it quotes what it could not read, and that may be a password."""
+    # the longest first: a short one may be a part of it
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    return _QUOTED.sub(r"\1 ***", text)
+
+
 def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:
-    text = error.args[0].str()
+    text = _without(_secrets(properties), error.args[0].str())
     named = [name for name in properties if f'"{name}"' in text]
     return f"{variable_of(named[0])}: {text}" if named else f"JOBSTATUS_KAFKA_*: {text}"

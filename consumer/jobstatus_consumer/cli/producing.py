@@ -6,6 +6,7 @@ The producer is imported when a command runs: the command line needs it no soone
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _FLAGS = {"topic": "JOBSTATUS_TOPIC", "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
           "spool_dir": "JOBSTATUS_SPOOL_DIR", "worker_id": "JOBSTATUS_WORKER_ID"}  # fmt: skip
+_NAME = re.compile(r"[\w.-]+")
 
 
 def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,8 +32,10 @@ def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         environ = dict(os.environ)
         for pair in given.pop("kafka"):
             name, equals, value = pair.partition("=")
-            if not equals or not name:
-                raise click.UsageError(f"--kafka {pair}: wanted NAME=VALUE, such as --kafka compression.type=lz4")
+            if not equals or not _NAME.fullmatch(name):
+                # what follows the name may be a password, and that may hold an equals sign of its own
+                shown = re.split(r"[=:\s]", pair, maxsplit=1)[0]
+                raise click.UsageError(f"--kafka {shown}: wanted NAME=VALUE, such as --kafka compression.type=lz4")
             environ["JOBSTATUS_KAFKA_" + name.upper().replace(".", "_")] = value
         for flag, variable in _FLAGS.items():
             value = given.pop(flag)

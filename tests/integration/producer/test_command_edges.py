@@ -264,3 +264,13 @@ def test_spool_drain_counts_what_it_could_not_deliver_once(tmp_path: Path) -> No
     assert (seen.returncode, seen.stdout) == (1, "0 events delivered, 0 refused, 1 left\n")
     assert "1 events are left, 0 were refused" in seen.stderr
     assert "left alone" not in seen.stderr
+
+
+@pytest.mark.parametrize(
+    "pair", ["sasl.password:hunter2", "sasl.password hunter2", "sasl.password:hunter2==", "=hunter2"]
+)
+def test_a_mistyped_property_shows_no_more_than_its_name(pair: str) -> None:
+    seen = jobstatus(NOBODY, "emit", "--job-id", "a", "--status", "ok", "--kafka", pair)
+    assert seen.returncode == 2
+    assert f"--kafka {pair[: pair.index('hunter2') - 1]}: wanted NAME=VALUE" in seen.stderr
+    assert "hunter2" not in seen.stderr
