@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from jobstatus_producer import spool_folder
@@ -20,6 +20,15 @@ class Chunk(NamedTuple):
 
     entries: list[Entry]
     orphan: SpoolFile | None
+    tried: frozenset[int]
+    """the `seq` of those that were handed to a client before"""
+
+    def is_late(self, entry: Entry, now_micros: int) -> bool:
+        """Whether `entry` goes out marked as late: for its age, or because a copy of it may be in the log already.
+
+        Between that copy and this one there may be newer events of the same job, and the copy must not undo them.
+        """
+        return self.orphan is not None or entry.seq in self.tried or entry.is_late(now_micros)
 
 
 class Backlog:
@@ -33,6 +42,7 @@ class Backlog:
         self._trouble = trouble
         self._lock = threading.RLock()
         self._held: dict[int, Entry] = {}
+        self._tried: set[int] = set()
         self.bytes_in_memory = 0
         self.spooled = 0
         self.broken = False
@@ -74,15 +84,19 @@ class Backlog:
                     return True
             if self._settings.durable or not in_memory:
                 return False
-            self.hold(entries)
+            self._keep(entries)
             return True
 
     def hold(self, entries: Sequence[Entry]) -> None:
         """Keep entries that were accepted and came back from the client; the worker moves them to the spool."""
         with self._lock:
-            for entry in entries:
-                self._held[entry.seq] = entry
-                self.bytes_in_memory += len(entry.value)
+            self.note_tried(entry.seq for entry in entries)
+            self._keep(entries)
+
+    def note_tried(self, seqs: Iterable[int]) -> None:
+        """The client has these: if they come out again, a copy of them may be in the log."""
+        with self._lock:
+            self._tried.update(seqs)
 
     def move_to_spool(self) -> None:
         """Try to write to the spool what is in memory."""
@@ -101,20 +115,22 @@ class Backlog:
                 orphan = self._orphans[0]
                 entries = self._read(orphan, count)
                 if entries:
-                    return Chunk(entries, orphan)
+                    return Chunk(entries, orphan, frozenset())
                 if orphan in self._orphans:
                     self._orphans.remove(orphan)
                     orphan.close()
             spooled = [] if self._own is None else self._read(self._own, count)
             if not self._held:
-                return Chunk(spooled, None)
+                return self._chunk(spooled)
             together = {entry.seq: entry for entry in (*spooled, *self._held.values())}
-            return Chunk([together[seq] for seq in sorted(together)[:count]], None)
+            return self._chunk([together[seq] for seq in sorted(together)[:count]])
 
     def settle(self, entries: Sequence[Entry], orphan: SpoolFile | None) -> None:
         """Forget `entries`: they are delivered."""
         with self._lock:
             in_spool = [entry for entry in entries if not self._release(entry)]
+            if orphan is None:
+                self._tried.difference_update(entry.seq for entry in entries)
             source = orphan or self._own
             if in_spool and source is not None:
                 try:
@@ -127,6 +143,8 @@ class Backlog:
         """Keep an event that the broker refused, for a person; False if there is no spool that can keep it."""
         with self._lock:
             self._release(entry)
+            if orphan is None:
+                self._tried.discard(entry.seq)
             source = orphan or self._own
             if source is None:
                 return False
@@ -136,6 +154,14 @@ class Backlog:
                 self._trouble(f"a refused event cannot be kept in the spool: {error}")
                 return False
             return True
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._held[entry.seq] = entry
+            self.bytes_in_memory += len(entry.value)
+
+    def _chunk(self, entries: list[Entry]) -> Chunk:
+        return Chunk(entries, None, frozenset(entry.seq for entry in entries if entry.seq in self._tried))
 
     def _release(self, entry: Entry) -> bool:
         found = self._held.pop(entry.seq, None)

@@ -29,6 +29,8 @@ class Sending:
     def __init__(self, chunk: Chunk, transport: KafkaTransport) -> None:
         self.chunk = chunk
         self.ended: dict[int, Failure | None] = {}
+        self.taken: list[int] = []
+        """the `seq` of those that the client has taken"""
         self._transport = transport
         now = now_micros()
         for entry in chunk.entries:
@@ -36,10 +38,12 @@ class Sending:
                 entry.key,
                 entry.value,
                 partial(self._done, entry.seq),
-                late=entry.is_late(now),
+                late=chunk.is_late(entry, now),
                 traceparent=entry.traceparent,
             )
-            if failure is not None:
+            if failure is None:
+                self.taken.append(entry.seq)
+            else:
                 self.ended[entry.seq] = failure
 
     def wait(self, until: float, stop: Stop) -> bool:
@@ -101,7 +105,7 @@ class Drain:
         alone = self._tries or self._alone
         chunk = outbox.backlog.first(1 if alone else CHUNK)
         if alone or outbox.settings.durable or len(chunk.entries) > LAST_CHUNK:
-            self._finish(Sending(chunk, outbox.transport))
+            self._finish(self._send(chunk))
         else:
             self._last_step()
 
@@ -109,12 +113,18 @@ class Drain:
         outbox = self._outbox
         with outbox.lock:
             # nothing can come in between now: when these are delivered, the backlog is empty
-            sending = Sending(outbox.backlog.first(CHUNK), outbox.transport)
+            sending = self._send(outbox.backlog.first(CHUNK))
             if sending.wait(time.monotonic() + LAST_CHUNK_SECONDS, self._stop):
                 self._settle(sending)
                 outbox.direct = not len(outbox.backlog)
                 return
         self._finish(sending)
+
+    def _send(self, chunk: Chunk) -> Sending:
+        sending = Sending(chunk, self._outbox.transport)
+        if chunk.orphan is None:
+            self._outbox.backlog.note_tried(sending.taken)
+        return sending
 
     def _finish(self, sending: Sending) -> None:
         if not sending.wait(time.monotonic() + CHUNK_SECONDS, self._stop):

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
         return decode(self.value)
 
     def is_late(self, now_micros: int) -> bool:
-        """Whether it goes out more than 5 s after it was made; one from the future counts as late.
+        """Whether it would go out more than 5 s after it was made; one from the future counts as late.
 
         Its clock cannot be trusted then, and late is the mark that can never put old news over new.
         """
