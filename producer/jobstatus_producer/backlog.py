@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from jobstatus_producer import spool_folder
@@ -51,9 +52,7 @@ class Backlog:
         self._orphans: list[SpoolFile] = []
         if settings.spool_dir is not None:
             self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
-            self._orphans = spool_folder.take_over(
-                settings.spool_dir, self._own, topic=settings.topic, durable=settings.durable
-            )
+            self._orphans = self._take_over(settings.spool_dir, self._own)
 
     def __len__(self) -> int:
         return len(self._held) + self.spool_depth
@@ -113,6 +112,9 @@ class Backlog:
         with self._lock:
             while self._orphans:
                 orphan = self._orphans[0]
+                if orphan.resting:
+                    self._wake(orphan)
+                    continue
                 entries = self._read(orphan, count)
                 if entries:
                     return Chunk(entries, orphan, frozenset())
@@ -190,7 +192,26 @@ class Backlog:
         for file in self._files():
             file.after_fork()
 
+    def _take_over(self, folder: Path, own: SpoolFile) -> list[SpoolFile]:
+        try:
+            return spool_folder.take_over(folder, own, topic=self._settings.topic, durable=self._settings.durable)
+        except BaseException:
+            # nobody will close a backlog that was never made
+            own.close()
+            raise
+
+    def _wake(self, orphan: SpoolFile) -> None:
+        """Its turn has come; there is nothing to take where another process was faster."""
+        assert self._own is not None  # noqa: S101 - or there would be no orphans
+        found = spool_folder.take(orphan.path, self._own, durable=self._settings.durable)
+        place = self._orphans.index(orphan)
+        self._orphans[place : place + 1] = [] if found is None else [found]
+
     def _files(self) -> list[SpoolFile]:
+        """The open ones."""
+        return [file for file in self._all() if not file.resting]
+
+    def _all(self) -> list[SpoolFile]:
         return [*self._orphans, *([] if self._own is None else [self._own])]
 
     def _spool_room(self, entries: Sequence[Entry]) -> bool:
@@ -241,5 +262,8 @@ class Backlog:
 
     def _edge(self, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]) -> int | None:
         with self._lock:
-            found = [*self._held, *(seq for file in self._files() if len(file) and (seq := of_file(file)) is not None)]
+            found = [*self._held]
+            for file in self._all():
+                seq = choose(file.span) if file.resting else of_file(file) if len(file) else None
+                found += [] if seq is None else [seq]
             return choose(found) if found else None

@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -38,7 +38,7 @@ _FROM_BOTH_ENDS: Final = (
     "select seq, key, value, traceparent, crc from events order by seq",
     "select seq, key, value, traceparent, crc from events order by seq desc",
 )
-_TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0) from events"
+_TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0), min(seq), max(seq) from events"
 MAX_SALVAGED_BYTES: Final = 2**40
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -107,6 +107,9 @@ def create(path: Path) -> None:
         unfinished.chmod(0o600)
         unfinished.rename(path)
     except (sqlite3.Error, OSError) as error:
+        for file in (unfinished, *_beside(unfinished)):
+            with suppress(OSError):
+                file.unlink()
         raise SpoolError(f"cannot write in {path.parent}: {error}") from None
 
 
@@ -116,6 +119,10 @@ class SpoolFile:
     def __init__(self, path: Path, lock: FileLock, *, durable: bool = False) -> None:
         self.path = path
         self.lock = lock
+        self.resting = False
+        """closed for the time being, and anybody's: its numbers are those of then"""
+        self.span: tuple[int, ...] = ()
+        """no `seq` in here is lower than the first of these, or higher than the last"""
         self._guard = threading.Lock()
         self._gone: set[int] = set()
         """delivered, but not yet deleted because the deletion failed"""
@@ -140,8 +147,7 @@ class SpoolFile:
             else:
                 with self._transaction():
                     self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
-            self._count += len(rows)
-            self.bytes += sum(map(_size, entries))
+            self._note_added(entries)
 
     def first(self, count: int) -> list[Entry]:
         """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
@@ -209,6 +215,12 @@ class SpoolFile:
         else:
             self.lock.release()
 
+    def rest(self) -> None:
+        """Let go of file and lock until its turn comes, when it is opened anew: open files are few."""
+        self.resting = True
+        self.drop()
+        self.lock.release()
+
     def drop(self) -> None:
         """Close the database alone: file and lock stay."""
         with self._guard:
@@ -217,6 +229,12 @@ class SpoolFile:
     def after_fork(self) -> None:
         """In the child: the file remains the parent's."""
         self.lock.release()
+
+    def _note_added(self, entries: Sequence[Entry]) -> None:
+        self._count += len(entries)
+        self.bytes += sum(map(_size, entries))
+        seqs = [*self.span, *(entry.seq for entry in entries)]
+        self.span = (min(seqs), max(seqs)) if seqs else ()
 
     def _kept_refused(self) -> bool:
         try:
@@ -230,7 +248,8 @@ class SpoolFile:
         self._database.execute("pragma journal_mode=wal")
         self._database.execute(f"pragma synchronous={'full' if durable else 'normal'}")
         self._database.execute("pragma journal_size_limit=4194304")
-        self._count, self.bytes = self._query(_TOTALS, ROW_BYTES)[0]
+        self._count, self.bytes, *span = self._query(_TOTALS, ROW_BYTES)[0]
+        self.span = tuple(span) if self._count else ()
 
     def _check_version(self) -> None:
         version = self._query("pragma user_version")[0][0]

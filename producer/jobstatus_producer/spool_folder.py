@@ -7,12 +7,15 @@ import socket
 import uuid
 import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jobstatus_producer import spool
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.log import logger
-from jobstatus_producer.spool import FileLock, Refused, SpoolDamagedError, SpoolFile, SpoolVersionError
+from jobstatus_producer.spool import FileLock, Refused, SpoolDamagedError, SpoolFile
+
+OPEN_AT_A_TIME: Final = 32
+"""So many taken-over spools are held open: each has four file descriptors, and there may be hundreds of spools."""
 
 
 def open_own(folder: Path, *, topic: str, durable: bool) -> SpoolFile:
@@ -57,7 +60,10 @@ def inspect(folder: Path) -> list[SpoolInfo]:
 
 
 def _inspect(path: Path) -> SpoolInfo:
-    lock = spool.lock_of(path)
+    try:
+        lock = spool.lock_of(path)
+    except OSError as error:
+        return SpoolInfo(path, False, 0, 0, None, [], str(error))
     in_use = not lock.take()
     try:
         file = SpoolFile(path, lock)
@@ -81,28 +87,44 @@ def damaged(folder: Path) -> list[Path]:
 def take_over(folder: Path, own: SpoolFile, *, topic: str, durable: bool) -> list[SpoolFile]:
     """The spools of `topic` in `folder` whose processes are gone and which hold events, each now this process's alone.
 
-    Of a damaged one, what can be read is moved to `own`, and the file is set aside.
+    Of a damaged one, what can be read is moved to `own`, and the file is set aside. What cannot be taken over is left
+    alone. Beyond `OPEN_AT_A_TIME` they rest, and it is `take` that opens one when its turn has come.
     """
-    found = []
+    found: list[SpoolFile] = []
     for path in paths(folder):
         others = path == own.path or not path.name.startswith(f"{_label(topic)}.")
-        orphan = None if others else _take(path, own, durable)
+        orphan = None if others else take(path, own, durable=durable)
         if orphan is not None:
+            logger.warning("took over the spool %s of a process that is gone: %d events", path, len(orphan))
             found.append(orphan)
+            if len(found) > OPEN_AT_A_TIME:
+                orphan.rest()
     return found
 
 
-def _take(path: Path, own: SpoolFile, durable: bool) -> SpoolFile | None:
-    lock = spool.lock_of(path)
-    if not lock.take() or not path.exists():
+def take(path: Path, own: SpoolFile, *, durable: bool) -> SpoolFile | None:
+    """The spool at `path`, if its process is gone and it holds events; what is damaged is saved to `own`."""
+    lock = None
+    try:
+        lock = spool.lock_of(path)
+        return _taken(path, lock, own, durable)
+    except (OSError, SpoolError) as error:
+        # one of another user, or on a bad sector: no reason not to work with all others
+        logger.error("the spool %s is left alone: %s", path, error)
+        if lock is not None:
+            lock.release()
+        return None
+
+
+def _taken(path: Path, lock: FileLock, own: SpoolFile, durable: bool) -> SpoolFile | None:
+    if not lock.take():
         lock.release()
+        return None
+    if not path.exists():
+        lock.remove()
         return None
     try:
         orphan = SpoolFile(path, lock, durable=durable)
-    except SpoolVersionError as error:
-        logger.error("a spool is left alone: %s", error)
-        lock.release()
-        return None
     except SpoolDamagedError as error:
         rescue(path, lock, own, error)
         return None
@@ -116,8 +138,10 @@ def _checked(orphan: SpoolFile, lock: FileLock, own: SpoolFile) -> SpoolFile | N
         orphan.drop()
         rescue(orphan.path, lock, own, error)
         return None
+    except SpoolError:
+        orphan.drop()
+        raise
     if len(orphan):
-        logger.warning("took over the spool %s of a process that is gone: %d events", orphan.path, len(orphan))
         return orphan
     orphan.close()
     return None
