@@ -22,7 +22,7 @@ class Chunk(NamedTuple):
     entries: list[Entry]
     orphan: SpoolFile | None
     tried: frozenset[int]
-    """the `seq` of those that were handed to a client before"""
+    """the `seq` of those that were handed to a client before, or may have been by a process that is gone"""
 
     def is_late(self, entry: Entry, now_micros: int) -> bool:
         """Whether `entry` goes out marked as late: for its age, or because a copy of it may be in the log already.
@@ -163,7 +163,9 @@ class Backlog:
             self.bytes_in_memory += len(entry.value)
 
     def _chunk(self, entries: list[Entry]) -> Chunk:
-        return Chunk(entries, None, frozenset(entry.seq for entry in entries if entry.seq in self._tried))
+        taken_in = self._own.taken_in if self._own is not None else ()
+        tried = (entry.seq for entry in entries if entry.seq in self._tried or entry.seq in taken_in)
+        return Chunk(entries, None, frozenset(tried))
 
     def _release(self, entry: Entry) -> bool:
         found = self._held.pop(entry.seq, None)

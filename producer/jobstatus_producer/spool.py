@@ -123,6 +123,8 @@ class SpoolFile:
         """closed for the time being, and anybody's: its numbers are those of then"""
         self.span: tuple[int, ...] = ()
         """no `seq` in here is lower than the first of these, or higher than the last"""
+        self.taken_in: set[int] = set()
+        """the `seq` of what came from another file"""
         self._guard = threading.Lock()
         self._gone: set[int] = set()
         """delivered, but not yet deleted because the deletion failed"""
@@ -148,6 +150,17 @@ class SpoolFile:
                 with self._transaction():
                     self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
             self._note_added(entries)
+
+    def take_in(self, saved: Sequence[Entry]) -> None:
+        """Keep what was saved of another file, all or none, beside what is here: nothing is put over anything.
+
+        Two processes may have used the same microsecond: the later one's entry gets the next that is free.
+        """
+        with self._guard, _translated(self.path):
+            with self._transaction():
+                placed = [self._place(entry) for entry in saved]
+            self._note_added([entry for entry, is_new in placed if is_new])
+            self.taken_in.update(entry.seq for entry, _ in placed)
 
     def first(self, count: int) -> list[Entry]:
         """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
@@ -230,6 +243,15 @@ class SpoolFile:
         """In the child: the file remains the parent's."""
         self.lock.release()
 
+    def _place(self, entry: Entry) -> tuple[Entry, bool]:
+        """Where the entry is now, and whether it was not there before."""
+        while here := self._query("select seq, key, value, traceparent from events where seq = ?", entry.seq):
+            if Entry(*here[0]) == entry:
+                return entry, False
+            entry = entry._replace(seq=entry.seq + 1)
+        self._database.execute("insert into events values (?, ?, ?, ?, ?)", (*entry, _crc(entry)))
+        return entry, True
+
     def _note_added(self, entries: Sequence[Entry]) -> None:
         self._count += len(entries)
         self.bytes += sum(map(_size, entries))
@@ -281,14 +303,17 @@ class SpoolFile:
 
 
 def salvage(path: Path) -> list[Entry]:
-    """Whatever can still be read of a damaged file, from both its ends; the file itself stays as it is."""
+    """Whatever can still be read of a damaged file, from both its ends; the file itself stays as it is.
+
+    Raises `OSError` or `SpoolError` where there is no room for the copy that is read, or no right to read.
+    """
     copy = path.with_suffix(".salvage")
     try:
         for file, its_copy in zip((path, *_beside(path)), (copy, *_beside(copy)), strict=True):
             if file.exists():
                 shutil.copyfile(file, its_copy)
         _lengthen(copy)
-        with _closing(_connect(copy)) as database:
+        with _translated(copy), _closing(_connect(copy)) as database:
             return _readable(database)
     finally:
         for its_copy in (copy, *_beside(copy)):

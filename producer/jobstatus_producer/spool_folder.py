@@ -150,7 +150,7 @@ def _checked(orphan: SpoolFile, lock: FileLock, own: SpoolFile) -> SpoolFile | N
 def rescue(path: Path, lock: FileLock, into: SpoolFile, error: Exception) -> None:
     """Move what can be read of a damaged spool into another, and set the file aside."""
     saved = spool.salvage(path)
-    into.add(saved)
+    into.take_in(saved)
     kept = spool.set_aside(path)
     lock.remove()
     text = "a spool is damaged (%s): %d events of it are saved; what else it held is in %s, unreadable here"

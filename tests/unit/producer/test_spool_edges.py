@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import psutil
 import pytest
 from jobstatus_producer import ProducerSettings, SpoolError, spool, spool_folder
 from jobstatus_producer.backlog import Backlog
+from jobstatus_producer.entry import Entry
 from unit.producer.spools import entry, leave_behind
 
 Open = Callable[..., Backlog]
@@ -116,3 +118,47 @@ def test_a_resting_spool_that_another_process_takes_is_left_to_it(
     both = [*drained(first), *drained(second)]
     assert sorted(both) == [1, 2, 3]
     assert len(first) == len(second) == 0
+
+
+def damage(path: Path) -> None:
+    """As after a torn write: the file still says what it is, but its last page is none."""
+    sqlite3.connect(path).close()
+    with path.open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)
+        file.write(b"\xff" * 4096)
+
+
+def test_what_is_saved_of_two_damaged_spools_is_all_there_though_they_used_the_same_microseconds(
+    folder: Path, open_backlog: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved: list[list[Entry]] = []
+    for job_id in ("one", "other"):
+        path = leave_behind(folder, [entry(seq, job_id, "m" * 300) for seq in range(1, 101)])
+        damage(path)
+        saved.append(spool.salvage(path))
+    backlog = open_backlog()
+    found = backlog.first(1000)
+    assert caplog.text.count("a spool is damaged") == 2
+    assert min(map(len, saved)) > 10
+    assert len(found.entries) == len(backlog) == sum(map(len, saved))
+    assert {each.value for each in found.entries} == {each.value for part in saved for each in part}
+    assert [each.seq for each in found.entries] == sorted({each.seq for each in found.entries})
+    assert all(found.is_late(each, each.seq) for each in found.entries), "a copy of each may be in the log"
+    backlog.settle(found.entries, None)
+    assert len(backlog) == 0
+
+
+def test_what_is_saved_twice_is_there_once(folder: Path, open_backlog: Open) -> None:
+    backlog = open_backlog()
+    own = backlog._own
+    assert own is not None
+    own.take_in([entry(1), entry(2)])
+    own.take_in([entry(2), entry(3), entry(2, "other")])
+    assert [(each.seq, each.key) for each in backlog.first(10).entries] == [
+        (1, b"job"),
+        (2, b"job"),
+        (3, b"job"),
+        (4, b"other"),
+    ]
+    assert (len(own), own.span) == (4, (1, 4))
+    backlog.settle(backlog.first(10).entries, None)
