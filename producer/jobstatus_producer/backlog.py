@@ -48,6 +48,7 @@ class Backlog:
         self.spooled = 0
         self.broken = False
         """the own spool could not be written at the last try"""
+        self._closed = False
         self._own: SpoolFile | None = None
         self._orphans: list[SpoolFile] = []
         if settings.spool_dir is not None:
@@ -106,6 +107,12 @@ class Backlog:
             if (entries or self.broken) and self._spool_room(entries) and self._spool(entries):
                 self._held.clear()
                 self.bytes_in_memory = 0
+
+    def stay_in_place(self) -> None:
+        """Give new files to the spools whose files somebody removed: a cleaner of old ones, or of a whole folder."""
+        with self._lock:
+            for file in self._files():
+                self._in_place(file)
 
     def first(self, count: int) -> Chunk:
         """Up to `count` entries that go out next; they stay here until they are settled."""
@@ -182,12 +189,17 @@ class Backlog:
         return self._edge(max, SpoolFile.newest)
 
     def close(self) -> list[Entry]:
-        """Let go of the spools; returns what is nowhere but in memory."""
+        """Let go of the spools; returns what is nowhere but in memory, or in a file that nobody will find."""
         with self._lock:
+            if self._closed:
+                return []
+            self._closed = True
             self.move_to_spool()
+            self.stay_in_place()
+            lost = {entry for file in self._files() if not file.in_place() for entry in self._read(file, len(file))}
             for file in self._files():
                 file.close()
-            return [self._held[seq] for seq in sorted(self._held)]
+            return sorted(lost.union(self._held.values()), key=lambda entry: entry.seq)
 
     def after_fork(self) -> None:
         """In the child: the spools remain the parent's."""
@@ -222,6 +234,8 @@ class Backlog:
 
     def _spool(self, entries: Sequence[Entry]) -> bool:
         assert self._own is not None  # noqa: S101 - the callers have asked
+        if not self._in_place(self._own):
+            return False
         try:
             self._own.add(entries)
         except SpoolDamagedError as error:
@@ -233,6 +247,23 @@ class Backlog:
             return False
         self.broken = False
         self.spooled += len(entries)
+        return True
+
+    def _in_place(self, file: SpoolFile) -> bool:
+        """Whether what is written to it will be found by the next process; a file that was removed is made anew."""
+        if file.in_place():
+            return True
+        settings = self._settings
+        try:
+            new = spool_folder.renew(file, topic=settings.topic, durable=settings.durable)
+        except SpoolError as error:
+            self.broken = self.broken or file is self._own
+            self._trouble(f"the spool was removed while in use, and cannot be made anew: {error}")
+            return False
+        if file is self._own:
+            self._own = new
+        else:
+            self._orphans[self._orphans.index(file)] = new
         return True
 
     def _read(self, file: SpoolFile, count: int) -> list[Entry]:

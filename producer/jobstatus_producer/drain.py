@@ -99,6 +99,7 @@ class Drain:
         outbox = self._outbox
         if outbox.flight.fatal:
             outbox.renew_transport()
+        outbox.backlog.stay_in_place()
         if outbox.backlog.in_memory or outbox.backlog.broken:
             outbox.backlog.move_to_spool()
         # one event alone finds out whether the way is clear

@@ -87,7 +87,8 @@ class FileLock:
 
     def remove(self) -> None:
         """Let go for good."""
-        self._path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._path.unlink()
         self.release()
 
 
@@ -120,9 +121,11 @@ class SpoolFile:
         self.path = path
         self.lock = lock
         self.resting = False
-        """closed for the time being, and anybody's: its numbers are those of then"""
+        """closed, and anybody's: its numbers are those of then"""
         self.span: tuple[int, ...] = ()
         """no `seq` in here is lower than the first of these, or higher than the last"""
+        self._names: dict[Path, tuple[int, int]] = {}
+        """the files that were opened, by what `stat` said of them then"""
         self.taken_in: set[int] = set()
         """the `seq` of what came from another file"""
         self._guard = threading.Lock()
@@ -215,14 +218,42 @@ class SpoolFile:
         if verdict != "ok":
             raise SpoolDamagedError(f"{self.path}: {verdict}")
 
+    def in_place(self) -> bool:
+        """Whether what was opened is still what a next owner would find: somebody may have cleared the folder."""
+        return all(_identity(path) == known for path, known in self._names.items())
+
+    def copy_to(self, other: SpoolFile) -> None:
+        """Write all that is in here to `other`, a new one; it is read from what was opened, whatever its name is."""
+        with self._guard, _translated(other.path):
+            events = (row for row in self._database.execute("select * from events") if row[0] not in self._gone)
+            refused = self._database.execute("select * from refused")
+            with other._transaction():
+                other._database.executemany("insert into events values (?, ?, ?, ?, ?)", events)
+                other._database.executemany("insert into refused values (?, ?, ?, ?, ?, ?, ?)", refused)
+            other._recount()
+            other.taken_in = self.taken_in
+
+    def give_up_names(self) -> None:
+        """Close, and remove what is left of the files under their names, but nothing that somebody else put there."""
+        self.drop()
+        for path, known in self._names.items():
+            # a copy too many does no harm where it cannot be removed
+            with suppress(OSError):
+                if _identity(path) == known:
+                    path.unlink()
+        self.lock.release()
+
     def close(self) -> None:
         """Let go of file and lock; a spool in which nothing is left is removed."""
         with self._guard:
             empty = not len(self) and not self._kept_refused()
+            self.resting = True
             self._database.close()
             if empty:
                 for file in (self.path, *_beside(self.path)):
-                    file.unlink(missing_ok=True)
+                    # an empty one that stays is cleared away by the next start
+                    with suppress(OSError):
+                        file.unlink()
         if empty:
             self.lock.remove()
         else:
@@ -270,6 +301,11 @@ class SpoolFile:
         self._database.execute("pragma journal_mode=wal")
         self._database.execute(f"pragma synchronous={'full' if durable else 'normal'}")
         self._database.execute("pragma journal_size_limit=4194304")
+        self._recount()
+        files = (self.path, *_beside(self.path), self.path.with_suffix(".lock"))
+        self._names = {file: known for file in files if (known := _identity(file)) is not None}
+
+    def _recount(self) -> None:
         self._count, self.bytes, *span = self._query(_TOTALS, ROW_BYTES)[0]
         self.span = tuple(span) if self._count else ()
 
@@ -362,6 +398,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _beside(path: Path) -> list[Path]:
     return [Path(f"{path}-wal"), Path(f"{path}-shm")]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_sound(row: Any) -> bool:

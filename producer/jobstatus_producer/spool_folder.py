@@ -37,6 +37,21 @@ def open_own(folder: Path, *, topic: str, durable: bool) -> SpoolFile:
         raise SpoolError(f"JOBSTATUS_SPOOL_DIR: {error}") from None
 
 
+def renew(lost: SpoolFile, *, topic: str, durable: bool) -> SpoolFile:
+    """What a spool holds whose files were removed while it was in use, in a new one. Raises `SpoolError`."""
+    new = open_own(lost.path.parent, topic=topic, durable=durable)
+    try:
+        lost.copy_to(new)
+    except BaseException:
+        new.give_up_names()
+        raise
+    lost.give_up_names()
+    logger.error(
+        "the spool %s was removed while in use; what it held (%d events) is in %s", lost.path, len(new), new.path
+    )
+    return new
+
+
 def paths(folder: Path) -> list[Path]:
     """The spool files in `folder`, oldest first."""
     return sorted(folder.glob(f"*{spool.SUFFIX}"), key=_changed)

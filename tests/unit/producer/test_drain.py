@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -118,8 +117,7 @@ def try_in_vain(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
 def die(outbox: Outbox) -> None:
     """Nothing is written or removed any more, and the operating system lets go of the locks."""
     for file in outbox.backlog._files():
-        with closing(file._database):
-            file.lock.release()
+        file.rest()
 
 
 @pytest.mark.parametrize("durable", [True, False])
