@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,15 +21,15 @@ class Chunk(NamedTuple):
 
     entries: list[Entry]
     orphan: SpoolFile | None
-    tried: frozenset[int]
-    """the `seq` of those that were handed to a client before, or may have been by a process that is gone"""
+    behind: frozenset[int]
+    """the `seq` of those of which a copy, or something newer, may be in the log already"""
 
     def is_late(self, entry: Entry, now_micros: int) -> bool:
         """Whether `entry` goes out marked as late: for its age, or because a copy of it may be in the log already.
 
         Between that copy and this one there may be newer events of the same job, and the copy must not undo them.
         """
-        return self.orphan is not None or entry.seq in self.tried or entry.is_late(now_micros)
+        return self.orphan is not None or entry.seq in self.behind or entry.is_late(now_micros)
 
 
 class Backlog:
@@ -47,7 +47,11 @@ class Backlog:
         self.bytes_in_memory = 0
         self.spooled = 0
         self.broken = False
-        """the own spool could not be written at the last try"""
+        """the own spool could not be written or read at the last try"""
+        self.unreadable = False
+        """it could not be read: what is in it waits, and what is in memory goes out without it"""
+        self._overtaken = 0
+        """what is older than this `seq` and was not readable was overtaken"""
         self._closed = False
         self._own: SpoolFile | None = None
         self._orphans: list[SpoolFile] = []
@@ -90,13 +94,15 @@ class Backlog:
     def hold(self, entries: Sequence[Entry]) -> None:
         """Keep entries that were accepted and came back from the client; the worker moves them to the spool."""
         with self._lock:
-            self.note_tried(entry.seq for entry in entries)
+            self.note_tried([entry.seq for entry in entries])
             self._keep(entries)
 
-    def note_tried(self, seqs: Iterable[int]) -> None:
+    def note_tried(self, seqs: Sequence[int]) -> None:
         """The client has these: if they come out again, a copy of them may be in the log."""
         with self._lock:
             self._tried.update(seqs)
+            if self.unreadable:
+                self._overtaken = max(self._overtaken, *seqs, 0)
 
     def move_to_spool(self) -> None:
         """Try to write to the spool what is in memory."""
@@ -170,9 +176,11 @@ class Backlog:
             self.bytes_in_memory += len(entry.value)
 
     def _chunk(self, entries: list[Entry]) -> Chunk:
-        taken_in = self._own.taken_in if self._own is not None else ()
-        tried = (entry.seq for entry in entries if entry.seq in self._tried or entry.seq in taken_in)
-        return Chunk(entries, None, frozenset(tried))
+        return Chunk(entries, None, frozenset(entry.seq for entry in entries if self._may_be_behind(entry.seq)))
+
+    def _may_be_behind(self, seq: int) -> bool:
+        taken_in = self._own is not None and seq in self._own.taken_in
+        return taken_in or seq in self._tried or seq < self._overtaken
 
     def _release(self, entry: Entry) -> bool:
         found = self._held.pop(entry.seq, None)
@@ -234,7 +242,8 @@ class Backlog:
 
     def _spool(self, entries: Sequence[Entry]) -> bool:
         assert self._own is not None  # noqa: S101 - the callers have asked
-        if not self._in_place(self._own):
+        # what was written where nothing can be read would wait there for ever
+        if self.unreadable or not self._in_place(self._own):
             return False
         try:
             self._own.add(entries)
@@ -268,35 +277,63 @@ class Backlog:
 
     def _read(self, file: SpoolFile, count: int) -> list[Entry]:
         try:
-            return file.first(count)
+            entries = file.first(count)
         except SpoolDamagedError as error:
-            self._replace(file, error)
+            if not self._replaced(file, error):
+                self._go_on_without(file, error)
             return []
+        except SpoolError as error:
+            self._go_on_without(file, error)
+            return []
+        if file is self._own:
+            self.unreadable = False
+        return entries
+
+    def _go_on_without(self, file: SpoolFile, error: Exception) -> None:
+        """The own spool is tried again, one that was taken over is left to the next process."""
+        self._trouble(f"a spool cannot be read, what is in it has to wait: {error}")
+        if file is self._own:
+            self.broken = self.unreadable = True
+        elif file in self._orphans:
+            self._orphans.remove(file)
+            file.rest()
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
         """Go on without a damaged file: what can be read of it moves to the own spool, a new one if it was that."""
         settings = self._settings
         assert settings.spool_dir is not None  # noqa: S101 - or there would be no file
-        file.drop()
         if file is self._own:
+            # without a new one the old one stays, and the next try is as this one
             self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
         else:
             self._orphans.remove(file)
         assert self._own is not None  # noqa: S101
+        file.drop()
         spool_folder.rescue(file.path, file.lock, self._own, error)
 
     def _replaced(self, file: SpoolFile, damage: Exception) -> bool:
         try:
             self._replace(file, damage)
-        except SpoolError as error:
+        except (OSError, SpoolError) as error:
             self._trouble(f"the spool is damaged and cannot be replaced: {error}")
-            return False
+            if file is not self._own:
+                # what can be read of it is for the next process
+                file.rest()
+            return file is not self._own
         return True
 
     def _edge(self, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]) -> int | None:
         with self._lock:
-            found = [*self._held]
-            for file in self._all():
-                seq = choose(file.span) if file.resting else of_file(file) if len(file) else None
-                found += [] if seq is None else [seq]
+            of_files = [self._edge_of(file, choose, of_file) for file in self._all() if len(file)]
+            found = [*self._held, *(seq for seq in of_files if seq is not None)]
             return choose(found) if found else None
+
+    def _edge_of(
+        self, file: SpoolFile, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]
+    ) -> int | None:
+        if not file.resting:
+            try:
+                return of_file(file)
+            except SpoolError as error:
+                self._trouble(f"a spool cannot be read, what is in it has to wait: {error}")
+        return choose(file.span)

@@ -21,6 +21,8 @@ LAST_CHUNK_SECONDS: Final = 0.25
 """How long calls may be held up, once, so that the last chunk can end a drain under a steady stream of new events."""
 POLL_SECONDS: Final = 0.05
 BACKOFF_SECONDS: Final = (0.1, 2.0)
+UNREADABLE_SECONDS: Final = 0.5
+"""Between two tries to read a spool that cannot be read, while nothing else is to be sent."""
 
 
 class Sending:
@@ -105,6 +107,9 @@ class Drain:
         # one event alone finds out whether the way is clear
         alone = self._tries or self._alone
         chunk = outbox.backlog.first(1 if alone else CHUNK)
+        if outbox.backlog.unreadable and not chunk.entries:
+            self._next_try = time.monotonic() + UNREADABLE_SECONDS
+            return
         if alone or outbox.settings.durable or len(chunk.entries) > LAST_CHUNK:
             self._finish(self._send(chunk))
         else:

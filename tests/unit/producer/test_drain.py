@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.rule import RowState, advance, decide
-from jobstatus_producer import ProducerSettings, drain
+from jobstatus_producer import ProducerSettings, drain, spool
 from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.drain import Drain, Stop
 from jobstatus_producer.entry import now_micros
@@ -177,6 +177,28 @@ def test_what_the_client_had_no_room_for_is_not_late(open_outbox: OpenOutbox, lo
     log.has_room = True
     Drain(outbox, Stop()).step()
     assert log.shown() == [("processing", False)]
+
+
+def test_what_is_in_memory_goes_out_though_the_spool_cannot_be_read(open_outbox: OpenOutbox, log: Log) -> None:
+    outbox = open_outbox()
+    outbox.direct = False
+    put(outbox, "processing")
+    own = outbox.backlog._own
+    assert own is not None
+    own.drop()
+    put(outbox, "success")
+    steps = Drain(outbox, Stop())
+    steps.step()
+    assert log.shown() == [("success", False)]
+    assert (outbox.stats().spool_depth, outbox.stats().queue_depth) == (1, 0)
+    assert outbox.wait_until_settled(0) == 1, "what cannot be read is not delivered"
+    steps.step()
+    assert steps.seconds_to_wait > 0, "there is nothing to send, so nothing to hurry for"
+    own._database = spool._connect(own.path)
+    steps.step()
+    assert log.shown() == [("success", False), ("processing", True)], "it was overtaken"
+    assert log.rows() == ["success"]
+    assert (len(outbox.backlog), outbox.backlog.unreadable) == (0, False)
 
 
 def test_a_delivered_event_leaves_no_mark_behind(open_outbox: OpenOutbox, log: Log) -> None:

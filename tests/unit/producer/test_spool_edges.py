@@ -7,12 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 import pytest
 from jobstatus_producer import JobStatusProducer, ProducerSettings, SpoolError, UndeliveredError, spool, spool_folder
 from jobstatus_producer.backlog import Backlog
 from jobstatus_producer.entry import Entry
+from jobstatus_producer.spool import SpoolDamagedError, SpoolWriteError
 from unit.producer.spools import entry, leave_behind
 
 Open = Callable[..., Backlog]
@@ -238,3 +240,101 @@ def test_the_events_of_a_spool_that_is_removed_are_in_the_next_one_or_in_the_err
     with pytest.raises(UndeliveredError) as raised:
         again.close()
     assert [event.status for event in raised.value.events] == ["processing", "success"]
+
+
+def fails(*_given: object, **_named: object) -> NoReturn:
+    raise SpoolWriteError("disk I/O error")
+
+
+def test_without_a_spool_that_cannot_be_read_the_others_and_memory_go_on(
+    folder: Path, open_backlog: Open, troubles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = open_backlog()
+    assert backlog.accept([entry(1)], in_memory=True)
+    own = backlog._own
+    assert own is not None
+    with monkeypatch.context() as patch:
+        for name in ("first", "oldest", "newest"):
+            patch.setattr(own, name, fails)
+        assert backlog.first(10).entries == []
+        assert backlog.accept([entry(2)], in_memory=True)
+        backlog.move_to_spool()
+        assert backlog.in_memory == 1, "what cannot be read is written to no more"
+        assert [each.seq for each in backlog.first(10).entries] == [2]
+        assert (len(backlog), backlog.oldest(), backlog.newest()) == (2, 1, 2)
+        assert "a spool cannot be read, what is in it has to wait: disk I/O error" in troubles[0]
+    assert drained(backlog) == [1, 2]
+    backlog.move_to_spool()
+    assert (backlog.broken, backlog.unreadable) == (False, False)
+    assert backlog.accept([entry(3)], in_memory=False)
+    assert drained(backlog) == [3]
+
+
+def test_a_durable_producer_accepts_nothing_while_its_spool_cannot_be_read(
+    open_backlog: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = open_backlog(durable=True)
+    own = backlog._own
+    assert own is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(own, "first", fails)
+        assert backlog.first(10).entries == []
+        assert not backlog.accept([entry(1)], in_memory=True)
+    assert backlog.first(10).entries == []
+    backlog.move_to_spool()
+    assert backlog.accept([entry(2)], in_memory=True)
+    assert drained(backlog) == [2]
+
+
+def test_a_taken_over_spool_that_cannot_be_read_is_left_to_the_next_process(folder: Path, open_backlog: Open) -> None:
+    leave_behind(folder, [entry(1)])
+    backlog = open_backlog()
+    assert backlog.accept([entry(2)], in_memory=False)
+    backlog._orphans[0].drop()
+    assert (backlog.oldest(), backlog.newest()) == (1, 2)
+    assert drained(backlog) == [2]
+    assert drained(open_backlog()) == [1]
+
+
+def test_a_damaged_spool_that_cannot_be_replaced_yet_is_replaced_later(
+    folder: Path, open_backlog: Open, troubles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = open_backlog()
+    assert backlog.accept([entry(seq, message="m" * 300) for seq in range(1, 101)], in_memory=False)
+    own = backlog._own
+    assert own is not None
+    own._database.execute("pragma wal_checkpoint(truncate)")
+    own._database.execute("pragma shrink_memory")
+    with own.path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+    with monkeypatch.context() as patch:
+        patch.setattr(spool_folder, "open_own", fails)
+        assert backlog.first(1000).entries == []
+        assert backlog.accept([entry(200)], in_memory=True)
+        assert [each.seq for each in backlog.first(1000).entries] == [200]
+        assert "the spool is damaged and cannot be replaced" in troubles[0]
+    drained(backlog)
+    backlog.move_to_spool()
+    assert backlog.accept([entry(300)], in_memory=False)
+    assert drained(backlog) == [300]
+    assert len(spool_folder.damaged(folder)) == 1
+
+
+def test_what_cannot_be_saved_now_is_left_to_the_next_process(
+    folder: Path, open_backlog: Open, troubles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leave_behind(folder, [entry(seq, message="m" * 300) for seq in range(1, 101)])
+    backlog = open_backlog()
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "salvage", fails)
+        patch.setattr(backlog._orphans[0], "first", damaged)
+        assert backlog.accept([entry(200)], in_memory=False)
+        assert drained(backlog) == [200]
+    assert "the spool is damaged and cannot be replaced" in troubles[0]
+    assert left.exists()
+    assert len(drained(open_backlog())) == 100
+
+
+def damaged(_count: int) -> NoReturn:
+    raise SpoolDamagedError("database disk image is malformed")
