@@ -20,6 +20,8 @@ LAST_CHUNK: Final = 100
 LAST_CHUNK_SECONDS: Final = 0.25
 """How long calls may be held up, once, so that the last chunk can end a drain under a steady stream of new events."""
 POLL_SECONDS: Final = 0.05
+GIVE_UP_SECONDS: Final = 1.0
+"""How long the client may take to call back what was given up."""
 BACKOFF_SECONDS: Final = (0.1, 2.0)
 UNREADABLE_SECONDS: Final = 0.5
 """Between two tries to read a spool that cannot be read, while nothing else is to be sent."""
@@ -59,8 +61,12 @@ class Sending:
     def give_up(self) -> None:
         """Call back what has not ended; whether the broker has it is not known then."""
         self._transport.purge()
-        while len(self.ended) < len(self.chunk.entries):
+        until = time.monotonic() + GIVE_UP_SECONDS
+        while len(self.ended) < len(self.chunk.entries) and time.monotonic() < until:
             self._transport.poll(POLL_SECONDS)
+        for entry in self.chunk.entries:
+            # what a signal handler raises in the middle of a callback ends it before it has told anything
+            self.ended.setdefault(entry.seq, Failure("the client says nothing of it", purged=True))
 
     def _done(self, seq: int, error: Any, _message: Any) -> None:
         self.ended[seq] = None if error is None else failure_of(error)

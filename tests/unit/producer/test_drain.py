@@ -201,6 +201,24 @@ def test_what_is_in_memory_goes_out_though_the_spool_cannot_be_read(open_outbox:
     assert (len(outbox.backlog), outbox.backlog.unreadable) == (0, False)
 
 
+def test_a_callback_that_never_comes_holds_nothing_up(
+    open_outbox: OpenOutbox, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = open_outbox(durable=True)
+    put(outbox, "processing", "success")
+    log.answers = log.tells_of_purged = False
+    polls = iter(range(10_000))
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "poll", lambda _seconds: next(polls))
+        patch.setattr(drain, "GIVE_UP_SECONDS", 0.0, raising=False)
+        try_in_vain(outbox, monkeypatch)
+    assert (len(outbox.backlog), outbox.failing) == (2, True)
+    log.answers = True
+    Drain(outbox, Stop()).step()
+    assert log.rows() == ["processing", "success"]
+    assert len(outbox.backlog) == 0
+
+
 def test_a_delivered_event_leaves_no_mark_behind(open_outbox: OpenOutbox, log: Log) -> None:
     outbox = open_outbox(durable=True)
     put(outbox, "processing", "success")
