@@ -71,6 +71,8 @@ class ProducerSettings:
             raise SettingsError("statuses: empty; leave it out to allow every word (JOBSTATUS_STATUSES)")
         if self.durable and self.spool_dir is None:
             raise SettingsError("durable: needs a spool folder (JOBSTATUS_DURABLE needs JOBSTATUS_SPOOL_DIR)")
+        if self.spool_dir is not None:
+            object.__setattr__(self, "spool_dir", _absolute(self.spool_dir))
         try:
             check_worker_id(self.worker_id)
         except (TypeError, ValueError) as error:
@@ -93,6 +95,14 @@ class ProducerSettings:
     def shown(self) -> dict[str, str]:
         """librdkafka's properties for people: secrets are masked."""
         return {name: "***" if any(word in name for word in _SECRET) else value for name, value in self.kafka.items()}
+
+
+def _absolute(folder: Path) -> Path:
+    """A process that changes its directory later, and its children, mean the same folder all the same."""
+    try:
+        return folder.absolute()
+    except OSError as error:
+        raise SettingsError(f"JOBSTATUS_SPOOL_DIR: {folder} is relative to a folder that is gone: {error}") from None
 
 
 def _check_kafka(kafka: Mapping[str, str]) -> None:
