@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -375,3 +378,22 @@ def test_a_relative_folder_in_a_directory_that_is_gone_is_said_by_name(
     gone.rmdir()
     with pytest.raises(SettingsError, match="JOBSTATUS_SPOOL_DIR: spool is relative to a folder that is gone"):
         ProducerSettings(kafka={"bootstrap.servers": "127.0.0.1:1"}, spool_dir=Path("spool"))
+
+
+def test_the_how_to_clears_refused_events_and_nothing_else(tmp_path: Path, open_backlog: Open, folder: Path) -> None:
+    how_to = Path(__file__).parents[3] / "docs" / "how-to" / "instrument-workers.md"
+    (snippet,) = re.findall(
+        r"^```python\n([^`]*delete from refused[^`]*)^```$", how_to.read_text("utf-8"), re.MULTILINE
+    )
+    dead = open_backlog()
+    assert dead.accept([entry(1)], in_memory=False)
+    assert dead.refuse(entry(2), "too large")
+    assert dead.close() == []
+    in_use = open_backlog()
+    assert in_use.accept([entry(3)], in_memory=False)
+    assert in_use.refuse(entry(4), "too large")
+    subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, check=True, timeout=60)
+    assert [info.refused for info in spool_folder.inspect(folder)] == [[], []]
+    assert drained(in_use) == [1, 3]
+    assert in_use.close() == []
+    assert os.listdir(folder) == []
