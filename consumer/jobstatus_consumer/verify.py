@@ -5,6 +5,8 @@ something else than the row. Out of turn: an event before the row's own would ha
 row was written; it was a dead letter, which is no fault, or a consumer wrote into a table that had lost rows.
 The stretch's end is fixed before any row is read, and everything before it was written by then; so a row that has
 moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
+A job may have events in two logs, of two partitions after their number was raised: in what order those were written
+nobody can read again. So what would be a fault of a row with one log is judged when all events were seen.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from zlib import crc32
 
 from jobstatus_schemas.limits import MAX_OCCURRED_AT
 
-from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.reader import AT_ONCE, Reader
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.scope import Counts, Scope, alongside, events
 from jobstatus_consumer.rule import RowState, advance, decide
@@ -29,6 +31,11 @@ Kind = Literal["missing", "behind", "different", "out_of_turn"]
 CACHED_ROWS: Final = 1_000_000
 """Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
 OUT_OF_TURN: Final = "written without an event before theirs that would have counted; --strict names them"
+ASIDE: Final = 100_000
+"""Suspicions in memory at once that only the end of the log can confirm; with more of them none is judged."""
+TOO_MANY: Final = (
+    "not judged any further: whether their attempt or time is from another partition would fill the memory"
+)
 CONTENT: Final = ("status", "error_message", "worker_id", "occurred_at", "event_id")
 
 
@@ -75,11 +82,12 @@ class Report:
 class _Known:
     """A row as it was read, and the highest attempt and time that its job's events had so far.
 
-    `made`: what the rule makes of those events, where that is followed; `logs`: how many logs they are of.
+    Those events are of the row's own log; `several`: the job has some in another one, too.
+    `made`: what the rule makes of the job's events, where that is followed.
     """
 
     __slots__ = (
-        "attempt", "bound", "digest", "latest", "log_id", "log_offset", "logs", "made", "top_attempt", "top_time",
+        "attempt", "bound", "digest", "latest", "log_id", "log_offset", "made", "several", "top_attempt", "top_time",
     )  # fmt: skip
 
     def __init__(self, row: Row, logs: Mapping[str | None, str]) -> None:
@@ -89,10 +97,10 @@ class _Known:
         self.digest = hash(row[4:])
         # where a row has no time, there is nothing to be said of it
         self.bound = MAX_OCCURRED_AT if self.latest is None else self.latest
-        self.top_attempt: int | None = None
+        self.top_attempt = -1
         self.top_time = 0
         self.made: RowState | None = None
-        self.logs = 1
+        self.several = False
 
     @property
     def state(self) -> RowState:
@@ -104,6 +112,24 @@ class _Known:
         if attempt is not None and (own is None or attempt > own):
             return True
         return event.time > self.bound and (attempt is None or attempt == own)
+
+    def wrong(self, event: Event) -> list[str]:
+        """Of attempt and latest_occurred_at those that cannot be so with the event at the row's position."""
+        wrong = []
+        if event.attempt is not None and self.attempt != event.attempt:
+            wrong.append("attempt")
+        if self.latest is None or self.latest < event.time:
+            wrong.append("latest_occurred_at")
+        return wrong
+
+    def too_high(self, event: Event) -> list[str]:
+        """Of attempt and latest_occurred_at those that no event of the row's own log has brought, up to `event`."""
+        high = []
+        if event.attempt is None and self.attempt is not None and self.attempt > self.top_attempt:
+            high.append("attempt")
+        if self.latest is not None and self.latest > self.top_time:
+            high.append("latest_occurred_at")
+        return high
 
 
 class Verifier:
@@ -123,13 +149,14 @@ class Verifier:
         # four bytes for each offset: whose event it is
         self._owners = {n: array("I", bytes(4 * max(0, end - start))) for n, start, end in scope.stretches}
         self._starts = {item.partition: item.start for item in scope.stretches}
+        self._aside: dict[Kind, list[tuple[Event, _Known]]] = {"different": [], "out_of_turn": []}
         self.report = Report(exact=exact)
 
     def take(self, chunk: Sequence[Event]) -> None:
         """Judge some events, in log order."""
         if len(self._cache) > CACHED_ROWS:
             self._cache.clear()
-            self.report.exact = False
+            self._give_up_exactness()
         self._read_rows({event.job_id for event in chunk} - self._cache.keys())
         cache, starts, strict = self._cache, self._starts, self._strict
         suspects = []
@@ -147,17 +174,22 @@ class Verifier:
             if known.log_id == log_id and known.log_offset is not None and offset <= known.log_offset:
                 if made_at > known.top_time:
                     known.top_time = made_at
-                if attempt is not None and (known.top_attempt is None or attempt > known.top_attempt):
+                if attempt is not None and attempt > known.top_attempt:
                     known.top_attempt = attempt
                 if offset == known.log_offset:
-                    if not self._agrees(event, known):
+                    if known.digest != hash(_content(event)) or known.wrong(event):
                         suspects.append((event, known))
+                    if known.too_high(event):
+                        self._put_aside("different", event, known)
                 elif (attempt != known.attempt or made_at > known.bound) and known.was_without(event):
                     self._out_of_turn(event, known)
-            elif decide(known.state, event) == "applied":
+                continue
+            if known.log_id != log_id:
+                known.several = True
+            if decide(known.state, event) == "applied":
                 self._add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
         if suspects:
-            self._name_columns(suspects)
+            self._name_columns(suspects, _Known.wrong)
 
     def _read_rows(self, jobs: Iterable[str]) -> None:
         wanted = list(jobs)
@@ -170,14 +202,24 @@ class Verifier:
 
     def _follow(self, event: Event, known: _Known) -> None:
         """Make the row anew from its job's events, and compare at the event that it shows."""
-        made = known.made
-        known.logs += made is not None and made.log_id != event.log_id
-        known.made = advance(made, event)
-        if (event.log_id, event.offset) != (known.log_id, known.log_offset):
+        known.made = advance(known.made, event)
+        if (event.log_id, event.offset) == (known.log_id, known.log_offset) and known.made != known.state:
+            self._put_aside("out_of_turn", event, known)
+
+    def _put_aside(self, kind: Kind, event: Event, known: _Known) -> None:
+        """Keep a suspicion that holds if all that happened to the row is in its own log, once that is known."""
+        if not self.report.exact or known.several:
             return
-        # between two logs there is no order that could be read again
-        if self.report.exact and known.logs == 1 and known.made != known.state:
-            self._out_of_turn(event, known)
+        found = self._aside[kind]
+        found.append((event._replace(raw=event.raw._replace(value=None, headers=())), known))
+        if len(found) > ASIDE:
+            self.report.explained[TOO_MANY] = len(found)
+            self._give_up_exactness()
+
+    def _give_up_exactness(self) -> None:
+        self.report.exact = False
+        for found in self._aside.values():
+            found.clear()
 
     def _out_of_turn(self, event: Event, known: _Known) -> None:
         finding = Finding("out_of_turn", _position(event), known.log_id, known.log_offset)
@@ -192,26 +234,9 @@ class Verifier:
         if before is None or finding.kind == "different":
             self.report.findings[job_id] = finding
 
-    def _agrees(self, event: Event, known: _Known) -> bool:
-        return known.digest == hash(_content(event)) and not self._order_columns(event, known)
-
-    def _order_columns(self, event: Event, known: _Known) -> list[str]:
-        """Of attempt and latest_occurred_at those that cannot have come from the log.
-
-        A row may have either from an event before; where all events were seen, from no higher one than theirs.
-        """
-        wrong = []
-        exact, attempt, latest = self.report.exact, known.attempt, known.latest
-        if event.attempt is not None:
-            if attempt != event.attempt:
-                wrong.append("attempt")
-        elif exact and attempt is not None and attempt > (-1 if known.top_attempt is None else known.top_attempt):
-            wrong.append("attempt")
-        if latest is None or latest < event.time or (exact and latest > known.top_time):
-            wrong.append("latest_occurred_at")
-        return wrong
-
-    def _name_columns(self, suspects: Sequence[tuple[Event, _Known]]) -> None:
+    def _name_columns(
+        self, suspects: Sequence[tuple[Event, _Known]], wrong: Callable[[_Known, Event], Iterable[str]]
+    ) -> None:
         rows = self._table.rows({event.job_id for event, _ in suspects})
         for event, known in suspects:
             row = rows.get(event.job_id)
@@ -219,7 +244,7 @@ class Verifier:
                 continue  # it has moved on since
             said = zip(CONTENT, row[4:], _content(event), strict=True)
             differing = {name: (theirs, ours) for name, theirs, ours in said if theirs != ours}
-            for name in self._order_columns(event, known):
+            for name in wrong(known, event):
                 values = {"attempt": (row.attempt, event.attempt), "latest_occurred_at": (row.latest, event.time)}
                 differing[name] = values[name]
             if differing:
@@ -251,12 +276,21 @@ class Verifier:
             explained[word] = explained.get(word, 0) + 1
 
     def conclude(self) -> None:
-        """Rows out of turn are findings, or explained."""
+        """All events were seen. Rows out of turn are findings, or explained."""
         report = self.report
+        for event, known in self._alone("out_of_turn"):
+            self._out_of_turn(event, known)
+        different = self._alone("different")
+        for start in range(0, len(different), AT_ONCE):
+            self._name_columns(different[start : start + AT_ONCE], lambda row, at: [*row.wrong(at), *row.too_high(at)])
         if self._strict:
             report.findings |= report.out_of_turn
         elif report.out_of_turn:
             report.explained[OUT_OF_TURN] = len(report.out_of_turn)
+
+    def _alone(self, kind: Kind) -> list[tuple[Event, _Known]]:
+        """The suspicions that were put aside, of rows that turned out to have a single log."""
+        return [item for item in self._aside[kind] if not item[1].several]
 
     def _misplaced(self, job_id: str, log_id: str, offset: int) -> None:
         at = f"{self._numbers[log_id]}:{offset}"

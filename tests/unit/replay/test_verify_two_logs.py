@@ -1,0 +1,118 @@
+"""What verify says of rows whose events are in two partitions, because the topic's number of them was raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jobstatus_consumer import verify
+from jobstatus_consumer.records import Event, Log
+from jobstatus_consumer.replay.ranges import Stretch
+from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.store import Row
+from jobstatus_consumer.verify import TOO_MANY, Report, Verifier
+from law.events import LOG_A, NOON, event
+from law.histories import logs
+from law.model import Row as ModelRow
+from law.model import Table, one_by_one
+
+LOGS = {number: Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", number) for number in (0, 1)}
+SCOPE = Scope("job-status", [Stretch(0, 0, 10), Stretch(1, 0, 10)], LOGS)
+
+
+class Rows:
+    """A table as the model has it."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
+        found = {job_id: self._table[job_id] for job_id in jobs if job_id in self._table}
+        return {
+            job_id: Row(row.attempt, row.latest, row.log, row.offset, row.status, row.error_message, row.worker_id,
+                        row.occurred_at, row.event_id)
+            for job_id, row in found.items()
+        }  # fmt: skip
+
+    def positions(self) -> list[tuple[str, str, int]]:
+        return [(job, row.log, row.offset) for job, row in self._table.items() if row.log and row.offset is not None]
+
+
+def in_second(item: Event) -> Event:
+    """The event in the other partition's log."""
+    return item._replace(log_id=LOGS[1].id, raw=item.raw._replace(partition=1, log_id=LOGS[1].id))
+
+
+@st.composite
+def interleaved(draw: st.DrawFn, first: Sequence[Event], second: Sequence[Event]) -> list[Event]:
+    """Both logs as a consumer may have taken them: each in its order, and between them none."""
+    turns = draw(st.permutations([0] * len(first) + [1] * len(second)))
+    rest = [iter(first), iter(second)]
+    return [next(rest[turn]) for turn in turns]
+
+
+def judged(table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False) -> Report:
+    rows: Any = Rows(table)
+    verifier = Verifier(rows, SCOPE, exact=exact, ignore_missing=False, show_values=False, strict=strict)
+    for chunk in chunks:
+        verifier.take(chunk)
+    verifier.take_positions(rows.positions(), {0: 10, 1: 10})
+    verifier.conclude()
+    return verifier.report
+
+
+@settings(max_examples=300)
+@given(logs(LOGS[0].id), logs(LOGS[1].id), st.data())
+def test_a_table_that_the_rule_made_of_two_logs_has_no_fault_whichever_is_read_first(
+    first: list[Event], second: list[Event], data: st.DataObject
+) -> None:
+    second = [in_second(item) for item in second]
+    table = one_by_one({}, data.draw(interleaved(first, second), "as they were written"))
+    read = data.draw(st.sampled_from(([first, second], [second, first], [[*first, *second]])), "as they are read")
+    for strict in (False, True):
+        for exact in (False, True):
+            report = judged(table, read, exact=exact, strict=strict)
+            assert (report.findings, report.explained) == ({}, {})
+
+
+def raised() -> tuple[list[Event], list[Event]]:
+    """Two jobs whose second event is in a partition that was not there for the first."""
+    first = [event("a", 0, attempt=3, time=1), event("b", 1, attempt=1, time=9)]
+    second = [event("a", 0, time=5, status="success"), event("b", 1, attempt=2, time=4, status="success")]
+    return first, [in_second(item) for item in second]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_attempt_or_a_time_may_be_from_the_other_log_but_the_content_may_not(
+    order: tuple[int, int], strict: bool
+) -> None:
+    both = raised()
+    table = one_by_one({}, [*both[0], *both[1]])
+    read = [both[number] for number in order]
+    assert judged(table, read, strict=strict).findings == {}
+    table["a"] = ModelRow(**{**vars(table["a"]), "status": "bogus"})
+    found = judged(table, read, strict=strict).findings
+    assert {job: (item.kind, item.columns) for job, item in found.items()} == {"a": ("different", ("status",))}
+
+
+def test_a_row_of_one_log_beside_others_of_two_is_still_held_against_all_its_events() -> None:
+    both = raised()
+    both[0].append(event("c", 2, time=3))
+    table = one_by_one({}, [*both[0], *both[1]])
+    table["c"] = ModelRow(**{**vars(table["c"]), "attempt": 4, "latest": NOON + 8})
+    found = judged(table, both).findings
+    assert {job: item.columns for job, item in found.items()} == {"c": ("attempt", "latest_occurred_at")}
+
+
+def test_with_more_suspicions_than_fit_none_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "ASIDE", 2)
+    for count, named in ((2, 2), (3, 0), (4, 0)):
+        events = [event(f"job-{number}", number, log_id=LOG_A) for number in range(count)]
+        table = {job: ModelRow(**{**vars(row), "attempt": 5}) for job, row in one_by_one({}, events).items()}
+        report = judged(table, [events[:1], events[1:]])
+        assert (len(report.findings), report.exact) == (named, named > 0)
+        assert report.explained == ({} if named else {TOO_MANY: 3})
