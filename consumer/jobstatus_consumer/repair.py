@@ -2,12 +2,13 @@
 
 A row that is missing or behind gets its job's events through the guard, as in a replay. A row that is different, or
 out of turn, is set only while it stands where it stood when it was judged: one that has moved on since has news of its
-own.
+own. Until it is set the guard may not be asked: with a wrong attempt or time it lets an event pass that the row has had
+before the one it shows, out of another partition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -35,54 +36,88 @@ class Repaired:
 
 @dataclass(slots=True)
 class _Made:
-    """What the log makes of one row, event by event."""
+    """What the log makes of one row, event by event.
 
-    state: RowState | None = None
-    shown: Event | None = None
+    Between two logs, of two partitions, there is no order that could be read again, so each is followed alone.
+    """
 
-    def take(self, event: Event) -> None:
-        if decide(self.state, event) == "applied":
-            self.state = advance(self.state, event)
-            self.shown = event
+    by_log: dict[str, tuple[RowState, Event]] = field(default_factory=dict)
+    """what the rule makes of each log's events, and the last of them that counted"""
+    at_place: tuple[RowState, Event] | None = None
+    """the same where the row stands: it shows this event, whatever the rule makes of it now (late, or redriven)"""
+    other_time: int = 0
+    has_more: bool = False
+    """whether there are events that may be news to the row"""
+
+    def take(self, event: Event, finding: Finding) -> None:
+        """One more event, in its log's order."""
+        state, last = self.by_log.get(event.log_id, (None, event))
+        if decide(state, event) == "applied":
+            last = event
+        state = advance(state, event)
+        self.by_log[event.log_id] = state, last
+        if event.log_id != finding.log_id:
+            self.other_time = max(self.other_time, event.time)
+            self.has_more = True
+        elif event.offset == finding.log_offset:
+            self.at_place = state, event
+        elif event.offset > (finding.log_offset or 0):
+            self.has_more = True
+
+    def of_all(self) -> tuple[RowState, Event] | None:
+        """What all events make: one log's after the other's, by when the last that counted was appended."""
+        state, shown = None, None
+        for made, last in sorted(self.by_log.values(), key=lambda item: item[1].raw.timestamp):
+            whole = last._replace(attempt=made.attempt, time=made.latest or 0)
+            if decide(state, whole) == "applied":
+                shown = last
+            state = advance(state, whole)
+        return None if state is None or shown is None else (state, shown)
 
 
 def repair(reader: Reader, scope: Scope, table: Table, findings: Mapping[str, Finding], sink: Sink,
            stop: Callable[[], bool]) -> Repaired:  # fmt: skip
     """Read the scope once more for the jobs of `findings` and mend their rows."""
     done = Repaired()
-    wanted = replace(scope, wanted=Wanted(jobs=frozenset(findings)))
     made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind in SET}
-    counts = Counts()
-    for chunk in events(reader, wanted, counts, stop):
-        _set_rows(_at_their_place(chunk, findings, made), table, done)
-        through = [event for event in chunk if not findings[event.job_id].whole]
-        for start in range(0, len(through), AT_ONCE):
-            sink.write(through[start : start + AT_ONCE], done.result)
-    if not stop():
-        _set_rows([_mend(job, finding, made[job]) for job, finding in findings.items()
-                   if finding.whole and made[job].shown is not None], table, done)  # fmt: skip
+    for chunk in _events_of(findings, reader, scope, stop):
+        for event in chunk:
+            if event.job_id in made:
+                made[event.job_id].take(event, findings[event.job_id])
+        _through([event for event in chunk if event.job_id not in made], sink, done)
+    if stop():
+        return done
+    _set_rows(_mends(findings, made), table, done)
+    news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].whole]
+    if news:
+        for chunk in _events_of(news, reader, scope, stop):
+            _through(chunk, sink, done)
     return done
 
 
-def _at_their_place(chunk: Sequence[Event], findings: Mapping[str, Finding], made: Mapping[str, _Made]) -> list[Mend]:
-    """What the rows are set to whose own event is in this chunk."""
+def _events_of(jobs: Iterable[str], reader: Reader, scope: Scope, stop: Callable[[], bool]) -> Iterator[list[Event]]:
+    return events(reader, replace(scope, wanted=Wanted(jobs=frozenset(jobs))), Counts(), stop)
+
+
+def _through(chunk: Sequence[Event], sink: Sink, done: Repaired) -> None:
+    """Give events to the guard."""
+    for start in range(0, len(chunk), AT_ONCE):
+        sink.write(chunk[start : start + AT_ONCE], done.result)
+
+
+def _mends(findings: Mapping[str, Finding], made: Mapping[str, _Made]) -> list[Mend]:
+    """What the rows are set to of which an event was read."""
     mends = []
-    for event in chunk:
-        row = made.get(event.job_id)
-        if row is None:
-            continue
-        row.take(event)
-        finding = findings[event.job_id]
-        if not finding.whole and (event.log_id, event.offset) == (finding.log_id, finding.log_offset):
-            # the row shows this event, whatever the rule makes of it now: it was late, or redriven
-            mends.append(_mend(event.job_id, finding, _Made(row.state, event)))
+    for job_id, row in made.items():
+        finding = findings[job_id]
+        found = row.of_all() if finding.whole else row.at_place
+        if found is not None:
+            mends.append(_mend(job_id, finding, *found, row.other_time))
     return mends
 
 
-def _mend(job_id: str, finding: Finding, made: _Made) -> Mend:
-    event, state = made.shown, made.state
-    if event is None or state is None:
-        raise RuntimeError("a row is only set to what an event says")
+def _mend(job_id: str, finding: Finding, state: RowState, event: Event, other_time: int) -> Mend:
+    latest = max(event.time, state.latest or 0)
     keep = not finding.whole
     return Mend(
         job_id=job_id,
@@ -92,7 +127,8 @@ def _mend(job_id: str, finding: Finding, made: _Made) -> Mend:
         worker_id=event.worker_id,
         occurred_at=event.occurred_at,
         event_id=event.event_id,
-        latest=max(event.time, state.latest or 0),
+        # which of another log's events came before is not known: too high a time is safe, a lower one sets the row back
+        latest=max(latest, other_time) if keep else latest,
         log_id=event.log_id,
         log_offset=event.offset,
         keep_attempt=keep and "attempt" not in finding.columns,

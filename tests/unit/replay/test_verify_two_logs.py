@@ -9,53 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer import verify
-from jobstatus_consumer.records import Event, Log
+from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
-from jobstatus_consumer.store import Row
 from jobstatus_consumer.verify import TOO_MANY, Report, Verifier
 from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
+from support.fake_table import LOGS, FakeTable, in_second, interleaved
 
-LOGS = {number: Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", number) for number in (0, 1)}
 SCOPE = Scope("job-status", [Stretch(0, 0, 10), Stretch(1, 0, 10)], LOGS)
 
 
-class Rows:
-    """A table as the model has it."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-
-    def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
-        found = {job_id: self._table[job_id] for job_id in jobs if job_id in self._table}
-        return {
-            job_id: Row(row.attempt, row.latest, row.log, row.offset, row.status, row.error_message, row.worker_id,
-                        row.occurred_at, row.event_id)
-            for job_id, row in found.items()
-        }  # fmt: skip
-
-    def positions(self) -> list[tuple[str, str, int]]:
-        return [(job, row.log, row.offset) for job, row in self._table.items() if row.log and row.offset is not None]
-
-
-def in_second(item: Event) -> Event:
-    """The event in the other partition's log."""
-    return item._replace(log_id=LOGS[1].id, raw=item.raw._replace(partition=1, log_id=LOGS[1].id))
-
-
-@st.composite
-def interleaved(draw: st.DrawFn, first: Sequence[Event], second: Sequence[Event]) -> list[Event]:
-    """Both logs as a consumer may have taken them: each in its order, and between them none."""
-    turns = draw(st.permutations([0] * len(first) + [1] * len(second)))
-    rest = [iter(first), iter(second)]
-    return [next(rest[turn]) for turn in turns]
-
-
 def judged(table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False) -> Report:
-    rows: Any = Rows(table)
+    rows: Any = FakeTable(table)
     verifier = Verifier(rows, SCOPE, exact=exact, ignore_missing=False, show_values=False, strict=strict)
     for chunk in chunks:
         verifier.take(chunk)

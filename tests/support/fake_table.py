@@ -1,0 +1,78 @@
+"""A table as the model has it, for those who look at one and mend it; and logs in two partitions of one topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from hypothesis import strategies as st
+from jobstatus_consumer.records import Event, Log
+from jobstatus_consumer.replay.live import Result
+from jobstatus_consumer.store import Mend, Row
+from law.model import Row as ModelRow
+from law.model import Table, one_by_one
+
+LOGS = {number: Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", number) for number in (0, 1)}
+
+
+class FakeTable:
+    """What verify and repair ask of a table, and where a replay's events go; `table` is what is in it."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = dict(table)
+
+    def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
+        found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
+        return {
+            job_id: Row(row.attempt, row.latest, row.log, row.offset, row.status, row.error_message, row.worker_id,
+                        row.occurred_at, row.event_id)
+            for job_id, row in found.items()
+        }  # fmt: skip
+
+    def positions(self) -> list[tuple[str, str, int]]:
+        return [(job, row.log, row.offset) for job, row in self.table.items() if row.log and row.offset is not None]
+
+    def write(self, chunk: Sequence[Event], result: Result) -> None:
+        self.table = one_by_one(self.table, chunk)
+
+    def mend(self, rows: Sequence[Mend]) -> set[str]:
+        stand = [item for item in rows if (item.was_log, item.was_offset) == self._place(item.job_id)]
+        for item in stand:
+            before = self.table[item.job_id]
+            self.table[item.job_id] = ModelRow(
+                item.status,
+                item.error_message,
+                before.attempt if item.keep_attempt else item.attempt,
+                item.worker_id,
+                item.occurred_at,
+                item.event_id,
+                before.latest if item.keep_latest else item.latest,
+                item.log_id,
+                item.log_offset,
+            )
+        return {item.job_id for item in stand}
+
+    def _place(self, job_id: str) -> tuple[str | None, int | None]:
+        row = self.table[job_id]
+        return row.log, row.offset
+
+    def change(self, job_id: str, **values: object) -> None:
+        """What somebody did by hand."""
+        self.table[job_id] = replace(self.table[job_id], **values)  # type: ignore[arg-type]
+
+
+def in_second(item: Event) -> Event:
+    """The event in the other partition's log."""
+    return item._replace(log_id=LOGS[1].id, raw=item.raw._replace(partition=1, log_id=LOGS[1].id))
+
+
+@st.composite
+def interleaved(draw: st.DrawFn, first: Sequence[Event], second: Sequence[Event]) -> list[Event]:
+    """Both logs as a consumer may have taken them: each in its order, and between them none.
+
+    The broker's clock tells when each was appended, as it does for real ones.
+    """
+    turns = draw(st.permutations([0] * len(first) + [1] * len(second)))
+    rest = [iter(first), iter(second)]
+    taken = [next(rest[turn]) for turn in turns]
+    return [item._replace(raw=item.raw._replace(timestamp=number)) for number, item in enumerate(taken)]

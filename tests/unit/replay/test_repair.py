@@ -1,0 +1,122 @@
+"""What a repair makes of rows that were changed by hand, where their events are in two partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from jobstatus_consumer import repair as module
+from jobstatus_consumer.records import Event
+from jobstatus_consumer.repair import Repaired, repair
+from jobstatus_consumer.replay.ranges import Stretch
+from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.verify import Finding, Verifier
+from law.events import NOON, event
+from law.histories import logs
+from law.model import one_by_one
+from support.fake_table import LOGS, FakeTable, in_second, interleaved
+
+SCOPE = Scope("job-status", [Stretch(0, 0, 10), Stretch(1, 0, 10)], LOGS)
+Chunks = Sequence[Sequence[Event]]
+
+
+def found(table: Any, chunks: Chunks) -> Mapping[str, Finding]:
+    verifier = Verifier(table, SCOPE, exact=True, ignore_missing=False, show_values=False)
+    for chunk in chunks:
+        verifier.take(chunk)
+    verifier.take_positions(table.positions(), {0: 10, 1: 10})
+    verifier.conclude()
+    return verifier.report.findings
+
+
+def repaired(table: Any, chunks: Chunks) -> Repaired:
+    def events(reader: Any, scope: Scope, *_: Any) -> Iterator[list[Event]]:
+        for chunk in chunks:
+            yield [item for item in chunk if item.job_id in scope.wanted.jobs]
+
+    reader: Any = None
+    with mock.patch.object(module, "events", events):
+        return repair(reader, SCOPE, table, found(table, chunks), table, lambda: False)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"status": "bogus"},
+    {"attempt": None},
+    {"attempt": 0},
+    {"attempt": 9},
+    {"latest": None},
+    {"latest": NOON - 10_000},
+    {"latest": NOON - 10_000, "attempt": None, "status": "bogus"},
+]
+
+
+@settings(max_examples=150)
+@given(logs(LOGS[0].id), logs(LOGS[1].id), st.data())
+def test_a_row_that_differs_is_mended_where_it_stands_and_never_set_back(
+    first: list[Event], second: list[Event], data: st.DataObject
+) -> None:
+    taken = data.draw(interleaved(first, [in_second(item) for item in second]), "as they were written")
+    before = one_by_one({}, taken)
+    by_log = [[item for item in taken if item.log_id == log.id] for log in LOGS.values()]
+    chunks = data.draw(st.sampled_from((by_log, by_log[::-1])), "as they are read")
+    table = FakeTable(before)
+    job_id = data.draw(st.sampled_from(sorted(before)))
+    change = data.draw(st.sampled_from(CHANGES))
+    own = before[job_id]
+    shown = next(item for item in taken if (item.log_id, item.offset) == (own.log, own.offset))
+    # without an attempt in the event that the row shows, nobody can tell an attempt that was lowered from news
+    assume("attempt" not in change or shown.attempt is not None)
+    table.change(job_id, **change)
+    finding = found(table, chunks).get(job_id)
+    assume(finding is not None and finding.kind == "different")
+    repaired(table, chunks)
+    row = table.table[job_id]
+    assert (row.log, row.offset, row.status, row.event_id) == (own.log, own.offset, own.status, own.event_id)
+    assert found(table, chunks) == {}
+    assert {**table.table, job_id: own} == before
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("change", [{"attempt": None}, {"latest": NOON}])
+def test_an_event_of_the_other_partition_that_came_before_does_not_come_again(
+    order: tuple[int, int], change: dict[str, Any]
+) -> None:
+    first = [event("a", 0, attempt=2, time=5), event("b", 1, time=9)]
+    second = [event("a", 0, attempt=2, time=8, status="success"), event("b", 1, attempt=1, time=4, status="success")]
+    both = [first, [in_second(item) for item in second]]
+    table = FakeTable(one_by_one({}, [*both[0], *both[1]]))
+    right = dict(table.table)
+    for job_id in right:
+        table.change(job_id, **change)
+    repaired(table, [both[number] for number in order])
+    assert table.table == right
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_row_at_no_event_of_its_own_becomes_what_both_partitions_make_whichever_is_read_first(
+    order: tuple[int, int],
+) -> None:
+    first = [event("a", 0, attempt=3, time=1), event("b", 1, attempt=1, time=9), event("c", 2)]
+    second = [event("a", 0, time=5, status="success"), event("b", 1, attempt=2, time=4, status="success")]
+    taken = [*first, *map(in_second, second)]
+    taken = [item._replace(raw=item.raw._replace(timestamp=number)) for number, item in enumerate(taken)]
+    table = FakeTable(one_by_one({}, taken))
+    right = dict(table.table)
+    for job_id in ("a", "b"):
+        table.change(job_id, log=LOGS[0].id, offset=2)
+    both = [taken[:3], taken[3:]]
+    repaired(table, [both[number] for number in order])
+    assert table.table == right
+
+
+def test_news_of_a_row_that_differs_goes_through_the_guard_once_it_is_set() -> None:
+    events = [event("a", 0, time=1), event("a", 1, time=2), in_second(event("a", 0, time=7, status="success"))]
+    table = FakeTable(one_by_one({}, events[:1]))
+    table.change("a", status="bogus")
+    done = repaired(table, [events[2:], events[:2]])
+    assert table.table["a"].status == "success"
+    assert (done.set_rows, done.moved_on) == (1, 0)
