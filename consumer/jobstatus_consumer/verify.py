@@ -7,6 +7,7 @@ The stretch's end is fixed before any row is read, and everything before it was 
 moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
 A job may have events in two logs, of two partitions after their number was raised: in what order those were written
 nobody can read again. So what would be a fault of a row with one log is judged when all events were seen.
+A record that is no event for us may have been one for the consumer that wrote the row: what it brought is no fault.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from zlib import crc32
 from jobstatus_schemas.limits import MAX_OCCURRED_AT
 
 from jobstatus_consumer.kafka.reader import AT_ONCE, Reader
-from jobstatus_consumer.records import Event
+from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.replay.scope import Counts, Scope, alongside, events
 from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_consumer.store import Row, Table
@@ -31,11 +32,14 @@ Kind = Literal["missing", "behind", "different", "out_of_turn"]
 CACHED_ROWS: Final = 1_000_000
 """Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
 OUT_OF_TURN: Final = "written without an event before theirs that would have counted; --strict names them"
+OTHER: Final = 0xFFFFFFFF
+"""Marks the key of a record that is no event."""
 ASIDE: Final = 100_000
 """Suspicions in memory at once that only the end of the log can confirm; with more of them none is judged."""
 TOO_MANY: Final = (
     "not judged any further: whether their attempt or time is from another partition would fill the memory"
 )
+NOT_TAKEN: Final = "at a record that this version, or these --statuses, do not take"
 CONTENT: Final = ("status", "error_message", "worker_id", "occurred_at", "event_id")
 
 
@@ -149,6 +153,8 @@ class Verifier:
         # four bytes for each offset: whose event it is
         self._owners = {n: array("I", bytes(4 * max(0, end - start))) for n, start, end in scope.stretches}
         self._starts = {item.partition: item.start for item in scope.stretches}
+        # four bytes of the keys of records that were rejected
+        self._rejected_keys: set[int] = set()
         self._aside: dict[Kind, list[tuple[Event, _Known]]] = {"different": [], "out_of_turn": []}
         self.report = Report(exact=exact)
 
@@ -190,6 +196,16 @@ class Verifier:
                 self._add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset))
         if suspects:
             self._name_columns(suspects, _Known.wrong)
+
+    def reject(self, raw: RawRecord) -> None:
+        """Note a record that is no event: a row may stand there, or have its attempt or time from it.
+
+        It may come from another thread than `take`.
+        """
+        key = crc32(raw.key or b"")
+        self._owners[raw.partition][raw.offset - self._starts[raw.partition]] = key ^ OTHER
+        if len(self._rejected_keys) <= CACHED_ROWS:
+            self._rejected_keys.add(key)
 
     def _read_rows(self, jobs: Iterable[str]) -> None:
         wanted = list(jobs)
@@ -265,9 +281,13 @@ class Verifier:
             elif place < 0:
                 word = "at an event before the stretch, or removed by retention"
             elif place < len(self._owners[number]):
-                if self._owners[number][place] != crc32(job_id.encode()):
+                owner, key = self._owners[number][place], crc32(job_id.encode())
+                if owner == key:
+                    continue
+                if owner != key ^ OTHER:
                     self._misplaced(job_id, log_id, offset)
-                continue
+                    continue
+                word = NOT_TAKEN
             elif offset >= ends[number]:
                 self._misplaced(job_id, log_id, offset)
                 continue
@@ -289,8 +309,11 @@ class Verifier:
             report.explained[OUT_OF_TURN] = len(report.out_of_turn)
 
     def _alone(self, kind: Kind) -> list[tuple[Event, _Known]]:
-        """The suspicions that were put aside, of rows that turned out to have a single log."""
-        return [item for item in self._aside[kind] if not item[1].several]
+        """The suspicions that were put aside, of rows that turned out to have a single log, all of it events."""
+        keys = self._rejected_keys
+        if len(keys) > CACHED_ROWS:
+            return []
+        return [item for item in self._aside[kind] if not item[1].several and crc32(item[0].raw.key or b"") not in keys]
 
     def _misplaced(self, job_id: str, log_id: str, offset: int) -> None:
         at = f"{self._numbers[log_id]}:{offset}"
@@ -309,7 +332,8 @@ def verify(
     report = verifier.report
     started = time.monotonic()
     # while the database is asked for a chunk's rows, the next chunk is read and decoded
-    for _ in alongside(events(reader, scope, report.counts, stop), verifier.take):
+    chunks = events(reader, scope, report.counts, stop, rejected=verifier.reject)
+    for _ in alongside(chunks, verifier.take):
         observe(report.counts.records)
     if stop():
         return report

@@ -100,9 +100,17 @@ def current_logs(reader: Reader, commits: Mapping[int, Committed], known: Mappin
 
 
 def events(
-    reader: Reader, scope: Scope, counts: Counts, stop: Callable[[], bool], share: Share | None = None
+    reader: Reader,
+    scope: Scope,
+    counts: Counts,
+    stop: Callable[[], bool],
+    share: Share | None = None,
+    rejected: Callable[[RawRecord], object] = lambda raw: None,
 ) -> Iterator[list[Event]]:
-    """The wanted events in chunks, in log order within each partition; `counts` goes along."""
+    """The wanted events in chunks, in log order within each partition; `counts` goes along.
+
+    `rejected` is told of every record that is no event.
+    """
     keys: frozenset[bytes | None] = frozenset(job.encode() for job in scope.wanted.jobs)
     for chunk in reader.read(scope.stretches, scope.log_ids, stop):
         counts.records += len(chunk)
@@ -110,7 +118,7 @@ def events(
             chunk = [raw for raw in chunk if raw.key in keys]
         if share is not None and share.modulus > 1:
             chunk = [raw for raw in chunk if share.has(raw.key)]
-        found = _decoded(chunk, scope, counts)
+        found = _decoded(chunk, scope, counts, rejected)
         counts.events += len(found)
         if keys:
             counts.seen_jobs.update(event.job_id for event in found)
@@ -134,7 +142,9 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
             yield before[1]
 
 
-def _decoded(chunk: Sequence[RawRecord], scope: Scope, counts: Counts) -> list[Event]:
+def _decoded(
+    chunk: Sequence[RawRecord], scope: Scope, counts: Counts, rejected: Callable[[RawRecord], object]
+) -> list[Event]:
     statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
@@ -143,6 +153,7 @@ def _decoded(chunk: Sequence[RawRecord], scope: Scope, counts: Counts) -> list[E
         event = decode(raw, allowed)
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1
+            rejected(raw)
         elif not statuses or event.status in statuses:
             found.append(event)
     return found
