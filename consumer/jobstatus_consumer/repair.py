@@ -8,21 +8,24 @@ before the one it shows, out of another partition.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.live import Result, Sink
 from jobstatus_consumer.replay.scope import Counts, Scope, Wanted, events
 from jobstatus_consumer.rule import RowState, advance, decide
-from jobstatus_consumer.store import Mend, Table
+from jobstatus_consumer.store import Mend
 from jobstatus_consumer.verify import Finding
 
 AT_ONCE: Final = 500
 SET: Final = ("different", "out_of_turn")
 """The kinds that the guard would leave as they are."""
+Mender = Callable[[Sequence[Mend]], Collection[str]]
+"""Sets rows, and names the jobs whose row stood where it was read: `Table.mend`."""
 
 
 @dataclass(slots=True)
@@ -31,6 +34,8 @@ class Repaired:
 
     set_rows: int = 0
     moved_on: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    """by job: why the database does not take its row, and where it says so; no values"""
     result: Result = field(default_factory=Result)
 
 
@@ -75,9 +80,9 @@ class _Made:
         return None if state is None or shown is None else (state, shown)
 
 
-def repair(reader: Reader, scope: Scope, table: Table, findings: Mapping[str, Finding], sink: Sink,
+def repair(reader: Reader, scope: Scope, mend: Mender, findings: Mapping[str, Finding], sink: Sink,
            stop: Callable[[], bool]) -> Repaired:  # fmt: skip
-    """Read the scope once more for the jobs of `findings` and mend their rows."""
+    """Read the scope once more for the jobs of `findings` and mend their rows, all but those that are refused."""
     done = Repaired()
     made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind in SET}
     for chunk in _events_of(findings, reader, scope, stop):
@@ -87,7 +92,7 @@ def repair(reader: Reader, scope: Scope, table: Table, findings: Mapping[str, Fi
         _through([event for event in chunk if event.job_id not in made], sink, done)
     if stop():
         return done
-    _set_rows(_mends(findings, made), table, done)
+    _set_rows(sorted(_mends(findings, made)), mend, done)
     news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].whole]
     if news:
         for chunk in _events_of(news, reader, scope, stop):
@@ -138,9 +143,23 @@ def _mend(job_id: str, finding: Finding, state: RowState, event: Event, other_ti
     )
 
 
-def _set_rows(mends: Sequence[Mend], table: Table, done: Repaired) -> None:
+def _set_rows(mends: Sequence[Mend], mend: Mender, done: Repaired) -> None:
     for start in range(0, len(mends), AT_ONCE):
-        some = sorted(mends[start : start + AT_ONCE])
-        mended = len(table.mend(some))
-        done.set_rows += mended
-        done.moved_on += len(some) - mended
+        _set_some(mends[start : start + AT_ONCE], mend, done)
+
+
+def _set_some(mends: Sequence[Mend], mend: Mender, done: Repaired) -> None:
+    """Set these rows at once; where one is refused, in halves, until it stands alone."""
+    try:
+        mended = len(mend(mends))
+    except BadRowError as error:
+        middle = len(mends) // 2
+        if middle == 0:
+            where = f", {error.where}" if error.where else ""
+            done.refused[mends[0].job_id] = f"{error.error_class} ({error.sqlstate or 'no SQLSTATE'}{where})"
+            return
+        _set_some(mends[:middle], mend, done)
+        _set_some(mends[middle:], mend, done)
+        return
+    done.set_rows += mended
+    done.moved_on += len(mends) - mended

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Event
 from typing import Any, Final
@@ -25,10 +25,10 @@ from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.repair import Repaired, repair
-from jobstatus_consumer.replay.live import LiveTable
+from jobstatus_consumer.replay.live import LiveTable, patiently
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
-from jobstatus_consumer.store import Store, Table
+from jobstatus_consumer.store import Mend, Store, Table
 from jobstatus_consumer.verify import Report, Verifier, is_exact, verify
 
 SHOWN: Final = 20
@@ -111,15 +111,19 @@ def _run(reader: Reader, scope: Scope, table: Table, stop: Event, options: Mappi
 def _repair(settings: Settings, reader: Reader, scope: Scope, table: Table, report: Report, stop: Event) -> Repaired:
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
+
+    def mend(rows: Sequence[Mend]) -> set[str]:
+        return patiently(lambda: table.mend(rows), stop, settings.wait_for_database, say)
+
     try:
-        return repair(reader, scope, table, report.findings, sink, stop.is_set)
+        return repair(reader, scope, mend, report.findings, sink, stop.is_set)
     finally:
         store.close()
 
 
 def _show(report: Report, left: Report | None, repaired: Repaired | None, scope: Scope, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_dict(report, left, scope)))
+        click.echo(json.dumps(_as_dict(report, left, repaired, scope)))
         return
     console = Console(highlight=False, soft_wrap=True)
     table = Shown("rows that are", title=f"{report.counts.events:,} events of {scope.topic}", title_justify="left")
@@ -140,6 +144,7 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
     if report.counts.undecodable:
         console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
     if repaired is not None and left is not None:
+        _show_refused(repaired, console)
         mended = len(report.findings) - len(left.findings)
         console.print(
             f"{mended:,} rows mended, {len(left.findings):,} still differ; {repaired.moved_on:,} had moved on"
@@ -149,7 +154,20 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
         console.print("the table says what the log says" if judged else "nothing was judged: no event was read")
 
 
-def _as_dict(report: Report, left: Report | None, scope: Scope) -> dict[str, Any]:
+def _show_refused(repaired: Repaired, console: Console) -> None:
+    """What the database does not take: rows that were to be set, and events of rows that are missing or behind."""
+    for job_id, why in list(repaired.refused.items())[:SHOWN]:
+        console.print(f"  {job_id}: the database refuses its row: {why}", markup=False)
+    if len(repaired.refused) > SHOWN:
+        console.print(f"  ... and {len(repaired.refused) - SHOWN:,} more; --json names all")
+    result = repaired.result
+    for why, count in result.refused.items():
+        console.print(f"the database refused {count:,} events: {why}", markup=False)
+    if result.refused:
+        console.print(f"such as {', '.join(result.refused_at)}")
+
+
+def _as_dict(report: Report, left: Report | None, repaired: Repaired | None, scope: Scope) -> dict[str, Any]:
     told: dict[str, Any] = {
         "records": report.counts.records,
         "events": report.counts.events,
@@ -162,9 +180,14 @@ def _as_dict(report: Report, left: Report | None, scope: Scope) -> dict[str, Any
         "explained": report.explained,
         "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
     }
-    if left is not None:
+    if left is not None and repaired is not None:
         told["mended"] = len(report.findings) - len(left.findings)
         told["not_mended"] = sorted(left.findings)
+        told["refused"] = {
+            "rows": repaired.refused,
+            "events": dict(repaired.result.refused),
+            "events_at": repaired.result.refused_at,
+        }
     return told
 
 

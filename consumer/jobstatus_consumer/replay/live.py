@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from threading import Event as Flag
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.kafka.reader import Reader
@@ -24,6 +24,8 @@ BATCH: Final = 500
 """Events in a statement: larger than the consumer's, since nobody waits for a single one."""
 KEEP_EVERY: Final = 0.5
 SHOWN: Final = 10
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -91,6 +93,22 @@ class Sink(Protocol):
         """Write them, and count into `result`."""
 
 
+def patiently(action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None]) -> T:
+    """The result of `action`; while the database is away it is tried again, for `patience` seconds at most."""
+    deadline = time.monotonic() + patience
+
+    def observe(error: BaseException, upcoming: float, tries: int) -> None:
+        if tries == 1:
+            say(f"waiting for the database: {error}; trying for {patience:g} s")
+
+    return try_for_ever(
+        action,
+        again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
+        stop=stop,
+        observe=observe,
+    )
+
+
 class LiveTable:
     """Writes to the managed table; while the database is away it waits, up to `patience` seconds each time."""
 
@@ -104,18 +122,7 @@ class LiveTable:
 
     def write(self, chunk: Sequence[Event], result: Result) -> None:
         """Write one batch; `present`, where given, knows which jobs have a row."""
-        deadline = time.monotonic() + self._patience
-
-        def observe(error: BaseException, upcoming: float, tries: int) -> None:
-            if tries == 1:
-                self._say(f"waiting for the database: {error}; trying for {self._patience:g} s")
-
-        written, skipped = try_for_ever(
-            lambda: self._write(chunk),
-            again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
-            stop=self._stop,
-            observe=observe,
-        )
+        written, skipped = patiently(lambda: self._write(chunk), self._stop, self._patience, self._say)
         result.add(written)
         result.skipped += skipped
 

@@ -10,14 +10,16 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer import repair as module
+from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.repair import Repaired, repair
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
+from jobstatus_consumer.store import Mend
 from jobstatus_consumer.verify import Finding, Verifier
 from law.events import NOON, event
 from law.histories import logs
-from law.model import one_by_one
+from law.model import Table, one_by_one
 from support.fake_table import LOGS, FakeTable, in_second, interleaved
 
 SCOPE = Scope("job-status", [Stretch(0, 0, 10), Stretch(1, 0, 10)], LOGS)
@@ -40,7 +42,7 @@ def repaired(table: Any, chunks: Chunks) -> Repaired:
 
     reader: Any = None
     with mock.patch.object(module, "events", events):
-        return repair(reader, SCOPE, table, found(table, chunks), table, lambda: False)
+        return repair(reader, SCOPE, table.mend, found(table, chunks), table, lambda: False)
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -120,3 +122,31 @@ def test_news_of_a_row_that_differs_goes_through_the_guard_once_it_is_set() -> N
     done = repaired(table, [events[2:], events[:2]])
     assert table.table["a"].status == "success"
     assert (done.set_rows, done.moved_on) == (1, 0)
+
+
+class Strict(FakeTable):
+    """Refuses the rows of some jobs, and with them every statement that they are in."""
+
+    def __init__(self, table: Table, bad: set[str]) -> None:
+        super().__init__(table)
+        self.bad = bad
+        self.statements = 0
+
+    def mend(self, rows: Sequence[Mend]) -> set[str]:
+        self.statements += 1
+        if self.bad & {item.job_id for item in rows}:
+            raise BadRowError("refused", sqlstate="23514", error_class="CheckViolation", where="short")
+        return super().mend(rows)
+
+
+def test_a_row_that_is_refused_keeps_no_other_from_being_mended() -> None:
+    events = [event(f"job-{number}", number) for number in range(8)]
+    right = one_by_one({}, events)
+    table = Strict(right, {"job-2", "job-7"})
+    for job_id in right:
+        table.change(job_id, status="bogus")
+    done = repaired(table, [events])
+    assert done.refused == dict.fromkeys(("job-2", "job-7"), "CheckViolation (23514, short)")
+    assert (done.set_rows, done.moved_on) == (6, 0)
+    assert {job for job, row in table.table.items() if row != right[job]} == {"job-2", "job-7"}
+    assert table.statements == 11
