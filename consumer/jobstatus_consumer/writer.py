@@ -136,6 +136,8 @@ class Writer:
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._verified: set[str] = set()
+        # since the last batch that was written a connection has been stale
+        self._stale = False
         self._stop_waiting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobstatus-writer", daemon=True)
         self._said_at = 0.0
@@ -231,7 +233,9 @@ class Writer:
         self._connect()
         if not self._verified.issuperset(span.log_id for span in batch.spans):
             return None
-        return self._store.write(batch)
+        written = self._store.write(batch)
+        self._stale = False
+        return written
 
     def _connect(self) -> None:
         if not self._store.connected:
@@ -260,15 +264,19 @@ class Writer:
         return found
 
     def _once_more_if_stale(self, action: Callable[[], T]) -> T:
-        try:
-            return action()
-        except ConnectionStaleError as error:
-            logger.warning("the database connection is stale (SQLSTATE %s); connecting anew", error.sqlstate)
-            self._store.close()
-        try:
-            return action()
-        except ConnectionStaleError as error:
-            raise DeploymentError(f"{error} (again, on a new connection)", sqlstate=error.sqlstate) from error
+        """Connect anew where the connection is stale, but not for ever: until a batch was written, one more is enough.
+
+        A write is not tried again in here, since nothing is written on a new connection before a comparison.
+        """
+        while True:
+            try:
+                return action()
+            except ConnectionStaleError as error:
+                self._store.close()
+                if self._stale:
+                    raise DeploymentError(f"{error} (again, on a new connection)", sqlstate=error.sqlstate) from error
+                logger.warning("the database connection is stale (SQLSTATE %s); connecting anew", error.sqlstate)
+                self._stale = True
 
     def _waits(self, whom: str) -> Callable[[BaseException, float, int], None]:
         def observe(error: BaseException, upcoming: float, tries: int) -> None:
