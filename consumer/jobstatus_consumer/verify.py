@@ -122,7 +122,7 @@ class _Known:
         wrong = []
         if event.attempt is not None and self.attempt != event.attempt:
             wrong.append("attempt")
-        if self.latest is None or self.latest < event.time:
+        if self.latest is None or not event.time <= self.latest < MAX_OCCURRED_AT:
             wrong.append("latest_occurred_at")
         return wrong
 

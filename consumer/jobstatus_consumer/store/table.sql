@@ -1,15 +1,24 @@
 -- What replay, verify and redrive ask of the table, many rows at once; times are in microseconds.
+-- An infinite time is one that somebody else wrote: the highest number there is, or none, as the guard treats it.
 
 -- rows --
 -- The rows of these jobs, whole.
-SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset,
-       t.status, t.error_message, t.worker_id, (extract(epoch FROM t.occurred_at) * 1000000)::bigint, t.event_id::text
+SELECT t.job_id, t.attempt,
+       CASE WHEN isfinite(t.latest_occurred_at) THEN (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint
+         WHEN t.latest_occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.log_id, t.log_offset, t.status, t.error_message, t.worker_id,
+       CASE WHEN isfinite(t.occurred_at) THEN (extract(epoch FROM t.occurred_at) * 1000000)::bigint
+         WHEN t.occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.event_id::text
 FROM {table} AS t
 JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
 
 -- states --
 -- The same rows, as much of them as the rule asks.
-SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset
+SELECT t.job_id, t.attempt,
+       CASE WHEN isfinite(t.latest_occurred_at) THEN (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint
+         WHEN t.latest_occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.log_id, t.log_offset
 FROM {table} AS t
 JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
 

@@ -61,7 +61,11 @@ SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced)
 
 -- states --
 -- Which of these jobs' rows are not at the event that was just sent, and why: asked only where the guard refused some.
-SELECT t.job_id, t.attempt, (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint, t.log_id, t.log_offset
+-- An infinite time is one that somebody else wrote: the highest number there is, or none, as the guard treats it.
+SELECT t.job_id, t.attempt,
+       CASE WHEN isfinite(t.latest_occurred_at) THEN (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint
+         WHEN t.latest_occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.log_id, t.log_offset
 FROM {table} AS t
 JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
 

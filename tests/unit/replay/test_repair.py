@@ -52,6 +52,7 @@ CHANGES: list[dict[str, Any]] = [
     {"attempt": 9},
     {"latest": None},
     {"latest": NOON - 10_000},
+    {"latest": 2**63 - 1},
     {"latest": NOON - 10_000, "attempt": None, "status": "bogus"},
 ]
 

@@ -67,6 +67,15 @@ def test_an_attempt_or_a_time_may_be_from_the_other_log_but_the_content_may_not(
     assert {job: (item.kind, item.columns) for job, item in found.items()} == {"a": ("different", ("status",))}
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_time_that_no_event_can_have_is_named_whatever_is_there_of_the_logs(exact: bool) -> None:
+    both = raised()
+    table = one_by_one({}, [*both[0], *both[1]])
+    table["a"] = ModelRow(**{**vars(table["a"]), "latest": 2**63 - 1})
+    found = judged(table, both, exact=exact).findings
+    assert {job: item.columns for job, item in found.items()} == {"a": ("latest_occurred_at",)}
+
+
 def test_a_row_of_one_log_beside_others_of_two_is_still_held_against_all_its_events() -> None:
     both = raised()
     both[0].append(event("c", 2, time=3))
