@@ -7,7 +7,7 @@ from typing import Final
 
 DEFAULT_TOPIC: Final = "job-status"
 LATE_HEADER: Final = "jobstatus.late"
-"""Marks an event that its producer sent more than 5 s after it was made (out of a spool)."""
+"""Marks an event that its producer sent more than 5 s after it was made, or of which a copy may be in the log."""
 LATE_AFTER_SECONDS: Final = 5.0
 ENV_PREFIX: Final = "JOBSTATUS_"
 KAFKA_ENV_PREFIX: Final = "JOBSTATUS_KAFKA_"

@@ -56,7 +56,8 @@ def test_after_ctrl_c_a_print_goes_on_where_it_says(deployed: Deployment) -> Non
     match = re.search(r"with (--from \S+) (--to \S+)$", said.decode().strip())
     assert match, said
     rest = run_inside(deployed, "replay", "--print", *match[1].split(), *match[2].split()).stdout
-    jobs = [json.loads(line)["job_id"] for line in [*(first + out).splitlines(), *rest.splitlines()]]
+    lines = (first + out).decode().splitlines() + rest.splitlines()
+    jobs = [json.loads(line)["job_id"] for line in lines]
     assert sorted(jobs) == sorted(f"job-{number}" for number in range(6_000))
 
 

@@ -80,8 +80,8 @@ def test_rows_that_a_consumer_wrote_before_a_replay_came_to_them_are_named_if_as
     report = judged(table, events)
     assert report.findings == {}
     assert report.out_of_turn.keys() <= wrong.keys()
-    if len({event.time for event in events}) == len(events):
-        # then only a `latest_occurred_at` is passed over, of which nothing is shown
+    if len({event.time for event in events}) == len(events) and all(event.attempt is None for event in events):
+        # else an event that a lower attempt would have put aside may be what is missing: only the whole log tells
         shown = {job for job in wrong if replace(table[job], latest=0) != replace(model[job], latest=0)}
         assert report.explained.get(OUT_OF_TURN, 0) >= len(shown)
         assert judged(table, events, exact=False, strict=True).findings.keys() >= shown
