@@ -146,8 +146,9 @@ class Reader:
             partition: Any = message.partition()
             end = ends.get(partition)
             if message.error() is not None:
-                if self._at_the_end(message) and end is not None:
-                    done[partition] = min(end, max(positions[partition], message.offset() or 0))
+                # the end may be a lower one for a moment, where a leader has just changed: there is more to come
+                if self._at_the_end(message) and end is not None and (message.offset() or 0) >= end:
+                    done[partition] = end
                 continue
             offset: Any = message.offset()
             if end is None or partition in done:
