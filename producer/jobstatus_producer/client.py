@@ -34,7 +34,7 @@ from jobstatus_producer.ledger import Stats, Waiting
 from jobstatus_producer.outbox import ROOM_STEP_SECONDS, Outbox, Report, new_event_id, stamped
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.tracing import TRACEPARENT, valid
-from jobstatus_producer.tracking import STATUSES, Decorator, Statuses, Track, tracked
+from jobstatus_producer.tracking import STATUSES, Decorator, Statuses, Track, check_statuses, tracked
 from jobstatus_producer.worker import Worker
 
 STOP_SECONDS: Final = 2.0
@@ -152,11 +152,18 @@ class JobStatusProducer:
     def track(self, job_id: JobId, *, attempt: int | None = None, statuses: Statuses = STATUSES) -> Track:
         """`with jobs.track("job-17"): ...` reports processing, and then success, or error with the exception's text."""
         checked = check_job_id(job_id)
+        check_statuses(statuses, self._statuses)
         return Track(partial(self.update_job_status, checked, attempt=attempt), statuses)
 
-    def tracked(self, job_id: str = "job_id", *, statuses: Statuses = STATUSES) -> Decorator:
-        """A decorator: `track` around each call, for the job that the argument called `job_id` names."""
-        return tracked(partial(self.track, statuses=statuses), job_id)
+    def tracked(
+        self, job_id: str = "job_id", *, attempt: int | str | None = None, statuses: Statuses = STATUSES
+    ) -> Decorator:
+        """A decorator: `track` around each call, for the job that the argument called `job_id` names.
+
+        `attempt` is one for all calls, or the name of the argument that has it.
+        """
+        check_statuses(statuses, self._statuses)
+        return tracked(partial(self.track, statuses=statuses), job_id, attempt)
 
     def flush(self, timeout: float | None = None) -> int:
         """Wait until what was accepted before this call is acknowledged; returns how many events are not, at `timeout`.

@@ -19,6 +19,7 @@ from jobstatus_producer import (
     outbox,
 )
 from jobstatus_producer.clock import StrictClock
+from jobstatus_producer.tracking import Statuses
 from jobstatus_schemas import JobStatusEvent
 from unit.producer.spools import entry, leave_behind
 
@@ -248,3 +249,12 @@ def test_a_spool_folder_that_cannot_be_written_is_said_at_start(tmp_path: Path) 
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolError, match="JOBSTATUS_SPOOL_DIR"):
         JobStatusProducer.from_env(NOBODY | {"JOBSTATUS_SPOOL_DIR": str(tmp_path / "file")})
+
+
+def test_words_that_are_not_allowed_are_refused_where_a_job_is_tracked(open_jobs: Open) -> None:
+    jobs = open_jobs(STATUSES="processing,done,failed")
+    with pytest.raises(ValueError, match="status: not one of the allowed words"):
+        jobs.track("job-1")
+    with pytest.raises(ValueError, match="status: not one of the allowed words"):
+        jobs.tracked("job_id")
+    jobs.tracked("job_id", attempt="attempt", statuses=Statuses("processing", "done", "failed"))
