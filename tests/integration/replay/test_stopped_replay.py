@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+import time
 from typing import Any
 
 import pytest
@@ -40,19 +41,22 @@ def test_a_named_replay_does_again_what_the_database_refused(deployed: Deploymen
 
 
 def stopped_when_it_has_rows(deployed: Deployment, *arguments: str) -> str:
-    """What the replay says that is stopped a little after its first rows."""
-    process = subprocess.Popen([COMMAND, "replay", "--yes", *arguments], env=deployed.environ,
+    """What the replay says, of 50 events a second, that is stopped a little after its first rows."""
+    started = time.monotonic()
+    slow = ["--max-rate", "50", *arguments]
+    process = subprocess.Popen([COMMAND, "replay", "--yes", *slow], env=deployed.environ,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
     until(deployed.rows, "the first rows")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
+    assert len(deployed.rows()) <= 50 * (time.monotonic() - started + 1), "a stop is no end of the rate"
     return said
 
 
 def test_after_ctrl_c_at_a_slow_rate_the_place_is_what_was_written(deployed: Deployment) -> None:
     deployed.produce_events(one_each(4_000))
-    said = stopped_when_it_has_rows(deployed, "--max-rate", "50")
+    said = stopped_when_it_has_rows(deployed)
     match = re.search(r"with --from (\S+) --to (\S+)$", said.strip())
     assert match, said
     assert len(deployed.rows()) == sum_of(match[1]), "every event before the place, and none after it"
@@ -64,8 +68,8 @@ def test_after_ctrl_c_at_a_slow_rate_the_place_is_what_was_written(deployed: Dep
 
 def test_after_ctrl_c_the_kept_place_is_what_was_written(deployed: Deployment) -> None:
     deployed.produce_events(one_each(4_000))
-    arguments = ["--max-rate", "50", "--name", "slow"]
-    assert "give --name slow and the same options to go on" in stopped_when_it_has_rows(deployed, *arguments)
+    said = stopped_when_it_has_rows(deployed, "--name", "slow")
+    assert "give --name slow and the same options to go on" in said
     written = len(deployed.rows())
     done = json.loads(run_inside(deployed, "replay", "--name", "slow", "--yes", "--json").stdout)
     assert done["events"] == done["applied"] == 4_000 - written
