@@ -69,7 +69,7 @@ class Outbox:
         try:
             self.backlog = Backlog(settings, self.ledger.trouble)
         except BaseException:
-            self.transport.close()
+            self.transport.drop()
             raise
         self.flight = Flight(self.backlog, self.ledger)
         self.wakeups: SimpleQueue[str] = SimpleQueue()

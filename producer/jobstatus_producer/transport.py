@@ -70,13 +70,13 @@ class KafkaTransport:
     ) -> None:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
         self._secrets = _secrets(properties)
-        config["error_cb"] = lambda error: on_error(failure_of(error, self._secrets))
+        self._on_error = on_error
+        config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
         try:
             self._producer = Producer(config, logger=client_logger)
         except KafkaException as error:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
-        self._on_error = on_error
         self._produce = self._producer.produce
 
     def poll(self, seconds: float) -> None:
@@ -108,6 +108,11 @@ class KafkaTransport:
     def purge(self) -> None:
         """Give up whatever is under way: each record's `done` is called with an error by a later `poll`."""
         self._producer.purge(in_queue=True, in_flight=True)
+
+    def drop(self) -> None:
+        """Close before anything was sent, where there is nobody yet to be told of anything."""
+        self._on_error = lambda _failure: None
+        self.close()
 
     def close(self) -> None:
         """Let go of the client; what it still holds is given up."""

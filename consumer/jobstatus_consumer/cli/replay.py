@@ -76,7 +76,6 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     Exit code 0: done; 1: not all of it, or refused; 2: wrong usage.
     """
     options = Options(max_rate=max_rate or 0.0, **given)
-    _refuse_empty(options)
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
@@ -86,18 +85,6 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
             _finished(show.print_events(reader, scope, stop), options, scope)
         else:
             _into_a_table(settings, options, reader, topics, stop)
-
-
-def _refuse_empty(options: Options) -> None:
-    """An empty text is a variable that is not set: it does not mean that the option was not given."""
-    for option, given, wanted in (
-        ("--into", [options.into], "the name of a table that is yet to be made"),
-        ("--name", [options.name], "any word, in whose group the place is kept"),
-        ("--status", options.status, "a status word"),
-        ("--job-id", options.job_id, "1 to 512 bytes of UTF-8"),
-    ):
-        if "" in given:
-            raise SettingsError(f"{option} is empty; wanted {wanted}")
 
 
 def _refuse_contradictions(settings: Settings, options: Options) -> None:

@@ -88,8 +88,8 @@ def changed(deployed: Deployment) -> None:
 
 def refused(deployed: Deployment) -> None:
     deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'error')")
-    # its first offset is a dead letter, so that the page's positions are there
-    deployed.produce([(None, b"rubbish", ())] * 24)
+    # the first offsets of each partition are dead letters, so that the page's positions are there
+    deployed.produce([(f"rubbish-{number}", b"rubbish", ()) for number in range(48)])
     written(deployed)
 
 

@@ -16,11 +16,11 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, 'new')"
 BAD = (
-    (["--into", ""], "--into is empty"),
-    (["--name", ""], "--name is empty"),
-    (["--status", "error", "--status", ""], "--status is empty"),
-    (["--job-id", ""], "--job-id is empty"),
-    (["--into", "", "--name", "x"], "--into is empty"),
+    (["--into", ""], "--into: empty; wanted TABLE"),
+    (["--name", ""], "--name: empty; wanted NAME"),
+    (["--status", "error", "--status", ""], "--status: empty; wanted WORD"),
+    (["--job-id", ""], "--job-id: empty"),
+    (["--into", "", "--name", "x"], "--into: empty"),
     (["--max-rate", "nan"], "--max-rate nan: wanted a number above 0"),
     (["--max-rate", "inf"], "--max-rate inf: wanted a number above 0"),
     (["--from", "01:30"], "without leading zeros"),
