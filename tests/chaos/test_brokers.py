@@ -6,12 +6,21 @@ import pytest
 from chaos.stage import Stage
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.errors import BrokerAwayError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.topics import Topics, events_plan
 from jobstatus_consumer.positions import Bounds
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+
+
+def _knows(topics: Topics, name: str) -> bool:
+    try:
+        topics.topic_id(name)
+    except BrokerError:
+        return False
+    return True
 
 
 def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dead(stage: Stage) -> None:
@@ -20,6 +29,8 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
     )
     topics = Topics(settings)
     topics.create(events_plan(settings, 1, 3, 1.0))
+    # which of the brokers is asked is the client's choice, and a new topic is not known to all of them at once
+    until(lambda: _knows(topics, "described"), "the brokers have heard of the topic")
     before = topics.topic_id("described")
     admin: AdminClient = topics.client()
     # whom the client takes for the controller is dead, and it would go on waiting for it
