@@ -128,7 +128,8 @@ class SpoolFile:
         """the files that were opened, by what `stat` said of them then"""
         self.taken_in: set[int] = set()
         """the `seq` of what came from another file"""
-        self._guard = threading.Lock()
+        # a signal's handler that flushes or closes may have interrupted this very thread
+        self._guard = threading.RLock()
         self._gone: set[int] = set()
         """delivered, but not yet deleted because the deletion failed"""
         with _translated(path):

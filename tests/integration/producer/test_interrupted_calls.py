@@ -142,7 +142,11 @@ def test_handlers_that_raise_in_the_middle_of_calls_leave_the_producer_whole(
     assert [int(step) for step in found] == sorted(map(int, found))
 
 
-def test_a_handler_may_report_in_the_middle_of_a_call(kafka: LocalKafka, topic: str, environ: Environ) -> None:
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_handler_may_report_in_the_middle_of_a_call(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, durable: bool
+) -> None:
+    spool = {"SPOOL_DIR": tmp_path, "DURABLE": 1} if durable else {}
     code, out, err = scripts.run(
         """
         jobs = JobStatusProducer.from_env()
@@ -161,10 +165,11 @@ def test_a_handler_may_report_in_the_middle_of_a_call(kafka: LocalKafka, topic: 
             step += 1
             jobs.update_job_status("job", str(step))
         signal.setitimer(signal.ITIMER_REAL, 0)
-        jobs.close(30)
+        assert jobs.flush(30) == 0
+        jobs.close()
         print(step, len(handled))
         """,
-        environ(topic, MAX_BLOCK_SECONDS=30),
+        environ(topic, MAX_BLOCK_SECONDS=30, **spool),
     )
     assert code == 0, err
     steps, handled = map(int, out.split())
