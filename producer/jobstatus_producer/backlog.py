@@ -172,6 +172,8 @@ class Backlog:
 
     def _keep(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
+            # one that a signal's handler kept from being told of may come back twice
+            self._release(entry)
             self._held[entry.seq] = entry
             self.bytes_in_memory += len(entry.value)
 

@@ -93,10 +93,7 @@ class Flight:
 
     def _let_go(self, entries: Sequence[Entry]) -> None:
         with self._lock:
-            for entry in entries:
-                if self._entries.pop(entry.seq, None) is not None:
-                    self._bytes_ended += len(entry.value)
-                    self.returned += 1
+            self.returned += sum([self._forget(entry) for entry in entries])
 
     def _done(self, entry: Entry, error: Any, _message: Any) -> None:
         if entry.seq not in self._entries:
@@ -129,8 +126,11 @@ class Flight:
             self.failed = True
             self._ledger.fail(failure)
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: Entry) -> bool:
+        """Whether it was under way until now."""
         # callbacks run in whichever thread polls
         with self._lock:
-            if self._entries.pop(entry.seq, None) is not None:
+            known = self._entries.pop(entry.seq, None) is not None
+            if known:
                 self._bytes_ended += len(entry.value)
+            return known

@@ -240,12 +240,12 @@ class Outbox:
 
     def _dispatch(self, entries: Sequence[Entry], *, directly: bool) -> bool:
         fits = self._fit(entries)
-        if directly and not (self.direct and fits):
-            return False
         if self.direct and fits:
             for entry in entries:
                 self.flight.send(self.transport, entry)
             return True
+        if directly:
+            return False
         if self.direct and not self.backlog.has_spool:
             return False
         # with a spool, a full queue is a reason to use it; the worker makes `direct` true again
