@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from types import FrameType
 from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
@@ -31,6 +28,7 @@ from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.metrics import Metrics
 from jobstatus_consumer.pipeline import Pipeline
 from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import Problem, Store, check
 from jobstatus_consumer.tally import Tally, Totals
 from jobstatus_consumer.writer import Writer
@@ -91,7 +89,7 @@ def consume(settings: Settings, options: Options) -> Summary:
     Raises `StartError` where the topics, the tables or the database are not ready, and whatever stops the loop.
     """
     stop = threading.Event()
-    with _signals(stop):
+    with handled_by(stop_once(stop, _told)):
         topics = Topics(settings)
         deadline = time.monotonic() + settings.wait_for_database
         try:
@@ -294,20 +292,5 @@ def _wait_until_ready(settings: Settings, topics: Topics, stop: threading.Event,
     )
 
 
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a clean stop; a second one ends the process at once."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-        logger.info("%s: writing and committing what is in hand, then stopping; once more ends at once",
-                    signal.Signals(number).name)  # fmt: skip
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _told(name: str) -> None:
+    logger.info("%s: writing and committing what is in hand, then stopping; once more ends at once", name)

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -17,6 +15,7 @@ import click
 from jobstatus_schemas.event import check_attempt, check_job_id
 
 from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
+from jobstatus_consumer.signals import handled_by
 
 if TYPE_CHECKING:
     from jobstatus_producer import JobStatusProducer, ProducerSettings
@@ -80,20 +79,41 @@ def _open(settings: ProducerSettings) -> JobStatusProducer:
 
 def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
     """The exit code, and what went wrong."""
-    with _deferred_signals() as early:
+    early: list[int] = []
+    # a SIGCHLD that is ignored, as some supervisors leave it, would lose the exit code
+    with handled_by(lambda *_: None, (signal.SIGCHLD,)), handled_by(lambda number, _: early.append(number), PASSED_ON):
         try:
             child = subprocess.Popen(arguments)
         except FileNotFoundError:
             return NOT_FOUND, f"{arguments[0]}: not found"
         except OSError as error:
             return NOT_EXECUTABLE, f"{arguments[0]}: {error.strerror}"
-        with _passed_on(child):
+        with handled_by(partial(_pass_on, child), PASSED_ON):
             for number in early:
                 child.send_signal(number)
-            code = child.wait()
+            code = _wait(child)
     if code < 0:
         return SIGNALLED - code, f"ended by {_name(-code)}"
     return code, f"exit code {code}" if code else None
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Its exit code; SIGCHLD has a handler.
+
+    Every signal leaves a byte that ends the waiting. A wait for the child itself goes on where a signal came just
+    before it began, and that signal would be passed on with the next one only.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        while (code := child.poll()) is None:
+            os.read(reading, 4096)
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
+    return code
 
 
 def _name(number: int) -> str:
@@ -104,34 +124,9 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-@contextmanager
-def _deferred_signals() -> Iterator[list[int]]:
-    """Signals that come before there is a child are kept for it."""
-    early: list[int] = []
-
-    def keep(number: int, _frame: FrameType | None) -> None:
-        early.append(number)
-
-    before = {number: signal.signal(number, keep) for number in PASSED_ON}
-    try:
-        yield early
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _passed_on(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        if number not in FROM_TERMINAL or not _hears_terminal(child):
-            child.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _pass_on(child: subprocess.Popen[bytes], number: int, _frame: FrameType | None) -> None:
+    if number not in FROM_TERMINAL or not _hears_terminal(child):
+        child.send_signal(number)
 
 
 def _hears_terminal(child: subprocess.Popen[bytes]) -> bool:

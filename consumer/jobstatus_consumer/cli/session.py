@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event
-from types import FrameType
 from typing import Final
 
 import click
 
 from jobstatus_consumer.errors import JobStatusError, SettingsError
+from jobstatus_consumer.signals import handled_by, stop_once
 
 LINE_EVERY: Final = 5.0
 
@@ -32,27 +31,12 @@ def stopping() -> Iterator[Event]:
     collects = gc.isenabled()
     gc.disable()
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
     try:
-        with _handled_by(handle):
+        with handled_by(stop_once(stop)):
             yield stop
     finally:
         if collects:
             gc.enable()
-
-
-@contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -104,7 +88,7 @@ def agreed(question: str, *, yes: bool) -> None:
         raise SettingsError("there is nobody to ask: give --yes to go ahead, or --dry-run to only look")
     try:
         # a handler that only notes the signal would leave the question waiting for its answer
-        with _handled_by(signal.default_int_handler):
+        with handled_by(signal.default_int_handler):
             said = click.confirm(question, err=True)
     except (click.Abort, KeyboardInterrupt):
         click.echo(err=True)  # the question's line has no end yet

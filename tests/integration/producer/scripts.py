@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 PRELUDE = """
 import os, sys, signal, time, threading
@@ -17,10 +17,18 @@ _started: list[subprocess.Popen[str]] = []
 
 def start(script: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
     """Run `script` after `PRELUDE`; its output is read through pipes, and its input stays open until `end`."""
+    arguments = [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(script)]
+    return launch(arguments, environ, stdin=subprocess.PIPE)
+
+
+def launch(
+    arguments: Sequence[str], environ: Mapping[str, str], stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[str]:
+    """Run a command whose output is read through pipes."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(script)],
+        arguments,
         env={"PATH": "/usr/bin:/bin", **environ},
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import signal
 import sqlite3
 import subprocess
@@ -186,8 +187,9 @@ def test_run_runs_the_command_where_the_spool_folder_cannot_be_used(
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", "error"]}
 
 
+ON_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
 COUNTER = """
-import os, signal, sys
+import os, signal, sys, time
 interrupts = []
 def interrupted(*_):
     interrupts.append(1)
@@ -197,22 +199,15 @@ signal.signal(signal.SIGUSR1, lambda *_: sys.exit(len(interrupts)))
 signal.signal(signal.SIGUSR2, lambda *_: os.write(1, b"told\\n"))
 os.write(1, b"ready\\n")
 while True:
-    signal.pause()
+    time.sleep(0.05)
 """
-ON_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
+RUN_COUNTER = [*COMMAND, "run", "--job-id", "x", "--", sys.executable, "-c", COUNTER]
 
 
 def test_an_interrupt_from_the_terminal_reaches_the_command_once(topic: str, environ: Environ) -> None:
     keyboard, terminal = pty.openpty()
-    run = [*COMMAND, "run", "--job-id", "x", "--", sys.executable, "-c", COUNTER]
-    process = subprocess.Popen(
-        [sys.executable, "-c", ON_TERMINAL, os.ttyname(terminal), *run],
-        env={"PATH": "/usr/bin:/bin", **environ(topic)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    on_terminal = [sys.executable, "-c", ON_TERMINAL, os.ttyname(terminal), *RUN_COUNTER]
+    process = scripts.launch(on_terminal, environ(topic))
     assert scripts.read_line(process) == "ready"
     # a signal that was passed on says that from now on all of them are
     process.send_signal(signal.SIGUSR2)
@@ -224,6 +219,33 @@ def test_an_interrupt_from_the_terminal_reaches_the_command_once(topic: str, env
     assert scripts.end(process)[0] == 1
     os.close(terminal)
     os.close(keyboard)
+
+
+def test_run_passes_each_signal_on_without_waiting_for_the_next(topic: str, environ: Environ) -> None:
+    process = scripts.launch(RUN_COUNTER, environ(topic))
+    # as close together as they get: the command's answer goes out while the signal before is still being handled
+    os.sched_setaffinity(process.pid, {min(os.sched_getaffinity(0))})
+    assert scripts.read_line(process) == "ready"
+    assert process.stdout is not None
+    for _ in range(5_000):
+        process.send_signal(signal.SIGUSR2)
+        answered, _, _ = select.select([process.stdout], [], [], 30)
+        assert answered, "a signal was not passed on"
+        assert scripts.read_line(process) == "told"
+    process.send_signal(signal.SIGUSR1)
+    assert scripts.end(process)[0] == 0
+
+
+def test_run_learns_the_exit_code_where_a_supervisor_ignores_its_children(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    run = [*COMMAND, "run", "--job-id", "x", "--", "sh", "-c", "exit 7"]
+    process = scripts.launch([sys.executable, "-c", ignoring, *run], environ(topic))
+    assert scripts.end(process)[0] == 7
+    assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", "error"]}
 
 
 def newer(spool: Path) -> Path:

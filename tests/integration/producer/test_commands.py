@@ -149,14 +149,7 @@ def test_run_gives_the_command_its_flags_and_streams(topic: str, environ: Enviro
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_run_passes_signals_on(kafka: LocalKafka, topic: str, environ: Environ, number: signal.Signals) -> None:
     script = f"trap 'exit 9' {number.name.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
-    process = subprocess.Popen(
-        [*COMMAND, "run", "--job-id", "x", "--", "sh", "-c", script],
-        env={"PATH": "/usr/bin:/bin", **environ(topic)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = scripts.launch([*COMMAND, "run", "--job-id", "x", "--", "sh", "-c", script], environ(topic))
     assert scripts.read_line(process) == "ready"
     process.send_signal(number)
     assert scripts.end(process)[0] == 9
