@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -146,21 +146,18 @@ def calls_of(jobs: JobStatusProducer, name: str, calls: int) -> Iterator[Row]:
     jobs.flush(120)
 
 
+def rows_of(client: Bare, name: str, threads: Sequence[int]) -> Iterator[Row]:
+    for step in range(WARM_UP):
+        client.call(step)
+    client.flush()
+    for count in threads:
+        yield measure(f"{name}, {count} thread{'s' * (count > 1)}", client.call, threads=count)
+        client.flush()
+
+
 def kafka_rows(servers: str, topic: str) -> Iterator[Row]:
-    bare = Bare(servers, topic)
-    for step in range(WARM_UP):
-        bare.call(step)
-    bare.flush()
-    yield measure("bare produce with callback, 1 thread", bare.call)
-    bare.flush()
-    yield measure(f"bare produce with callback, {THREADS} threads", bare.call, threads=THREADS)
-    bare.flush()
-    sketch = Sketch(servers, topic)
-    for step in range(WARM_UP):
-        sketch.call(step)
-    sketch.flush()
-    yield measure("a sketch of the call, 1 thread", sketch.call)
-    sketch.flush()
+    yield from rows_of(Bare(servers, topic), "bare produce with callback", (1, THREADS))
+    yield from rows_of(Sketch(servers, topic), "a sketch of the call", (1,))
     with producer(servers, topic) as jobs:
         yield from calls_of(jobs, "update_job_status", CALLS)
         # a worker does more than report: here each thread rests 2 ms after every call

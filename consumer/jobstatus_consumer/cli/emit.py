@@ -15,7 +15,6 @@ import click
 from jobstatus_schemas.limits import MAX_ATTEMPT, MAX_JOB_ID_BYTES
 
 from jobstatus_consumer.cli.producing import (
-    after_close,
     open_producer,
     producer_errors,
     producer_settings,
@@ -218,11 +217,11 @@ def _finish(producer: JobStatusProducer, wait: bool, timeout: float) -> None:
     if wait:
         left = producer.flush(timeout)
         producer.close(0.0 if left else None)
-        _, refused = after_close(producer)
     else:
         # this waits no longer than until the broker is known to be away and the spool has the events
         producer.close(timeout)
-        left, refused = after_close(producer)
+        left = producer.stats().spool_depth
+    refused = producer.stats().refused
     failures = []
     if refused:
         failures.append(f"{refused} events were refused by the broker; they are kept: jobstatus spool list --refused")

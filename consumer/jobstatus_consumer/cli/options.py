@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, TypeVar, get_args
 
@@ -16,6 +17,8 @@ from jobstatus_consumer.errors import SettingsError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_NAME = re.compile(r"[\w.-]+")
+
 
 def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add a flag for each of `fields`, `--bootstrap-servers` and `--kafka`; the command gets `settings` first."""
@@ -26,15 +29,17 @@ def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., 
         def run(**given: Any) -> Any:
             _check_texts(click.get_current_context(), {*wanted, "kafka"})
             flags = {field: given.pop(field) for field in wanted}
-            flags["kafka"] = _kafka_flags(given.pop("kafka"), given.pop("bootstrap_servers"))
+            flags["kafka"] = kafka_properties(given.pop("kafka"), "session.timeout.ms=10000")
+            servers = given.pop("bootstrap_servers")
+            if servers:
+                flags["kafka"]["bootstrap.servers"] = servers
             settings = load_settings(os.environ, flags)
             logs.set_up(settings.log_format, settings.log_level)
             return command(settings, **given)
 
         for field in reversed(wanted):
             run = _option(field)(run)
-        run = click.option("--kafka", multiple=True, metavar="NAME=VALUE",
-                           help="One of librdkafka's properties. [env: JOBSTATUS_KAFKA_<NAME>]")(run)  # fmt: skip
+        run = kafka_flag(run)
         return click.option("--bootstrap-servers", metavar="HOST:PORT,...",
                             help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]")(run)  # fmt: skip
 
@@ -100,16 +105,23 @@ def shown_default(field: str) -> str:
     return f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
 
 
-def _kafka_flags(pairs: tuple[str, ...], bootstrap_servers: str | None) -> dict[str, str]:
+def kafka_properties(pairs: Sequence[str], example: str) -> dict[str, str]:
+    """What `--kafka` gave, name by name."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"--kafka {pair}: wanted NAME=VALUE, such as --kafka session.timeout.ms=10000")
+        if not equals or not _NAME.fullmatch(name):
+            # what follows the name may be a password, and that may hold an equals sign of its own
+            shown = re.split(r"[=:\s]", pair, maxsplit=1)[0]
+            raise click.UsageError(f"--kafka {shown}: wanted NAME=VALUE, such as --kafka {example}")
         found[name] = value
-    if bootstrap_servers:
-        found["bootstrap.servers"] = bootstrap_servers
     return found
 
 
+kafka_flag = click.option(
+    "--kafka",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One of librdkafka's properties. [env: JOBSTATUS_KAFKA_<NAME>]",
+)
 json_flag = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, for programs.")

@@ -6,7 +6,6 @@ The producer is imported when a command runs: the command line needs it no soone
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobstatus_consumer.cli.options import kafka_flag, kafka_properties
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _FLAGS = {"topic": "JOBSTATUS_TOPIC", "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
           "spool_dir": "JOBSTATUS_SPOOL_DIR", "worker_id": "JOBSTATUS_WORKER_ID"}  # fmt: skip
-_NAME = re.compile(r"[\w.-]+")
 
 
 def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,12 +29,7 @@ def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(**given: Any) -> Any:
         environ = dict(os.environ)
-        for pair in given.pop("kafka"):
-            name, equals, value = pair.partition("=")
-            if not equals or not _NAME.fullmatch(name):
-                # what follows the name may be a password, and that may hold an equals sign of its own
-                shown = re.split(r"[=:\s]", pair, maxsplit=1)[0]
-                raise click.UsageError(f"--kafka {shown}: wanted NAME=VALUE, such as --kafka compression.type=lz4")
+        for name, value in kafka_properties(given.pop("kafka"), "compression.type=lz4").items():
             environ["JOBSTATUS_KAFKA_" + name.upper().replace(".", "_")] = value
         for flag, variable in _FLAGS.items():
             value = given.pop(flag)
@@ -43,8 +37,7 @@ def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
                 environ[variable] = value
         return command(environ, **given)
 
-    run = click.option("--kafka", multiple=True, metavar="NAME=VALUE",
-                       help="One of librdkafka's properties. [env: JOBSTATUS_KAFKA_<NAME>]")(run)  # fmt: skip
+    run = kafka_flag(run)
     for flag, text in (
         ("spool-dir", "Folder that keeps what cannot be delivered now."),
         ("worker-id", "Who reports."),
@@ -81,10 +74,3 @@ def open_producer(settings: ProducerSettings) -> JobStatusProducer:
     from jobstatus_producer import JobStatusProducer
 
     return JobStatusProducer(settings)
-
-
-def after_close(producer: JobStatusProducer) -> tuple[int, int]:
-    """Of a closed producer: how many events are in the spool, and how many the broker has refused."""
-    # `stats` would read the age of the oldest event out of a spool that is closed
-    outbox = producer._outbox
-    return (0, 0) if outbox is None else (outbox.backlog.spool_depth, outbox.ledger.refused)

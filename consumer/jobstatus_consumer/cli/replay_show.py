@@ -8,8 +8,8 @@ from threading import Event
 from typing import Any
 
 import click
-from rich.console import Console
 
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import RawRecord, Rejected
@@ -66,19 +66,19 @@ def _as_dict(found: Plan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
 
 
 def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None:
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    console.print(f"to read: {scope.topic}, {_stretches(scope)}", markup=False)
+    console = plain_console(stderr=True, soft_wrap=True)
+    console.print(f"to read: {scope.topic}, {_stretches(scope)}")
     console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
     if found.undecodable:
         console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
-    console.print(changes, markup=False)
+    console.print(changes)
     if found.skipped_jobs:
         console.print(f"  {found.skipped_jobs:,} jobs have no row and stay away (--existing-only)")
     if +found.stale:
         console.print(f"  events that change nothing: {dict(+found.stale)}")
     for item in found.examples:
         status = f"  status {item.status}" if show_values else ""
-        console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}", markup=False)
+        console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}")
     if found.rows > len(found.examples):
         console.print(f"  ... and {found.rows - len(found.examples):,} more")
 

@@ -16,6 +16,7 @@ from rich.table import Table as Shown
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.replay_show import no_event_of
+from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import progress, say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError
@@ -125,7 +126,7 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
     if as_json:
         click.echo(json.dumps(_as_dict(report, left, repaired, scope)))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     table = Shown("rows that are", title=f"{report.counts.events:,} events of {scope.topic}", title_justify="left")
     table.add_column("count", justify="right")
     for kind, count in report.kinds().items():
@@ -134,13 +135,13 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
     for job_id, item in list(report.findings.items())[:SHOWN]:
         columns = f" in {', '.join(item.columns)}" if item.columns else ""
         row = f"row at {item.log_id}@{item.log_offset}" if item.log_id else "no row" * (item.kind == "missing")
-        console.print(f"  {job_id}: {item.kind.replace('_', ' ')}{columns}; event {item.event}, {row}", markup=False)
+        console.print(f"  {job_id}: {item.kind.replace('_', ' ')}{columns}; event {item.event}, {row}")
         for name, (theirs, ours) in (item.values or {}).items():
-            console.print(f"      {name}: the row says {theirs!r}, the log {ours!r}", markup=False)
+            console.print(f"      {name}: the row says {theirs!r}, the log {ours!r}")
     if len(report.findings) > SHOWN:
         console.print(f"  ... and {len(report.findings) - SHOWN:,} more; --json names all")
     for word, count in report.explained.items():
-        console.print(f"{count:,} rows are explained: {word}", markup=False)
+        console.print(f"{count:,} rows are explained: {word}")
     if report.counts.undecodable:
         console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
     if repaired is not None and left is not None:
@@ -157,12 +158,12 @@ def _show(report: Report, left: Report | None, repaired: Repaired | None, scope:
 def _show_refused(repaired: Repaired, console: Console) -> None:
     """What the database does not take: rows that were to be set, and events of rows that are missing or behind."""
     for job_id, why in list(repaired.refused.items())[:SHOWN]:
-        console.print(f"  {job_id}: the database refuses its row: {why}", markup=False)
+        console.print(f"  {job_id}: the database refuses its row: {why}")
     if len(repaired.refused) > SHOWN:
         console.print(f"  ... and {len(repaired.refused) - SHOWN:,} more; --json names all")
     result = repaired.result
     for why, count in result.refused.items():
-        console.print(f"the database refused {count:,} events: {why}", markup=False)
+        console.print(f"the database refused {count:,} events: {why}")
     if result.refused:
         console.print(f"such as {', '.join(result.refused_at)}")
 

@@ -291,8 +291,9 @@ def test_spool_drain_counts_what_it_could_not_deliver_once(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "pair", ["sasl.password:hunter2", "sasl.password hunter2", "sasl.password:hunter2==", "=hunter2"]
 )
-def test_a_mistyped_property_shows_no_more_than_its_name(pair: str) -> None:
-    seen = jobstatus(NOBODY, "emit", "--job-id", "a", "--status", "ok", "--kafka", pair)
+@pytest.mark.parametrize("command", [["emit", "--job-id", "a", "--status", "ok"], ["check"]])
+def test_a_mistyped_property_shows_no_more_than_its_name(command: list[str], pair: str) -> None:
+    seen = jobstatus(NOBODY, *command, "--kafka", pair)
     assert seen.returncode == 2
     assert f"--kafka {pair[: pair.index('hunter2') - 1]}: wanted NAME=VALUE" in seen.stderr
     assert "hunter2" not in seen.stderr
