@@ -69,10 +69,10 @@ def _positions(text: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[tuple[Reader, Table, Event]]:
+def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[tuple[Reader, Table, Event]]:
     with (
         stopping() as stop,
-        ready_table(settings) as table,
+        ready_table(settings, to_write=to_write) as table,
         Reader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
     ):
         yield reader, table, stop
@@ -194,7 +194,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     What fails again stays. Twice changes nothing. Exit code 1 where something failed again.
     """
     selection = _selection(settings, given)
-    with _opened(settings) as (reader, table, stop):
+    with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         if dry_run or not yes:
             planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)

@@ -36,7 +36,7 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
     Exit code 1 where there is neither an event nor a row of the job.
     """
     topics = Topics(settings)
-    with stopping() as stop, ready_table(settings) as table, Reader(settings, topics) as reader:
+    with stopping() as stop, ready_table(settings, to_write=False) as table, Reader(settings, topics) as reader:
         found = find(reader, "beginning", "now")
         logs = current_logs(reader, commits(settings, topics), table.progress())
         scope = Scope(reader.topic, found.stretches, logs, allowed=settings.statuses, remarks=found.remarks)

@@ -73,7 +73,7 @@ def command() -> None:
 def show(settings: Settings, as_json: bool) -> None:
     """What the log has, what the group has committed, and what the table knows to have."""
     topics = Topics(settings)
-    with Reader(settings, topics) as reader, ready_table(settings) as table:
+    with Reader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
         places = _places(settings, topics, reader, table.progress())
     word, members = state(settings, topics)
     if as_json:
@@ -133,7 +133,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
     _check_where(where)
     topics = Topics(settings)
     refuse_active(settings, topics)
-    with Reader(settings, topics) as reader, ready_table(settings) as table:
+    with Reader(settings, topics) as reader, ready_table(settings, to_write=not dry_run) as table:
         targets = _targets(reader, where)
         places = {item.log.partition: item for item in _places(settings, topics, reader, table.progress())}
         moves = [_move(places[number], offset) for number, offset in targets.items()]

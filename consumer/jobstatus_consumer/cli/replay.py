@@ -115,16 +115,16 @@ def _scope(settings: Settings, options: Options, reader: Reader, known: Mapping[
     return Scope(reader.topic, found.stretches, logs, wanted, settings.statuses, found.remarks)
 
 
-def ready_table(settings: Settings) -> Table:
+def ready_table(settings: Settings, *, to_write: bool) -> Table:
     """The managed table, or a `StartError` with everything that is wrong with it."""
-    problems = check(settings.database, settings.table)
+    problems = check(settings.database, settings.table, to_write=to_write)
     if problems:
         raise StartError("; ".join(f"{item.what} ({item.remedy})" for item in problems) + ". Nothing was changed")
     return Table(settings.database, settings.table)
 
 
 def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: Topics, stop: Event) -> None:
-    with ready_table(settings) as table:
+    with ready_table(settings, to_write=options.into is None and not options.dry_run) as table:
         scope = _scope(settings, options, reader, table.progress(), topics)
         if options.into is not None:
             _rebuild(settings, options, reader, scope, stop)

@@ -56,7 +56,7 @@ def command(settings: Settings, first: str, last: str | None, mend: bool, as_jso
     Rows from a log that is gone are explained and no fault. Exit code 1 if anything differs (and was not mended).
     """
     topics = Topics(settings)
-    with stopping() as stop, Reader(settings, topics) as reader, ready_table(settings) as table:
+    with stopping() as stop, Reader(settings, topics) as reader, ready_table(settings, to_write=mend) as table:
         scope = _scope(settings, reader, topics, table, first, last, frozenset(given["job_id"]))
         options = {"ignore_missing": given["ignore_missing"], "show_values": given["show_values"],
                    "strict": given["strict"]}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
@@ -19,6 +19,9 @@ from jobstatus_consumer.store.names import TableName
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
+READS: Final = ("SELECT",)
+WRITES: Final = ("SELECT", "INSERT", "UPDATE")
+"""RETURNING and ON CONFLICT read, too."""
 
 COLUMNS: Final = {
     "job_id": "text",
@@ -89,14 +92,14 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
     return done
 
 
-def check(url: str, table: str) -> list[Problem]:
-    """Everything that would keep a consumer from writing, each with its remedy."""
+def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
+    """Everything that would keep a consumer from writing, or others from reading, each with its remedy."""
     name = TableName.parse(table)
     try:
         with _connected(url) as connection:
-            problems = list(_server_problems(connection, name))
+            problems = list(_server_problems(connection, name, to_write=to_write))
             for part in _parts(name):
-                problems += _table_problems(connection, part)
+                problems += _table_problems(connection, part, WRITES if to_write else READS)
             return problems
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
@@ -126,23 +129,24 @@ def _connected(url: str) -> Iterator[Connection[TupleRow]]:
         connection.close()
 
 
-def _ask(connection: Connection[TupleRow], name: str, table: TableName) -> list[TupleRow]:
+def _ask(connection: Connection[TupleRow], name: str, table: TableName, **given: object) -> list[TupleRow]:
     quoted = table.identifier.as_string(connection)
-    return connection.execute(block("admin.sql", name, table), {"table": quoted}).fetchall()
+    return connection.execute(block("admin.sql", name, table), {"table": quoted, **given}).fetchall()
 
 
 def _exists(connection: Connection[TupleRow], table: TableName) -> bool:
     return bool(_ask(connection, "kind", table))
 
 
-def _server_problems(connection: Connection[TupleRow], table: TableName) -> Iterator[Problem]:
+def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_write: bool) -> Iterator[Problem]:
     ((number, version, standby, read_only, encoding, _),) = _ask(connection, "server", table)
     if number < OLDEST_SERVER * 10000:
         yield Problem(f"PostgreSQL {version} is too old", f"use PostgreSQL {OLDEST_SERVER} or newer")
     if standby:
+        # whoever only reads would take for missing what has not come to the standby yet
         remedy = "connect to the primary (target_session_attrs=read-write)"
         yield Problem("the server is a read-only standby", remedy, may_pass=True)
-    elif read_only:
+    elif read_only and to_write:
         yield Problem(
             "default_transaction_read_only is on for this role or database",
             "ALTER ROLE or DATABASE ... RESET default_transaction_read_only",
@@ -155,13 +159,13 @@ def _server_problems(connection: Connection[TupleRow], table: TableName) -> Iter
         )
 
 
-def _table_problems(connection: Connection[TupleRow], part: _Part) -> Iterator[Problem]:
+def _table_problems(connection: Connection[TupleRow], part: _Part, needed: Sequence[str]) -> Iterator[Problem]:
     if not _exists(connection, part.name):
         yield Problem(f"there is no table {part.name}", "jobstatus migrate")
         return
     if differences := _differences(connection, part):
         yield Problem(f"the table {part.name} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
-    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", part.name)]
+    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", part.name, needed=list(needed))]
     if missing:
         ((*_, role),) = _ask(connection, "server", part.name)
         yield Problem(

@@ -24,9 +24,9 @@ ORDER BY a.attnum
 SELECT c.relkind::text FROM pg_class AS c WHERE c.oid = to_regclass(%(table)s)
 
 -- missing_privileges --
--- What this role may not do with the table; without RETURNING and ON CONFLICT fewer would do.
+-- What this role may not do with the table.
 SELECT privilege
-FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) WITH ORDINALITY AS needed (privilege, place)
+FROM unnest(%(needed)s::text[]) WITH ORDINALITY AS needed (privilege, place)
 WHERE NOT has_table_privilege(to_regclass(%(table)s), privilege)
 ORDER BY place
 
