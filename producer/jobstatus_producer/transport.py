@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.protocol import LATE_HEADER
 
+from jobstatus_producer import lifecycle
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
 from jobstatus_producer.settings import _SECRET, variable_of
@@ -36,6 +39,10 @@ _CONTENT: Final = frozenset(
 )
 _QUOTED: Final = re.compile(r"(beginning at:).*", re.DOTALL)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+
+FLUSH_SECONDS: Final = 1.0
+LET_GO_SECONDS: Final = 0.5
+"""For librdkafka's threads to end; one of them may be waiting for a name server, which takes up to half a minute."""
 
 Done = Callable[[KafkaError | None, Any], None]
 
@@ -73,7 +80,7 @@ class KafkaTransport:
         self._on_error = on_error
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
         try:
-            self._producer = Producer(config, logger=client_logger)
+            self._producer: Producer | None = Producer(config, logger=client_logger)
         except KafkaException as error:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
@@ -81,8 +88,12 @@ class KafkaTransport:
 
     def poll(self, seconds: float) -> None:
         """Run the callbacks of what has ended, waiting up to `seconds` for the first."""
+        producer = self._producer
+        if producer is None:
+            time.sleep(seconds)
+            return
         try:
-            self._producer.poll(seconds)
+            producer.poll(seconds)
         except KafkaException as error:
             # a fatal state of the client comes out of whatever thread polls next: it is the worker's to mend
             self._on_error(failure_of(error.args[0], self._secrets))
@@ -103,11 +114,12 @@ class KafkaTransport:
 
     def __len__(self) -> int:
         """How many records have not ended yet, or wait for their callback."""
-        return len(self._producer)
+        return 0 if self._producer is None else len(self._producer)
 
     def purge(self) -> None:
         """Give up whatever is under way: each record's `done` is called with an error by a later `poll`."""
-        self._producer.purge(in_queue=True, in_flight=True)
+        if self._producer is not None:
+            self._producer.purge(in_queue=True, in_flight=True)
 
     def drop(self) -> None:
         """Close before anything was sent, where there is nobody yet to be told of anything."""
@@ -115,9 +127,26 @@ class KafkaTransport:
         self.close()
 
     def close(self) -> None:
-        """Let go of the client; what it still holds is given up."""
+        """Let go of the client; what it still holds is given up. Bounded, however long its threads take to end."""
+        if self._producer is None:
+            return
         self.purge()
-        self._producer.flush(1.0)
+        self._producer.flush(FLUSH_SECONDS)
+        client = [self._producer]
+        self._producer, self._produce = None, _refuse
+        # whoever lets go last waits for librdkafka's threads
+        thread = threading.Thread(target=client.clear, name="jobstatus-let-go", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # the interpreter ends, and with it whatever there is
+            lifecycle.abandon(client)
+        else:
+            thread.join(LET_GO_SECONDS)
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise KafkaException(KafkaError(KafkaError._DESTROY))
 
 
 def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes | None]]:
