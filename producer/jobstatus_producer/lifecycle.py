@@ -17,8 +17,12 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from jobstatus_producer import lookup
 from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.log import logger
+
+BEFORE_FORK_SECONDS: Final = 0.2
+AFTER_FORK_SECONDS: Final = 1.0
 
 
 class Living(Protocol):
@@ -36,9 +40,13 @@ class Living(Protocol):
 
 _living: Final[list[Living]] = []
 _abandoned: Final[list[object]] = []
+_unsure: Final[list[bool]] = []
+"""Whether it is yet to be seen that this process, a forked one, can look up addresses."""
 _installed: list[Any] = []
 """The SIGTERM handler that was there before ours, if ours is installed."""
 _hooked: list[bool] = []
+_blocked: Final[dict[int, set[int]]] = {}
+"""By thread that forks just now: the signals that were blocked in it before."""
 _handling: Final[list[int]] = []
 """The signal that is being handled: a handler that ours calls may call ours."""
 
@@ -49,7 +57,7 @@ def register(producer: Living) -> None:
     if not _hooked:
         _hooked.append(True)
         atexit.register(_end_all)
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(before=_before_fork, after_in_parent=_unblock, after_in_child=_after_fork)
     started_here()
     _chain_sigterm()
 
@@ -67,6 +75,15 @@ def started_here() -> None:
 
     Those of `multiprocessing` do, and those of Celery's prefork pool, which then may be killed at any moment.
     """
+    if _unsure:
+        _unsure.clear()
+        if not lookup.works(AFTER_FORK_SECONDS):
+            logger.error(
+                "this process cannot connect to a broker: it was forked while its parent looked up an address, and "
+                "glibc's lock for that stays taken. Its events stay in its spool, or are in the error of close() where "
+                "there is none. Restart it; where a parent makes its producer after its forks, or with spawn, this "
+                "cannot happen"
+            )
     celery = sys.modules.get("celery.signals")
     if celery is not None:
         celery.worker_process_shutdown.connect(_celery_child_ends, weak=False, dispatch_uid=__name__)
@@ -91,7 +108,7 @@ def _celery_child_ends(**_: object) -> None:
 
 
 def abandon(client: object) -> None:
-    """Keep the parent's client from being torn down here, which would wait for threads that the child does not have."""
+    """Keep a client from being torn down, which would wait for its threads: a forked child does not have them."""
     import ctypes
 
     _abandoned.append(client)
@@ -111,10 +128,30 @@ def _end_all() -> None:
         raise errors[0] if len(errors) == 1 else ExceptionGroup("producers that did not end well", errors)
 
 
+def _before_fork() -> None:
+    # a client that has just been made, or lost its broker, looks up addresses: not in this moment, if it can be helped
+    if _living and not _unsure:
+        lookup.works(BEFORE_FORK_SECONDS)
+    if _installed:
+        # a SIGTERM that comes before the child is ready for it would be forgotten, or left to threads that it has not
+        _blocked[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _unblock() -> None:
+    before = _blocked.pop(threading.get_ident(), None)
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _after_fork() -> None:
+    _unsure[:] = [True]
     PROCESS_CLOCK.reset_after_fork()
-    for producer in _living:
-        producer.after_fork()
+    try:
+        for producer in _living:
+            producer.after_fork()
+    finally:
+        _unblock()
+        _blocked.clear()
 
 
 def _chain_sigterm() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 PRELUDE = """
 import os, sys, signal, time, threading
@@ -24,7 +27,7 @@ def start(script: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
 def launch(
     arguments: Sequence[str], environ: Mapping[str, str], stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[str]:
-    """Run a command whose output is read through pipes."""
+    """Run a command, in a session of its own, whose output is read through pipes."""
     process = subprocess.Popen(
         arguments,
         env={"PATH": "/usr/bin:/bin", **environ},
@@ -32,6 +35,7 @@ def launch(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     _started.append(process)
     return process
@@ -41,9 +45,14 @@ def kill_what_is_left() -> None:
     """After a test that failed in the middle."""
     while _started:
         process = _started.pop()
-        if process.poll() is None:
-            process.kill()
+        _kill(process)
         process.communicate()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """With its children, which would keep the pipes open."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
@@ -61,7 +70,7 @@ def end(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, 
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        _kill(process)
         out, err = process.communicate()
         raise AssertionError(f"did not end within {timeout:g} s:\n{out}\n{err}") from None
     return process.returncode, out, err

@@ -187,7 +187,8 @@ def test_run_runs_the_command_where_the_spool_folder_cannot_be_used(
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", "error"]}
 
 
-ON_TERMINAL = "import os, sys; os.setsid(); os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
+# the first one that a session opens is its own
+ON_TERMINAL = "import os, sys; os.open(sys.argv[1], os.O_RDWR); os.execv(sys.argv[2], sys.argv[2:])"
 COUNTER = """
 import os, signal, sys, time
 interrupts = []

@@ -128,6 +128,62 @@ def test_a_forked_child_has_a_producer_of_its_own(kafka: LocalKafka, topic: str,
     assert len(read_all(kafka.bootstrap_servers, topic)) == 81, "no event was sent by two processes"
 
 
+def test_a_child_forked_in_the_middle_of_a_lookup_ends_and_what_it_reports_is_kept(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path
+) -> None:
+    """With glibc some of these children cannot connect, ever: their parent looks up addresses all the time."""
+    environment = environ(topic, SPOOL_DIR=tmp_path, CLOSE_SECONDS=2)
+    code, _, err = scripts.run(
+        """
+        import socket
+        jobs = JobStatusProducer.from_env()
+        def look_up():
+            while True:
+                socket.getaddrinfo("127.0.0.1", None, flags=socket.AI_ADDRCONFIG)
+        for _ in range(4):
+            threading.Thread(target=look_up, daemon=True).start()
+        pids = []
+        for child in range(12):
+            pid = os.fork()
+            if not pid:
+                jobs.update_job_status("child", str(child))
+                sys.exit(0)
+            pids.append(pid)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+        assert codes == [0] * 12, codes
+        """,
+        environment,
+    )
+    assert code == 0, err
+    code, _, err = scripts.run("jobs = JobStatusProducer.from_env(); sys.exit(jobs.flush(30))", environment)
+    assert code == 0, err
+    assert sorted(map(int, arrived(kafka, topic)["child"])) == list(range(12))
+
+
+def test_a_child_that_is_told_to_stop_as_soon_as_it_is_forked_ends(topic: str, environ: Environ) -> None:
+    """As a pool does whose work is done before all of its children have begun."""
+    code, _, err = scripts.run(
+        """
+        import random
+        jobs = JobStatusProducer.from_env()
+        ended = {}
+        for child in range(100):
+            pid = os.fork()
+            if not pid:
+                while True:
+                    time.sleep(60)
+            told = time.perf_counter() + random.uniform(0, 0.003)
+            while time.perf_counter() < told:
+                pass
+            os.kill(pid, signal.SIGTERM)
+            ended[child] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert set(ended.values()) == {-signal.SIGTERM}, ended
+        """,
+        environ(topic),
+    )
+    assert code == 0, err
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_deliver_before_they_end(
     kafka: LocalKafka, topic: str, environ: Environ, method: str, tmp_path: Path
