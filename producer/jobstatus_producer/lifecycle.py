@@ -41,7 +41,7 @@ class Living(Protocol):
 _living: Final[list[Living]] = []
 _abandoned: Final[list[object]] = []
 _unsure: Final[list[bool]] = []
-"""Whether it is yet to be seen that this process, a forked one, can look up addresses."""
+"""Whether this process, a forked one, has yet to show that it can look up addresses."""
 _installed: list[Any] = []
 """The SIGTERM handler that was there before ours, if ours is installed."""
 _hooked: list[bool] = []
@@ -75,15 +75,7 @@ def started_here() -> None:
 
     Those of `multiprocessing` do, and those of Celery's prefork pool, which then may be killed at any moment.
     """
-    if _unsure:
-        _unsure.clear()
-        if not lookup.works(AFTER_FORK_SECONDS):
-            logger.error(
-                "this process cannot connect to a broker: it was forked while its parent looked up an address, and "
-                "glibc's lock for that stays taken. Its events stay in its spool, or are in the error of close() where "
-                "there is none. Restart it; where a parent makes its producer after its forks, or with spawn, this "
-                "cannot happen"
-            )
+    _make_sure()
     celery = sys.modules.get("celery.signals")
     if celery is not None:
         celery.worker_process_shutdown.connect(_celery_child_ends, weak=False, dispatch_uid=__name__)
@@ -92,6 +84,19 @@ def started_here() -> None:
         from multiprocessing.util import Finalize
 
         Finalize(None, _end_all, exitpriority=100)
+
+
+def _make_sure() -> None:
+    if not _unsure:
+        return
+    if lookup.works(AFTER_FORK_SECONDS):
+        _unsure.clear()
+        return
+    logger.error(
+        "this process cannot connect to a broker: it was forked while its parent looked up an address, and glibc's "
+        "lock for that stays taken. Its events stay in its spool, or are in the error of close() where there is none. "
+        "Restart it; where a parent makes its producer after its forks, or with spawn, this cannot happen"
+    )
 
 
 def _celery_child_ends(**_: object) -> None:

@@ -85,4 +85,4 @@ def test_a_forked_process_that_can_look_up_no_address_says_so(
         lifecycle.started_here()
         lifecycle.started_here()
     answer.set()
-    assert [line.split(":")[0] for line in caplog.messages] == ["this process cannot connect to a broker"] * stuck
+    assert [line.split(":")[0] for line in caplog.messages] == ["this process cannot connect to a broker"] * 2 * stuck
