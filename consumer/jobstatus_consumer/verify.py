@@ -163,8 +163,9 @@ class Verifier:
         if len(self._cache) > CACHED_ROWS:
             self._cache.clear()
             self._give_up_exactness()
-        self._read_rows({event.job_id for event in chunk} - self._cache.keys())
         cache, starts, strict = self._cache, self._starts, self._strict
+        # one by one: a difference to the cache's keys walks through all of them
+        self._read_rows({event.job_id for event in chunk if event.job_id not in cache})
         suspects = []
         for event in chunk:
             job_id, _, _, attempt, _, _, _, made_at, _, log_id, offset, raw = event

@@ -131,7 +131,8 @@ def make_plan(
 def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
-    new = {event.job_id for event in chunk} - found.jobs.keys()
+    # one by one: a difference to the known jobs walks through all of them
+    new = {event.job_id for event in chunk if event.job_id not in found.jobs}
     if new:
         states = table.states(new)
         found.jobs.update((job_id, _Job(states.get(job_id))) for job_id in new)
