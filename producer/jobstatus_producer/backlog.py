@@ -201,15 +201,17 @@ class Backlog:
     def close(self) -> list[Entry]:
         """Let go of the spools; returns what is nowhere but in memory, or in a file that nobody will find."""
         with self._lock:
-            if self._closed:
-                return []
-            self._closed = True
-            self.move_to_spool()
-            self.stay_in_place()
-            lost = {entry for file in self._files() if not file.in_place() for entry in self._read(file, len(file))}
-            for file in self._files():
-                file.close()
-            return sorted(lost.union(self._held.values()), key=lambda entry: entry.seq)
+            if not self._closed:
+                self.move_to_spool()
+                self.stay_in_place()
+                for file in self._files():
+                    if not file.in_place():
+                        self._keep(self._read(file, len(file)))
+                self._closed = True
+                for file in self._files():
+                    file.close()
+            # the same again for whoever was interrupted before it had the answer
+            return [self._held[seq] for seq in sorted(self._held)]
 
     def after_fork(self) -> None:
         """In the child: the spools remain the parent's."""

@@ -206,16 +206,17 @@ class JobStatusProducer:
         finally:
             # also where a signal's handler raised: what is left is spooled, or raised by the next `close`
             worker.stop(STOP_SECONDS)
-            self._undelivered += outbox.give_up(STOP_SECONDS)
+            # all of it again, where an earlier try was interrupted
+            self._undelivered = outbox.give_up(STOP_SECONDS)
             self._worker = None
 
     def stats(self) -> Stats:
         """This moment, in numbers."""
         return (self._outbox or self._start()).stats()
 
-    def at_exit(self) -> None:
-        """The process ends: `close`, bounded by `close_seconds`."""
-        self.close()
+    def at_exit(self, seconds: float | None = None) -> None:
+        """The process ends: `close`, bounded by `close_seconds` or `seconds`."""
+        self.close(seconds)
 
     def at_termination(self, then: Callable[[], None]) -> None:
         """SIGTERM: the worker thread flushes, up to `close_seconds`, and then calls `then`."""
@@ -255,10 +256,22 @@ class JobStatusProducer:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
             if self._outbox is None:
                 outbox = Outbox(self.settings)
-                self._worker = Worker(outbox)
-                self._outbox = outbox
+                if self._overtaken(None):
+                    # a signal's handler has closed, or has reported, in the meantime
+                    outbox.give_up(0)
+                    return self._start()
+                worker = Worker(outbox)
+                self._outbox, self._worker = outbox, worker
                 lifecycle.started_here()
+                if self._overtaken(outbox):
+                    # it did so when there was nothing yet to be ended
+                    self._end(outbox, worker, 0)
+                    return self._start()
             return self._outbox
+
+    def _overtaken(self, found: Outbox | None) -> bool:
+        """Whether a signal's handler has changed this producer since it was found so."""
+        return self._closed or self._outbox is not found
 
     def _checked(self, job_id: JobId, status: str, message: object, attempt: object, worker_id: object) -> Report:
         return Report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from functools import partial
@@ -53,7 +54,7 @@ class Sending:
     def wait(self, until: float, stop: Stop) -> bool:
         """Whether every entry has ended by `until`, which `stop` brings forward."""
         while len(self.ended) < len(self.chunk.entries):
-            if stop.wanted or time.monotonic() >= until:
+            if stop.wanted or time.monotonic() >= min(until, stop.until):
                 return False
             self._transport.poll(POLL_SECONDS)
         return True
@@ -76,6 +77,8 @@ class Stop:
     """A wish to end, seen by every wait of the worker thread."""
 
     wanted = False
+    until = math.inf
+    """the process is told to end, and this is how long it may take (`time.monotonic`)"""
 
 
 class Drain:

@@ -7,28 +7,38 @@ waits for nothing, because it may have interrupted any line of the main thread. 
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
-from jobstatus_producer import lookup
+from jobstatus_producer import lookup, spool
 from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.log import logger
 
-BEFORE_FORK_SECONDS: Final = 0.2
+BEFORE_FORK_SECONDS: Final = 1.0
 AFTER_FORK_SECONDS: Final = 1.0
+
+
+class _Fork(NamedTuple):
+    """A fork under way: the signals that were blocked before it, if they are to be restored, and whether it waited for
+    SQLite."""
+
+    mask: set[int | signal.Signals] | None
+    guarded: bool
 
 
 class Living(Protocol):
     """What a producer does at the turns of a process's life."""
 
-    def at_exit(self) -> None:
+    def at_exit(self, seconds: float | None = None) -> None:
         """Bounded: deliver, spool, or raise with the events."""
 
     def at_termination(self, then: Callable[[], None]) -> None:
@@ -45,10 +55,12 @@ _unsure: Final[list[bool]] = []
 _installed: list[Any] = []
 """The SIGTERM handler that was there before ours, if ours is installed."""
 _hooked: list[bool] = []
-_blocked: Final[dict[int, set[int]]] = {}
-"""By thread that forks just now: the signals that were blocked in it before."""
-_handling: Final[list[int]] = []
-"""The signal that is being handled: a handler that ours calls may call ours."""
+_handling: Final[list[FrameType | None]] = []
+"""What the signals that are being handled have interrupted."""
+_forks: Final[dict[int, list[_Fork]]] = {}
+"""Those under way, by thread."""
+_finalized: Final[list[int]] = []
+"""The process of which `multiprocessing` was told how it ends."""
 
 
 def register(producer: Living) -> None:
@@ -57,7 +69,7 @@ def register(producer: Living) -> None:
     if not _hooked:
         _hooked.append(True)
         atexit.register(_end_all)
-        os.register_at_fork(before=_before_fork, after_in_parent=_unblock, after_in_child=_after_fork)
+        os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     started_here()
     _chain_sigterm()
 
@@ -80,9 +92,10 @@ def started_here() -> None:
     if celery is not None:
         celery.worker_process_shutdown.connect(_celery_child_ends, weak=False, dispatch_uid=__name__)
     process = sys.modules.get("multiprocessing.process")
-    if process is not None and process.parent_process() is not None:
+    if process is not None and process.parent_process() is not None and _finalized != [os.getpid()]:
         from multiprocessing.util import Finalize
 
+        _finalized[:] = [os.getpid()]
         Finalize(None, _end_all, exitpriority=100)
 
 
@@ -122,41 +135,72 @@ def abandon(client: object) -> None:
 
 
 def _end_all() -> None:
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
+    seconds = None
     # each takes itself off the list when it closes
     for producer in _living.copy():
         try:
-            producer.at_exit()
+            producer.at_exit(seconds)
         except Exception as error:  # noqa: BLE001 - each producer has its turn; what they raised is raised below
             errors.append(error)
+        except BaseException as error:  # noqa: BLE001 - Ctrl-C, or a handler that exits: spool, or raise, without waiting
+            seconds = 0.0
+            errors.append(error)
+            try:
+                producer.at_exit(seconds)
+            except Exception as undelivered:  # noqa: BLE001 - as above
+                errors.append(undelivered)
+    if len(errors) == 1:
+        raise errors[0]
     if errors:
-        raise errors[0] if len(errors) == 1 else ExceptionGroup("producers that did not end well", errors)
+        # what cannot be raised any more is printed by its own text alone
+        told = "; ".join(f"{type(error).__name__}: {error}".removesuffix(": ") for error in errors)
+        raise BaseExceptionGroup(f"producers that did not end well: {told}", errors)
 
 
 def _before_fork() -> None:
-    # a client that has just been made, or lost its broker, looks up addresses: not in this moment, if it can be helped
-    if _living and not _unsure:
-        lookup.works(BEFORE_FORK_SECONDS)
-    if _installed:
+    thread = threading.get_ident()
+    mask = None
+    if not _forks.get(thread) and signal.getsignal(signal.SIGTERM) is _on_sigterm:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    # what SQLite holds in other threads would be held in the child for ever
+    guarded = spool.GUARD.acquire(timeout=BEFORE_FORK_SECONDS)
+    _forks.setdefault(thread, []).append(_Fork(mask, guarded))
+    if mask is not None:
         # a SIGTERM that comes before the child is ready for it would be forgotten, or left to threads that it has not
-        _blocked[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
 
-def _unblock() -> None:
-    before = _blocked.pop(threading.get_ident(), None)
-    if before is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _after_fork_in_parent() -> None:
+    forks = _forks.get(threading.get_ident())
+    if not forks:
+        return
+    try:
+        if forks[-1].guarded:
+            spool.GUARD.release()
+        if forks[-1].mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, forks[-1].mask)
+    finally:
+        forks.pop()
 
 
 def _after_fork() -> None:
+    forks = _forks.get(threading.get_ident(), [])
+    if forks and forks[-1].guarded:
+        spool.GUARD.release()
+    else:
+        spool.GUARD._at_fork_reinit()  # type: ignore[attr-defined]
     _unsure[:] = [True]
+    _handling.clear()
     PROCESS_CLOCK.reset_after_fork()
     try:
         for producer in _living:
             producer.after_fork()
+        # the first of them, where a signal's handler forked in the middle of a fork
+        if forks and forks[0].mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, forks[0].mask)
     finally:
-        _unblock()
-        _blocked.clear()
+        _forks.clear()
 
 
 def _chain_sigterm() -> None:
@@ -185,16 +229,21 @@ def _unchain_sigterm() -> None:
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
+    if _forks.get(threading.get_ident()):
+        # what a handler raises in the middle of a fork goes nowhere
+        _thread.start_new_thread(_tell_again, (number,))
+        return
     before = _installed[0] if _installed else signal.SIG_DFL
     if callable(before):
-        if not _handling:
-            _handling.append(number)
+        # a handler that ours calls may call ours; a second signal has a frame of its own
+        if not any(frame is known for known in _handling):
+            _handling.append(frame)
             try:
                 for producer in _living:
                     producer.at_termination(_nothing)
                 before(number, frame)
             finally:
-                _handling.clear()
+                _handling.pop()
         return
     signal.signal(number, signal.SIG_DFL)
     unfinished = list(_living)
@@ -208,6 +257,11 @@ def _ended(unfinished: list[Living], producer: Living, number: int) -> None:
     unfinished.remove(producer)
     if not unfinished:
         os.kill(os.getpid(), number)
+
+
+def _tell_again(number: int) -> None:
+    time.sleep(0.01)
+    os.kill(os.getpid(), number)
 
 
 def _nothing() -> None:

@@ -116,8 +116,11 @@ class Outbox:
             try:
                 accepted = self._accept(reports, waiting, directly=directly)
             finally:
-                self._accept_meanwhile()
-                self._putting = None
+                try:
+                    self._accept_meanwhile()
+                finally:
+                    # also where a handler raises right here: else all that follows would be put aside
+                    self._putting = None
             if self.given_up:
                 text = "the producer was closed in the middle of this call: whether its event arrives is not known"
                 raise ProducerClosedError(text)

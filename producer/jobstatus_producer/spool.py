@@ -22,6 +22,9 @@ from typing import Any, Final, NamedTuple
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
 
+GUARD: Final = threading.RLock()
+"""Around all that SQLite does: it has locks of its own for the whole process, which no fork may find taken. A signal's
+handler that flushes or closes may have interrupted the thread that has it."""
 VERSION: Final = 1
 SUFFIX: Final = ".spool"
 ROW_BYTES: Final = 64
@@ -101,7 +104,7 @@ def create(path: Path) -> None:
     """Make an empty spool. It gets its name when it is complete: so an empty file under it is a damaged one."""
     unfinished = path.with_suffix(".new")
     try:
-        with _closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
+        with GUARD, _closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
             database.execute("pragma journal_mode=wal")
             database.executescript(_SCHEMA)
             database.execute(f"pragma user_version={VERSION}")
@@ -128,18 +131,17 @@ class SpoolFile:
         """the files that were opened, by what `stat` said of them then"""
         self.taken_in: set[int] = set()
         """the `seq` of what came from another file"""
-        # a signal's handler that flushes or closes may have interrupted this very thread
-        self._guard = threading.RLock()
         self._gone: set[int] = set()
         """delivered, but not yet deleted because the deletion failed"""
-        with _translated(path):
-            self._database = _connect(path)
-        try:
+        with GUARD:
             with _translated(path):
-                self._prepare(durable)
-        except SpoolError:
-            self._database.close()
-            raise
+                self._database = _connect(path)
+            try:
+                with _translated(path):
+                    self._prepare(durable)
+            except SpoolError:
+                self._database.close()
+                raise
 
     def __len__(self) -> int:
         return int(self._count) - len(self._gone)
@@ -147,7 +149,7 @@ class SpoolFile:
     def add(self, entries: Sequence[Entry]) -> None:
         """Keep `entries`, all or none; when this returns they survive the process. Raises `SpoolWriteError`."""
         rows = [(*entry, _crc(entry)) for entry in entries]
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             if len(rows) == 1:
                 self._database.execute("insert or replace into events values (?, ?, ?, ?, ?)", rows[0])
             else:
@@ -160,7 +162,7 @@ class SpoolFile:
 
         Two processes may have used the same microsecond: the later one's entry gets the next that is free.
         """
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             with self._transaction():
                 placed = [self._place(entry) for entry in saved]
             self._note_added([entry for entry, is_new in placed if is_new])
@@ -168,7 +170,7 @@ class SpoolFile:
 
     def first(self, count: int) -> list[Entry]:
         """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             rows = self._query(_FIRST, count + len(self._gone))
         sound = []
         for row in rows:
@@ -181,7 +183,7 @@ class SpoolFile:
     def remove(self, entries: Iterable[Entry]) -> None:
         """Forget delivered entries; they do not come out again, even where the file cannot be written."""
         removed = list(entries)
-        with self._guard:
+        with GUARD:
             self._gone.update(entry.seq for entry in removed)
             self.bytes -= sum(map(_size, removed))
             with _translated(self.path), self._transaction():
@@ -192,7 +194,7 @@ class SpoolFile:
     def refuse(self, entry: Entry, reason: str) -> None:
         """Move an entry, or put a new one, where the refused ones are kept for a person."""
         row = (*entry, _crc(entry), reason, time.time_ns() // 1000)
-        with self._guard, _translated(self.path), self._transaction():
+        with GUARD, _translated(self.path), self._transaction():
             self._database.execute("insert or replace into refused values (?, ?, ?, ?, ?, ?, ?)", row)
             held = self._database.execute("delete from events where seq = ?", (entry.seq,)).rowcount
         self._count -= held
@@ -200,7 +202,7 @@ class SpoolFile:
 
     def refused(self) -> list[Refused]:
         """The events that the broker refused, oldest first."""
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             rows = self._query("select seq, key, value, traceparent, reason, refused_at from refused order by seq")
         return [Refused(Entry(*row[:4]), row[4], row[5]) for row in rows]
 
@@ -214,7 +216,7 @@ class SpoolFile:
 
     def check(self) -> None:
         """Read the whole file; raises `SpoolDamagedError`."""
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             (verdict,) = self._query("pragma quick_check(1)")[0]
         if verdict != "ok":
             raise SpoolDamagedError(f"{self.path}: {verdict}")
@@ -225,7 +227,7 @@ class SpoolFile:
 
     def copy_to(self, other: SpoolFile) -> None:
         """Write all that is in here to `other`, a new one; it is read from what was opened, whatever its name is."""
-        with self._guard, _translated(other.path):
+        with GUARD, _translated(other.path):
             events = (row for row in self._database.execute("select * from events") if row[0] not in self._gone)
             refused = self._database.execute("select * from refused")
             with other._transaction():
@@ -246,7 +248,7 @@ class SpoolFile:
 
     def close(self) -> None:
         """Let go of file and lock; a spool in which nothing is left is removed."""
-        with self._guard:
+        with GUARD:
             empty = not len(self) and not self._kept_refused()
             self.resting = True
             self._database.close()
@@ -268,7 +270,7 @@ class SpoolFile:
 
     def drop(self) -> None:
         """Close the database alone: file and lock stay."""
-        with self._guard:
+        with GUARD:
             self._database.close()
 
     def after_fork(self) -> None:
@@ -320,7 +322,7 @@ class SpoolFile:
             raise SpoolDamagedError(f"{self.path}: no spool, or one that was cut off")
 
     def _one(self, sql: str) -> int | None:
-        with self._guard, _translated(self.path):
+        with GUARD, _translated(self.path):
             found: int | None = self._query(sql)[0][0]
         return found
 
@@ -350,7 +352,7 @@ def salvage(path: Path) -> list[Entry]:
             if file.exists():
                 shutil.copyfile(file, its_copy)
         _lengthen(copy)
-        with _translated(copy), _closing(_connect(copy)) as database:
+        with GUARD, _translated(copy), _closing(_connect(copy)) as database:
             return _readable(database)
     finally:
         for its_copy in (copy, *_beside(copy)):

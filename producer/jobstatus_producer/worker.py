@@ -38,7 +38,8 @@ class Worker:
 
     def finish(self, seconds: float, then: Callable[[], None]) -> None:
         """Flush for up to `seconds` and then call `then`, all in the worker's thread. Safe in a signal handler."""
-        self._finish = (time.monotonic() + seconds, then)
+        self._stop.until = time.monotonic() + seconds
+        self._finish = (self._stop.until, then)
         self._outbox.wakeups.put("finish")
 
     def end_asked_for(self) -> Callable[[], None] | None:
