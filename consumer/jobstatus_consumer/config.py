@@ -37,6 +37,10 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
 """librdkafka's properties on which the guarantees rest: another value is refused."""
 
 
+TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
+TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
+
+
 class Settings(BaseModel):
     """Everything a command may need to know. Times are in seconds, sizes in bytes."""
 
@@ -49,7 +53,7 @@ class Settings(BaseModel):
     )
     table: str = Field(
         "jobs",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?$",
+        pattern=f"^{TABLE_NAME}$",
         description="the managed table, its schema before it if wanted; <table>_progress stands beside it",
     )
     statuses: frozenset[str] | None = Field(None, description="the allowed words, separated by commas; all if not set")
@@ -148,7 +152,7 @@ WANTED: Final[Mapping[str, str]] = {
     "topic": "1 to 249 letters, digits, dots, underscores and hyphens",
     "group_id": "1 to 249 characters of UTF-8",
     "dlq_topic": "1 to 249 letters, digits, dots, underscores and hyphens",
-    "table": "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first",
+    "table": TABLE_WORDS,
     "http_address": "host:port, such as 127.0.0.1:9464, or off",
 }
 """Where the rule is a regular expression: what a person is told instead."""

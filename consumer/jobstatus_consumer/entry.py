@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 
 from jobstatus_consumer.errors import JobStatusError, SettingsError
@@ -26,6 +28,7 @@ EXTRAS = {
 
 def main() -> None:
     """Run the command line and exit."""
+    _mend_streams()
     try:
         from jobstatus_consumer.cli import main as command_line
 
@@ -39,6 +42,16 @@ def main() -> None:
         _fail(str(error), 2)
     except JobStatusError as error:
         _fail(str(error), 1)
+
+
+def _mend_streams() -> None:
+    """Whoever closed a stream wants nothing of it, and a character that it cannot hold is no reason to fail."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fail(text: str, code: int) -> None:

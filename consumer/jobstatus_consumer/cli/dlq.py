@@ -76,8 +76,12 @@ def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[tuple[Rea
         Reader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
     ):
         yield reader, table, stop
-        if stop.is_set():
-            raise JobStatusError("stopped")
+        _refuse_stopped(stop, "run it again for the rest")
+
+
+def _refuse_stopped(stop: Event, what_now: str) -> None:
+    if stop.is_set():
+        raise JobStatusError(f"stopped; {what_now}")
 
 
 @command.command("list")
@@ -197,6 +201,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         if dry_run or not yes:
             planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
+            _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
             if dry_run or not planned.tried:
                 return
@@ -259,8 +264,10 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
                 counts[item.state] += 1
 
         survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, count)
+        # what was not counted may be open
+        _refuse_stopped(stop, "nothing was removed")
         ends = {number: item.end for number, item in stretches.items() if item.size}
-        done = _purge(settings, ends, counts, even_open=even_open, dry_run=dry_run, yes=yes)
+        done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
     if as_json:
         click.echo(json.dumps(told))
@@ -289,14 +296,13 @@ def _refuse_to_lose(counts: Mapping[str, int]) -> None:
 
 
 def _purge(
-    settings: Settings, ends: Mapping[int, int], counts: Mapping[str, int], *, even_open: bool, dry_run: bool, yes: bool
+    settings: Settings, ends: Mapping[int, int], counts: Mapping[str, int], stop: Event, *, even_open: bool, yes: bool
 ) -> bool:
-    if dry_run:
-        return False
     if not even_open:
         _refuse_to_lose(counts)
     if not ends:
         return False
     agreed(f"Remove {sum(counts.values()):,} dead letters of {settings.dead_letter_topic} for good?", yes=yes)
+    _refuse_stopped(stop, "nothing was removed")
     remove_before(Topics(settings), settings.dead_letter_topic, ends)
     return True

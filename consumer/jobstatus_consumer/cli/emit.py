@@ -20,7 +20,7 @@ from jobstatus_consumer.cli.producing import (
     producer_settings,
     with_producer_flags,
 )
-from jobstatus_consumer.errors import JobStatusError
+from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
     from jobstatus_producer import JobStatusProducer
@@ -139,6 +139,8 @@ def _give_up(producer: JobStatusProducer, line: int, patience: float, why: Excep
 
 def _standard_input() -> IO[str]:
     """A spreadsheet puts a mark of the encoding before its text; a byte that is no text spoils its own line only."""
+    if sys.stdin is None:
+        raise SettingsError("standard input is closed; give events there, or one with --job-id and --status")
     return open(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False)
 
 

@@ -16,7 +16,7 @@ from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
@@ -144,7 +144,14 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
             refuse_active(settings, topics)
             # the table first: a consumer that finds the commit must not be sent back, or forward, by the progress
             table.set_progress({move.log.id: move.after for move in moves})
-            reset(settings, topics, {move.log: move.after for move in moves})
+            try:
+                reset(settings, topics, {move.log: move.after for move in moves})
+            except JobStatusError as error:
+                why = str(error).removesuffix("; nothing was changed")
+                raise JobStatusError(
+                    f"{why}. The table's progress is moved already, the group's offsets are not: stop every consumer "
+                    "of the group and run the same command again"
+                ) from None
     if as_json:
         told = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
         click.echo(json.dumps(told))

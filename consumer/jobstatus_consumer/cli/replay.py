@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,8 +16,8 @@ import click
 from jobstatus_consumer.cli import replay_show as show
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, dry_run_flag, progress, say, show_values_flag, stopping, yes_flag
-from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.topics import Topics
@@ -100,6 +101,8 @@ def _refuse_contradictions(settings: Settings, options: Options) -> None:
     ):
         if both:
             raise SettingsError(f"{one} and {other} do not go together")
+    if options.into is not None and not re.fullmatch(TABLE_NAME, options.into):
+        raise SettingsError(f"--into {options.into!r}: wanted {TABLE_WORDS}")
     if options.into is not None and options.into in (settings.table, f"{settings.table}_progress"):
         raise SettingsError(f"--into {options.into} is the live table; leave --into away to replay into it")
     if not math.isfinite(options.max_rate):
@@ -194,8 +197,11 @@ def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope,
     if options.dry_run:
         return
     agreed(f"Make {into} and fill it now?", yes=options.yes)
-    with progress("reading", scope.offsets) as observe:
-        result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
+    try:
+        with progress("reading", scope.offsets) as observe:
+            result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
+    except DatabaseAwayError as error:
+        raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
     if not result.complete:
         if not stop.is_set():
             _refuse_unknown(_unknown(result, scope), scope)

@@ -20,6 +20,7 @@ from jobstatus_consumer.signals import handled_by
 if TYPE_CHECKING:
     from jobstatus_producer import JobStatusProducer, ProducerSettings
 
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
@@ -80,21 +81,27 @@ def _open(settings: ProducerSettings) -> JobStatusProducer:
 def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
     """The exit code, and what went wrong."""
     early: list[int] = []
+    numbers = _heard(PASSED_ON)
     # a SIGCHLD that is ignored, as some supervisors leave it, would lose the exit code
-    with handled_by(lambda *_: None, (signal.SIGCHLD,)), handled_by(lambda number, _: early.append(number), PASSED_ON):
+    with handled_by(lambda *_: None, (signal.SIGCHLD,)), handled_by(lambda number, _: early.append(number), numbers):
         try:
             child = subprocess.Popen(arguments)
         except FileNotFoundError:
             return NOT_FOUND, f"{arguments[0]}: not found"
         except OSError as error:
             return NOT_EXECUTABLE, f"{arguments[0]}: {error.strerror}"
-        with handled_by(partial(_pass_on, child), PASSED_ON):
+        with handled_by(partial(_pass_on, child), numbers):
             for number in early:
                 child.send_signal(number)
             code = _wait(child)
     if code < 0:
         return SIGNALLED - code, f"ended by {_name(-code)}"
     return code, f"exit code {code}" if code else None
+
+
+def _heard(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
+    """Those that are not ignored: `nohup`, or a shell in the background, wants that for the command, too."""
+    return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
@@ -152,9 +159,20 @@ def _report(producer: JobStatusProducer, job_id: str, attempt: int | None, statu
 
 
 def _close(producer: JobStatusProducer) -> None:
+    """Deliver, and say what could not be; a signal ends the waiting, and a second one the process."""
     try:
-        producer.close()
+        with handled_by(signal.default_int_handler, _heard(ENDING)):
+            _end(producer, None)
+    except KeyboardInterrupt:
+        # spooled, or raised with what is lost
+        _end(producer, 0.0)
+
+
+def _end(producer: JobStatusProducer, seconds: float | None) -> None:
+    try:
+        producer.close(seconds)
+    except SystemError:
+        # what the Kafka client makes of an exception that a signal's handler raises in the middle of its callbacks
+        raise KeyboardInterrupt from None
     except Exception as error:  # noqa: BLE001 - as above
         click.echo(f"jobstatus: {error}", err=True)
-    except KeyboardInterrupt:
-        click.echo("jobstatus: interrupted; what was not delivered by now may not be reported", err=True)

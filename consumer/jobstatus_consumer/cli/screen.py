@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 WIDE: Final = 160
 """Columns where there is no terminal to ask: a pipe has room."""
 
 
+class PlainConsole(Console):
+    """Gives no text a meaning: what is no printable character is shown by its name, and nothing is left away."""
+
+    def print(self, *objects: Any, **given: Any) -> None:
+        """As rich prints it; in a narrow terminal a table's cells take several lines."""
+        for item in objects:
+            if isinstance(item, Table):
+                for column in item.columns:
+                    column.overflow = "fold"
+        super().print(*objects, **given)
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        """Every text goes through here, those in tables, too."""
+        return super().render_str(visible(text), **given)
+
+
+def visible(text: str) -> str:
+    """A job's name or a status may hold what moves the cursor, or begins a new line."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def plain_console(*, stderr: bool = False, wide: bool = False, soft_wrap: bool = False) -> Console:
-    """A console that gives no text a meaning: a job's name or a message may look like rich's markup."""
+    """A console in whose lines and tables a job's name or a message may look like rich's markup."""
     width = WIDE if wide and not sys.stdout.isatty() else None
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)
+    return PlainConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)

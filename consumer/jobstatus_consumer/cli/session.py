@@ -84,7 +84,7 @@ def agreed(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise SettingsError("there is nobody to ask: give --yes to go ahead, or --dry-run to only look")
     try:
         # a handler that only notes the signal would leave the question waiting for its answer

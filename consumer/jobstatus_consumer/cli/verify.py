@@ -19,7 +19,7 @@ from jobstatus_consumer.cli.replay_show import no_event_of
 from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import progress, say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import JobStatusError
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
@@ -102,8 +102,11 @@ def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known:
 
 def _run(reader: Reader, scope: Scope, table: Table, stop: Event, options: Mapping[str, bool]) -> Report:
     verifier = Verifier(table, scope, exact=is_exact(scope, table.progress()), **options)
-    with progress("verifying", scope.offsets) as observe:
-        report = verify(reader, scope, table, verifier, stop.is_set, observe)
+    try:
+        with progress("verifying", scope.offsets) as observe:
+            report = verify(reader, scope, table, verifier, stop.is_set, observe)
+    except DatabaseAwayError as error:
+        raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
     if not report.complete:
         raise JobStatusError("stopped; nothing is known of the rest. Run it again, or give --from and --to")
     return report

@@ -76,8 +76,11 @@ def new_table(url: str, table: str) -> Iterator[NewTable]:
             # between two passes over the log this transaction has nothing to do
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             _refuse_taken(connection, name)
-            for part in ("table", "progress_table"):
-                connection.execute(block("schema.sql", part, name))
+            try:
+                for part in ("table", "progress_table"):
+                    connection.execute(block("schema.sql", part, name))
+            except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
+                raise StartError(f"{name} was made by somebody else just now; nothing was changed") from None
             yield NewTable(connection, name)
         connection.execute(block("table.sql", "analyze", name))
 

@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -237,14 +237,43 @@ def test_run_passes_each_signal_on_without_waiting_for_the_next(topic: str, envi
     assert scripts.end(process)[0] == 0
 
 
+IGNORING = "import os, sys, signal as s; s.signal(s.{name}, s.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+def test_run_leaves_ignored_what_is_ignored(topic: str, environ: Environ, number: signal.Signals) -> None:
+    """As `nohup` does it, and a shell for what is in the background."""
+    script = f"echo ready; kill -{number.value} $$; read line; exit 5"
+    run = [*COMMAND, "run", "--job-id", "x", "--", "sh", "-c", script]
+    ignoring = [sys.executable, "-c", IGNORING.format(name=number.name), *run]
+    process = scripts.launch(ignoring, environ(topic), stdin=subprocess.PIPE)
+    assert scripts.read_line(process) == "ready"
+    process.send_signal(number)
+    assert scripts.end(process)[0] == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_run_reports_the_end_is_no_other_end(number: signal.Signals) -> None:
+    command = ["sh", "-c", "trap '' TERM INT HUP; echo bye; exit 7"]
+    environ = NOBODY | {"JOBSTATUS_CLOSE_SECONDS": "50"}
+    process = scripts.launch([*COMMAND, "run", "--job-id", "x", "--", *command], environ)
+    assert scripts.read_line(process) == "bye"
+    while process.poll() is None:
+        # one that comes before the report is the command's, which does not care
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+    code, _, said = scripts.end(process)
+    assert code == 7, said
+    assert "jobstatus: not delivered before the producer was closed: 2 events" in said
+    assert "Traceback" not in said
+
+
 def test_run_learns_the_exit_code_where_a_supervisor_ignores_its_children(
     kafka: LocalKafka, topic: str, environ: Environ
 ) -> None:
-    ignoring = (
-        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    )
     run = [*COMMAND, "run", "--job-id", "x", "--", "sh", "-c", "exit 7"]
-    process = scripts.launch([sys.executable, "-c", ignoring, *run], environ(topic))
+    process = scripts.launch([sys.executable, "-c", IGNORING.format(name="SIGCHLD"), *run], environ(topic))
     assert scripts.end(process)[0] == 7
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"x": ["processing", "error"]}
 

@@ -299,6 +299,7 @@ BAD = (
     (["--from", "yesterday"], 2, "allowed"),
     (["--job-id", "never-was"], 1, "never-was"),
     (["--into", "jobs"], 2, "is the live table"),
+    (["--into", '"Jobs New"'], 2, "no digit first"),
     (["--into", "theirs"], 1, "there already"),
     (["--into", "new", "--name", "x"], 2, "do not go together"),
     (["--table", "theirs"], 1, "not ours"),
