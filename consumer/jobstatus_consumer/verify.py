@@ -16,7 +16,6 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, get_args
 from zlib import crc32
@@ -335,10 +334,8 @@ def verify(
     started = time.monotonic()
     # while the database is asked for a chunk's rows, the next chunk is read and decoded
     chunks = events(reader, scope, report.counts, stop, rejected=verifier.reject)
-    # closed before anything else is told of an error: nothing is read any more then
-    with closing(chunks), closing(alongside(chunks, verifier.take)) as judged:
-        for _ in judged:
-            observe(report.counts.records)
+    for _ in alongside(chunks, verifier.take):
+        observe(report.counts.records)
     if stop():
         return report
     if scope.wanted.jobs:

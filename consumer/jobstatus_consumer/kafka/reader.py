@@ -63,11 +63,13 @@ class Reader:
         self.partitions = topics.partitions(self.topic)
         self.positions: dict[int, int] = {}
         self._consumer = make(Consumer, properties)
+        self._closed = False
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed = True
         self._consumer.close()
 
     def bounds(self) -> dict[int, Bounds]:
@@ -115,7 +117,9 @@ class Reader:
                     yield chunk
                 self._watch()
         finally:
-            self._consumer.unassign()
+            # the traceback of an error holds on to what was being read, longer than to the reader
+            if not self._closed:
+                self._consumer.unassign()
 
     def _learn_leaders(self) -> None:
         """librdkafka itself asks for the leaders of partitions that were assigned by hand up to a second later."""

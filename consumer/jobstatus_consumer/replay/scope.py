@@ -106,7 +106,7 @@ def events(
     stop: Callable[[], bool],
     share: Share | None = None,
     rejected: Callable[[RawRecord], object] = lambda raw: None,
-) -> Generator[list[Event]]:
+) -> Iterator[list[Event]]:
     """The wanted events in chunks, in log order within each partition; `counts` goes along.
 
     `rejected` is told of every record that is no event.

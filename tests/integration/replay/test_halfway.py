@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
+import sys
 from typing import Any, NoReturn
 
 import pytest
@@ -81,18 +83,35 @@ def test_a_table_that_somebody_else_makes_at_the_same_time_is_left_alone(
     assert "twice was made by somebody else just now; nothing was changed" in done.stderr
 
 
-def test_a_database_that_goes_away_ends_verify_with_what_to_do(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+AWAY = "the server closed the connection"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "said"),
+    [
+        (["verify"], "rows", f"{AWAY}. Nothing is known of the rest; run it again"),
+        (["verify", "--repair"], "rows", AWAY),
+        (["replay", "--dry-run"], "states", AWAY),
+        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "held", AWAY),
+        (["dlq", "list"], "states", AWAY),
+        (["dlq", "redrive", "--yes"], "states", AWAY),
+    ],
+)
+def test_a_database_that_goes_away_in_the_middle_ends_what_reads_the_log(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, arguments: list[str], method: str, said: str
 ) -> None:
-    deployed.produce_events(made_events(20, 5))
-    deployed.drain()
+    with_open_letters(deployed)
 
     def away(*_: object) -> NoReturn:
-        raise DatabaseAwayError("the server closed the connection")
+        raise DatabaseAwayError(AWAY)
 
-    monkeypatch.setattr(Table, "rows", away)
-    done = run_inside(deployed, "verify", code=1)
-    assert "the server closed the connection. Nothing is known of the rest; run it again" in done.stderr
+    unraisable: list[object] = []
+    monkeypatch.setattr(Table, method, away)
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    done = run_inside(deployed, *arguments, code=1)
+    gc.collect()
+    assert said in done.stderr
+    assert unraisable == []
 
 
 @pytest.mark.parametrize(
