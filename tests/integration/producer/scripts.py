@@ -13,6 +13,11 @@ from contextlib import suppress
 PRELUDE = """
 import os, sys, signal, time, threading
 from jobstatus_producer import JobStatusProducer
+
+def rest():
+    # in short sleeps: of a signal that comes just before a sleep, Python tells its handler only after it
+    while True:
+        time.sleep(0.05)
 """
 
 _started: list[subprocess.Popen[str]] = []

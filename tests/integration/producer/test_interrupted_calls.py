@@ -76,7 +76,7 @@ HANGING_CLOSE = """
     [
         (signal.SIGTERM, "", "jobs.close()", -signal.SIGTERM),
         (signal.SIGTERM, "", "", -signal.SIGTERM),
-        (signal.SIGTERM, "", "with jobs: pass\n    time.sleep(60)", -signal.SIGTERM),
+        (signal.SIGTERM, "", "with jobs: pass\n    rest()", -signal.SIGTERM),
         (signal.SIGTERM, "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", "jobs.close()", 7),
         (signal.SIGINT, "signal.signal(signal.SIGINT, signal.default_int_handler)",
          "try: jobs.close()\n    except KeyboardInterrupt: jobs.close()", 0),
@@ -235,7 +235,7 @@ def test_a_producer_made_after_the_handler_was_changed_flushes_on_sigterm(
         for step in range(200):
             jobs.update_job_status("job", str(step))
         print("ready", flush=True)
-        time.sleep(60)
+        rest()
         """,
         environ(topic),
     )
