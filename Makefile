@@ -13,7 +13,7 @@ help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
 	@echo "make test   every check and every test"
 	@echo "make check  ruff, mypy, import-linter"
-	@echo "make bench  speed, measured against a plain loop and a bare statement loop"
+	@echo "make bench  speed, freshness, replay and a worker's call, each beside what it would cost otherwise"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
@@ -52,8 +52,10 @@ test: check
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract
 
+# ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too
+ARGS ?=
 bench: setup
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(ARGS)
 
 # faults of every kind on three brokers, a database and a proxy, and a recount; SEED and SECONDS give the run again
 SECONDS ?= 1800

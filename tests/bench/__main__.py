@@ -6,42 +6,39 @@ Absolute numbers drift from machine to machine and from minute to minute; ratios
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from rich.console import Console
 
-from . import freshness, memory, poison, speed
+from . import away, calls, freshness, memory, poison, replay, speed, store
 from .place import Place, a_place
 from .targets import Target, show_targets
 
-JOBS = 20_000
-OTHERS = {"producer": "producer_bench", "store": "store_bench"}
-ON_THE_PLACE = ("speed", "poison", "freshness", "memory")
-SECTIONS = (*ON_THE_PLACE, *OTHERS)
+JOBS: Final = 20_000
+Measured = tuple[Any, list[Target]]
+"""What goes into the JSON document, and the targets that belong to it."""
 
 
 def main() -> int:
+    """Run the wanted sections, and print each one's table and all targets."""
     parser = _parser()
     options = parser.parse_args()
     if unknown := set(options.section) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     console = Console(stderr=options.json, width=None if sys.stdout.isatty() else 140, highlight=False)
-    wanted = options.section or ["speed", "poison", "freshness", *(["memory"] if options.long else [])]
+    wanted = options.section or [*USUAL, *(LONG if options.long else [])]
     found: dict[str, Any] = {}
     targets: list[Target] = []
-    if set(ON_THE_PLACE) & set(wanted):
-        with a_place() as place:
-            for section in ON_THE_PLACE:
-                if section in wanted:
-                    found[section], reached = SECTION[section](place, options, console)
-                    targets += reached
-        console.print(show_targets(targets))
-    for section in OTHERS:
-        if section in wanted:
-            importlib.import_module(f".{OTHERS[section]}", __package__).main()
+    with a_place() as place:
+        for section in SECTIONS:
+            if section in wanted:
+                console.print(f"\n[bold]{section}[/]")
+                found[section], reached = SECTIONS[section](place, options, console)
+                targets += reached
+    console.print("\n", show_targets(targets))
     if options.json:
         print(json.dumps({**found, "targets": [target._asdict() for target in targets]}))
     return 0
@@ -53,41 +50,39 @@ def _parser() -> argparse.ArgumentParser:
         "section",
         nargs="*",
         metavar="SECTION",
-        help=f"of {', '.join(SECTIONS)}; speed, poison and freshness if none is given",
+        help=f"of {', '.join(SECTIONS)}; if none is given: {', '.join(USUAL)}",
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the events, one round")
-    parser.add_argument("--long", action="store_true", help="also memory: a backlog of 1,000,000 events")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--many", type=int, default=1_000_000, metavar="EVENTS", help="the backlog of memory")
+    parser.add_argument("--away", type=float, default=60.0, metavar="SECONDS", help="how long brokers are away")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, the rest to stderr")
     return parser
 
 
-def _speed(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
-    events, rounds = (20_000, 1) if options.quick else (100_000, options.rounds)
+def _size(options: argparse.Namespace) -> tuple[int, int]:
+    """Events and rounds."""
+    return (20_000, 1) if options.quick else (100_000, options.rounds)
+
+
+def _speed(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
     place.make_topic("speed")
     place.fill("speed", events, JOBS)
     found = speed.measure(place, "speed", events, rounds, console.print)
     console.print(speed.table(found, events, JOBS))
-    return found.as_dict(), [
-        Target("batch 50, times the plain loop", f"{found.ratio('plain', 50):.2f}", "1.5 or more",
-               found.ratio("plain", 50) >= 1.5),
-        Target("batch 500, times the plain loop", f"{found.ratio('plain', 500):.2f}", "1.5 or more",
-               found.ratio("plain", 500) >= 1.5),
-        Target("batch 50, of the bare loop", f"{found.ratio('bare', 50):.0%}", "45 % or more",
-               found.ratio("bare", 50) >= 0.45),
-        Target("batch 50, write transactions for 1,000 events", f"{found.transactions('ours', 50):.1f}", "20",
-               found.transactions("ours", 50) < 20.5),
-    ]  # fmt: skip
+    return found.as_dict(), speed.targets(found)
 
 
-def _poison(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
-    events, rounds = (20_000, 1) if options.quick else (100_000, options.rounds)
+def _poison(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
     found = poison.measure(place, events, JOBS, rounds, console.print)
     console.print(poison.table(found, events))
     return poison.as_dict(found), poison.targets(found)
 
 
-def _freshness(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
+def _freshness(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     seconds = 4.0 if options.quick else 12.0
     place.make_topic("freshness")
     found = freshness.measure(place, seconds)
@@ -95,14 +90,56 @@ def _freshness(place: Place, options: argparse.Namespace, console: Console) -> t
     return freshness.as_dict(found), freshness.targets(found)
 
 
-def _memory(place: Place, options: argparse.Namespace, console: Console) -> tuple[Any, list[Target]]:
-    events = 200_000 if options.quick else 1_000_000
+def _replay(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("replayed")
+    place.fill("replayed", events, JOBS)
+    found = replay.measure(place, "replayed", events, rounds, console.print)
+    console.print(replay.table(found, events, JOBS))
+    return replay.as_dict(found), replay.targets(found)
+
+
+def _calls(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    place.make_topic("calls")
+    found = calls.measure(place, "calls", 20_000 if options.quick else 100_000)
+    console.print(calls.table(found))
+    return calls.as_dict(found), calls.targets(found)
+
+
+def _memory(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events = 200_000 if options.quick else options.many
     found = memory.measure(place, events, JOBS)
     console.print(memory.table(found, events))
     return memory.as_dict(found, events), memory.targets(found)
 
 
-SECTION = {"speed": _speed, "poison": _poison, "freshness": _freshness, "memory": _memory}
+def _away(_place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    # the updates of a minute, at the same rate
+    found = away.measure(options.away, round(options.away * 50_000 / 60))
+    console.print(away.table(found))
+    return away.as_dict(found), away.targets(found)
+
+
+def _store(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    with place.database() as url:
+        found = store.measure(url, 1 if options.quick else 5)
+    console.print(store.table(found))
+    return store.as_dict(found), []
+
+
+Section = Callable[[Place, argparse.Namespace, Console], Measured]
+SECTIONS: Final[dict[str, Section]] = {
+    "speed": _speed,
+    "poison": _poison,
+    "freshness": _freshness,
+    "replay": _replay,
+    "calls": _calls,
+    "memory": _memory,
+    "away": _away,
+    "store": _store,
+}
+USUAL: Final = ("speed", "poison", "freshness", "replay", "calls")
+LONG: Final = ("memory", "away", "store")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,15 +1,10 @@
-"""What a call costs a worker, beside what it would cost otherwise. All in one run, on a real broker and database.
-
-python -m bench.producer_bench        (in the folder tests; CALLS=20000 for fewer)
-"""
+"""What a call costs a worker, beside what it would cost otherwise. All in one run, on a real broker and database."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 import queue
-import sys
 import tempfile
 import threading
 import time
@@ -17,24 +12,29 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import fastavro
 import psutil
 import psycopg
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
-from jobstatus_local.kafka import LocalKafka
-from jobstatus_local.postgres import LocalPostgres
 from jobstatus_producer import JobStatusProducer
 from jobstatus_producer.outbox import new_event_id
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.codec import MARKER, schema_fingerprint, schema_text
 from jobstatus_schemas.limits import MAX_JOB_ID_BYTES, MAX_STATUS_BYTES
+from rich.table import Table
 
-CALLS = int(os.environ.get("CALLS", "100000"))
-THREADS = 16
-WARM_UP = 2000
+from .place import Place
+from .targets import Target
+
+THREADS: Final = 16
+WARM_UP: Final = 2000
+OURS: Final = "update_job_status, 1 thread"
+BARE: Final = "bare produce with callback, 1 thread"
+SKETCH: Final = "a sketch of the call, 1 thread"
+IDLE_UPDATE: Final = "an UPDATE on an idle connection"
+MOST_GROWTH: Final = 1.2
 Call = Callable[[int], object]
 
 
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     rate: float
 
 
-def measure(name: str, call: Call, calls: int = CALLS, threads: int = 1, pause: float = 0.0) -> Row:
+def row_of(name: str, call: Call, calls: int, threads: int = 1, pause: float = 0.0) -> Row:
     """`calls` calls in all, shared by `threads` threads that pause after every call, if at all."""
     found: list[list[int]] = []
     ready = threading.Barrier(threads + 1)
@@ -140,35 +140,35 @@ def report(jobs: JobStatusProducer, step: int) -> None:
 
 
 def calls_of(jobs: JobStatusProducer, name: str, calls: int) -> Iterator[Row]:
-    yield measure(f"{name}, 1 thread", partial(report, jobs), calls)
+    yield row_of(f"{name}, 1 thread", partial(report, jobs), calls)
     jobs.flush(120)
-    yield measure(f"{name}, {THREADS} threads", partial(report, jobs), calls, THREADS)
+    yield row_of(f"{name}, {THREADS} threads", partial(report, jobs), calls, THREADS)
     jobs.flush(120)
 
 
-def rows_of(client: Bare, name: str, threads: Sequence[int]) -> Iterator[Row]:
+def rows_of(client: Bare, name: str, calls: int, threads: Sequence[int]) -> Iterator[Row]:
     for step in range(WARM_UP):
         client.call(step)
     client.flush()
     for count in threads:
-        yield measure(f"{name}, {count} thread{'s' * (count > 1)}", client.call, threads=count)
+        yield row_of(f"{name}, {count} thread{'s' * (count > 1)}", client.call, calls, count)
         client.flush()
 
 
-def kafka_rows(servers: str, topic: str) -> Iterator[Row]:
-    yield from rows_of(Bare(servers, topic), "bare produce with callback", (1, THREADS))
-    yield from rows_of(Sketch(servers, topic), "a sketch of the call", (1,))
+def kafka_rows(servers: str, topic: str, calls: int) -> Iterator[Row]:
+    yield from rows_of(Bare(servers, topic), "bare produce with callback", calls, (1, THREADS))
+    yield from rows_of(Sketch(servers, topic), "a sketch of the call", calls, (1,))
     with producer(servers, topic) as jobs:
-        yield from calls_of(jobs, "update_job_status", CALLS)
+        yield from calls_of(jobs, "update_job_status", calls)
         # a worker does more than report: here each thread rests 2 ms after every call
-        yield measure(f"the same, {THREADS} threads at 2 ms", partial(report, jobs), CALLS // 5, THREADS, pause=0.002)
+        yield row_of(f"the same, {THREADS} threads at 2 ms", partial(report, jobs), calls // 5, THREADS, pause=0.002)
     with tempfile.TemporaryDirectory() as folder, producer(servers, topic, SPOOL_DIR=folder) as jobs:
-        yield from calls_of(jobs, "with a spool, unused", CALLS)
+        yield from calls_of(jobs, "with a spool, unused", calls)
     with tempfile.TemporaryDirectory() as folder, producer(servers, topic, SPOOL_DIR=folder, DURABLE="1") as jobs:
-        yield from calls_of(jobs, "durable: spool first", CALLS // 20)
+        yield from calls_of(jobs, "durable: spool first", calls // 20)
 
 
-def away_rows() -> Iterator[Row]:
+def away_rows(calls: int) -> Iterator[Row]:
     """With nobody listening every call is one write to the spool."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {
@@ -178,20 +178,16 @@ def away_rows() -> Iterator[Row]:
         }
         with JobStatusProducer.from_env(environ) as jobs:
             report(jobs, 0)
-            yield measure("broker away, into the spool, 1 thread", partial(report, jobs), CALLS // 5)
-            yield measure(f"broker away, into the spool, {THREADS} threads", partial(report, jobs), CALLS // 5, THREADS)
+            yield row_of("broker away, into the spool, 1 thread", partial(report, jobs), calls // 5)
+            yield row_of(f"broker away, into the spool, {THREADS} threads", partial(report, jobs), calls // 5, THREADS)
 
 
-def database_rows(url: str) -> Iterator[Row]:
-    update = "UPDATE jobs SET status = 'processing', updated_at = now() WHERE job_id = %s"
+def database_rows(url: str, calls: int) -> Iterator[Row]:
+    update = "UPDATE reported SET status = 'processing', updated_at = now() WHERE job_id = %s"
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE jobs (job_id text PRIMARY KEY, status text, updated_at timestamptz)")
-        connection.execute("INSERT INTO jobs SELECT 'job-' || n, 'new', now() FROM generate_series(0, 3999) n")
-        yield measure(
-            "an UPDATE on an idle connection",
-            lambda step: connection.execute(update, (f"job-{step % 4000}",)),
-            CALLS // 20,
-        )
+        connection.execute("CREATE TABLE reported (job_id text PRIMARY KEY, status text, updated_at timestamptz)")
+        connection.execute("INSERT INTO reported SELECT 'job-' || n, 'new', now() FROM generate_series(0, 3999) n")
+        yield row_of(IDLE_UPDATE, lambda step: connection.execute(update, (f"job-{step % 4000}",)), calls // 20)
     pool: queue.SimpleQueue[psycopg.Connection] = queue.SimpleQueue()
     connections = [psycopg.connect(url, autocommit=True) for _ in range(20)]
     for each in connections:
@@ -204,47 +200,75 @@ def database_rows(url: str) -> Iterator[Row]:
         finally:
             pool.put(connection)
 
-    yield measure(f"an UPDATE through a pool of 20, {THREADS} threads", through_the_pool, CALLS // 10, THREADS)
+    yield row_of(f"an UPDATE through a pool of 20, {THREADS} threads", through_the_pool, calls // 10, THREADS)
     for each in connections:
         each.close()
 
 
-def memory(servers: str, topic: str) -> str:
-    """What the process holds after so many calls, and after ten times as many."""
+class Calls(NamedTuple):
+    """The rows, and what the process held after so many calls and after ten times as many, in megabytes."""
+
+    rows: list[Row]
+    calls: int
+    megabytes: tuple[float, float]
+
+    def ratio(self, name: str, figure: str = "p50") -> float:
+        """How many times what a call of ours takes."""
+        by_name = {row.name: row for row in self.rows}
+        return float(getattr(by_name[name], figure) / getattr(by_name[OURS], figure))
+
+
+def measure(place: Place, topic: str, calls: int) -> Calls:
+    servers = place.stack.kafka.bootstrap_servers
+    # before the process has held anything else
+    megabytes = _memory(servers, topic, calls)
+    rows = [*kafka_rows(servers, topic, calls), *away_rows(calls)]
+    with place.database() as url:
+        rows += database_rows(url, calls)
+    return Calls(rows, calls, megabytes)
+
+
+def _memory(servers: str, topic: str, calls: int) -> tuple[float, float]:
     environ = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": servers, "JOBSTATUS_TOPIC": topic}
     with JobStatusProducer.from_env(environ) as jobs:
         sizes = []
-        for calls in (CALLS, 9 * CALLS):
-            for step in range(calls):
+        for count in (calls, 9 * calls):
+            for step in range(count):
                 report(jobs, step)
-            sizes.append(psutil.Process().memory_info().rss / 2**20)
-    return f"memory after {CALLS:,} calls {sizes[0]:.0f} MB, after {10 * CALLS:,} calls {sizes[1]:.0f} MB"
+            sizes.append(psutil.Process().memory_info().rss / 1e6)
+    return sizes[0], sizes[1]
 
 
-def show(rows: list[Row]) -> None:
-    base = next(row for row in rows if row.name == "update_job_status, 1 thread")
-    print(f"{'':46} {'p50 us':>8} {'p99 us':>9} {'p99.9 us':>9} {'CPU us':>7} {'calls/s':>9} {'p50 to ours':>12}")
-    for row in rows:
-        ratio = row.p50 / base.p50
-        times = f"{row.p50:8.1f} {row.p99:9.1f} {row.p999:9.1f} {row.cpu:7.1f}"
-        print(f"{row.name:46} {times} {row.rate:9,.0f} {ratio:11.2f}x")
+def table(found: Calls) -> Table:
+    before, after = found.megabytes
+    held = f"the process after {found.calls:,} calls {before:.0f} MB, after ten times as many {after:.0f} MB"
+    shown = Table("a call", title="what a call costs, µs", title_justify="left", caption=held, caption_justify="left",
+                  box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    for name in ("p50", "p99", "p99.9", "CPU", "calls/s", "p50 to ours"):
+        shown.add_column(name, justify="right")
+    for row in found.rows:
+        times = [f"{value:,.1f}" for value in (row.p50, row.p99, row.p999, row.cpu)]
+        shown.add_row(row.name, *times, f"{row.rate:,.0f}", f"{found.ratio(row.name):.2f} x")
+    return shown
 
 
-def main() -> None:
-    """Print the table."""
-    sys.setswitchinterval(0.005)
-    with LocalKafka() as kafka, LocalPostgres() as postgres:
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-        admin.create_topics([NewTopic("bench", 4, 1)])["bench"].result(30)
-        held = memory(kafka.bootstrap_servers, "bench")
-        rows = [
-            *kafka_rows(kafka.bootstrap_servers, "bench"),
-            *away_rows(),
-            *database_rows(postgres.create_database("bench")),
-        ]
-    show(rows)
-    print(held)
+def as_dict(found: Calls) -> dict[str, Any]:
+    rows = {
+        name: {key: round(value, 1) for key, value in zip(Row._fields[1:], figures, strict=True)}
+        for name, *figures in found.rows
+    }
+    return {**rows, "megabytes": [round(value) for value in found.megabytes], "calls": found.calls}
 
 
-if __name__ == "__main__":
-    main()
+def targets(found: Calls) -> list[Target]:
+    """A sketch took 6 times the bare produce and a 28th of an idle UPDATE; the sketch itself runs beside."""
+    times_bare, of_update = 1 / found.ratio(BARE), found.ratio(IDLE_UPDATE)
+    sketch, sketch_p99 = found.ratio(SKETCH), found.ratio(SKETCH, "p99")
+    growth = found.megabytes[1] / found.megabytes[0]
+    return [
+        Target("a call, times the bare produce", f"{times_bare:.1f}", "6 at most", times_bare <= 6),
+        Target("an idle UPDATE, times a call", f"{of_update:.0f}", "28 or more", of_update >= 28),
+        Target("a sketch of the call, times a call, p50", f"{sketch:.2f}", "1 or more", sketch >= 1),
+        Target("a sketch of the call, times a call, p99", f"{sketch_p99:.2f}", "1 or more", sketch_p99 >= 1),
+        Target("memory, ten times the calls", f"{growth:.2f} x", f"{MOST_GROWTH} x at most", growth <= MOST_GROWTH),
+    ]

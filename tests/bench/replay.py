@@ -1,76 +1,69 @@
-"""Replay beside consume, a rebuild beside a bare COPY of the same rows, verify beside the decoder. All in one run.
-
-python -m tests.bench.replay_bench     (EVENTS=20000 JOBS=4000 ROUNDS=1 for less; VERIFY_EVENTS=10000000 for memory)
-"""
+"""Replay beside consume, a rebuild beside a bare COPY of the same rows, verify beside the decoder. All in one run."""
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import psutil
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
 from jobstatus_consumer.decode import decode
 from jobstatus_consumer.records import RawRecord
-from rich.console import Console
 from rich.table import Table
 
-from .place import PARTITIONS, Place, a_place
+from .place import PARTITIONS, RUN_SECONDS, Place
+from .targets import Target
 
-EVENTS = int(os.environ.get("EVENTS", "100000"))
-JOBS = int(os.environ.get("JOBS", "20000"))
-ROUNDS = int(os.environ.get("ROUNDS", "3"))
-VERIFY_EVENTS = int(os.environ.get("VERIFY_EVENTS", "0"))
-VERIFY_JOBS = int(os.environ.get("VERIFY_JOBS", str(VERIFY_EVENTS // 10)))
-COMMAND = str(Path(sys.executable).parent / "jobstatus")
-COMPARED = (
-    ("consume", "", ""),
-    ("replay", "consume", "1.0"),
-    ("--into", "consume", "2.0"),
-    ("--into", "replay", ""),
-    ("dry run", "consume", ""),
-    ("bare COPY, rows", "", ""),
-    ("--into, rows", "bare COPY, rows", ""),
-    ("read and decode", "", ""),
-    ("verify", "read and decode", "0.5"),
+COMMAND: Final = str(Path(sys.executable).parent / "jobstatus")
+COMPARED: Final[tuple[tuple[str, str, float | None], ...]] = (
+    ("consume", "", None),
+    ("replay", "consume", 1.0),
+    ("--into", "consume", 2.0),
+    ("--into", "replay", None),
+    ("dry run", "consume", None),
+    ("bare COPY, rows", "", None),
+    ("--into, rows", "bare COPY, rows", None),
+    ("read and decode", "", None),
+    ("verify", "read and decode", 0.5),
 )
-COLUMNS = ("job_id, status, error_message, attempt, worker_id, occurred_at, event_id, latest_occurred_at, log_id,"
-           " log_offset, updated_at")  # fmt: skip
+"""What is measured, what it is held against, and the ratio that is wanted."""
+COLUMNS: Final = (
+    "job_id, status, error_message, attempt, worker_id, occurred_at, event_id, latest_occurred_at, log_id,"
+    " log_offset, updated_at"
+)
+Rates = Mapping[str, float]
+"""Events a second by what was measured; of the COPYs, rows a second."""
 
 
-def main() -> None:
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    with a_place() as place:
-        place.make_topic("replayed")
-        place.fill("replayed", EVENTS, JOBS)
-        console.print(_table([one_round(place) for _ in range(ROUNDS)]))
-        if VERIFY_EVENTS:
-            console.print(_memory(place))
+def measure(place: Place, topic: str, events: int, rounds: int, say: Callable[[str], None]) -> list[Rates]:
+    found = []
+    for number in range(rounds):
+        rates = _one_round(place, topic, events)
+        found.append(rates)
+        say(f"  round {number + 1}: " + ", ".join(f"{name} {rate:,.0f}/s" for name, rate in rates.items()))
+    return found
 
 
-def one_round(place: Place) -> dict[str, float]:
-    """Events a second, but for the COPYs: rows a second."""
+def _one_round(place: Place, topic: str, events: int) -> Rates:
     found = {}
     with place.database() as url:
-        env = place.environment("replayed", 50, url)
+        env = place.environment(topic, 50, url)
         found["consume"] = _json(env, "consume", "--until-caught-up")["events_per_second"]
         with psycopg.connect(url, autocommit=True) as connection:
             # what the drain left to autovacuum would fall on whoever comes next
             connection.execute("VACUUM ANALYZE jobs")
         # before and after, since a machine that is shared is not equally fast all the time
-        decoding = [_seconds(lambda: _decode(place))]
+        decoding = [_seconds(lambda: _decode(place, topic, events))]
         found["verify"] = _json(env, "verify")["events_per_second"]
-        decoding.append(_seconds(lambda: _decode(place)))
-        found["read and decode"] = EVENTS / statistics.mean(decoding)
-        found["dry run"] = EVENTS / _seconds(lambda: _run(env, "replay", "--dry-run"))
+        decoding.append(_seconds(lambda: _decode(place, topic, events)))
+        found["read and decode"] = events / statistics.mean(decoding)
+        found["dry run"] = events / _seconds(lambda: _run(env, "replay", "--dry-run"))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE jobs")
         found["replay"] = _json(env, "replay", "--yes")["events_per_second"]
@@ -81,21 +74,42 @@ def one_round(place: Place) -> dict[str, float]:
     return found
 
 
-def _table(rounds: Sequence[Mapping[str, float]]) -> Table:
-    table = Table("what", title=f"{EVENTS:,} events of {JOBS:,} jobs, median of {ROUNDS}", title_justify="left")
+def ratio(rounds: Sequence[Rates], name: str, other: str) -> float:
+    """The median of the rounds' own ratios, so that what else the machine did in a round falls on both."""
+    return statistics.median(found[name] / found[other] for found in rounds)
+
+
+def table(rounds: Sequence[Rates], events: int, jobs: int) -> Table:
+    found = Table("what", title=f"{events:,} events of {jobs:,} jobs, median of {len(rounds)}", title_justify="left",
+                  box=None, padding=(0, 2, 0, 0))  # fmt: skip
     for name in ("a second", "ratio"):
-        table.add_column(name, justify="right")
-    table.add_column("to")
-    table.add_column("wanted", justify="right")
-    for name, other, wanted in COMPARED:
-        rate = statistics.median(found[name] for found in rounds)
-        ratio = statistics.median(found[name] / found[other] for found in rounds) if other else None
-        table.add_row(name, f"{rate:,.0f}", f"{ratio:.2f}" if ratio is not None else "", other, wanted)
-    return table
+        found.add_column(name, justify="right")
+    found.add_column("to")
+    for name, other, _ in COMPARED:
+        rate = statistics.median(each[name] for each in rounds)
+        found.add_row(name, f"{rate:,.0f}", f"{ratio(rounds, name, other):.2f}" if other else "", other)
+    return found
+
+
+def as_dict(rounds: Sequence[Rates]) -> dict[str, Any]:
+    compared = [(name, other) for name, other, _ in COMPARED if other]
+    return {
+        **{name: [round(found[name]) for found in rounds] for name in rounds[0]},
+        **{f"{name} to {other}": round(ratio(rounds, name, other), 2) for name, other in compared},
+    }
+
+
+def targets(rounds: Sequence[Rates]) -> list[Target]:
+    return [
+        Target(f"{name}, times {other}", f"{ratio(rounds, name, other):.2f}", f"{wanted:g} or more",
+               ratio(rounds, name, other) >= wanted)
+        for name, other, wanted in COMPARED
+        if wanted is not None
+    ]  # fmt: skip
 
 
 def _run(env: Mapping[str, str], *arguments: str) -> str:
-    done = subprocess.run([COMMAND, *arguments], env=dict(env), capture_output=True, text=True, timeout=1800,
+    done = subprocess.run([COMMAND, *arguments], env=dict(env), capture_output=True, text=True, timeout=RUN_SECONDS,
                           check=True)  # fmt: skip
     return done.stdout
 
@@ -125,50 +139,18 @@ def _copy(url: str) -> float:
         return _seconds(copy)
 
 
-def _decode(place: Place) -> None:
+def _decode(place: Place, topic: str, events: int) -> None:
     reader = Consumer({"bootstrap.servers": place.stack.kafka.bootstrap_servers, "group.id": "decoder",
                        "enable.auto.commit": False})  # fmt: skip
-    reader.assign([TopicPartition("replayed", number, 0) for number in range(PARTITIONS)])
+    reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
     done = 0
-    while done < EVENTS:
+    while done < events:
         for message in reader.consume(2000, 0.1):
             partition: Any = message.partition()
             offset: Any = message.offset()
             headers: Any = message.headers() or ()
-            raw = RawRecord("replayed", partition, offset, message.timestamp()[1], message.key(), message.value(),
+            raw = RawRecord(topic, partition, offset, message.timestamp()[1], message.key(), message.value(),
                             headers, "")  # fmt: skip
             decode(raw)
             done += 1
     reader.close()
-
-
-def _memory(place: Place) -> str:
-    """The highest memory of verify over many events of a tenth as many jobs (or of VERIFY_JOBS)."""
-    place.make_topic("many")
-    place.fill("many", VERIFY_EVENTS, VERIFY_JOBS)
-    with place.database() as url:
-        env = place.environment("many", 500, url)
-        rebuild, into = _peak(env, "replay", "--into", "many", "--yes")
-        verified, peak = _peak(env, "verify", "--table", "many", "--to", "now")
-    head = f"{VERIFY_EVENTS:,} events of {VERIFY_JOBS:,} jobs"
-    return (f"{head}: --into {rebuild:.0f} s, {into / 2**20:.0f} MiB; "
-            f"verify {verified:.0f} s, {peak / 2**20:.0f} MiB")  # fmt: skip
-
-
-def _peak(env: Mapping[str, str], *arguments: str) -> tuple[float, int]:
-    started = time.perf_counter()
-    process = psutil.Popen([COMMAND, *arguments], env=dict(env), stdout=subprocess.DEVNULL)
-    peak = 0
-    while process.poll() is None:
-        try:
-            peak = max(peak, process.memory_info().rss)
-        except psutil.NoSuchProcess:
-            break
-        time.sleep(0.2)
-    if process.wait():
-        raise RuntimeError(f"{arguments} ended with {process.returncode}")
-    return time.perf_counter() - started, peak
-
-
-if __name__ == "__main__":
-    main()

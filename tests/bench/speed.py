@@ -11,6 +11,7 @@ from rich.table import Table
 
 from .marks import Run
 from .place import Measured, Place
+from .targets import Target
 
 SIZES = (50, 500)
 CONTENDERS = {
@@ -90,3 +91,18 @@ def table(speed: Speed, events: int, jobs: int) -> Table:
             " ".join(f"{item.run.events_per_second / 1000:.1f}" for item in speed.runs[contender, size]),
         )
     return found
+
+
+def targets(speed: Speed) -> list[Target]:
+    plain = [
+        Target(f"batch {size}, times the plain loop", f"{speed.ratio('plain', size):.2f}", "1.5 or more",
+               speed.ratio("plain", size) >= 1.5)
+        for size in SIZES
+    ]  # fmt: skip
+    return [
+        *plain,
+        Target("batch 50, of the bare loop", f"{speed.ratio('bare', 50):.0%}", "45 % or more",
+               speed.ratio("bare", 50) >= 0.45),
+        Target("batch 50, write transactions for 1,000 events", f"{speed.transactions('ours', 50):.1f}", "20",
+               speed.transactions("ours", 50) < 20.5),
+    ]  # fmt: skip

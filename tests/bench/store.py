@@ -1,31 +1,26 @@
-"""How fast the store writes, beside the server merely reading the same parameter: python tests/bench/store_bench.py
+"""How fast the store writes, beside the server merely reading the same parameter.
 
-Each round interleaves the measurements, so that what else the machine does falls on all of them; medians are printed.
+Each round interleaves the measurements, so that what else the machine does falls on all of them.
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-import sys
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psycopg
 from jobstatus_consumer.fold import fold
 from jobstatus_consumer.records import Batch, Event, Log, RawRecord, Span
-from jobstatus_consumer.store import Store, documents, migrate
-from jobstatus_local.postgres import LocalPostgres
+from jobstatus_consumer.store import Store, documents
+from rich.table import Table
 
 JOBS = 20_000
 LOGS = [Log("job-status", "AbCdEfGhIjKlMnOpQrStUv", partition) for partition in range(4)]
 STATUSES = ("pending", "processing", "success")
-ROUNDS = 5
 _PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in documents.COLUMNS if name)
 READ = (
     "SELECT count(a || b || c), sum(d::integer + f::bigint + h::bigint + j::bigint), count(g::uuid)"
@@ -74,22 +69,40 @@ def measured(action: Callable[[Batch], object], batches: Sequence[Batch]) -> tup
     return wall / events * 1e6, cpu / events * 1e6
 
 
-def main() -> None:
-    """Print the table."""
-    with LocalPostgres() as server:
-        migrate(server.url, "jobs")
-        store = Store(server.url, "jobs")
-        store.connect()
-        load = Load()
-        for _ in range(2 * JOBS // 500):
-            store.write(load.batch(500))
-        print(f"{'':42}{'us an event':>14}{'events/s':>12}{'client CPU us':>16}")
-        for size, count in ((50, 200), (500, 30)):
-            _compare(server.url, store, load, size, count)
-        store.close()
+def measure(url: str, rounds: int) -> dict[tuple[str, int], tuple[float, float]]:
+    """Microseconds an event, on the clock and of the client's CPU, by (what, batch size); medians."""
+    store = Store(url, "jobs")
+    store.connect()
+    load = Load()
+    for _ in range(2 * JOBS // 500):
+        store.write(load.batch(500))
+    found = {}
+    for size, count in ((50, 200), (500, 30)):
+        for name, values in _compare(url, store, load, size, count, rounds).items():
+            wall, cpu = (statistics.median(value[part] for value in values) for part in (0, 1))
+            found[name, size] = wall, cpu
+    store.close()
+    return found
 
 
-def _compare(url: str, store: Store, load: Load, size: int, count: int) -> None:
+def table(found: Mapping[tuple[str, int], tuple[float, float]]) -> Table:
+    shown = Table("batch", "what", title="the store alone, medians", title_justify="left", box=None,
+                  padding=(0, 2, 0, 0))  # fmt: skip
+    for name in ("µs/event", "events/s", "client CPU µs/event"):
+        shown.add_column(name, justify="right")
+    for (name, size), (wall, cpu) in found.items():
+        shown.add_row(str(size), name, f"{wall:.2f}", f"{1e6 / wall:,.0f}", f"{cpu:.2f}")
+    return shown
+
+
+def as_dict(found: Mapping[tuple[str, int], tuple[float, float]]) -> dict[str, Any]:
+    return {f"{name} at {size}": {"micros": round(wall, 2), "cpu_micros": round(cpu, 2)}
+            for (name, size), (wall, cpu) in found.items()}  # fmt: skip
+
+
+def _compare(
+    url: str, store: Store, load: Load, size: int, count: int, rounds: int
+) -> Mapping[str, list[tuple[float, float]]]:
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
         documents.register(connection)
 
@@ -108,13 +121,7 @@ def _compare(url: str, store: Store, load: Load, size: int, count: int) -> None:
             "folding alone, a fifth of the jobs twice": (only_fold, unwritten, size // 6),
         }
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in actions}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, (action, source, repeats) in actions.items():
                 found[name].append(measured(action, [source.batch(size, repeats) for _ in range(count)]))
-    for name, values in found.items():
-        wall, cpu = (statistics.median(value[part] for value in values) for part in (0, 1))
-        print(f"{size:>4}  {name:<36}{wall:14.2f}{1e6 / wall:12,.0f}{cpu:16.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    return found

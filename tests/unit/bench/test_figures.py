@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from bench.away import Result
+from bench.away import targets as away_targets
+from bench.calls import BARE, IDLE_UPDATE, OURS, SKETCH, Calls, Row
+from bench.calls import targets as calls_targets
 from bench.freshness import Setting, Times
 from bench.freshness import targets as freshness_targets
 from bench.marks import Run
+from bench.memory import Memory, Peak
 from bench.memory import targets as memory_targets
 from bench.place import Measured
+from bench.replay import COMPARED
+from bench.replay import targets as replay_targets
 from bench.speed import Speed
 
 
@@ -40,5 +47,37 @@ def test_with_a_linger_its_p99_counts_and_without_one_the_p50() -> None:
 
 @pytest.mark.parametrize(("peak", "reached"), [(105.0, True), (120.0, False)])
 def test_memory_may_not_grow_with_the_events(peak: float, reached: bool) -> None:
-    (target,) = memory_targets(a_run(1_000, peak=peak))
+    (target,) = memory_targets(Memory(a_run(1_000, peak=peak), {}))
     assert target.reached is reached
+
+
+@pytest.mark.parametrize(("mebibytes", "reached"), [(500.0, True), (1100.0, False)])
+def test_what_reads_the_whole_log_stays_under_a_gibibyte(mebibytes: float, reached: bool) -> None:
+    _, target = memory_targets(Memory(a_run(1_000), {"verify": Peak(mebibytes, 1.0)}))
+    assert (target.what, target.reached) == ("peak memory of verify", reached)
+
+
+def test_a_replay_is_held_to_consume_and_verify_to_the_decoder() -> None:
+    names = {name for name, _, _ in COMPARED}
+    slow = dict.fromkeys(names, 100.0) | {"consume": 101.0, "verify": 49.0}
+    fast = dict.fromkeys(names, 100.0) | {"consume": 50.0, "verify": 51.0}
+    for rounds_, reached in ([slow], False), ([fast], True), ([slow, fast, fast], True):
+        assert {target.reached for target in replay_targets(rounds_)} == {reached}
+
+
+def test_a_call_is_held_to_the_bare_produce_an_idle_update_and_the_sketch() -> None:
+    def rows(bare: float, update: float, sketch: float) -> list[Row]:
+        names = {OURS: 10.0, BARE: bare, IDLE_UPDATE: update, SKETCH: sketch}
+        return [Row(name, p50, 3 * p50, 9 * p50, p50, 1e6 / p50) for name, p50 in names.items()]
+
+    good = Calls(rows(2.0, 300.0, 11.0), 100, (80.0, 82.0))
+    bad = Calls(rows(1.0, 200.0, 9.0), 100, (80.0, 120.0))
+    assert [target.reached for target in calls_targets(good)] == [True] * 5
+    assert [target.reached for target in calls_targets(bad)] == [False] * 5
+
+
+def test_what_was_lost_out_of_order_or_blocked_while_brokers_were_away_misses_its_target() -> None:
+    whole = Result("a", 10, 0, 10, 0, 0, 0, 0, [0.0, 0.1, 0.2, 2.9], 1.0)
+    broken = whole._replace(lost=1, out_of_order=1, slowest=[0.0, 0.1, 0.2, 3.1])
+    assert [target.reached for target in away_targets([whole])] == [True] * 3
+    assert [target.reached for target in away_targets([whole, broken])] == [False, False, True, False]
