@@ -1,12 +1,14 @@
 """The group member: the one place that polls, pauses, seeks and commits.
 
-Everything here runs in the Kafka thread; the callbacks of a rebalance run inside `poll` and `close`.
+Everything here runs in the Kafka thread; the callbacks of a rebalance run inside `poll`. Only those that come while it
+leaves run in a thread of their own, for whose end the Kafka thread waits.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
@@ -44,6 +46,8 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 SAY_AGAIN_SECONDS: Final = 30.0
+LEAVE_SECONDS: Final = 10.0
+"""For leaving the group. A commit to a broker that is away takes 6 s of it."""
 
 REFUSED_COMMIT: Final = frozenset(
     {
@@ -317,9 +321,30 @@ class Source:
         )
 
     def close(self) -> None:
-        """Leave the group; the callbacks of the revocation run inside."""
+        """Leave the group, within a bound; the callbacks of the revocation run inside, and what they raise is raised.
+
+        librdkafka can wait for ever where it tells of an assignment while it leaves (its issue 4884). It is given up
+        then: the group takes its partitions back after the session's time-out, as from a member that died.
+        """
         self._leaving = True
-        self._consumer.close()
+        raised: list[BaseException] = []
+        thread = threading.Thread(target=self._leave_group, args=(raised,), name="jobstatus-leave", daemon=True)
+        thread.start()
+        thread.join(LEAVE_SECONDS)
+        if thread.is_alive():
+            logger.warning(
+                "the group was not left within %g s; stopping all the same. Nothing is lost: it gives the partitions "
+                "to others when the session has timed out",
+                LEAVE_SECONDS,
+            )
+        if raised:
+            raise raised[0]
+
+    def _leave_group(self, raised: list[BaseException]) -> None:
+        try:
+            self._consumer.close()
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            raised.append(error)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1

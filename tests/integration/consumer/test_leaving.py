@@ -1,12 +1,16 @@
-"""A member that is told of partitions while it leaves."""
+"""A member that is told of partitions while it leaves, and one whose client never ends."""
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 
+import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.config import Settings, load_settings
+from jobstatus_consumer.kafka import source as source_module
 from jobstatus_consumer.kafka.source import Assigned, Source
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.positions import Start
@@ -34,16 +38,20 @@ class Handler:
         self.told.append("not committed")
 
 
-def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
-    kafka: LocalKafka, admin: AdminClient, topic: str, group_id: str
-) -> None:
-    settings = load_settings(
+@pytest.fixture
+def settings(kafka: LocalKafka, topic: str, group_id: str) -> Settings:
+    return load_settings(
         {
             "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "JOBSTATUS_TOPIC": topic,
             "JOBSTATUS_GROUP_ID": group_id,
         }
     )
+
+
+def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
+    settings: Settings, admin: AdminClient, group_id: str
+) -> None:
     handler = Handler()
     source = Source(settings, Topics(settings), handler)
     source.subscribe()
@@ -61,3 +69,38 @@ def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
     source.close()
     assert time.monotonic() - began < 15
     assert "assigned" not in handler.told
+
+
+class Stuck:
+    """A client whose `close` does not come back, or raises: the real one does so in rare moments only."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.free = threading.Event()
+        self._error = error
+
+    def close(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self.free.wait(60)
+
+
+def test_a_client_that_never_ends_is_given_up(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = Source(settings, Topics(settings), Handler())
+    stuck = Stuck()
+    monkeypatch.setattr(source, "_consumer", stuck)
+    monkeypatch.setattr(source_module, "LEAVE_SECONDS", 0.2)
+    with caplog.at_level(logging.WARNING):
+        source.close()
+    stuck.free.set()
+    assert "the group was not left within 0.2 s; stopping all the same" in caplog.text
+
+
+def test_what_a_revocation_raises_while_leaving_is_raised_where_it_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(settings, Topics(settings), Handler())
+    monkeypatch.setattr(source, "_consumer", Stuck(RuntimeError("of the handler")))
+    with pytest.raises(RuntimeError, match="of the handler"):
+        source.close()
