@@ -26,7 +26,7 @@ EVERYTHING_ONCE: list[Step] = [
 ]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> None:
     report = run(stage, Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=120), print)
     print(*report.lines(), sep="\n")

@@ -43,10 +43,14 @@ def test_a_rebuild_that_is_killed_leaves_no_table_and_runs_again(deployed: Deplo
 
 def test_retention_that_overtakes_a_replay_ends_it_with_facts(deployed: Deployment) -> None:
     # more than the client fetches ahead, so that what is removed has not been fetched yet
-    large = [event._replace(error_message="x" * 8_000) for event in made_events(10_000, 100)]
+    large = [event._replace(error_message="x" * 8_000) for event in made_events(4_000, 100)]
     deployed.produce_events(large)
-    command = [COMMAND, "replay", "--yes", "--max-rate", "1500", "--name", "slow"]
-    process = subprocess.Popen(command, env=deployed.environ, stderr=subprocess.PIPE, text=True)
+    # half a minute for all, so that what is removed comes in time on a slow machine, too; little is fetched ahead
+    command = [COMMAND, "replay", "--yes", "--max-rate", "150", "--name", "slow"]
+    small = dict.fromkeys(("QUEUED_MAX_MESSAGES_KBYTES", "FETCH_QUEUE_BACKOFF_MS"), "100")
+    small |= {"MAX_PARTITION_FETCH_BYTES": "100000"}
+    environ = deployed.environ | {f"JOBSTATUS_KAFKA_{name}": value for name, value in small.items()}
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
     until(deployed.rows, "the first rows")
     ends = deployed.ends()
     client = AdminClient({"bootstrap.servers": deployed.bootstrap})
