@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from jobstatus_consumer.errors import JobStatusError, SettingsError
-from jobstatus_consumer.signals import handled_by, stop_once
+from jobstatus_consumer.signals import handled_by, stop_at_once
 
 LINE_EVERY: Final = 5.0
 
@@ -32,7 +32,7 @@ def stopping() -> Iterator[Event]:
     gc.disable()
 
     try:
-        with handled_by(stop_once(stop)):
+        with handled_by(stop_at_once(stop)):
             yield stop
     finally:
         if collects:

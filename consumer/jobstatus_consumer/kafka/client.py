@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
-from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
+from jobstatus_consumer.signals import open_to_a_stop
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -172,30 +173,14 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
     """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
 
     Raises `BrokerError` naming what was being done, and the `servers` where nobody answers; it is a `BrokerAwayError`
-    where the answer may yet come. Once `errors` holds a final error, nothing is asked again.
+    where the answer may yet come. Once `errors` holds a final error, nothing is asked again. A command's Ctrl-C
+    ends the waiting with a `StopRequestedError`.
     """
 
-    def passing(error: BaseException) -> bool:
-        inner = error_of(error) if isinstance(error, KafkaException) else None
-        final = errors is not None and errors.fatal is not None
-        return inner is not None and not final and _may_pass(inner)
-
-    def asked() -> T:
-        try:
-            return question()
-        except TimeoutError:
-            # of a future that was waited for: the client gives each part of a question a time of its own
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-
-    retrying = Retrying(
-        retry=retry_if_exception(passing),
-        wait=wait_random(0.1, 0.5),
-        stop=stop_after_delay(ASK_FOR_SECONDS),
-        before_sleep=before_sleep_log(logger, logging.DEBUG),
-        reraise=True,
-    )
     try:
-        return retrying(asked)
+        return _answer(question, errors)
+    except StopRequestedError:
+        raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
@@ -205,6 +190,35 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         if final is None and inner is not None and _may_pass(inner):
             raise BrokerAwayError(f"{doing}: {describe(error)}") from None
         raise broker_error(doing, final or error) from None
+
+
+def _answer(question: Callable[[], T], errors: QuietErrors | None) -> T:
+    def passing(error: BaseException) -> bool:
+        inner = error_of(error) if isinstance(error, KafkaException) else None
+        final = errors is not None and errors.fatal is not None
+        return inner is not None and not final and _may_pass(inner)
+
+    with open_to_a_stop() as stopped:
+
+        def asked() -> T:
+            try:
+                return question()
+            except (KafkaException, TimeoutError) as error:
+                if stopped.is_set():
+                    raise StopRequestedError("stopped") from None
+                if isinstance(error, KafkaException):
+                    raise
+                # of a future that was waited for: the client gives each part of a question a time of its own
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
+        retrying = Retrying(
+            retry=retry_if_exception(passing),
+            wait=wait_random(0.1, 0.5),
+            stop=stop_after_delay(ASK_FOR_SECONDS),
+            before_sleep=before_sleep_log(logger, logging.DEBUG),
+            reraise=True,
+        )
+        return retrying(asked)
 
 
 def _may_pass(error: KafkaError) -> bool:

@@ -35,6 +35,7 @@ EDGES: Final[Any] = OffsetSpec
 WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one try to ask the controller may take: the client may be waiting for one that is dead."""
+LOOKS: Final = 3
 DAY_MS: Final = 86_400_000
 LARGEST_RECORD: Final = 1_048_588
 """Kafka's own default of `max.message.bytes`."""
@@ -110,10 +111,13 @@ class Topics:
         return self._ask(doing, asked)
 
     def _look_again(self) -> None:
-        try:
-            self._admin.list_topics(timeout=CONTROLLER_SECONDS)
-        except KafkaException as error:
-            logger.debug("no broker answers: %s", describe(error))
+        # in short steps: nothing is heard of a signal while the library waits
+        for _ in range(LOOKS):
+            try:
+                self._admin.list_topics(timeout=CONTROLLER_SECONDS / LOOKS)
+                return
+            except KafkaException as error:
+                logger.debug("no broker answers: %s", describe(error))
 
     def _topic_id(self, name: str) -> str:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)

@@ -7,6 +7,7 @@ import pty
 import select
 import signal
 import subprocess
+import time
 
 import pytest
 from support.deployment import COMMAND, Deployment, made_events
@@ -38,3 +39,23 @@ def test_a_signal_at_the_question_ends_the_command(deployed: Deployment, number:
     assert process.returncode == 1
     assert rest.decode().endswith("\njobstatus: nothing was changed\n")
     assert deployed.rows() == {}
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["replay", "--yes"]])
+def test_a_signal_while_no_broker_answers_ends_the_command(deployed: Deployment, arguments: list[str]) -> None:
+    process = subprocess.Popen([COMMAND, *arguments, "--bootstrap-servers", "127.0.0.1:1"], env=deployed.environ,
+                               stderr=subprocess.PIPE)  # fmt: skip
+    try:
+        assert process.stderr is not None
+        # the client says once that it goes on trying: the question is under way
+        said = process.stderr.readline()
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert b"goes on trying" in said
+    assert process.returncode == 1
+    assert rest.decode().splitlines()[-1].endswith("stopped before the broker answered")
+    assert time.monotonic() - started < 20, "and not when all tries are over"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+from threading import Event
+from typing import NoReturn
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from jobstatus_consumer.errors import BrokerAwayError, BrokerError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StopRequestedError
 from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.client import ask
+from jobstatus_consumer.signals import handled_by, stop_at_once
 
 
 class Broker:
@@ -59,6 +66,31 @@ def test_a_future_that_does_not_end_is_asked_again() -> None:
         return 7
 
     assert ask("asking", question) == 7
+
+
+def test_a_stop_ends_a_question_that_waits_and_no_other_work() -> None:
+    stop = Event()
+
+    def question() -> NoReturn:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def swallowing() -> NoReturn:
+        # as the library does where it calls back
+        with contextlib.suppress(StopRequestedError):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    with handled_by(stop_at_once(stop)):
+        with pytest.raises(StopRequestedError, match="asking for it: stopped before the broker answered"):
+            ask("asking for it", question)
+        assert stop.is_set()
+        stop.clear()
+        with pytest.raises(StopRequestedError):
+            ask("asking", swallowing)
+        stop.clear()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.is_set(), "outside of a question it is noted only"
 
 
 @pytest.mark.parametrize(
