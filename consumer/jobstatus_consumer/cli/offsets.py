@@ -14,7 +14,7 @@ from rich.table import Table as Shown
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.screen import plain_console
-from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, yes_flag
+from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
@@ -36,6 +36,11 @@ class Place(NamedTuple):
     bounds: Bounds
     commit: Committed
     known: int | None
+
+    @property
+    def lag(self) -> int:
+        """How many offsets the group has still to do."""
+        return self.bounds.high - (self.bounds.low if self.commit.offset is None else self.commit.offset)
 
     @property
     def lost(self) -> bool:
@@ -78,7 +83,7 @@ def show(settings: Settings, as_json: bool) -> None:
     word, members = state(settings, topics)
     if as_json:
         told = [{"partition": item.log.partition, "low": item.bounds.low, "high": item.bounds.high,
-                 "committed": item.commit.offset, "log_id": item.log.id, "table": item.known,
+                 "committed": item.commit.offset, "log_id": item.log.id, "table": item.known, "lag": item.lag,
                  "made_again": item.made_again, "lost": item.lost} for item in places]  # fmt: skip
         click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": told}))
         return
@@ -95,12 +100,9 @@ def _table(settings: Settings, places: list[Place]) -> Shown:
     table = Shown("partition", title=settings.topic, title_justify="left")
     for name in ("first", "committed", "table", "end", "lag"):
         table.add_column(name, justify="right")
-    for log, bounds, commit, known in places:
-        at = commit.offset
-        lag = bounds.high - (bounds.low if at is None else at)
-        table.add_row(
-            str(log.partition), f"{bounds.low:,}", _number(at), _number(known), f"{bounds.high:,}", f"{lag:,}"
-        )
+    for item in places:
+        table.add_row(str(item.log.partition), f"{item.bounds.low:,}", _number(item.commit.offset),
+                      _number(item.known), f"{item.bounds.high:,}", f"{item.lag:,}")  # fmt: skip
     return table
 
 
@@ -152,13 +154,13 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
                     f"{why}. The table's progress is moved already, the group's offsets are not: stop every consumer "
                     "of the group and run the same command again"
                 ) from None
-    if as_json:
-        told = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
-        click.echo(json.dumps(told))
-    elif not dry_run:
-        click.echo(
-            f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
-        )
+    goes_on = f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
+    with already("" if dry_run else goes_on):
+        if as_json:
+            told = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
+            click.echo(json.dumps(told))
+        elif not dry_run:
+            click.echo(goes_on)
 
 
 def _check_where(where: str) -> None:

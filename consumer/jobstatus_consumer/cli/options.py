@@ -20,9 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _NAME = re.compile(r"[\w.-]+")
 
 
-def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add a flag for each of `fields`, `--bootstrap-servers` and `--kafka`; the command gets `settings` first."""
-    wanted = (*fields, "log_format", "log_level")
+def with_settings(*fields: str, **told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a flag for each of `fields`, `--bootstrap-servers` and `--kafka`; the command gets `settings` first.
+
+    A field in `told` has a flag, too, with a help of its own: it means less to this command than to a consumer.
+    """
+    wanted = (*fields, *told, "log_format", "log_level")
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -38,7 +41,7 @@ def with_settings(*fields: str) -> Callable[[Callable[..., Any]], Callable[..., 
             return command(settings, **given)
 
         for field in reversed(wanted):
-            run = _option(field)(run)
+            run = _option(field, told.get(field, ""))(run)
         run = kafka_flag(run)
         return click.option("--bootstrap-servers", metavar="HOST:PORT,...",
                             help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]")(run)  # fmt: skip
@@ -79,9 +82,9 @@ def _check_job(name: str, job_id: str) -> None:
         raise SettingsError(f"{name}: {str(error).removeprefix('job_id: ')}") from None
 
 
-def _option(field: str) -> Callable[[Command], Command]:
+def _option(field: str, told: str) -> Callable[[Command], Command]:
     info = Settings.model_fields[field]
-    text = (info.description or "")[:1].upper() + (info.description or "")[1:] + "."
+    text = told or (info.description or "")[:1].upper() + (info.description or "")[1:] + "."
     choices = (
         [str(word) for word in get_args(info.annotation)]
         if field in ("log_format", "log_level", "on_lost_offsets")

@@ -17,6 +17,7 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.signals import handled_by, stop_at_once
 
 LINE_EVERY: Final = 5.0
+PATIENCE: Final = "How many seconds a database that goes away while it writes is awaited; at the start it must answer."
 
 Observer = Callable[[int], None]
 
@@ -95,6 +96,17 @@ def agreed(question: str, *, yes: bool) -> None:
         said = False
     if not said:
         raise JobStatusError("nothing was changed")
+
+
+@contextmanager
+def already(what: str) -> Iterator[None]:
+    """Meanwhile only the answer is printed: where the output cannot hold it, `what` is true all the same."""
+    try:
+        yield
+    except OSError as error:
+        if what:
+            error.add_note(what)
+        raise
 
 
 def say(text: str) -> None:

@@ -42,6 +42,7 @@ def test_the_group_is_moved_back_and_forward_and_the_table_with_it(deployed: Dep
     assert deployed.rows() == rows
     shown = offsets(deployed, "show")
     assert {item["partition"]: item["table"] for item in shown["partitions"]} == deployed.ends()
+    assert sum(item["lag"] for item in shown["partitions"]) == 0
     for where, words in (("9:1", "no partition 9"), ("0:99999", "has no offset"), ("2099-01-01T00:00Z", "future")):
         assert words in run_inside(deployed, "offsets", "reset", "--to", where, "--yes", code=2).stderr
 
@@ -55,6 +56,7 @@ def test_a_group_with_a_member_is_refused_with_the_reason(deployed: Deployment) 
         refused = run_inside(deployed, "offsets", "reset", "--to", "beginning", *arguments, code=1)
         assert "with 1 members" in refused.stderr
     assert offsets(deployed, "show")["members"] == 1
+    assert sum(item["lag"] for item in offsets(deployed, "show")["partitions"]) == deployed.lag()
     assert consumer.stop() == 0
     assert deployed.committed() == before
     until(lambda: offsets(deployed, "show")["members"] == 0, "the member is gone", every=0.2)
