@@ -117,6 +117,11 @@ class Overview:
         """How many still wait for somebody."""
         return sum(group.open for group in self.groups.values())
 
+    @property
+    def settled(self) -> int:
+        """How many nobody needs any more."""
+        return sum(group.settled for group in self.groups.values())
+
 
 @dataclass(slots=True)
 class Redriven:
@@ -196,10 +201,11 @@ def all_stretches(reader: Reader) -> list[tuple[int, int, int]]:
 
 
 def survey(reader: Reader, table: Table, selection: Selection, allowed: Container[str] | None,
-           stop: Callable[[], bool], each: Callable[[Judged], None] = lambda item: None) -> Overview:  # fmt: skip
-    """Every selected letter, counted by cause; `each` is told every one of them."""
+           stop: Callable[[], bool], each: Callable[[Judged], None] = lambda item: None,
+           stretches: Sequence[tuple[int, int, int]] | None = None) -> Overview:  # fmt: skip
+    """Every selected letter, counted by cause; `each` is told every one of them. Only of `stretches`, where given."""
     overview = Overview()
-    for chunk in letters(reader, all_stretches(reader), overview, stop):
+    for chunk in letters(reader, all_stretches(reader) if stretches is None else stretches, overview, stop):
         for item in judge([letter for letter in chunk if selection.has(letter)], table, allowed, selection.topic):
             overview.add(item)
             each(item)

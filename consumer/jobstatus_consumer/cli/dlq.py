@@ -6,16 +6,25 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Final
 
 import click
-from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.screen import plain_console
-from jobstatus_consumer.cli.session import agreed, dry_run_flag, say, show_values_flag, stopping, yes_flag
+from jobstatus_consumer.cli.screen import narrow, plain_console, visible
+from jobstatus_consumer.cli.session import (
+    PATIENCE,
+    agreed,
+    already,
+    dry_run_flag,
+    say,
+    show_values_flag,
+    stopping,
+    yes_flag,
+)
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.purge import remove_before
@@ -26,11 +35,11 @@ from jobstatus_consumer.redrive import Judged, Overview, Redriven, Selection, re
 from jobstatus_consumer.replay.live import LiveTable
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import find
-from jobstatus_consumer.replay.times import shown_ms
+from jobstatus_consumer.replay.times import brief, shown_ms
 from jobstatus_consumer.store import Store, Table
 
 STAGES: Final = ("decode", "validate", "write")
-FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
+FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
 _PAIR = re.compile(r"\d{1,9}:\d{1,18}")
 
 
@@ -115,18 +124,23 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
     _show_groups(settings, overview)
     for item in found:
         state = f"of {item.letter.original.topic}" if item.state == "elsewhere" else item.state
-        click.echo(f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}".rstrip())
+        line = f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}"
+        click.echo(visible(line.rstrip()))
 
 
 def _show_groups(settings: Settings, overview: Overview) -> None:
-    table = Shown("stage", "cause", "where", title=settings.dead_letter_topic, title_justify="left")
-    for name in ("open", "settled", "elsewhere"):
-        table.add_column(name, justify="right")
-    table.add_column("first seen")
-    table.add_column("last seen")
+    # 80 columns hold a line a row
+    table = narrow("stage", "cause", title=settings.dead_letter_topic)
+    counts = [name for name in ("open", "settled", "elsewhere") if name != "elsewhere" or overview.topics]
+    for name in counts:
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("first (UTC)", "last (UTC)"):
+        table.add_column(name, no_wrap=True)
+    now = datetime.now(UTC)
     for _, group in sorted(overview.groups.items()):
-        table.add_row(group.stage, group.reason, group.where, f"{group.open:,}", f"{group.settled:,}",
-                      f"{group.elsewhere:,}", group.first_seen, group.last_seen)  # fmt: skip
+        seen = (brief(text, now, seconds=False) for text in (group.first_seen, group.last_seen))
+        table.add_row(group.stage, f"{group.reason} {group.where}".rstrip(),
+                      *(f"{getattr(group, name):,}" for name in counts), *seen)  # fmt: skip
     console = plain_console(wide=True)
     if overview.groups:
         console.print(table)
@@ -183,11 +197,12 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
         return
     for one in told:
         for name, value in one.items():
-            click.echo(f"{name:>15}  {json.dumps(value) if isinstance(value, dict) else value}")
+            text = json.dumps(value) if isinstance(value, dict) else str(value)
+            click.echo(f"{name:>15}  {visible(text)}")
 
 
 @command.command("redrive")
-@with_settings(*FIELDS)
+@with_settings(*FIELDS, wait_for_database=PATIENCE)
 @_selecting
 @dry_run_flag
 @yes_flag
@@ -199,15 +214,20 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     """
     selection = _selection(settings, given)
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
+        done = None
         if dry_run or not yes:
             planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
             _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
-            if dry_run or not planned.tried:
+            if dry_run:
                 return
-            agreed(f"Apply {planned.tried:,} events to {settings.table} now?", yes=yes)
-        done = _redrive(settings, selection, reader, table, stop)
-    _show_redrive(done, as_json=as_json, planned=False)
+            if planned.tried:
+                agreed(f"Apply {planned.tried:,} events to {settings.table} now?", yes=yes)
+            else:
+                done = planned
+        done = done or _redrive(settings, selection, reader, table, stop)
+    with already(f"{settings.table} has what could be applied"):
+        _show_redrive(done, as_json=as_json, planned=False)
     if done.failed:
         raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
 
@@ -240,7 +260,7 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
     if done.undecodable:
         click.echo(f"  {done.undecodable.total():,} still are no events: {dict(done.undecodable)}", err=True)
     for example in done.examples:
-        click.echo(f"  {example}", err=True)
+        click.echo(f"  {visible(example)}", err=True)
 
 
 @command.command("purge")
@@ -248,34 +268,32 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
 @click.option("--before", required=True, metavar="WHERE",
               help="P:N[,P:N...] of the dead letters' own topic, or a time.")  # fmt: skip
 @click.option("--even-open", is_flag=True,
-              help="Also where open ones, or those of another topic, lie before it: they are lost then.")  # fmt: skip
+              help="Also where open ones, those of another topic, or records of somebody else lie before it: they are "
+              "lost then.")  # fmt: skip
 @dry_run_flag
 @yes_flag
 @json_flag
 def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove dead letters before an offset or a time; refused while open ones, or another topic's, lie there."""
+    """Remove dead letters before an offset or a time.
+
+    Refused while there lie open ones, another topic's, or records that are no dead letters of jobstatus.
+    """
     with _opened(settings) as (reader, table, stop):
-        stretches = {item.partition: item for item in _before(reader, before)}
-        counts = {"settled": 0, "open": 0, "elsewhere": 0}
-
-        def count(item: Judged) -> None:
-            stretch = stretches.get(item.letter.partition)
-            if stretch is not None and item.letter.offset < stretch.end:
-                counts[item.state] += 1
-
-        survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, count)
+        stretches = _before(reader, before)
+        found = survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, stretches=stretches)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
-        ends = {number: item.end for number, item in stretches.items() if item.size}
+        counts = {"settled": found.settled, "open": found.open, "elsewhere": found.topics.total(),
+                  "foreign": found.foreign}  # fmt: skip
+        ends = {item.partition: item.end for item in stretches if item.size}
         done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
-    if as_json:
-        click.echo(json.dumps(told))
-    else:
-        lay = f"{counts['settled']:,} settled and {counts['open']:,} open dead letters"
-        if counts["elsewhere"]:
-            lay += f" and {counts['elsewhere']:,} of another topic"
-        click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")
+    with already(f"the records before {before} are removed" if done else ""):
+        if as_json:
+            click.echo(json.dumps(told))
+        else:
+            lay = _counted(counts)
+            click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")
 
 
 def _before(reader: Reader, before: str) -> Sequence[Stretch]:
@@ -285,13 +303,26 @@ def _before(reader: Reader, before: str) -> Sequence[Stretch]:
         raise SettingsError(str(error).replace("--to", "--before")) from None
 
 
+def _counted(counts: Mapping[str, int]) -> str:
+    parts = [f"{counts['settled']:,} settled and {counts['open']:,} open dead letters"]
+    if counts["elsewhere"]:
+        parts.append(f"{counts['elsewhere']:,} of another topic")
+    if counts["foreign"]:
+        parts.append(f"{counts['foreign']:,} records that are no dead letters of jobstatus")
+    return " and ".join(parts)
+
+
 def _refuse_to_lose(counts: Mapping[str, int]) -> None:
-    found = {"open dead letters": counts["open"], "of another topic, which cannot be judged here,": counts["elsewhere"]}
+    found = {
+        "open dead letters": counts["open"],
+        "of another topic, which cannot be judged here,": counts["elsewhere"],
+        "records that are no dead letters of jobstatus": counts["foreign"],
+    }
     lie = " and ".join(f"{count:,} {what}" for what, count in found.items() if count)
     if lie:
         raise StartError(
-            f"{lie} lie before it, which would be lost; nothing was removed. "
-            "jobstatus dlq list --each names them, jobstatus dlq redrive applies them, --even-open removes them"
+            f"{lie} lie before it, which would be lost; nothing was removed. jobstatus dlq list --each names the dead "
+            "letters, jobstatus dlq redrive applies the open ones, --even-open removes everything before it"
         )
 
 
@@ -302,7 +333,7 @@ def _purge(
         _refuse_to_lose(counts)
     if not ends:
         return False
-    agreed(f"Remove {sum(counts.values()):,} dead letters of {settings.dead_letter_topic} for good?", yes=yes)
+    agreed(f"Remove {_counted(counts)} from {settings.dead_letter_topic} for good?", yes=yes)
     _refuse_stopped(stop, "nothing was removed")
     remove_before(Topics(settings), settings.dead_letter_topic, ends)
     return True

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from threading import Event as Flag
-from typing import Any
+from typing import Any, Final
 
 import click
-from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.screen import plain_console
+from jobstatus_consumer.cli.screen import narrow, plain_console
 from jobstatus_consumer.cli.session import say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, StartError
@@ -22,7 +21,10 @@ from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.letters import Letter
 from jobstatus_consumer.replay.scope import Scope, current_logs, find
-from jobstatus_consumer.replay.times import shown, shown_ms
+from jobstatus_consumer.replay.times import brief, shown, shown_ms
+
+TIME: Final = len("00:00:00")
+"""Columns that a time has at least: its day and its hour in a line each, and neither is broken."""
 
 
 @click.command("history")
@@ -64,12 +66,15 @@ def _show(found: History, *, as_json: bool, show_values: bool) -> None:
     if as_json:
         click.echo(json.dumps(_as_dict(found, show_values=show_values)))
         return
-    table = Shown("position", "appended", "status", title=found.job_id, title_justify="left")
+    table = narrow("position", title=found.job_id)
+    table.add_column("appended (UTC)", min_width=TIME)
+    table.add_column("status")
     table.add_column("attempt", justify="right")
     table.add_column("why")
     if show_values:
-        for name in ("worker", "occurred at", "error message"):
-            table.add_column(name)
+        table.add_column("worker")
+        table.add_column("occurred (UTC)", min_width=TIME)
+        table.add_column("error message")
     for item in found.items:
         table.add_row(*_cells(item, show_values=show_values))
     console = plain_console(wide=True)
@@ -83,12 +88,14 @@ def _cells(item: Item, *, show_values: bool) -> list[str]:
     why = WHY[item.outcome] + (f" ({item.detail})" if item.detail else "")
     mark = "-> " if item.outcome == "shown" else ""
     position = f"{mark}{item.partition}:{item.offset}"
+    now = datetime.now(UTC)
+    appended = brief(shown_ms(item.timestamp), now)
     if event is None:
-        return [position, shown_ms(item.timestamp), "-", "-", why]
+        return [position, appended, "-", "-", why]
     attempt = "-" if event.attempt is None else str(event.attempt)
-    cells = [position, shown_ms(item.timestamp), event.status + (" (late)" if event.late else ""), attempt, why]
+    cells = [position, appended, event.status + (" (late)" if event.late else ""), attempt, why]
     if show_values:
-        cells += [event.worker_id or "-", _micros(event.occurred_at), event.error_message or "-"]
+        cells += [event.worker_id or "-", brief(_micros(event.occurred_at), now), event.error_message or "-"]
     return cells
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +28,12 @@ class PlainConsole(Console):
     def render_str(self, text: str, **given: Any) -> Text:
         """Every text goes through here, those in tables, too."""
         return super().render_str(visible(text), **given)
+
+
+def narrow(*columns: str, title: str) -> Table:
+    """A table without a frame, for many columns in a terminal of 80."""
+    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+                 show_edge=False)  # fmt: skip
 
 
 def visible(text: str) -> str:

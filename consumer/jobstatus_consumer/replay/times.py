@@ -16,6 +16,7 @@ ALLOWED: Final = (
 
 NO_TIME: Final = -1
 """The timestamp of a record that has none"""
+HALF_A_YEAR: Final = timedelta(days=183)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _AGO = re.compile(r"((?:\d+(?:\.\d+)?\s*[a-z]+\s*)+)ago", re.IGNORECASE)
@@ -55,6 +56,22 @@ def shown_ms(milliseconds: int) -> str:
         return shown(_EPOCH + timedelta(milliseconds=milliseconds))
     except OverflowError:
         return f"{milliseconds} ms since 1970"
+
+
+def brief(text: str, now: datetime, *, seconds: bool = True) -> str:
+    """A time as `shown` writes it for a narrow table: UTC without saying so, the year only where that is in doubt.
+
+    What is no time stays as it is.
+    """
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            return text
+        instant = instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return text
+    year = "" if abs(now - instant) < HALF_A_YEAR else f"{instant.year:04d}-"
+    return year + instant.strftime("%m-%d %H:%M:%S" if seconds else "%m-%d %H:%M")
 
 
 def _ago(text: str, now: datetime) -> datetime:

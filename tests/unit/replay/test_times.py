@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jobstatus_consumer.errors import SettingsError
-from jobstatus_consumer.replay.times import parse_time, shown, shown_ms
+from jobstatus_consumer.replay.times import brief, parse_time, shown, shown_ms
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -75,6 +75,24 @@ def test_an_hour_that_the_clocks_skip_or_show_twice_is_refused_with_both_choices
 def test_whatever_is_given_the_answer_is_a_time_or_a_settings_error(text: str) -> None:
     with contextlib.suppress(SettingsError):
         assert parse_time(text, NOW).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("2026-11-22T10:00:30.123Z", "11-22 10:00:30"),
+        ("2026-11-22T10:00:30+01:00", "11-22 09:00:30"),
+        ("2025-12-31T10:00:30.123Z", "2025-12-31 10:00:30"),
+        ("2026-11-22T10:00:30", "2026-11-22T10:00:30"),
+        ("0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00+23:00"),
+        ("-", "-"),
+        ("", ""),
+    ],
+)
+def test_a_narrow_table_shows_no_more_of_a_time_than_is_needed(text: str, wanted: str) -> None:
+    now = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+    assert brief(text, now) == wanted
+    assert brief(text, now, seconds=False) == wanted.removesuffix(":30" if " " in wanted else "?")
 
 
 def test_a_record_without_a_time_shows_none() -> None:
