@@ -15,14 +15,25 @@ import click
 
 from jobstatus_consumer.cli import replay_show as show
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.session import agreed, dry_run_flag, progress, say, show_values_flag, stopping, yes_flag
+from jobstatus_consumer.cli.session import (
+    PATIENCE,
+    agreed,
+    already,
+    dry_run_flag,
+    progress,
+    say,
+    show_values_flag,
+    stopping,
+    yes_flag,
+)
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
-from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.replay import live, places
 from jobstatus_consumer.replay.plan import NoRows, Plan, Rows, make_plan
+from jobstatus_consumer.replay.ranges import NOTHING
 from jobstatus_consumer.replay.rebuild import rebuild
 from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
 from jobstatus_consumer.store import Store, Table, check
@@ -49,7 +60,7 @@ class Options:
 
 
 @click.command("replay")
-@with_settings("topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
+@with_settings("topic", "group_id", "database_url", "table", "statuses", wait_for_database=PATIENCE)
 @click.option("--from", "first", default="beginning", show_default=True, metavar="WHERE",
               help='beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". A list of offsets also says '
               "which partitions.")  # fmt: skip
@@ -82,7 +93,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
     with stopping() as stop, Reader(settings, topics, group=group) as reader:
         if options.print_:
-            scope = _scope(settings, options, reader, {}, topics)
+            scope = _scope(settings, options, reader, topics)
             _finished(show.print_events(reader, scope, stop), options, scope)
         else:
             _into_a_table(settings, options, reader, topics, stop)
@@ -109,9 +120,10 @@ def _refuse_contradictions(settings: Settings, options: Options) -> None:
         raise SettingsError(f"--max-rate {options.max_rate}: wanted a number above 0; leave it away for no limit")
 
 
-def _scope(settings: Settings, options: Options, reader: Reader, known: Mapping[str, int], topics: Topics) -> Scope:
-    found = find(reader, options.first, options.last)
-    logs = current_logs(reader, commits(settings, topics), known)
+def _scope(settings: Settings, options: Options, reader: Reader, topics: Topics, known: Mapping[str, int] | None = None,
+           done: Mapping[int, int] = NOTHING) -> Scope:  # fmt: skip
+    found = find(reader, options.first, options.last, done=done)
+    logs = current_logs(reader, commits(settings, topics), known or {})
     for remark in found.remarks:
         say(remark)
     wanted = Wanted(frozenset(options.job_id), frozenset(options.status))
@@ -128,18 +140,17 @@ def ready_table(settings: Settings, *, to_write: bool) -> Table:
 
 def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: Topics, stop: Event) -> None:
     with ready_table(settings, to_write=options.into is None and not options.dry_run) as table:
-        scope = _scope(settings, options, reader, table.progress(), topics)
         if options.into is not None:
-            _rebuild(settings, options, reader, scope, stop)
+            _rebuild(settings, options, reader, _scope(settings, options, reader, topics, table.progress()), stop)
             return
-        marked = places.mark(reader, first=options.first, jobs=scope.wanted.jobs, statuses=scope.wanted.statuses,
-                             existing_only=options.existing_only, table=settings.table)  # fmt: skip
-        began = False
-        if options.name is not None:
-            left, began = places.go_on(reader, options.name, marked, scope.stretches)
-            scope = replace(scope, stretches=left)
-            if began:
-                say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in left})}")
+        marked = places.mark(reader, first=options.first, jobs=frozenset(options.job_id),
+                             statuses=frozenset(options.status), existing_only=options.existing_only,
+                             table=settings.table)  # fmt: skip
+        done = places.done_by(reader, options.name, marked) if options.name is not None else NOTHING
+        scope, began = _scope(settings, options, reader, topics, table.progress(), done), bool(done)
+        if options.name is not None and began:
+            places.refuse_overtaken(reader, options.name, scope.stretches)
+            say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in scope.stretches})}")
         if options.dry_run or not options.yes:
             plan = _plan(options, reader, scope, table, stop)
             show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
@@ -183,13 +194,20 @@ def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, ta
         raise
     finally:
         store.close()
-    show.result(result, as_json=options.as_json, table=str(table.name))
+    with already(f"{result.applied:,} events are applied to {table.name}; up to {show.offsets(result.positions)} "
+                 "all is written"):  # fmt: skip
+        show.result(result, as_json=options.as_json, table=str(table.name), applied="applied")
     return result
 
 
 def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope, stop: Event) -> None:
     into = str(options.into)
-    refuse_taken(settings.database, into)
+    trouble = refuse_taken(settings.database, into)
+    if trouble and not options.dry_run:
+        raise StartError(f"{trouble}. Nothing was changed")
+    if trouble:
+        say(trouble)
+        scope = replace(scope, remarks=[*scope.remarks, trouble])
     if options.dry_run or not options.yes:
         plan = _plan(options, reader, scope, NoRows(), stop)
         show.rebuild_plan(plan, scope, into, options.as_json and options.dry_run, show_values=options.show_values)
@@ -202,11 +220,14 @@ def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope,
             result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
     except DatabaseAwayError as error:
         raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
+    except StoreError as error:
+        raise JobStatusError(f"{error}. There is no table {into}; nothing was changed") from None
     if not result.complete:
         if not stop.is_set():
             _refuse_unknown(_unknown(result, scope), scope)
         raise JobStatusError(f"stopped; there is no table {into}. Run the same command again to make it")
-    show.result(result, as_json=options.as_json, table=into)
+    with already(f"{into} is made and filled"):
+        show.result(result, as_json=options.as_json, table=into, applied="rows made")
 
 
 def _unknown(result: live.Result, scope: Scope) -> list[str]:

@@ -83,14 +83,14 @@ def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None
         console.print(f"  ... and {found.rows - len(found.examples):,} more")
 
 
-def result(found: Result, *, as_json: bool, table: str) -> None:
-    """What was done."""
+def result(found: Result, *, as_json: bool, table: str, applied: str) -> None:
+    """What was done; `applied` is the word for what `found` counts so."""
     if as_json:
         click.echo(json.dumps({"table": table, **found.as_dict()}))
         return
     counts = found.counts
     rate = counts.events / found.seconds if found.seconds else 0.0
-    parts = [f"{found.applied:,} rows changed", f"{found.merged:,} merged", f"{found.stale.total():,} stale"]
+    parts = [f"{found.applied:,} {applied}", f"{found.merged:,} merged", f"{found.stale.total():,} stale"]
     if found.skipped:
         parts.append(f"{found.skipped:,} of jobs without a row")
     if counts.undecodable:

@@ -23,13 +23,11 @@ def mark(reader: Reader, **asked: Any) -> dict[str, Any]:
     return {"topic_id": reader.topic_id, "asked": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
-def go_on(
-    reader: Reader, name: str, marked: Mapping[str, Any], stretches: Sequence[Stretch]
-) -> tuple[list[Stretch], bool]:
-    """The stretches without what the replay of this name has done already, and whether it had begun before."""
+def done_by(reader: Reader, name: str, marked: Mapping[str, Any]) -> Mapping[int, int]:
+    """Up to where the replay of this name has done each partition; nothing where it has not begun."""
     place = reader.place()
     if not place.offsets:
-        return list(stretches), False
+        return {}
     if place.said.get("topic_id") != marked["topic_id"]:
         raise SettingsError(f"--name {name}: its place is in another topic than {reader.topic} of id "
                             f"{reader.topic_id} (was it made again?); begin with another --name")  # fmt: skip
@@ -38,15 +36,12 @@ def go_on(
             f"--name {name}: a replay of this name was begun with another --from, --job-id, --status, --existing-only "
             "or table; give the same ones to go on, or another --name"
         )
-    done = place.offsets
-    starts = {item.partition: done.get(item.partition, item.start) for item in stretches}
-    left = [Stretch(n, starts[n], max(starts[n], end)) for n, _, end in stretches]
-    _refuse_overtaken(name, left, {number: bounds.low for number, bounds in reader.bounds().items()})
-    return left, True
+    return place.offsets
 
 
-def _refuse_overtaken(name: str, left: Sequence[Stretch], lows: Mapping[int, int]) -> None:
+def refuse_overtaken(reader: Reader, name: str, left: Sequence[Stretch]) -> None:
     """Raise `OffsetsLostError` where the log no longer has what comes next at the place, naming what is there."""
+    lows = {number: bounds.low for number, bounds in reader.bounds().items()}
     gone = [f"{n}:{start}-{min(end, lows[n])}" for n, start, end in left if start < min(end, lows[n])]
     if gone:
         there = ",".join(f"{n}:{max(start, lows[n])}" for n, start, _ in left)

@@ -15,6 +15,7 @@ from jobstatus_consumer.positions import Bounds
 from jobstatus_consumer.replay.times import ALLOWED, parse_time, shown
 
 OFFSETS: Final = "P:N[,P:N...] (partition and offset, without leading zeros)"
+NOTHING: Final[Mapping[int, int]] = {}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _PAIR = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,18})")
@@ -86,21 +87,26 @@ def parse_offsets(option: str, text: str) -> dict[int, int]:
     return found
 
 
-def resolve(first: Edge, last: Edge, bounds: Mapping[int, Bounds], times: Times) -> Found:
-    """The stretch of each partition that is wanted; raises `SettingsError` where that makes no sense."""
+def resolve(first: Edge, last: Edge, bounds: Mapping[int, Bounds], times: Times,
+            done: Mapping[int, int] = NOTHING) -> Found:  # fmt: skip
+    """The stretch of each partition that is wanted; raises `SettingsError` where that makes no sense.
+
+    `done` is the place of whoever goes on: it begins there, whether the log still has what comes before or not.
+    """
     partitions = _wanted(first, last, bounds)
     if first.instant is not None and last.instant is not None and first.instant > last.instant:
         raise SettingsError(f"--from {first.text} ({shown(first.instant)}) is after --to {last.text} "
                             f"({shown(last.instant)})")  # fmt: skip
-    starts = _starts(first, partitions, bounds, times)
-    ends = _ends(last, partitions, bounds, times)
+    there = {n: Bounds(0, held.high) if n in done else held for n, held in bounds.items()}
+    starts = {**_starts(first, partitions, there, times), **done}
+    ends = _ends(last, partitions, there, times)
     stretches = []
     for number in partitions:
         start, end = starts[number], ends[number]
-        if start > end and "offsets" in (first.kind, last.kind):
+        if start > end and number not in done and "offsets" in (first.kind, last.kind):
             raise SettingsError(f"--from is after --to in partition {number}: {start} is after {end}")
         stretches.append(Stretch(number, start, max(start, end)))
-    return Found(stretches, list(_remarks(first, stretches, bounds)))
+    return Found(stretches, list(_remarks(first, [item for item in stretches if item.partition not in done], bounds)))
 
 
 def _wanted(first: Edge, last: Edge, bounds: Mapping[int, Bounds]) -> list[int]:
@@ -110,8 +116,11 @@ def _wanted(first: Edge, last: Edge, bounds: Mapping[int, Bounds]) -> list[int]:
             raise SettingsError(
                 f"{option} {edge.text}: there is no partition {unknown[0]}; the topic has {_named(bounds)}"
             )
-    if first.offsets is not None and last.offsets is not None and (extra := last.offsets.keys() - first.offsets.keys()):
-        raise SettingsError(f"--to {last.text}: partition {min(extra)} is not in --from {first.text}")
+    if first.offsets is not None and last.offsets is not None:
+        if extra := last.offsets.keys() - first.offsets.keys():
+            raise SettingsError(f"--to {last.text}: partition {min(extra)} is not in --from {first.text}")
+        if extra := first.offsets.keys() - last.offsets.keys():
+            raise SettingsError(f"--from {first.text}: partition {min(extra)} is not in --to {last.text}")
     named = last.offsets if last.offsets is not None else first.offsets
     return sorted(bounds if named is None else named)
 

@@ -16,7 +16,7 @@ from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.positions import newest_log
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
-from jobstatus_consumer.replay.ranges import Found, Stretch, parse_edge, resolve
+from jobstatus_consumer.replay.ranges import NOTHING, Found, Stretch, parse_edge, resolve
 
 Chunk = TypeVar("Chunk")
 
@@ -78,11 +78,13 @@ class Share(Protocol):
         """Whether a record with this key is looked at."""
 
 
-def find(reader: Reader, first: str, last: str, now: datetime | None = None) -> Found:
-    """The stretches that `--from` and `--to` name, held against what the topic has now."""
+def find(
+    reader: Reader, first: str, last: str, now: datetime | None = None, done: Mapping[int, int] = NOTHING
+) -> Found:
+    """The stretches that `--from` and `--to` name, held against what the topic has now; without what is `done`."""
     now = now or datetime.now(UTC)
     edges = parse_edge("--from", first, now), parse_edge("--to", last, now)
-    return resolve(*edges, reader.bounds(), reader)
+    return resolve(*edges, reader.bounds(), reader, done)
 
 
 def current_logs(reader: Reader, commits: Mapping[int, Committed], known: Mapping[str, int]) -> dict[int, Log]:

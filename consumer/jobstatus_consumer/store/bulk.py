@@ -60,11 +60,19 @@ class NewTable:
         self._connection.execute(block("table.sql", "set_progress", self._name), {"logs": progress_document(offsets)})
 
 
-def refuse_taken(url: str, table: str) -> None:
-    """Raise `StartError` where the new table's name, or that of its progress table, is taken."""
+def refuse_taken(url: str, table: str) -> str:
+    """Raise `StartError` where the new table's name, or that of its progress table, is taken.
+
+    Returns what else keeps it from being made, with the remedy: who only plans needs no right to make it.
+    """
     name = TableName.parse(table)
     with _connected(url) as connection:
         _refuse_taken(connection, name)
+        query = block("table.sql", "may_make", name)
+        ((schema, there, allowed, role, remedy),) = connection.execute(query, {"schema": name.schema})
+    if not there:
+        return f"there is no schema {schema or 'in the search_path'} to make {name} in ({remedy})"
+    return "" if allowed else f"the role {role} may not make tables in the schema {schema} ({remedy})"
 
 
 @contextmanager

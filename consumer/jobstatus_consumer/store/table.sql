@@ -76,6 +76,14 @@ WITH mended AS (
 )
 SELECT job_id FROM mended
 
+-- may_make --
+-- Where the new table would be made, whether that schema is there and this role may make tables in it, and the remedy.
+SELECT place.schema, n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'CREATE'), false), current_user::text,
+       CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %%I', coalesce(place.schema, current_user))
+         ELSE format('GRANT CREATE ON SCHEMA %%I TO %%I', place.schema, current_user) END
+FROM (SELECT coalesce(%(schema)s::text, current_schema()::text)) AS place (schema)
+LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
+
 -- taken --
 -- Which of the two names is a relation already.
 SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.oid IN (to_regclass(%(table)s), to_regclass(%(progress)s))

@@ -135,6 +135,39 @@ def test_a_closed_stream_is_no_reason_to_fail(deployed: Deployment, closed: str,
     assert done.returncode == code, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        (["replay", "--print"], ""),
+        (["replay", "--yes"], "; 60 events are applied to jobs; up to 0:"),
+        (["replay", "--yes", "--json"], "; 60 events are applied to jobs; up to 0:"),
+        (["replay", "--into", "beside", "--yes"], "; beside is made and filled"),
+        (["dlq", "redrive", "--yes"], "; jobs has what could be applied"),
+        (["offsets", "reset", "--to", "now", "--yes"], "; the group "),
+        (["verify"], ""),
+        (["dlq", "list"], ""),
+        (["history", "job-1"], ""),
+        (["consume", "--until-caught-up"], "; what it wrote is committed"),
+        (["--help"], ""),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_an_output_that_is_full_is_named_with_what_is_true_all_the_same(
+    deployed: Deployment, arguments: list[str], known: str
+) -> None:
+    deployed.produce_events(event._replace(job_id=f"job-{at}") for at, event in enumerate(made_events(60, 60)))
+    # as for an operator: what was refused is tried again at the end of the process
+    environ = {**deployed.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([COMMAND, *arguments], env=environ, stdin=subprocess.DEVNULL, stdout=full,
+                              stderr=subprocess.PIPE, text=True, timeout=60)  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"jobstatus: the output could not be written: No space left on device{known}")
+    assert bool(known) or last.endswith("device")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
 def test_a_character_that_the_output_cannot_hold_is_named(deployed: Deployment) -> None:
     environ = {**deployed.environ, "PYTHONIOENCODING": "latin-1"}
     done = subprocess.run([COMMAND, "history", "😀"], env=environ, capture_output=True, text=True, timeout=60)

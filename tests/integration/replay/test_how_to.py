@@ -145,6 +145,26 @@ def test_every_command_of_a_page_works_in_its_incident(deployed: Deployment, pag
         after(deployed)
 
 
+def test_after_the_change_of_tables_a_running_consumer_catches_up_with_the_next_event(deployed: Deployment) -> None:
+    consumer = deployed.consumer()
+    deployed.produce_events(events())
+    deployed.settled()
+    section = next(item for item in PAGES["replay.md"] if item.title == "The table must be rebuilt beside the live one")
+    *before, change = section.blocks
+    assert change.language == "sql"
+    for block in before:
+        run(block, deployed)
+    # into the old table: the new one does not know of it
+    deployed.produce_events(events("meanwhile"))
+    deployed.settled()
+    run(change, deployed)
+    assert run_inside(deployed, "verify", code=None).returncode == 1
+    deployed.produce_events(events("next")[:1])
+    deployed.settled()
+    deployed.assert_exact()
+    assert consumer.stop() == 0
+
+
 def test_every_section_has_its_incident() -> None:
     titles = {section.title for found in PAGES.values() for section in found}
     assert titles == INCIDENTS.keys()

@@ -101,3 +101,16 @@ def test_the_plan_of_a_new_table_tells_its_rows(deployed: Deployment) -> None:
     assert deployed.query(TABLES) == []
     done = json.loads(run_inside(deployed, "replay", "--into", "new", "--yes", "--json").stdout)
     assert done["applied"] == told["new_rows"]
+    assert f"300 events into new2: {jobs} rows made" in run_inside(deployed, "replay", "--into", "new2", "--yes").stdout
+
+
+def test_a_result_tells_events_and_a_plan_tells_rows(deployed: Deployment) -> None:
+    # more than a statement takes, so that a job's row changes in each of them
+    deployed.produce_events(made_events(1_200, 20))
+    assert "20 rows would change" in run_inside(deployed, "replay", "--dry-run").stderr
+    match = re.search(
+        r"1,200 events into jobs: (\d+) applied, ([\d,]+) merged", run_inside(deployed, "replay", "--yes").stdout
+    )
+    assert match
+    assert int(match[1]) > 20
+    assert int(match[1]) + int(match[2].replace(",", "")) == 1_200

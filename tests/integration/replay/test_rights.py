@@ -20,7 +20,6 @@ LOOKS = (
     ["dlq", "redrive", "--dry-run"],
     ["dlq", "purge", "--before", "1h ago", "--dry-run"],
     ["replay", "--dry-run"],
-    ["replay", "--into", "beside", "--dry-run"],
     ["status"],
 )
 WRITES = (
@@ -66,6 +65,30 @@ def test_a_role_that_may_not_look_is_told_which_right_is_missing(deployed: Deplo
     deployed.produce_events(made_events(6, 6))
     deployed.drain()
     for arguments in LOOKS:
-        if arguments not in (["status"], ["replay", "--into", "beside", "--dry-run"]):
+        if arguments != ["status"]:
             refused = as_role(deployed, role, *arguments, code=1)
             assert f'GRANT SELECT ON "jobs_progress" TO "{role}"' in refused, arguments
+
+
+@pytest.mark.parametrize(
+    ("into", "why"),
+    [
+        (
+            "beside",
+            "the role {role} may not make tables in the schema public (GRANT CREATE ON SCHEMA public TO {role})",
+        ),
+        ("nowhere.beside", "there is no schema nowhere to make nowhere.beside in (CREATE SCHEMA nowhere)"),
+    ],
+)
+def test_a_plan_of_a_new_table_says_what_keeps_it_from_being_made(
+    deployed: Deployment, role: str, into: str, why: str
+) -> None:
+    deployed.produce_events(made_events(60, 6))
+    deployed.query(f"GRANT SELECT ON jobs, jobs_progress TO {role}")
+    deployed.query("REVOKE CREATE ON SCHEMA public FROM public")
+    arguments = ["replay", "--into", into]
+    planned = as_role(deployed, role, *arguments, "--dry-run", code=0)
+    assert why.format(role=role) in planned
+    assert "would be made, with" in planned
+    refused = as_role(deployed, role, *arguments, "--yes", code=1)
+    assert refused == f"jobstatus: {why.format(role=role)}. Nothing was changed\n"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.positions import Bounds
-from jobstatus_consumer.replay.ranges import Stretch, parse_edge, resolve
+from jobstatus_consumer.replay.ranges import Found, Stretch, parse_edge, resolve
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BOUNDS = {0: Bounds(0, 100), 1: Bounds(40, 50), 2: Bounds(7, 7)}
@@ -44,7 +44,7 @@ def test_from_the_beginning_to_now_is_all_there_is() -> None:
 def test_a_list_of_offsets_says_which_partitions_too() -> None:
     assert stretches("1:45") == [(1, 45, 50)]
     assert stretches("beginning", "0:5,1:40") == [(0, 0, 5), (1, 40, 40)]
-    assert stretches("0:5, 1:42", "0:9") == [(0, 5, 9)]
+    assert stretches("0:5, 1:42", "0:9,1:45") == [(0, 5, 9), (1, 42, 45)]
     assert stretches("0:100") == [(0, 100, 100)]
 
 
@@ -75,6 +75,21 @@ def test_retention_is_said() -> None:
     assert resolve(*edges, {0: Bounds(0, 5)}, Log()).remarks == []
 
 
+def going_on(first: str, last: str, done: Mapping[int, int]) -> Found:
+    edges = parse_edge("--from", first, NOW), parse_edge("--to", last, NOW)
+    return resolve(*edges, BOUNDS, Log(), done)
+
+
+def test_a_place_stands_for_where_it_began_whatever_the_log_still_has() -> None:
+    assert going_on("1:5", "now", {1: 44}).stretches == [(1, 44, 50)]
+    assert going_on("1:5", "1:20", {1: 20}).stretches == [(1, 20, 20)], "all is done, and gone since"
+    assert going_on("1:5", "1:45", {1: 47}).stretches == [(1, 47, 47)]
+    assert going_on("1:5", "now", {1: 30}).stretches == [(1, 30, 50)], "what is lost is for others to name"
+    assert going_on("beginning", "now", {0: 3, 1: 40, 2: 7}) == ([(0, 3, 100), (1, 40, 50), (2, 7, 7)], [])
+    with pytest.raises(SettingsError, match="retention has removed what was before 40"):
+        going_on("0:5,1:5", "now", {0: 9})
+
+
 def test_what_makes_no_sense_is_refused_by_name() -> None:
     assert "no partition 9; the topic has 0 to 2" in refused("9:1")
     assert "no partition 9" in refused("beginning", "9:1")
@@ -85,6 +100,7 @@ def test_what_makes_no_sense_is_refused_by_name() -> None:
     assert "--from is after --to" in refused("0:90", "2026-11-22T10:00:30Z")
     assert "is after --to" in refused("1h ago", "2h ago")
     assert "partition 1 is not in --from" in refused("0:1", "1:45")
+    assert "--from 0:5,1:42: partition 1 is not in --to 0:9" in refused("0:5,1:42", "0:9")
     assert "named twice" in refused("0:1,0:2")
     assert "is not P:N" in refused("0:1,x")
     assert "is not P:N" in refused("0:99999999999999999999")
