@@ -27,6 +27,7 @@ from jobstatus_producer.errors import (
     BufferFullError,
     NotAcknowledgedError,
     ProducerClosedError,
+    ProducerError,
     RefusedError,
     UndeliveredError,
 )
@@ -255,12 +256,13 @@ class JobStatusProducer:
             if self._closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
             if self._outbox is None:
+                lifecycle.check_not_over()
                 outbox = Outbox(self.settings)
                 if self._overtaken(None):
                     # a signal's handler has closed, or has reported, in the meantime
                     outbox.give_up(0)
                     return self._start()
-                worker = Worker(outbox)
+                worker = _worker_of(outbox)
                 self._outbox, self._worker = outbox, worker
                 lifecycle.started_here()
                 if self._overtaken(outbox):
@@ -344,6 +346,15 @@ class JobStatusProducer:
             where = f"within {self.settings.wait_seconds:g} s in topic {self.settings.topic!r}"
             text = f"not acknowledged {where} ({why}), still being tried"
             raise NotAcknowledgedError(text, [entry.event for entry in left])
+
+
+def _worker_of(outbox: Outbox) -> Worker:
+    try:
+        return Worker(outbox)
+    except RuntimeError as error:
+        # there are too many threads; or the interpreter ends, and it is 3.12 or newer
+        outbox.give_up(0)
+        raise ProducerError(f"a producer needs a thread of its own ({error}); nothing was queued") from None
 
 
 def _no_room(outbox: Outbox, reports: Sequence[Report], seconds: float) -> BufferFullError:

@@ -3,7 +3,7 @@
     ProducerError
     ├── SettingsError (a ValueError)   wrong usage: the text names the setting and what is allowed
     ├── SpoolError                     the spool folder cannot be used: the text says why
-    ├── ProducerClosedError            a call after close(): nothing was queued
+    ├── ProducerClosedError            a call after close(), or at the end of the process: nothing was queued
     └── EventsError                    carries the events it speaks of in `events`
         ├── BufferFullError            not accepted: give them again later, `update_many(error.events)`
         ├── NotAcknowledgedError       accepted and still being tried, but not acknowledged in time

@@ -3,6 +3,9 @@
 SIGTERM: the handler that was there before is called by ours, after the flush has been begun in the background. Where
 there was none, the flush comes first and then the signal does what it would have done. The handler takes no lock and
 waits for nothing, because it may have interrupted any line of the main thread. A second SIGTERM ends at once.
+
+The end: this module asks for its turn when it is imported, so that every `atexit` handler that is registered later may
+still report. After that turn no producer begins: nobody would end it, and what it accepts would be lost.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from jobstatus_producer import lookup, spool
 from jobstatus_producer.clock import PROCESS_CLOCK
+from jobstatus_producer.errors import ProducerClosedError
 from jobstatus_producer.log import logger
 
 BEFORE_FORK_SECONDS: Final = 1.0
@@ -61,6 +65,8 @@ _forks: Final[dict[int, list[_Fork]]] = {}
 """Those under way, by thread."""
 _finalized: Final[list[int]] = []
 """The process of which `multiprocessing` was told how it ends."""
+_over: Final[list[bool]] = []
+"""Whether the producers of this process have had their turn at its end."""
 
 
 def register(producer: Living) -> None:
@@ -68,7 +74,6 @@ def register(producer: Living) -> None:
     _living.append(producer)
     if not _hooked:
         _hooked.append(True)
-        atexit.register(_end_all)
         os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
     started_here()
     _chain_sigterm()
@@ -80,6 +85,16 @@ def unregister(producer: Living) -> None:
         _living.remove(producer)
     if not _living:
         _unchain_sigterm()
+
+
+def check_not_over() -> None:
+    """Raise `ProducerClosedError` where a producer that begins now would never be told of the end."""
+    if _over:
+        raise ProducerClosedError(
+            "the process is at its end, and what is reported now would be lost; nothing was queued. Import "
+            "jobstatus_producer, and make the producer or report once, before the atexit handlers that report are "
+            "registered"
+        )
 
 
 def started_here() -> None:
@@ -96,7 +111,7 @@ def started_here() -> None:
         from multiprocessing.util import Finalize
 
         _finalized[:] = [os.getpid()]
-        Finalize(None, _end_all, exitpriority=100)
+        Finalize(None, _end_for_good, exitpriority=100)
 
 
 def _make_sure() -> None:
@@ -156,6 +171,11 @@ def _end_all() -> None:
         # what cannot be raised any more is printed by its own text alone
         told = "; ".join(f"{type(error).__name__}: {error}".removesuffix(": ") for error in errors)
         raise BaseExceptionGroup(f"producers that did not end well: {told}", errors)
+
+
+def _end_for_good() -> None:
+    _over[:] = [True]
+    _end_all()
 
 
 def _before_fork() -> None:
@@ -266,3 +286,16 @@ def _tell_again(number: int) -> None:
 
 def _nothing() -> None:
     pass
+
+
+def _is_past_atexit() -> bool:
+    """Whether the main thread runs what comes after the program: an `atexit` handler that imports this module."""
+    main = threading.main_thread()
+    return threading.current_thread() is main and not main.is_alive()
+
+
+if _is_past_atexit():
+    # what is registered now is not called any more
+    _over.append(True)
+else:
+    atexit.register(_end_for_good)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import textwrap
 from pathlib import Path
 
@@ -98,6 +99,53 @@ def test_daemon_threads_and_a_call_after_the_end(kafka: LocalKafka, topic: str, 
     closed, count = out.split()
     assert closed == "ProducerClosedError"
     assert arrived(kafka, topic) == {"daemon": [str(step) for step in range(int(count))]}
+
+
+LAST_WORDS = """
+def last_words():
+    from jobstatus_producer import ProducerError, update_job_status
+    try:
+        update_job_status("worker-7", "stopped")
+        print("accepted", flush=True)
+    except ProducerError as error:
+        print(f"raised {error}", flush=True)
+"""
+
+
+def test_a_first_report_in_an_atexit_handler_is_delivered_or_raised(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    """Registered after the import it has its turn before ours; since Python 3.12 no thread can be started by then."""
+    code, out, _ = scripts.run(LAST_WORDS + "import atexit; atexit.register(last_words)", environ(topic))
+    assert code == 0
+    assert out == "accepted\n" or "a producer needs a thread of its own" in out
+    assert arrived(kafka, topic) == ({"worker-7": ["stopped"]} if out == "accepted\n" else {})
+
+
+def test_an_atexit_handler_may_report_to_the_producer_that_was_there(
+    kafka: LocalKafka, topic: str, environ: Environ
+) -> None:
+    """Also where it was registered before the producer was made."""
+    script = LAST_WORDS + "import atexit; atexit.register(last_words); from jobstatus_producer import module\n"
+    code, out, err = scripts.run(script + "module.default_producer()", environ(topic))
+    assert (code, out, err) == (0, "accepted\n", "")
+    assert arrived(kafka, topic) == {"worker-7": ["stopped"]}
+
+
+@pytest.mark.parametrize("before", ["", "import jobstatus_producer"])
+def test_a_first_report_after_the_producers_turn_at_the_end_is_raised(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, before: str
+) -> None:
+    """The handler was registered before the import, or imports: nobody would end the producer that it makes."""
+    script = f"import atexit, threading\n{LAST_WORDS}\natexit.register(last_words)\n{before}"
+    environment = {"PATH": "/usr/bin:/bin", **environ(topic, SPOOL_DIR=tmp_path)}
+    process = scripts.launch([sys.executable, "-W", "error", "-c", script], environment)
+    code, out, err = scripts.end(process)
+    assert (code, err) == (0, "")
+    assert out.startswith("raised the process is at its end")
+    assert "nothing was queued" in out
+    assert arrived(kafka, topic) == {}
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("leave", ["sys.exit(0)", "os._exit(jobs.flush())", "jobs.close(); os._exit(0)"])

@@ -13,6 +13,7 @@ from jobstatus_producer import (
     JobStatusProducer,
     NotAcknowledgedError,
     ProducerClosedError,
+    ProducerError,
     SettingsError,
     SpoolError,
     UndeliveredError,
@@ -258,3 +259,15 @@ def test_words_that_are_not_allowed_are_refused_where_a_job_is_tracked(open_jobs
     with pytest.raises(ValueError, match="status: not one of the allowed words"):
         jobs.tracked("job_id")
     jobs.tracked("job_id", attempt="attempt", statuses=Statuses("processing", "done", "failed"))
+
+
+def test_where_no_thread_can_be_started_nothing_is_accepted_and_nothing_is_left(
+    open_jobs: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_outbox: object) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr("jobstatus_producer.client.Worker", refuse)
+    with pytest.raises(ProducerError, match=r"thread at interpreter shutdown.*nothing was queued"):
+        open_jobs(SPOOL_DIR=tmp_path)
+    assert list(tmp_path.iterdir()) == []
