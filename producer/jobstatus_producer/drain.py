@@ -11,7 +11,7 @@ from typing import Any, Final
 from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
 
 from jobstatus_producer.backlog import Chunk
-from jobstatus_producer.entry import now_micros
+from jobstatus_producer.entry import Entry, now_micros
 from jobstatus_producer.outbox import Outbox
 from jobstatus_producer.transport import Failure, KafkaTransport, failure_of
 
@@ -39,17 +39,19 @@ class Sending:
         self._transport = transport
         now = now_micros()
         for entry in chunk.entries:
-            failure = transport.send(
-                entry.key,
-                entry.value,
-                partial(self._done, entry.seq),
-                late=chunk.is_late(entry, now),
-                traceparent=entry.traceparent,
-            )
+            failure = self._hand_over(entry, late=chunk.is_late(entry, now))
             if failure is None:
                 self.taken.append(entry.seq)
             else:
                 self.ended[entry.seq] = failure
+
+    def _hand_over(self, entry: Entry, *, late: bool) -> Failure | None:
+        done = partial(self._done, entry.seq)
+        try:
+            return self._transport.send(entry.key, entry.value, done, late=late, traceparent=entry.traceparent)
+        except (TypeError, ValueError) as error:
+            # what the client cannot even take must not stop all that is behind it
+            return Failure(f"the client cannot take it: {error}", refused=True)
 
     def wait(self, until: float, stop: Stop) -> bool:
         """Whether every entry has ended by `until`, which `stop` brings forward."""

@@ -13,8 +13,9 @@ _VALID: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0
 MAX_LENGTH: Final = 512
 
 
-def valid(traceparent: str | None) -> str | None:
+def valid(traceparent: object) -> str | None:
     """`traceparent` if it is well formed, else None: a broken trace must not break a status."""
-    if traceparent is None or len(traceparent) > MAX_LENGTH or not _VALID.fullmatch(traceparent):
+    # whatever somebody else's code has set: bytes, or what an environment holds that is no text
+    if not isinstance(traceparent, str) or not traceparent.isascii():
         return None
-    return traceparent
+    return traceparent if len(traceparent) <= MAX_LENGTH and _VALID.fullmatch(traceparent) else None

@@ -29,9 +29,12 @@ class Log:
         self.answers = True
         self.tells_of_purged = True
         self.has_room = True
+        self.cannot_take: set[bytes] = set()
         self._under_way: list[Done] = []
 
     def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
+        if value in self.cannot_take:
+            raise UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed")
         if not self.has_room:
             return Failure("the client's queue is full")
         headers = [(LATE_HEADER, b"1")] if late else []
@@ -229,3 +232,19 @@ def test_a_delivered_event_leaves_no_mark_behind(open_outbox: OpenOutbox, log: L
     backlog.note_tried([young.seq])
     assert backlog.refuse(young, "too large")
     assert backlog._tried == set()
+
+
+def test_what_the_client_cannot_take_is_kept_for_a_person_and_stops_nothing_behind_it(
+    open_outbox: OpenOutbox, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = open_outbox(durable=True)
+    put(outbox, "processing", "bad", "success")
+    log.cannot_take = {item.value for item in outbox.backlog.first(3).entries if item.event.status == "bad"}
+    Drain(outbox, Stop()).step()
+    assert log.rows() == ["processing", "success"]
+    stats = outbox.stats()
+    assert (stats.refused, stats.spool_depth, len(outbox.backlog)) == (1, 0, 0)
+    assert "surrogates not allowed" in caplog.text
+    own = outbox.backlog._own
+    assert own is not None
+    assert [refused.entry.event.status for refused in own.refused()] == ["bad"]
