@@ -131,7 +131,7 @@ class JobStatusProducer:
     ) -> None:
         """`update_job_status` that never blocks the event loop. Raises the same.
 
-        A call that is cancelled while it waits for the spool may be accepted all the same.
+        A call that is cancelled while a thread does its work may be accepted all the same.
         """
         await self._aput((self._checked(job_id, status, error_message, attempt, worker_id),), wait=wait)
 
@@ -301,7 +301,10 @@ class JobStatusProducer:
             raise _no_room(outbox, reports, seconds)
 
     async def _aput(self, reports: Sequence[Report], *, wait: bool) -> None:
-        outbox = self._outbox or self._start()
+        outbox = self._outbox
+        if outbox is None:
+            # a forked child begins anew, which takes a while
+            outbox = await asyncio.to_thread(self._start)
         waiting = None
         done = asyncio.get_running_loop().create_future()
         if wait:
@@ -318,10 +321,9 @@ class JobStatusProducer:
     async def _aput_within(self, outbox: Outbox, reports: Sequence[Report], waiting: Waiting | None) -> None:
         seconds = outbox.block_seconds
         deadline = time.monotonic() + seconds
-        has_spool = outbox.backlog.has_spool
-        while not outbox.put(reports, waiting, directly=has_spool):
-            # the spool is a file, and so nothing for the loop's own thread
-            if has_spool and await asyncio.to_thread(outbox.put, reports, waiting):
+        while not outbox.put(reports, waiting, directly=True):
+            # the spool is a file, and so nothing for the loop's own thread; nor is to wait for who is at it
+            if await asyncio.to_thread(outbox.put, reports, waiting):
                 return
             if time.monotonic() >= deadline:
                 outbox.rejected += len(reports)

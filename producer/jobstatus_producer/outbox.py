@@ -103,12 +103,15 @@ class Outbox:
     def put(self, reports: Sequence[Report], waiting: Waiting | None = None, *, directly: bool = False) -> bool:
         """Accept all of `reports`, or none because there is no room. `waiting` is told how they end.
 
-        Never waits, but for the spool's file: `directly` is without it.
+        Never waits, but for the spool's file and for who is at it: `directly` is without, and accepts less.
         """
         if self._putting == get_ident():
             # a signal's handler interrupted a call: its events come behind those of that call, which may have a time
             self._meanwhile.append((reports, waiting))
             return True
+        if directly and not self.direct:
+            # before the lock: whoever writes to the spool, or ends a drain, has it for long, and `direct` is over then
+            return False
         with self.lock:
             if self.closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
@@ -126,7 +129,7 @@ class Outbox:
                 raise ProducerClosedError(text)
             if not accepted:
                 return False
-            due = self.accepted % POLL_EVERY < len(reports)
+            due = not directly and self.accepted % POLL_EVERY < len(reports)
         if self.worker_sleeps:
             self.wakeups.put("events")
         if due and len(self.flight) > POLL_ABOVE:

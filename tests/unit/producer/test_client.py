@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from jobstatus_producer import (
@@ -20,6 +24,9 @@ from jobstatus_producer import (
     outbox,
 )
 from jobstatus_producer.clock import StrictClock
+from jobstatus_producer.entry import Entry
+from jobstatus_producer.spool import SpoolFile
+from jobstatus_producer.tracing import TRACEPARENT
 from jobstatus_producer.tracking import Statuses
 from jobstatus_schemas import JobStatusEvent
 from unit.producer.spools import entry, leave_behind
@@ -271,3 +278,90 @@ def test_where_no_thread_can_be_started_nothing_is_accepted_and_nothing_is_left(
     with pytest.raises(ProducerError, match=r"thread at interpreter shutdown.*nothing was queued"):
         open_jobs(SPOOL_DIR=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class HeldUp(NamedTuple):
+    """A lock that is held, and whether it was the loop that ended it."""
+
+    begun: threading.Event
+    end: threading.Event
+    by_the_loop: list[bool]
+
+
+@contextmanager
+def held_up(jobs: JobStatusProducer, place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldUp]:
+    """The spool's disk is slow, or the drain is at its last chunk: until the loop ends it, or nobody does."""
+    found = HeldUp(threading.Event(), threading.Event(), [])
+
+    def hold() -> None:
+        found.begun.set()
+        found.by_the_loop.append(found.end.wait(20))
+
+    add = SpoolFile.add
+
+    def slow_add(file: SpoolFile, entries: Sequence[Entry]) -> None:
+        hold()
+        add(file, entries)
+
+    def at_the_last_chunk() -> None:
+        assert jobs._outbox is not None
+        with jobs._outbox.lock:
+            jobs._outbox.direct = False
+            hold()
+
+    if place == "disk":
+        monkeypatch.setattr(SpoolFile, "add", slow_add)
+        thread = threading.Thread(target=partial(jobs.update_job_status, "job", "0"))
+    else:
+        thread = threading.Thread(target=at_the_last_chunk)
+    thread.start()
+    assert found.begun.wait(60)
+    yield found
+    thread.join()
+
+
+@pytest.mark.parametrize("place", ["disk", "drain"])
+def test_the_loop_stands_still_for_no_slow_disk_and_no_drain(
+    open_jobs: Open, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = open_jobs(SPOOL_DIR=tmp_path, DURABLE=True) if place == "disk" else open_jobs()
+
+    async def report(seen: HeldUp) -> None:
+        calls = [asyncio.create_task(jobs.aupdate_job_status("job", str(step))) for step in range(1, 5)]
+        done, _ = await asyncio.wait(calls, timeout=0.05)
+        assert not done, "there is no way yet"
+        seen.end.set()
+        await asyncio.gather(*calls)
+
+    with held_up(jobs, place, monkeypatch) as seen:
+        asyncio.run(report(seen))
+    assert set(seen.by_the_loop) == {True}
+    assert jobs.stats().accepted == 4 + (place == "disk")
+
+
+def test_a_producer_that_begins_anew_does_so_beside_the_loop(open_jobs: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the first call in a forked child does."""
+    jobs = open_jobs()
+    jobs.after_fork()
+    threads = []
+    start = jobs._start
+
+    def noted() -> outbox.Outbox:
+        threads.append(threading.current_thread())
+        return start()
+
+    monkeypatch.setattr(jobs, "_start", noted)
+    asyncio.run(jobs.aupdate_job_status("job", "processing"))
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+@pytest.mark.parametrize("broken", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\udcff", b"00-0a", 17])
+def test_a_broken_trace_breaks_no_status(open_jobs: Open, broken: Any) -> None:
+    jobs = open_jobs(MAX_BLOCK_SECONDS=0)
+    token = TRACEPARENT.set(broken)
+    try:
+        jobs.update_job_status("job", "processing")
+    finally:
+        TRACEPARENT.reset(token)
+    assert jobs.stats().queue_depth == 1
