@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Container
+from contextlib import ExitStack, aclosing
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
@@ -113,7 +114,8 @@ def tracked(track: Callable[..., Track], job_id: str, attempt: int | str | None 
 
     `attempt` is given to each `track`; as a text it is the name of the argument that has it. A generator, asynchronous
     or not, is tracked from its first item to its last; one that is closed before its end has failed, for nobody can
-    tell whether its reader had enough or ran into an error.
+    tell whether its reader had enough or ran into an error. Where a call gives something to be awaited, the job ends
+    with that.
     """
     import inspect  # takes longer to load than the rest of this package, and only decorators need it
 
@@ -164,11 +166,40 @@ def _wrapper_of(function: Callable[..., Any]) -> Callable[..., Callable[..., Any
 
 
 def _called(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
+    import inspect
+
     def called(*args: Any, **kwargs: Any) -> Any:
-        with track(*args, **kwargs):
-            return function(*args, **kwargs)
+        with ExitStack() as tracking:
+            tracking.enter_context(track(*args, **kwargs))
+            result = function(*args, **kwargs)
+            if not inspect.isawaitable(result):
+                return result
+            # the work is still to come: under another decorator a coroutine looks like any function
+            return _until_its_end(result, tracking.pop_all())
 
     return called
+
+
+def _until_its_end(work: Any, tracking: ExitStack) -> Awaitable[Any]:
+    import asyncio
+
+    if asyncio.isfuture(work):
+        # a task runs whether anybody awaits it or not, and its caller may want to cancel it
+        work.add_done_callback(partial(_future_ended, tracking))
+        return work
+    return _in_context(work, tracking)
+
+
+def _future_ended(tracking: ExitStack, future: Any) -> None:
+    import asyncio
+
+    error = asyncio.CancelledError() if future.cancelled() else future.exception()
+    tracking.__exit__(None if error is None else type(error), error, None)
+
+
+async def _in_context(work: Awaitable[Any], tracking: ExitStack) -> Any:
+    with tracking:
+        return await work
 
 
 def _awaited(function: Callable[..., Any], track: Callable[..., Track]) -> Callable[..., Any]:
