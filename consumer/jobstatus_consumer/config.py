@@ -15,16 +15,27 @@ from jobstatus_schemas.protocol import (
     DEFAULT_TOPIC,
     ENV_PREFIX,
     KAFKA_ENV_PREFIX,
+    TOPIC_WORDS,
+    check_topic,
     kafka_properties,
     unknown_settings,
 )
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from jobstatus_consumer.errors import SettingsError
 
 MIB: Final = 1024 * 1024
 
-TopicName = Annotated[str, Field(min_length=1, max_length=249, pattern=r"^[a-zA-Z0-9._-]+$")]
+TopicName = Annotated[str, AfterValidator(check_topic)]
 
 FIXED_KAFKA: Final[Mapping[str, str]] = {
     "enable.auto.commit": "false",
@@ -149,9 +160,9 @@ class Settings(BaseModel):
 
 
 WANTED: Final[Mapping[str, str]] = {
-    "topic": "1 to 249 letters, digits, dots, underscores and hyphens",
+    "topic": TOPIC_WORDS,
     "group_id": "1 to 249 characters of UTF-8",
-    "dlq_topic": "1 to 249 letters, digits, dots, underscores and hyphens",
+    "dlq_topic": TOPIC_WORDS,
     "table": TABLE_WORDS,
     "http_address": "host:port, such as 127.0.0.1:9464, or off",
 }

@@ -14,6 +14,7 @@ from jobstatus_schemas.protocol import (
     ALL_ENV,
     DEFAULT_TOPIC,
     KAFKA_ENV_PREFIX,
+    check_topic,
     kafka_properties,
     unknown_settings,
 )
@@ -65,8 +66,10 @@ class ProducerSettings:
 
     def __post_init__(self) -> None:
         _check_kafka(self.kafka)
-        if not self.topic:
-            raise SettingsError("topic: empty (JOBSTATUS_TOPIC)")
+        try:
+            check_topic(self.topic)
+        except ValueError as error:
+            raise SettingsError(f"JOBSTATUS_TOPIC: {error}") from None
         if self.statuses is not None and not self.statuses:
             raise SettingsError("statuses: empty; leave it out to allow every word (JOBSTATUS_STATUSES)")
         if self.durable and self.spool_dir is None:

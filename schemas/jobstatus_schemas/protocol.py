@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 DEFAULT_TOPIC: Final = "job-status"
+TOPIC_WORDS: Final = "1 to 249 letters, digits, dots, underscores and hyphens, and not . or .. alone"
+_TOPIC: Final = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,249}")
 LATE_HEADER: Final = "jobstatus.late"
 """Marks an event that its producer sent more than 5 s after it was made, or of which a copy may be in the log."""
 LATE_AFTER_SECONDS: Final = 5.0
@@ -48,6 +51,13 @@ CONSUMER_ENV: Final = (
 
 ALL_ENV: Final = frozenset(PRODUCER_ENV) | frozenset(CONSUMER_ENV) | {"JOBSTATUS_LOCAL_CACHE"}
 """One environment may serve both sides: a name is unknown only if neither side knows it."""
+
+
+def check_topic(name: str) -> str:
+    """`name` if Kafka allows it for a topic; else a `ValueError` that says what is allowed."""
+    if not _TOPIC.fullmatch(name):
+        raise ValueError(f"wanted {TOPIC_WORDS}")
+    return name
 
 
 def kafka_properties(environ: Mapping[str, str]) -> dict[str, str]:

@@ -87,6 +87,10 @@ def test_the_consumers_settings_may_stand_in_the_same_environment() -> None:
         ("JOBSTATUS_WAIT_SECONDS", "nan", "seconds from 0 to 86400"),
         ("JOBSTATUS_CLOSE_SECONDS", "-1", "seconds from 0 to 86400"),
         ("JOBSTATUS_DURABLE", "maybe", "true or false"),
+        ("JOBSTATUS_TOPIC", "bad/topic", "1 to 249 letters, digits, dots, underscores and hyphens"),
+        ("JOBSTATUS_TOPIC", "..", "1 to 249 letters, digits, dots, underscores and hyphens"),
+        ("JOBSTATUS_TOPIC", "topic\n", "1 to 249 letters, digits, dots, underscores and hyphens"),
+        ("JOBSTATUS_TOPIC", "t" * 250, "1 to 249 letters, digits, dots, underscores and hyphens"),
     ],
 )
 def test_a_bad_value_is_refused_with_what_is_wanted(name: str, value: str, wanted: str) -> None:
