@@ -196,7 +196,8 @@ class JobStatusProducer:
                 then()
             if self._undelivered:
                 undelivered, self._undelivered = self._undelivered, []
-                raise UndeliveredError("not delivered before the producer was closed", undelivered)
+                why = (outbox and outbox.ledger.last_error) or "no answer"
+                raise UndeliveredError(f"not delivered before the producer was closed ({why})", undelivered)
             if outbox is not None:
                 _raise_refused(outbox)
 
@@ -386,9 +387,9 @@ def _fields(update: Update) -> Mapping[str, Any]:
     if isinstance(update, JobStatusEvent):
         return update._asdict()
     if isinstance(update, Mapping):
-        unknown = sorted(set(update) - _FIELDS)
-        if unknown or not {"job_id", "status"} <= set(update):
-            raise TypeError(f"wanted job_id and status, and of {sorted(_FIELDS)} only; got {sorted(map(str, update))}")
+        if not {"job_id", "status"} <= set(update) <= _FIELDS:
+            got = ", ".join(map(repr, update)) or "nothing"
+            raise TypeError(f"wanted job_id and status, and of {', '.join(sorted(_FIELDS))} only; got {got}")
         return update
     if isinstance(update, tuple | list) and 2 <= len(update) <= 3:
         return dict(zip(("job_id", "status", "error_message"), update, strict=False))

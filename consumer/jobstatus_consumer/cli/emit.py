@@ -69,7 +69,7 @@ def command(environ: dict[str, str], job_id: str | None, status: str | None, err
         if job_id is None:
             # how long a line waits for room is `_send`'s to say
             producer = open_producer(replace(settings, max_block_seconds=min(ROOM_SECONDS, timeout)))
-            refused = _emit_all(producer, _updates(_standard_input(), input_format), timeout)
+            refused = _emit_all(producer, _updates(_standard_input(input_format), input_format), timeout)
         else:
             producer = open_producer(settings)
             _emit_one(producer, job_id, str(status), error_message, attempt)
@@ -137,11 +137,13 @@ def _give_up(producer: JobStatusProducer, line: int, patience: float, why: Excep
     raise JobStatusError(str(why))
 
 
-def _standard_input() -> IO[str]:
+def _standard_input(input_format: str) -> IO[str]:
     """A spreadsheet puts a mark of the encoding before its text; a byte that is no text spoils its own line only."""
+    # what ends a line within a field of CSV belongs to the field
+    newline = "" if input_format == "csv" else None
     if sys.stdin is None:
         raise SettingsError("standard input is closed; give events there, or one with --job-id and --status")
-    return open(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", closefd=False)
+    return open(sys.stdin.fileno(), encoding="utf-8-sig", errors="surrogateescape", newline=newline, closefd=False)
 
 
 def _updates(source: IO[str], input_format: str) -> Iterator[Line]:
@@ -170,10 +172,12 @@ def _csv_updates(source: IO[str]) -> Iterator[Line]:
     csv.field_size_limit(MAX_CSV_FIELD)
     rows = csv.DictReader(source, strict=True)
     try:
-        names = set(rows.fieldnames or ())
+        header = list(rows.fieldnames or ())
     except csv.Error as error:
         raise click.UsageError(f"the first line of the CSV cannot be read: {error}") from None
-    if names - set(FIELDS) or not {"job_id", "status"} <= names:
+    if twice := [name for name in FIELDS if header.count(name) > 1]:
+        raise click.UsageError(f"the first line of the CSV names {', '.join(twice)} more than once")
+    if not {"job_id", "status"} <= set(header) <= set(FIELDS):
         raise click.UsageError(f"the first line of the CSV must name job_id, status, and none but {', '.join(FIELDS)}")
     while True:
         before = rows.reader.line_num
@@ -193,9 +197,11 @@ def _csv_update(row: dict[str | Any, str | Any]) -> dict[str, Any] | str:
         return "not as many fields as the first line names"
     update: dict[str, Any] = {name: text for name, text in row.items() if text or name in ("job_id", "status")}
     attempt = update.get("attempt", "")
-    if attempt.isdecimal():
-        if len(attempt) > MAX_DIGITS:
-            return f"attempt: {len(attempt)} digits; wanted 0 to {MAX_ATTEMPT}"
+    if len(attempt) > MAX_DIGITS:
+        return f"attempt: {len(attempt)} characters; wanted 0 to {MAX_ATTEMPT}"
+    if attempt and not attempt.isdecimal():
+        return f"attempt: wanted 0 to {MAX_ATTEMPT}, in digits alone, or nothing"
+    if attempt:
         update["attempt"] = int(attempt)
     return update
 

@@ -87,9 +87,9 @@ def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
         try:
             child = subprocess.Popen(arguments)
         except FileNotFoundError:
-            return NOT_FOUND, f"{arguments[0]}: not found"
+            return _not_run(NOT_FOUND, f"{arguments[0]}: not found")
         except OSError as error:
-            return NOT_EXECUTABLE, f"{arguments[0]}: {error.strerror}"
+            return _not_run(NOT_EXECUTABLE, f"{arguments[0]}: {error.strerror}")
         with handled_by(partial(_pass_on, child), numbers):
             for number in early:
                 child.send_signal(number)
@@ -97,6 +97,11 @@ def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
     if code < 0:
         return SIGNALLED - code, f"ended by {_name(-code)}"
     return code, f"exit code {code}" if code else None
+
+
+def _not_run(code: int, complaint: str) -> tuple[int, str]:
+    click.echo(f"jobstatus: {complaint}", err=True)
+    return code, complaint
 
 
 def _heard(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:

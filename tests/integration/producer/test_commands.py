@@ -68,7 +68,7 @@ def test_csv_from_standard_input(kafka: LocalKafka, topic: str, environ: Environ
     seen = jobstatus(environ(topic), "emit", "--format", "csv", given=given)
     assert seen.returncode == 1
     assert seen.stderr.splitlines() == [
-        "line 5: attempt: wanted int or None, got str",
+        "line 5: attempt: wanted 0 to 2147483647, in digits alone, or nothing",
         "line 6: not as many fields as the first line names",
         "jobstatus: 2 of the input's events were not sent: see above",
     ]
@@ -101,6 +101,8 @@ def test_a_bad_line_is_named_and_stops_no_other(kafka: LocalKafka, topic: str, e
         (["--kafka", "acks"], "", "wanted NAME=VALUE"),
         (["--kafka", "acks=0", "--job-id", "a", "--status", "x"], "", "JOBSTATUS_KAFKA_ACKS: '0' contradicts"),
         (["--format", "csv"], "job,state\n1,2\n", "must name job_id, status"),
+        (["--format", "csv"], "job_id,status,job_id\n1,2,3\n", "names job_id more than once"),
+        (["--topic", "bad/topic", "--job-id", "a", "--status", "x"], "", "JOBSTATUS_TOPIC: wanted 1 to 249 letters"),
     ],
 )
 def test_wrong_usage_is_2(arguments: list[str], given: str, text: str) -> None:
@@ -113,7 +115,8 @@ def test_what_is_not_delivered_is_1_unless_the_spool_has_it(tmp_path: Path) -> N
     flags = ["--job-id", "a", "--status", "ok", "--timeout", "0.3"]
     seen = jobstatus(NOBODY, "emit", *flags)
     assert seen.returncode == 1
-    assert "jobstatus: not delivered before the producer was closed: 1 event ('a' ok)" in seen.stderr
+    assert "jobstatus: not delivered before the producer was closed (" in seen.stderr
+    assert "): 1 event ('a' ok)" in seen.stderr
     spooled = jobstatus(NOBODY, "emit", *flags, "--spool-dir", str(tmp_path))
     assert spooled.returncode == 0
     assert "1 events are in the spool" in spooled.stderr
@@ -137,6 +140,8 @@ def test_run_reports_what_becomes_of_a_command(
 ) -> None:
     seen = jobstatus(environ(topic), "run", "--job-id", "nightly", "--attempt", "1", "--", *command)
     assert seen.returncode == code
+    # what could not even be started has said nothing itself
+    assert seen.stderr == (f"jobstatus: {reported[1]}\n" if code in (126, 127) else "")
     events = events_of(read_all(kafka.bootstrap_servers, topic))
     assert [event[1:5] for event in events] == [("nightly", "processing", None, 1), ("nightly", *reported, 1)]
 
@@ -160,7 +165,8 @@ def test_run_runs_the_command_whether_it_can_report_or_not() -> None:
     environ = NOBODY | {"JOBSTATUS_CLOSE_SECONDS": "0.3"}
     seen = jobstatus(environ, "run", "--job-id", "x", "--", "sh", "-c", "echo done; exit 4")
     assert (seen.returncode, seen.stdout) == (4, "done\n")
-    assert "jobstatus: not delivered before the producer was closed: 2 events" in seen.stderr
+    assert "jobstatus: not delivered before the producer was closed (" in seen.stderr
+    assert "): 2 events" in seen.stderr
 
 
 def test_spool_list_and_drain(kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path) -> None:

@@ -487,7 +487,8 @@ def test_the_end_without_a_broker_leaves_the_events_in_the_spool_or_raises_with_
     environ = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "JOBSTATUS_CLOSE_SECONDS": "0.3"}
     script = "JobStatusProducer.from_env().update_job_status('job', 'ok')"
     _, _, err = scripts.run(script, environ)
-    assert "UndeliveredError: not delivered before the producer was closed: 1 event ('job' ok)" in err
+    assert "UndeliveredError: not delivered before the producer was closed (" in err
+    assert "): 1 event ('job' ok)" in err
     scripts.run(script, environ | {"JOBSTATUS_SPOOL_DIR": str(tmp_path)})
     assert [info.events for info in spool_folder.inspect(tmp_path)] == [1]
 

@@ -29,6 +29,7 @@ from jobstatus_producer.spool import SpoolFile
 from jobstatus_producer.tracing import TRACEPARENT
 from jobstatus_producer.tracking import Statuses
 from jobstatus_schemas import JobStatusEvent
+from support.waiting import until
 from unit.producer.spools import entry, leave_behind
 
 NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
@@ -101,6 +102,21 @@ def test_an_update_of_another_form_is_refused_by_its_place(open_jobs: Open, upda
     assert jobs.stats().accepted == 0
 
 
+def test_an_update_is_told_what_it_has_and_what_it_may_have(open_jobs: Open) -> None:
+    wrong: Any = {"job_id": 1, "status": "x", 1: 2, "z": 1}
+    wanted = "wanted job_id and status, and of attempt, error_message, job_id, status, worker_id only"
+    with pytest.raises(TypeError, match=rf"^updates\[0\]: {wanted}; got 'job_id', 'status', 1, 'z'$"):
+        open_jobs().update_many([wrong])
+
+
+def test_what_is_not_delivered_at_the_end_is_raised_with_the_reason(open_jobs: Open) -> None:
+    jobs = open_jobs()
+    jobs.update_job_status("job", "processing")
+    until(lambda: jobs.stats().last_error is not None, "it is known that nobody listens")
+    with pytest.raises(UndeliveredError, match=r"before the producer was closed \(.*127\.0\.0\.1:1.*\): 1 event"):
+        jobs.close(0)
+
+
 def test_an_event_given_again_must_have_an_id_of_its_form(open_jobs: Open) -> None:
     jobs = open_jobs()
     with pytest.raises(ValueError, match=r"^updates\[0\]: event_id: wanted a UUID"):
@@ -155,7 +171,9 @@ def test_close_raises_with_the_events_that_nobody_has(open_jobs: Open) -> None:
     jobs = open_jobs()
     for step in range(3):
         jobs.update_job_status("job", str(step))
-    with pytest.raises(UndeliveredError, match="not delivered before the producer was closed: 3 events") as caught:
+    with pytest.raises(
+        UndeliveredError, match=r"not delivered before the producer was closed \(.+\): 3 events"
+    ) as caught:
         jobs.close(0.1)
     assert [event.status for event in caught.value.events] == ["0", "1", "2"]
     assert all(type(event) is JobStatusEvent for event in caught.value.events)
