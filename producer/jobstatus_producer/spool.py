@@ -7,7 +7,6 @@ moment; `FULL`, which a durable producer uses, survives the machine's, too.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -21,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
+from jobstatus_producer.file_lock import FileLock
 
 GUARD: Final = threading.RLock()
 """Around all that SQLite does: it has locks of its own for the whole process, which no fork may find taken. A signal's
@@ -64,40 +64,6 @@ class Refused(NamedTuple):
     entry: Entry
     reason: str
     refused_at: int
-
-
-class FileLock:
-    """The lock on a spool: one owner among all processes, gone with its process."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def take(self) -> bool:
-        """Whether this process is the owner now."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # the last owner may have removed the file between our open and our lock
-            return os.fstat(self._fd).st_ino == os.stat(self._path).st_ino
-        except (BlockingIOError, FileNotFoundError):
-            return False
-
-    def release(self) -> None:
-        """Let go; in a forked child this closes the child's copy only, and the parent remains the owner."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def remove(self) -> None:
-        """Let go for good."""
-        with suppress(OSError):
-            self._path.unlink()
-        self.release()
-
-
-def lock_of(path: Path) -> FileLock:
-    """The lock that goes with the spool file `path`."""
-    return FileLock(path.with_suffix(".lock"))
 
 
 def create(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 import zlib
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Final, NamedTuple
 
 from jobstatus_producer import spool
 from jobstatus_producer.errors import SpoolError
+from jobstatus_producer.file_lock import FileLock, lock_of
 from jobstatus_producer.log import logger
-from jobstatus_producer.spool import FileLock, Refused, SpoolDamagedError, SpoolFile
+from jobstatus_producer.spool import Refused, SpoolDamagedError, SpoolFile
 
 OPEN_AT_A_TIME: Final = 32
 """So many taken-over spools are held open: each has four file descriptors, and there may be hundreds of spools."""
+LOOKS: Final = 100
+LOOK_SECONDS: Final = 0.002
+"""How long a look at a lock takes, or longer on a busy machine: a start waits for the end of so many."""
 
 
 def open_own(folder: Path, *, topic: str, durable: bool) -> SpoolFile:
@@ -25,7 +30,7 @@ def open_own(folder: Path, *, topic: str, durable: bool) -> SpoolFile:
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         path = folder / f"{_label(topic)}.{owner}{spool.SUFFIX}"
         # the lock is there before the file: nobody can take over a spool that is being made
-        lock = spool.lock_of(path)
+        lock = lock_of(path)
     except OSError as error:
         raise SpoolError(f"JOBSTATUS_SPOOL_DIR: {folder} cannot be used: {error.strerror}") from None
     lock.take()
@@ -76,14 +81,14 @@ def inspect(folder: Path) -> list[SpoolInfo]:
 
 def _inspect(path: Path) -> SpoolInfo:
     try:
-        lock = spool.lock_of(path)
+        lock = lock_of(path)
     except OSError as error:
         return SpoolInfo(path, False, 0, 0, None, [], str(error))
-    in_use = not lock.take()
+    in_use = not lock.is_free()
+    lock.release()
     try:
         file = SpoolFile(path, lock)
     except SpoolError as error:
-        lock.release()
         return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
     try:
         return SpoolInfo(path, in_use, len(file), file.bytes, file.oldest(), file.refused(), None)
@@ -91,7 +96,6 @@ def _inspect(path: Path) -> SpoolInfo:
         return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
     finally:
         file.drop()
-        lock.release()
 
 
 def damaged(folder: Path) -> list[Path]:
@@ -121,7 +125,7 @@ def take(path: Path, own: SpoolFile, *, durable: bool) -> SpoolFile | None:
     """The spool at `path`, if its process is gone and it holds events; what is damaged is saved to `own`."""
     lock = None
     try:
-        lock = spool.lock_of(path)
+        lock = lock_of(path)
         return _taken(path, lock, own, durable)
     except (OSError, SpoolError) as error:
         # one of another user, or on a bad sector: no reason not to work with all others
@@ -132,7 +136,7 @@ def take(path: Path, own: SpoolFile, *, durable: bool) -> SpoolFile | None:
 
 
 def _taken(path: Path, lock: FileLock, own: SpoolFile, durable: bool) -> SpoolFile | None:
-    if not lock.take():
+    if not _owned(lock):
         lock.release()
         return None
     if not path.exists():
@@ -144,6 +148,17 @@ def _taken(path: Path, lock: FileLock, own: SpoolFile, durable: bool) -> SpoolFi
         rescue(path, lock, own, error)
         return None
     return _checked(orphan, lock, own)
+
+
+def _owned(lock: FileLock) -> bool:
+    for _ in range(LOOKS):
+        if lock.take():
+            return True
+        if not lock.is_free():
+            return False
+        # somebody looks at it, as `spool list` does
+        time.sleep(LOOK_SECONDS)
+    return False
 
 
 def _checked(orphan: SpoolFile, lock: FileLock, own: SpoolFile) -> SpoolFile | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobstatus_producer import spool, spool_folder
+from jobstatus_producer import spool_folder
 from jobstatus_producer.entry import Entry
+from jobstatus_producer.file_lock import lock_of
 from jobstatus_producer.spool import SpoolFile
 from jobstatus_schemas import JobStatusEvent, encode
 
@@ -28,6 +29,6 @@ def leave_behind(folder: Path, entries: list[Entry], topic: str = TOPIC) -> Path
 
 
 def open_again(path: Path) -> SpoolFile:
-    lock = spool.lock_of(path)
+    lock = lock_of(path)
     assert lock.take()
     return SpoolFile(path, lock)

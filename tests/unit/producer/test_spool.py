@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_producer import spool, spool_folder
 from jobstatus_producer.entry import Entry
+from jobstatus_producer.file_lock import lock_of
 from jobstatus_producer.spool import SpoolDamagedError, SpoolFile, SpoolVersionError, SpoolWriteError
 from unit.producer.spools import TOPIC, entry, leave_behind, open_again
 
@@ -162,14 +163,14 @@ def test_what_is_no_spool_is_said_to_be_damaged(tmp_path: Path, content: bytes) 
 
 
 def test_one_owner_at_a_time(tmp_path: Path, file: SpoolFile) -> None:
-    second = spool.lock_of(file.path)
+    second = lock_of(file.path)
     assert not second.take()
     second.release()
 
 
 def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(tmp_path: Path) -> None:
     path = leave_behind(tmp_path, [])
-    late = spool.lock_of(path)
+    late = lock_of(path)
     open_again(path).close()
     assert not late.take()
     late.release()

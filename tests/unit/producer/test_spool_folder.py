@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import random
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from jobstatus_producer import SpoolError, spool_folder
+from jobstatus_producer.file_lock import FileLock, lock_of
 from jobstatus_producer.spool import SpoolFile
 from unit.producer.spools import TOPIC, entry, leave_behind
 
@@ -134,3 +137,33 @@ def test_inspecting_changes_nothing(tmp_path: Path, own: SpoolFile) -> None:
     assert [info.trouble is None for info in found.values()].count(False) == 1
     assert left.exists()
     assert empty.exists()
+
+
+def test_who_looks_at_a_spool_holds_its_lock_no_longer_than_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = leave_behind(tmp_path, [entry(1)])
+    free: list[bool] = []
+
+    def opened(of: Path, lock: FileLock) -> SpoolFile:
+        other = lock_of(path)
+        free.append(other.take())
+        other.release()
+        return SpoolFile(of, lock)
+
+    monkeypatch.setattr(spool_folder, "SpoolFile", opened)
+    (info,) = spool_folder.inspect(tmp_path)
+    assert (info.in_use, info.events, info.trouble) == (False, 1, None)
+    assert free == [True]
+
+
+def test_a_spool_that_somebody_looks_at_is_taken_over_all_the_same(
+    tmp_path: Path, own: SpoolFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = leave_behind(tmp_path, [entry(1)])
+    looking = os.open(path.with_suffix(".lock"), os.O_RDWR)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: os.close(looking))
+    found = taken(tmp_path, own)
+    assert [file.path for file in found] == [path]
+    end(found)
