@@ -213,8 +213,8 @@ class JobStatusProducer:
             self._worker = None
 
     def stats(self) -> Stats:
-        """This moment, in numbers."""
-        return (self._outbox or self._start()).stats()
+        """This moment, in numbers; all 0 in a forked child that has not reported yet."""
+        return Stats() if self._outbox is None else self._outbox.stats()
 
     def at_exit(self, seconds: float | None = None) -> None:
         """The process ends: `close`, bounded by `close_seconds` or `seconds`."""

@@ -60,27 +60,27 @@ class Waiting:
 class Stats:
     """One moment of a producer. Every accepted event is delivered, refused, given up, or in one of the depths."""
 
-    accepted: int
+    accepted: int = 0
     """events that a call took"""
-    delivered: int
+    delivered: int = 0
     """acknowledged by the broker, drained ones included"""
-    drained: int
+    drained: int = 0
     """acknowledged after they had been in the backlog or the spool"""
-    spooled: int
+    spooled: int = 0
     """written to the spool"""
-    refused: int
+    refused: int = 0
     """refused by the broker for their own content"""
-    rejected: int
+    rejected: int = 0
     """not accepted because there was no room: `BufferFullError`"""
-    failed: int
+    failed: int = 0
     """sendings that failed; such an event is tried again, so this is no loss"""
-    queue_depth: int
+    queue_depth: int = 0
     """events in memory: with the Kafka client, or waiting to be tried again"""
-    spool_depth: int
+    spool_depth: int = 0
     """events in the spool"""
-    oldest_undelivered_seconds: float
+    oldest_undelivered_seconds: float = 0.0
     """the age of the oldest event not yet acknowledged; 0 where there is none"""
-    last_error: str | None
+    last_error: str | None = None
     """why the last sending failed"""
 
 

@@ -14,7 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from jobstatus_producer.client import JobStatusProducer
+from jobstatus_producer.ledger import Stats
 
+LABELS: Final = ("topic",)
+OLDEST: Final = "oldest_undelivered_seconds"
 COUNTERS: Final = {
     "accepted": "events that a call took",
     "delivered": "events that the broker acknowledged",
@@ -27,21 +30,32 @@ COUNTERS: Final = {
 GAUGES: Final = {
     "queue_depth": "events in memory, not yet acknowledged",
     "spool_depth": "events in the spool",
-    "oldest_undelivered_seconds": "age of the oldest event not yet acknowledged",
+    OLDEST: "age of the oldest event not yet acknowledged",
 }
 PREFIX: Final = "jobstatus_producer_"
 
 
 class ProducerCollector(Collector):
-    """Reads `stats()` at each scrape; costs nothing between scrapes."""
+    """Reads `stats()` at each scrape; costs nothing between scrapes.
 
-    def __init__(self, producer: JobStatusProducer) -> None:
-        self._producer = producer
+    A registry takes a metric's name once, so all producers of a process go into one collector. Each topic has its own
+    numbers; those of several producers of one topic are added up.
+    """
+
+    def __init__(self, *producers: JobStatusProducer) -> None:
+        self._producers = producers
 
     def collect(self) -> Iterator[Metric]:
         """This moment's metrics."""
-        stats = self._producer.stats()
-        for name, text in COUNTERS.items():
-            yield CounterMetricFamily(PREFIX + name, text, value=getattr(stats, name))
-        for name, text in GAUGES.items():
-            yield GaugeMetricFamily(PREFIX + name, text, value=getattr(stats, name))
+        moments: dict[str, list[Stats]] = {}
+        for producer in self._producers:
+            moments.setdefault(producer.settings.topic, []).append(producer.stats())
+        families: list[CounterMetricFamily | GaugeMetricFamily] = [
+            *(CounterMetricFamily(PREFIX + name, text, labels=LABELS) for name, text in COUNTERS.items()),
+            *(GaugeMetricFamily(PREFIX + name, text, labels=LABELS) for name, text in GAUGES.items()),
+        ]
+        for family, name in zip(families, (*COUNTERS, *GAUGES), strict=True):
+            together = max if name == OLDEST else sum
+            for topic, stats in moments.items():
+                family.add_metric((topic,), together([getattr(each, name) for each in stats]))
+            yield family

@@ -142,6 +142,7 @@ def metrics_page() -> str:
         "",
         "`jobstatus_producer.prometheus.ProducerCollector` gives these to a worker's own registry;"
         " `stats()` gives the same numbers without Prometheus.",
+        "Each has the label `topic`; all producers of a process go into one: `ProducerCollector(one, other)`.",
         "",
         *_table(("name", "type", "meaning"), _producer_metrics()),
     )
