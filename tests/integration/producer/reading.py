@@ -9,6 +9,9 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
+from jobstatus_consumer import decode as consumer_decode
+from jobstatus_consumer.records import Event, RawRecord
+from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_schemas import JobStatusEvent, decode
 
 
@@ -20,6 +23,7 @@ class Record(NamedTuple):
     key: bytes
     event: JobStatusEvent
     headers: dict[str, bytes]
+    raw: RawRecord
 
 
 def read_all(servers: str, topic: str) -> list[Record]:
@@ -45,8 +49,9 @@ def _record(message: Message) -> Record:
     assert partition is not None
     assert offset is not None
     assert isinstance(key, bytes)
-    headers = dict(cast("list[tuple[str, bytes]]", message.headers() or []))
-    return Record(partition, offset, key, decode(message.value()), headers)
+    value, headers = message.value(), cast("list[tuple[str, bytes]]", message.headers() or [])
+    raw = RawRecord("t", partition, offset, message.timestamp()[1], key, value, headers, f"t/id/{partition}")
+    return Record(partition, offset, key, decode(value), dict(headers), raw)
 
 
 def statuses_by_job(records: Iterable[Record]) -> dict[str, list[str]]:
@@ -58,6 +63,19 @@ def statuses_by_job(records: Iterable[Record]) -> dict[str, list[str]]:
             seen.add(record.event.event_id)
             found[record.event.job_id].append(record.event.status)
     return dict(found)
+
+
+def shown_by_a_row(records: Iterable[Record]) -> list[JobStatusEvent]:
+    """The events of one job that its row shows, one after the other, by the consumer's rule."""
+    state: RowState | None = None
+    shown = []
+    for record in records:
+        event = consumer_decode.decode(record.raw)
+        assert isinstance(event, Event)
+        if decide(state, event) == "applied":
+            shown.append(record.event)
+        state = advance(state, event)
+    return shown
 
 
 def events_of(records: Sequence[Record]) -> list[JobStatusEvent]:

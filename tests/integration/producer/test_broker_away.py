@@ -14,7 +14,14 @@ from typing import NamedTuple
 import pytest
 from integration.producer import scripts
 from integration.producer.conftest import Breakable
-from integration.producer.reading import Record, events_of, make_topic_at, read_all, statuses_by_job
+from integration.producer.reading import (
+    Record,
+    events_of,
+    make_topic_at,
+    read_all,
+    shown_by_a_row,
+    statuses_by_job,
+)
 from jobstatus_producer import BufferFullError, JobStatusEvent, JobStatusProducer, spool_folder
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.waiting import until
@@ -150,19 +157,26 @@ def test_without_a_spool_an_event_is_tried_for_as_long_as_it_takes_and_is_not_ma
 ) -> None:
     """What that means for the order between workers that give no attempts is in docs/how-to/instrument-workers.md:
     the long-delayed event comes after the other worker's in the log, is not known to be late, and so counts."""
-    topic = make_topic_at(breakable.kafka.bootstrap_servers, partitions=1)
+    servers = breakable.kafka.bootstrap_servers
+    topic = make_topic_at(servers, partitions=1, message_timestamp_type="LogAppendTime")
     delayed = JobStatusProducer.from_env(breakable.environ(topic))
-    delayed.update_job_status("job", "warm-up", wait=True)
-    breakable.proxy.deaf()
+    delayed.update_job_status("job", "pending", worker_id="first", wait=True)
+    # no copy of the next one can be under way
+    breakable.proxy.refuse()
+    breakable.proxy.cut()
     delayed.update_job_status("job", "processing", worker_id="first")
+    past_the_proxy = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": breakable.kafka.internal_bootstrap_servers}
+    with JobStatusProducer.from_env(breakable.environ(topic) | past_the_proxy) as other:
+        other.update_job_status("job", "success", worker_id="second", wait=True)
     until(lambda: delayed.stats().oldest_undelivered_seconds > 5.5, "it waits longer than a spool would let it")
     breakable.proxy.heal()
-    with JobStatusProducer.from_env(breakable.environ(topic)) as other:
-        delayed.close()
-        other.update_job_status("job", "success", worker_id="second")
-    *_, first, second = at(breakable, topic)
-    assert [first.event.worker_id, second.event.worker_id] == ["first", "second"]
-    assert first.headers == {}
+    assert delayed.flush(30) == 0
+    delayed.close()
+    records = at(breakable, topic)
+    assert [record.event.status for record in records] == ["pending", "success", "processing"]
+    assert records[-1].headers == {}
+    assert records[-1].event.occurred_at < records[-2].event.occurred_at
+    assert [event.status for event in shown_by_a_row(records)] == ["pending", "success", "processing"]
 
 
 def test_a_client_in_a_fatal_state_is_made_anew_and_no_caller_hears_of_it(
