@@ -70,10 +70,10 @@ def test_a_call_is_held_to_the_bare_produce_an_idle_update_and_the_sketch() -> N
         names = {OURS: 10.0, BARE: bare, IDLE_UPDATE: update, SKETCH: sketch}
         return [Row(name, p50, 3 * p50, 9 * p50, p50, 1e6 / p50) for name, p50 in names.items()]
 
-    good = Calls(rows(2.0, 300.0, 11.0), 100, (80.0, 82.0))
-    bad = Calls(rows(1.0, 200.0, 9.0), 100, (80.0, 120.0))
-    assert [target.reached for target in calls_targets(good)] == [True] * 5
-    assert [target.reached for target in calls_targets(bad)] == [False] * 5
+    good = Calls(rows(2.0, 300.0, 11.0), 100, (80.0, 82.0), (0.1, 0.149))
+    bad = Calls(rows(1.0, 200.0, 9.0), 100, (80.0, 120.0), (0.1, 0.151))
+    assert [target.reached for target in calls_targets(good)] == [True] * 6
+    assert [target.reached for target in calls_targets(bad)] == [False] * 6
 
 
 def test_what_was_lost_out_of_order_or_blocked_while_brokers_were_away_misses_its_target() -> None:

@@ -11,7 +11,18 @@ import pytest
 from jobstatus_producer import BufferFullError, JobStatusProducer, UndeliveredError
 
 HEAVY = ("click", "rich", "psycopg", "pydantic", "tenacity", "orjson", "prometheus_client", "jobstatus_consumer")
-LAZY = ("jobstatus_local", "multiprocessing", "ctypes", "difflib", "http", "xml")
+LAZY = (
+    "jobstatus_local",
+    "multiprocessing",
+    "ctypes",
+    "difflib",
+    "http",
+    "importlib.metadata",
+    "importlib.resources",
+    "tempfile",
+    "xml",
+)
+"""`make bench ARGS=calls` has the time that the import takes, and its target."""
 
 
 def modules_after(statement: str) -> set[str]:
