@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobstatus_producer import spool_folder
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.spool import SpoolDamagedError, SpoolFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Trouble = Callable[[str], None]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jobstatus_schemas.event import check_worker_id
 from jobstatus_schemas.protocol import (
@@ -20,6 +19,9 @@ from jobstatus_schemas.protocol import (
 )
 
 from jobstatus_producer.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -140,6 +142,12 @@ def _read(variable: str, text: str, parse: Callable[[str], Any]) -> Any:
         raise SettingsError(f"{variable}: {error}") from None
 
 
+def _folder(text: str) -> Path:
+    from pathlib import Path  # the slowest of all that the import would load, and nobody needs it without a spool
+
+    return Path(text)
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -172,7 +180,7 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxy
         "JOBSTATUS_TOPIC": ("topic", str),
         "JOBSTATUS_STATUSES": ("statuses", _words),
         "JOBSTATUS_WORKER_ID": ("worker_id", str),
-        "JOBSTATUS_SPOOL_DIR": ("spool_dir", Path),
+        "JOBSTATUS_SPOOL_DIR": ("spool_dir", _folder),
         "JOBSTATUS_SPOOL_MAX_BYTES": ("spool_max_bytes", _count),
         "JOBSTATUS_DURABLE": ("durable", _yes_no),
         "JOBSTATUS_MAX_PENDING_EVENTS": ("max_pending_events", _count),

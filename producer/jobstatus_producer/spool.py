@@ -15,12 +15,14 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.file_lock import FileLock
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GUARD: Final = threading.RLock()
 """Around all that SQLite does: it has locks of its own for the whole process, which no fork may find taken. A signal's
@@ -366,7 +368,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _beside(path: Path) -> list[Path]:
-    return [Path(f"{path}-wal"), Path(f"{path}-shm")]
+    return [path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -7,14 +7,16 @@ import socket
 import time
 import uuid
 import zlib
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jobstatus_producer import spool
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.file_lock import FileLock, lock_of
 from jobstatus_producer.log import logger
 from jobstatus_producer.spool import Refused, SpoolDamagedError, SpoolFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OPEN_AT_A_TIME: Final = 32
 """So many taken-over spools are held open: each has four file descriptors, and there may be hundreds of spools."""

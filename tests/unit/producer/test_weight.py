@@ -19,6 +19,7 @@ LAZY = (
     "http",
     "importlib.metadata",
     "importlib.resources",
+    "pathlib",
     "tempfile",
     "xml",
 )
