@@ -26,6 +26,12 @@ WHY: Final[Mapping[str, str]] = {
     "no_event": "it does not decode, or breaks the contract",
     "waiting": "not written (yet): it would change the row",
 }
+WHY_BY_ROW: Final[Mapping[str, str]] = {
+    **WHY,
+    "lower_attempt": "its attempt is lower than the row's",
+    "late": "late out of a spool, and not newer than the row",
+}
+"""The same where no event that is retained tells it, but the row itself."""
 
 
 class Item(NamedTuple):
@@ -38,6 +44,13 @@ class Item(NamedTuple):
     event: Event | None
     outcome: str
     detail: str = ""
+    by_row: bool = False
+    """whether the outcome is what the row's own state says"""
+
+    @property
+    def why(self) -> str:
+        """The outcome for a person."""
+        return (WHY_BY_ROW if self.by_row else WHY)[self.outcome]
 
 
 @dataclass(slots=True)
@@ -96,19 +109,37 @@ def explain(job_id: str, records: Sequence[Event | Rejected], row: Row | None, l
 def _items(
     records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
 ) -> Iterator[Item]:
+    judged = list(_judged(records, row, dead))
+    outcomes = [outcome for outcome, _ in judged]
+    counted = [number for number, outcome in enumerate(outcomes) if outcome in ("shown", "applied")]
+    shown = outcomes.index("shown") if "shown" in outcomes else -1
+    for number, (record, (outcome, detail)) in enumerate(zip(records, judged, strict=True)):
+        raw = record.raw
+        event = record if isinstance(record, Event) else None
+        by_row = False
+        if event is not None and row is not None and outcome == "applied":
+            passed = number < shown or _is_before(event, row)
+            outcome = "superseded"
+            if not passed or number == counted[-1]:
+                outcome, by_row = decide(row.state, event), True
+        yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail, by_row)
+
+
+def _judged(
+    records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
+) -> Iterator[tuple[str, str]]:
+    """Outcome and detail of each record; `applied` where it counted among those that are retained."""
     state: RowState | None = None
     for record in records:
-        raw = record.raw
-        letter = dead.get((raw.log_id, raw.offset))
+        letter = dead.get((record.raw.log_id, record.raw.offset))
         detail = "" if letter is None else f"{letter.stage}, {letter.reason}{', ' * bool(letter.where)}{letter.where}"
-        event = record if isinstance(record, Event) else None
         if isinstance(record, Rejected):
-            outcome, detail = "no_event", detail or f"{record.stage}, {record.reason}"
-        else:
-            outcome = _outcome(record, state, row, letter)
-            if outcome not in ("dead_letter", "open_letter"):
-                state = advance(state, record)
-        yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail)
+            yield "no_event", detail or f"{record.stage}, {record.reason}"
+            continue
+        outcome = _outcome(record, state, row, letter)
+        if outcome not in ("dead_letter", "open_letter"):
+            state = advance(state, record)
+        yield outcome, detail
 
 
 def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Letter | None) -> str:
@@ -117,10 +148,12 @@ def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Lett
     changes = row is None or decide(row.state, event) == "applied"
     if letter is not None:
         return "open_letter" if changes else "dead_letter"
-    if changes:
-        return "waiting"
-    verdict = decide(state, event)
-    return "superseded" if verdict == "applied" else verdict
+    return "waiting" if changes else decide(state, event)
+
+
+def _is_before(event: Event, row: Row) -> bool:
+    """Whether the row stands behind the event in the same log."""
+    return row.log_id == event.log_id and row.log_offset is not None and event.offset < row.log_offset
 
 
 def _remarks(found: History, scope: Scope) -> Iterator[str]:

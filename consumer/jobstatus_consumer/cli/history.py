@@ -15,7 +15,7 @@ from jobstatus_consumer.cli.screen import narrow, plain_console
 from jobstatus_consumer.cli.session import say, show_values_flag, stopping
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, StartError
-from jobstatus_consumer.history import WHY, History, Item, explain, letters_of, records_of
+from jobstatus_consumer.history import History, Item, explain, letters_of, records_of
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.topics import Topics
@@ -85,7 +85,7 @@ def _show(found: History, *, as_json: bool, show_values: bool) -> None:
 
 def _cells(item: Item, *, show_values: bool) -> list[str]:
     event = item.event
-    why = WHY[item.outcome] + (f" ({item.detail})" if item.detail else "")
+    why = item.why + (f" ({item.detail})" if item.detail else "")
     mark = "-> " if item.outcome == "shown" else ""
     position = f"{mark}{item.partition}:{item.offset}"
     now = datetime.now(UTC)
@@ -121,7 +121,7 @@ def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
 def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "partition": item.partition, "offset": item.offset, "appended": shown_ms(item.timestamp),
-        "log_id": item.log_id, "outcome": item.outcome, "why": WHY[item.outcome], "detail": item.detail,
+        "log_id": item.log_id, "outcome": item.outcome, "why": item.why, "detail": item.detail,
     }  # fmt: skip
     if item.event is not None:
         names = ["status", "attempt", "late", "occurred_at", "event_id"]
