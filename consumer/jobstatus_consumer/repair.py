@@ -4,28 +4,32 @@ A row that is missing or behind gets its job's events through the guard, as in a
 out of turn, is set only while it stands where it stood when it was judged: one that has moved on since has news of its
 own. Until it is set the guard may not be asked: with a wrong attempt or time it lets an event pass that the row has had
 before the one it shows, out of another partition.
+The scope is to begin where the log does, whatever stretch was judged: a row is made of all of its job's events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from jobstatus_consumer.errors import BadRowError
+from jobstatus_consumer.errors import BadRowError, StopRequestedError
+from jobstatus_consumer.findings import Finding
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.live import Result, Sink
 from jobstatus_consumer.replay.scope import Counts, Scope, Wanted, events
 from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_consumer.store import Mend
-from jobstatus_consumer.verify import Finding
 
 AT_ONCE: Final = 500
 SET: Final = ("different", "out_of_turn")
 """The kinds that the guard would leave as they are."""
 Mender = Callable[[Sequence[Mend]], Collection[str]]
 """Sets rows, and names the jobs whose row stood where it was read: `Table.mend`."""
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows how much of so many is done."""
 
 
 @dataclass(slots=True)
@@ -37,6 +41,12 @@ class Repaired:
     refused: dict[str, str] = field(default_factory=dict)
     """by job: why the database does not take its row, and where it says so; no values"""
     result: Result = field(default_factory=Result)
+    complete: bool = False
+
+    def told(self) -> str:
+        """What was done, where that is not all of it, and what to do."""
+        return (f"{self.set_rows:,} rows were set, and {self.result.applied:,} events applied to others; nothing else "
+                "was changed. jobstatus verify --repair goes on with what still differs")  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -56,8 +66,9 @@ class _Made:
 
     def take(self, event: Event, finding: Finding) -> None:
         """One more event, in its log's order."""
-        state, last = self.by_log.get(event.log_id, (None, event))
-        if decide(state, event) == "applied":
+        state, last = self.by_log.get(event.log_id, (None, None))
+        event = event._replace(raw=event.raw._replace(value=None, headers=()))
+        if last is None or decide(state, event) == "applied":
             last = event
         state = advance(state, event)
         self.by_log[event.log_id] = state, last
@@ -80,72 +91,141 @@ class _Made:
         return None if state is None or shown is None else (state, shown)
 
 
-def repair(reader: Reader, scope: Scope, mend: Mender, findings: Mapping[str, Finding], sink: Sink,
-           stop: Callable[[], bool]) -> Repaired:  # fmt: skip
-    """Read the scope once more for the jobs of `findings` and mend their rows, all but those that are refused."""
-    done = Repaired()
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a repair reaches the table, is stopped, and shows how far it is.
+
+    `exact`: all that ever happened to the rows is in the log.
+    """
+
+    mend: Mender
+    sink: Sink
+    stop: Callable[[], bool]
+    exact: bool
+    progress: Progress = lambda what, total: nullcontext(lambda done: None)
+
+
+def repair(reader: Reader, scope: Scope, findings: Mapping[str, Finding], way: Way, done: Repaired) -> None:
+    """Read the scope once more for the jobs of `findings` and mend their rows, all but those that are refused.
+
+    `done` says what was done, also where an error or a stop ends it.
+    """
+    done.complete = False
+    try:
+        _repair(reader, scope, findings, way, done)
+    except StopRequestedError:
+        return
+    done.complete = not way.stop()
+
+
+def _repair(reader: Reader, scope: Scope, findings: Mapping[str, Finding], way: Way, done: Repaired) -> None:
     made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind in SET}
-    for chunk in _events_of(findings, reader, scope, stop):
+    for chunk in _events_of(findings, reader, scope, way):
         for event in chunk:
             if event.job_id in made:
                 made[event.job_id].take(event, findings[event.job_id])
-        _through([event for event in chunk if event.job_id not in made], sink, done)
-    if stop():
-        return done
-    _set_rows(sorted(_mends(findings, made)), mend, done)
+        _through([event for event in chunk if event.job_id not in made], way, done)
+    _set_rows(sorted(_mends(findings, made, exact=way.exact)), way, done)
     news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].whole]
     if news:
-        for chunk in _events_of(news, reader, scope, stop):
-            _through(chunk, sink, done)
-    return done
+        for chunk in _events_of(news, reader, scope, way):
+            _through(chunk, way, done)
 
 
-def _events_of(jobs: Iterable[str], reader: Reader, scope: Scope, stop: Callable[[], bool]) -> Iterator[list[Event]]:
-    return events(reader, replace(scope, wanted=Wanted(jobs=frozenset(jobs))), Counts(), stop)
+def _events_of(jobs: Iterable[str], reader: Reader, scope: Scope, way: Way) -> Iterator[list[Event]]:
+    wanted, counts = replace(scope, wanted=Wanted(jobs=frozenset(jobs))), Counts()
+    with way.progress("reading their events", scope.offsets) as observe:
+        for chunk in events(reader, wanted, counts, way.stop):
+            yield chunk
+            observe(counts.records)
+    _stop_here(way)
 
 
-def _through(chunk: Sequence[Event], sink: Sink, done: Repaired) -> None:
+def _through(chunk: Sequence[Event], way: Way, done: Repaired) -> None:
     """Give events to the guard."""
     for start in range(0, len(chunk), AT_ONCE):
-        sink.write(chunk[start : start + AT_ONCE], done.result)
+        _stop_here(way)
+        way.sink.write(chunk[start : start + AT_ONCE], done.result)
 
 
-def _mends(findings: Mapping[str, Finding], made: Mapping[str, _Made]) -> list[Mend]:
+def _stop_here(way: Way) -> None:
+    if way.stop():
+        raise StopRequestedError("a stop was requested")
+
+
+def _mends(findings: Mapping[str, Finding], made: Mapping[str, _Made], *, exact: bool) -> Iterator[Mend]:
     """What the rows are set to of which an event was read."""
-    mends = []
     for job_id, row in made.items():
         finding = findings[job_id]
         found = row.of_all() if finding.whole else row.at_place
         if found is not None:
-            mends.append(_mend(job_id, finding, *found, row.other_time))
-    return mends
+            state, event = found
+            if finding.whole:
+                order = _of_all(finding, state, event, exact=exact)
+            else:
+                order = _at_place(finding, state, event, row.other_time)
+            yield _mend(job_id, finding, event, order)
 
 
-def _mend(job_id: str, finding: Finding, state: RowState, event: Event, other_time: int) -> Mend:
-    latest = max(event.time, state.latest or 0)
-    keep = not finding.whole
+class _Order(NamedTuple):
+    """Attempt and latest time to be set; where the row's own is kept, only if they are higher."""
+
+    attempt: int | None
+    latest: int
+    keep_attempt: bool
+    keep_latest: bool
+
+
+def _of_all(finding: Finding, state: RowState, event: Event, *, exact: bool) -> _Order:
+    """What all events make; what brought the row's own may have been removed, where not all is in the log."""
+    attempt = state.attempt if event.attempt is None else event.attempt
+    return _Order(
+        attempt,
+        max(event.time, state.latest or 0),
+        keep_attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
+        keep_latest=not exact and "latest_occurred_at" not in finding.columns,
+    )
+
+
+def _at_place(finding: Finding, state: RowState, event: Event, other_time: int) -> _Order:
+    """What the event at the row's position says, and of the row's own what is possible with it."""
+    keep_attempt, keep_latest = "attempt" not in finding.columns, "latest_occurred_at" not in finding.columns
+    return _Order(
+        event.attempt if event.attempt is not None or keep_attempt else state.attempt,
+        # which of another log's events came before is not known: too high a time is safe, a lower one sets the row back
+        event.time if keep_latest else max(event.time, state.latest or 0, other_time),
+        keep_attempt,
+        keep_latest,
+    )
+
+
+def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> Mend:
     return Mend(
         job_id=job_id,
         status=event.status,
         error_message=event.error_message,
-        attempt=event.attempt if event.attempt is not None else state.attempt,
+        attempt=order.attempt,
         worker_id=event.worker_id,
         occurred_at=event.occurred_at,
         event_id=event.event_id,
-        # which of another log's events came before is not known: too high a time is safe, a lower one sets the row back
-        latest=max(latest, other_time) if keep else latest,
+        latest=order.latest,
         log_id=event.log_id,
         log_offset=event.offset,
-        keep_attempt=keep and "attempt" not in finding.columns,
-        keep_latest=keep and "latest_occurred_at" not in finding.columns,
+        keep_attempt=order.keep_attempt,
+        keep_latest=order.keep_latest,
         was_log=finding.log_id or "",
         was_offset=finding.log_offset or 0,
     )
 
 
-def _set_rows(mends: Sequence[Mend], mend: Mender, done: Repaired) -> None:
-    for start in range(0, len(mends), AT_ONCE):
-        _set_some(mends[start : start + AT_ONCE], mend, done)
+def _set_rows(mends: Sequence[Mend], way: Way, done: Repaired) -> None:
+    if not mends:
+        return
+    with way.progress("setting rows", len(mends)) as observe:
+        for start in range(0, len(mends), AT_ONCE):
+            _stop_here(way)
+            _set_some(mends[start : start + AT_ONCE], way.mend, done)
+            observe(start + AT_ONCE)
 
 
 def _set_some(mends: Sequence[Mend], mend: Mender, done: Repaired) -> None:

@@ -29,8 +29,12 @@ class FakeTable:
             for job_id, row in found.items()
         }  # fmt: skip
 
-    def positions(self) -> list[tuple[str, str, int]]:
-        return [(job, row.log, row.offset) for job, row in self.table.items() if row.log and row.offset is not None]
+    def positions(self, logs: Iterable[str] = (), limit: int = 2**62) -> list[tuple[str, str, int, bool]]:
+        return [
+            (job, row.log, row.offset, (row.latest or 0) >= limit)
+            for job, row in self.table.items()
+            if row.log and row.offset is not None
+        ]
 
     def write(self, chunk: Sequence[Event], result: Result) -> None:
         self.table = one_by_one(self.table, chunk)
@@ -42,11 +46,11 @@ class FakeTable:
             self.table[item.job_id] = ModelRow(
                 item.status,
                 item.error_message,
-                before.attempt if item.keep_attempt else item.attempt,
+                _highest(item.attempt, before.attempt if item.keep_attempt else None),
                 item.worker_id,
                 item.occurred_at,
                 item.event_id,
-                before.latest if item.keep_latest else item.latest,
+                _highest(item.latest, before.latest if item.keep_latest else None),
                 item.log_id,
                 item.log_offset,
             )
@@ -59,6 +63,10 @@ class FakeTable:
     def change(self, job_id: str, **values: object) -> None:
         """What somebody did by hand."""
         self.table[job_id] = replace(self.table[job_id], **values)  # type: ignore[arg-type]
+
+
+def _highest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def in_second(item: Event) -> Event:

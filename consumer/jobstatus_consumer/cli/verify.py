@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Event
-from typing import Any, Final
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.replay_show import no_event_of
-from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import progress, say, show_values_flag, stopping
+from jobstatus_consumer.cli.verify_show import Outcome, show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
+from jobstatus_consumer.findings import Report
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.reader import Reader
 from jobstatus_consumer.kafka.source import Committed
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.repair import Repaired, repair
+from jobstatus_consumer.repair import Repaired, Way, repair
 from jobstatus_consumer.replay.live import LiveTable, patiently
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
 from jobstatus_consumer.store import Mend, Store, Table
-from jobstatus_consumer.verify import Report, Verifier, is_exact, verify
-
-SHOWN: Final = 20
+from jobstatus_consumer.verify import Verifier, is_exact, time_limit, verify
 
 
 @click.command("verify")
@@ -54,41 +51,82 @@ def command(settings: Settings, first: str, last: str | None, mend: bool, as_jso
 
     The end is fixed first and rows that move on meanwhile are judged by position, so it works beside a live consumer.
     Rows from a log that is gone are explained and no fault. Exit code 1 if anything differs (and was not mended).
+    A stop shows what was found and mended until then, and is exit code 1, too.
     """
     topics = Topics(settings)
     with stopping() as stop, Reader(settings, topics) as reader, ready_table(settings, to_write=mend) as table:
-        scope = _scope(settings, reader, topics, table, first, last, frozenset(given["job_id"]))
-        options = {"ignore_missing": given["ignore_missing"], "show_values": given["show_values"],
-                   "strict": given["strict"]}  # fmt: skip
-        report = _run(reader, scope, table, stop, options)
-        unknown = sorted(scope.wanted.jobs - report.counts.seen_jobs)
-        repaired, left = None, report
-        if mend and report.findings:
-            repaired = _repair(settings, reader, scope, table, report, stop)
-            left = _run(reader, replace(scope, wanted=Wanted(jobs=frozenset(report.findings))), table, stop, options)
-    _show(report, left if repaired else None, repaired, scope, as_json=as_json)
-    if unknown:
+        options = {name: given[name] for name in ("ignore_missing", "show_values", "strict")}
+        options["limit"] = _limit(topics, reader.topic)
+        work = _Work(settings, reader, topics, table, stop, options)
+        scope = work.scope(first, last, frozenset(given["job_id"]))
+        for remark in scope.remarks:
+            say(remark)
+        outcome = Outcome(scope, work.look(scope))
+        if mend and outcome.report.complete and outcome.report.total:
+            _mend(work, last, outcome)
+    show(outcome, as_json=as_json)
+    unknown = sorted(scope.wanted.jobs - outcome.report.counts.seen_jobs)
+    if unknown and outcome.report.complete:
         raise JobStatusError(no_event_of(unknown, scope))
-    sys.exit(1 if left.findings else 0)
+    sys.exit(0 if outcome.is_right else 1)
 
 
-def _scope(settings: Settings, reader: Reader, topics: Topics, table: Table, first: str, last: str | None,
-           jobs: frozenset[str]) -> Scope:  # fmt: skip
-    # the end before anything else: all that is before it is written when rows are read
-    committed = commits(settings, topics)
-    found = find(reader, first, last or "now")
-    known = table.progress()
-    logs = current_logs(reader, committed, known)
-    stretches, remarks = list(found.stretches), list(found.remarks)
-    if last is None:
-        stretches = [_written(item, logs[item.partition], committed, known) for item in stretches]
-        waiting = sum(item.end for item in found.stretches) - sum(item.end for item in stretches)
-        if waiting > 0:
-            who = f"the group {settings.group_id} has not written them yet"
-            remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them, too)")
-    for remark in remarks:
-        say(remark)
-    return Scope(reader.topic, stretches, logs, Wanted(jobs=jobs), settings.statuses, remarks)
+def _limit(topics: Topics, topic: str) -> int:
+    facts = topics.describe(topic)
+    append_time = facts is not None and facts.config.get("message.timestamp.type") == "LogAppendTime"
+    return time_limit(append_time, time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What looking and mending need."""
+
+    settings: Settings
+    reader: Reader
+    topics: Topics
+    table: Table
+    stop: Event
+    options: Mapping[str, Any]
+
+    def scope(self, first: str, last: str | None, jobs: frozenset[str] = frozenset()) -> Scope:
+        """What to judge; its end is fixed before anything else, so that all before it is written when rows are read."""
+        committed = commits(self.settings, self.topics)
+        found = find(self.reader, first, last or "now")
+        known = self.table.progress()
+        logs = current_logs(self.reader, committed, known)
+        stretches, remarks = list(found.stretches), list(found.remarks)
+        if last is None:
+            stretches = [_written(item, logs[item.partition], committed, known) for item in stretches]
+            waiting = sum(item.end for item in found.stretches) - sum(item.end for item in stretches)
+            if waiting > 0:
+                who = f"the group {self.settings.group_id} has not written them yet"
+                remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them, too)")
+        return Scope(self.reader.topic, stretches, logs, Wanted(jobs=jobs), self.settings.statuses, remarks)
+
+    def look(self, scope: Scope) -> Report:
+        """Hold the scope against the table; after a stop what was found until then."""
+        exact = is_exact(scope, self.table.progress())
+        verifier = Verifier(self.table, scope, exact=exact, **self.options)
+        try:
+            with progress("verifying", scope.offsets) as observe:
+                return verify(self.reader, scope, self.table, verifier, self.stop.is_set, observe)
+        except DatabaseAwayError as error:
+            raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
+
+    def repair(self, scope: Scope, report: Report, done: Repaired) -> None:
+        """Mend what is named."""
+        store = Store(self.settings.database, self.settings.table)
+        patience = self.settings.wait_for_database
+        sink = LiveTable(store, None, self.stop, patience, say)
+
+        def mend(rows: Sequence[Mend]) -> set[str]:
+            return patiently(lambda: self.table.mend(rows), self.stop, patience, say)
+
+        try:
+            way = Way(mend, sink, self.stop.is_set, exact=report.exact, progress=progress)
+            repair(self.reader, scope, report.findings, way, done)
+        finally:
+            store.close()
 
 
 def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int]) -> Stretch:
@@ -100,105 +138,24 @@ def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known:
     return item._replace(end=max(item.start, min(item.end, end)))
 
 
-def _run(reader: Reader, scope: Scope, table: Table, stop: Event, options: Mapping[str, bool]) -> Report:
-    verifier = Verifier(table, scope, exact=is_exact(scope, table.progress()), **options)
+def _mend(work: _Work, last: str | None, outcome: Outcome) -> None:
+    """Mend what is named and look again; where more was found than is named, until nothing is left or nothing moves."""
+    done = outcome.repaired = Repaired()
+    before, again = outcome.report, True
     try:
-        with progress("verifying", scope.offsets) as observe:
-            report = verify(reader, scope, table, verifier, stop.is_set, observe)
-    except DatabaseAwayError as error:
-        raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
-    if not report.complete:
-        raise JobStatusError("stopped; nothing is known of the rest. Run it again, or give --from and --to")
-    return report
-
-
-def _repair(settings: Settings, reader: Reader, scope: Scope, table: Table, report: Report, stop: Event) -> Repaired:
-    store = Store(settings.database, settings.table)
-    sink = LiveTable(store, None, stop, settings.wait_for_database, say)
-
-    def mend(rows: Sequence[Mend]) -> set[str]:
-        return patiently(lambda: table.mend(rows), stop, settings.wait_for_database, say)
-
-    try:
-        return repair(reader, scope, mend, report.findings, sink, stop.is_set)
-    finally:
-        store.close()
-
-
-def _show(report: Report, left: Report | None, repaired: Repaired | None, scope: Scope, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_as_dict(report, left, repaired, scope)))
-        return
-    console = plain_console(soft_wrap=True)
-    table = Shown("rows that are", title=f"{report.counts.events:,} events of {scope.topic}", title_justify="left")
-    table.add_column("count", justify="right")
-    for kind, count in report.kinds().items():
-        table.add_row(kind.replace("_", " "), f"{count:,}")
-    console.print(table)
-    for job_id, item in list(report.findings.items())[:SHOWN]:
-        columns = f" in {', '.join(item.columns)}" if item.columns else ""
-        row = f"row at {item.log_id}@{item.log_offset}" if item.log_id else "no row" * (item.kind == "missing")
-        console.print(f"  {job_id}: {item.kind.replace('_', ' ')}{columns}; event {item.event}, {row}")
-        for name, (theirs, ours) in (item.values or {}).items():
-            console.print(f"      {name}: the row says {theirs!r}, the log {ours!r}")
-    if len(report.findings) > SHOWN:
-        console.print(f"  ... and {len(report.findings) - SHOWN:,} more; --json names all")
-    for word, count in report.explained.items():
-        console.print(f"{count:,} rows are explained: {word}")
-    if report.counts.undecodable:
-        console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
-    if repaired is not None and left is not None:
-        _show_refused(repaired, console)
-        mended = len(report.findings) - len(left.findings)
-        console.print(
-            f"{mended:,} rows mended, {len(left.findings):,} still differ; {repaired.moved_on:,} had moved on"
-        )
-    elif not report.findings:
-        judged = report.counts.events > 0
-        console.print("the table says what the log says" if judged else "nothing was judged: no event was read")
-
-
-def _show_refused(repaired: Repaired, console: Console) -> None:
-    """What the database does not take: rows that were to be set, and events of rows that are missing or behind."""
-    for job_id, why in list(repaired.refused.items())[:SHOWN]:
-        console.print(f"  {job_id}: the database refuses its row: {why}")
-    if len(repaired.refused) > SHOWN:
-        console.print(f"  ... and {len(repaired.refused) - SHOWN:,} more; --json names all")
-    result = repaired.result
-    for why, count in result.refused.items():
-        console.print(f"the database refused {count:,} events: {why}")
-    if result.refused:
-        console.print(f"such as {', '.join(result.refused_at)}")
-
-
-def _as_dict(report: Report, left: Report | None, repaired: Repaired | None, scope: Scope) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "records": report.counts.records,
-        "events": report.counts.events,
-        "seconds": round(report.seconds, 3),
-        "events_per_second": round(report.counts.events / report.seconds, 1) if report.seconds else 0.0,
-        "undecodable": dict(report.counts.undecodable),
-        "stretches": [item._asdict() for item in scope.stretches],
-        "remarks": list(scope.remarks),
-        **report.kinds(),
-        "explained": report.explained,
-        "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
-    }
-    if left is not None and repaired is not None:
-        told["mended"] = len(report.findings) - len(left.findings)
-        told["not_mended"] = sorted(left.findings)
-        told["refused"] = {
-            "rows": repaired.refused,
-            "events": dict(repaired.result.refused),
-            "events_at": repaired.result.refused_at,
-        }
-    return told
-
-
-def _finding(job_id: str, item: Any) -> dict[str, Any]:
-    told = {"job_id": job_id, **item._asdict()}
-    if item.values is None:
-        del told["values"]
-    else:
-        told["values"] = {name: {"row": theirs, "log": ours} for name, (theirs, ours) in item.values.items()}
-    return told
+        while again:
+            # whatever stretch was judged: what a row is made of may have come before
+            work.repair(work.scope("beginning", last), before, done)
+            if not done.complete:
+                return
+            named = Wanted(jobs=frozenset(before.findings))
+            left = work.look(outcome.scope if before.more.total() else replace(outcome.scope, wanted=named))
+            done.complete = left.complete
+            if not left.complete:
+                return
+            outcome.left = left
+            again = before.more.total() > 0 and 0 < left.total < before.total
+            before = left
+    except JobStatusError:
+        say(done.told())
+        raise

@@ -103,13 +103,17 @@ class Table:
         """How many rows came from each log; None for rows that somebody else wrote."""
         return dict(self._ask("by_log"))
 
-    def positions(self, logs: Iterable[str]) -> Iterator[tuple[str, str, int]]:
-        """Job, log and offset of every row of these logs, in one snapshot and little memory."""
+    def positions(self, logs: Iterable[str], limit: int) -> Iterator[tuple[str, str, int, bool]]:
+        """Job, log and offset of every row of these logs, and whether its time is `limit` (microseconds) or later.
+
+        In one snapshot and little memory.
+        """
         with self._connection() as connection, connection.transaction(), connection.cursor("positions") as cursor:
             cursor.itersize = AT_ONCE
-            cursor.execute(block("table.sql", "positions", self.name), {"logs": documents.strings(logs)})
+            asked = {"logs": documents.strings(logs), "limit": limit}
+            cursor.execute(block("table.sql", "positions", self.name), asked)
             for row in cursor:
-                yield row[0], row[1], row[2]
+                yield row[0], row[1], row[2], row[3]
 
     def progress(self) -> dict[str, int]:
         """The next offset of every log that the database knows."""

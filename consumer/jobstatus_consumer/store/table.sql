@@ -35,8 +35,9 @@ FOR KEY SHARE
 SELECT CASE WHEN log_offset IS NULL THEN NULL ELSE log_id END AS log, count(*) FROM {table} GROUP BY 1
 
 -- positions --
--- Where the rows of these logs came from.
-SELECT t.job_id, t.log_id, t.log_offset
+-- Where the rows of these logs came from, and whether their time is too late to be.
+SELECT t.job_id, t.log_id, t.log_offset,
+       coalesce(t.latest_occurred_at >= timestamptz 'epoch' + %(limit)s * interval '1 microsecond', false)
 FROM {table} AS t
 WHERE t.log_id IN (SELECT json_array_elements_text(%(logs)s)) AND t.log_offset IS NOT NULL
 
@@ -53,17 +54,17 @@ ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_a
 
 -- repair --
 -- A row is set to what the log says only while it stands where it stood when it was judged.
--- keep_attempt and keep_latest: the row's own is possible, and the log does not say another.
+-- keep_attempt and keep_latest: the row's own is possible, and stays unless the log says a higher one.
 WITH mended AS (
   UPDATE {table} AS t SET
     status = n.status,
     error_message = n.error_message,
-    attempt = CASE WHEN n.keep_attempt THEN t.attempt ELSE n.attempt END,
+    attempt = CASE WHEN n.keep_attempt THEN greatest(t.attempt, n.attempt) ELSE n.attempt END,
     worker_id = n.worker_id,
     occurred_at = timestamptz 'epoch' + n.occurred_at * interval '1 microsecond',
     event_id = n.event_id,
-    latest_occurred_at = CASE WHEN n.keep_latest THEN t.latest_occurred_at
-      ELSE timestamptz 'epoch' + n.latest * interval '1 microsecond' END,
+    latest_occurred_at = greatest(CASE WHEN n.keep_latest THEN t.latest_occurred_at END,
+      timestamptz 'epoch' + n.latest * interval '1 microsecond'),
     log_id = n.log_id,
     log_offset = n.log_offset,
     updated_at = now()

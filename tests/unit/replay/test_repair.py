@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from unittest import mock
 
@@ -11,12 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer import repair as module
 from jobstatus_consumer.errors import BadRowError
+from jobstatus_consumer.findings import Finding
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.repair import Repaired, repair
+from jobstatus_consumer.repair import Repaired, Way, repair
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
 from jobstatus_consumer.store import Mend
-from jobstatus_consumer.verify import Finding, Verifier
+from jobstatus_consumer.verify import Verifier
 from law.events import NOON, event
 from law.histories import logs
 from law.model import Table, one_by_one
@@ -26,8 +27,8 @@ SCOPE = Scope("job-status", [Stretch(0, 0, 10), Stretch(1, 0, 10)], LOGS)
 Chunks = Sequence[Sequence[Event]]
 
 
-def found(table: Any, chunks: Chunks) -> Mapping[str, Finding]:
-    verifier = Verifier(table, SCOPE, exact=True, ignore_missing=False, show_values=False)
+def found(table: Any, chunks: Chunks, *, exact: bool = True) -> Mapping[str, Finding]:
+    verifier = Verifier(table, SCOPE, exact=exact, ignore_missing=False, show_values=False)
     for chunk in chunks:
         verifier.take(chunk)
     verifier.take_positions(table.positions(), {0: 10, 1: 10})
@@ -35,14 +36,17 @@ def found(table: Any, chunks: Chunks) -> Mapping[str, Finding]:
     return verifier.report.findings
 
 
-def repaired(table: Any, chunks: Chunks) -> Repaired:
+def repaired(table: Any, chunks: Chunks, *, exact: bool = True, stop: Callable[[], bool] = lambda: False) -> Repaired:
     def events(reader: Any, scope: Scope, *_: Any) -> Iterator[list[Event]]:
         for chunk in chunks:
             yield [item for item in chunk if item.job_id in scope.wanted.jobs]
 
     reader: Any = None
     with mock.patch.object(module, "events", events):
-        return repair(reader, SCOPE, table.mend, found(table, chunks), table, lambda: False)
+        done = Repaired()
+        way = Way(table.mend, table, stop, exact=exact)
+        repair(reader, SCOPE, found(table, chunks, exact=exact), way, done)
+        return done
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -151,3 +155,30 @@ def test_a_row_that_is_refused_keeps_no_other_from_being_mended() -> None:
     assert (done.set_rows, done.moved_on) == (6, 0)
     assert {job for job, row in table.table.items() if row != right[job]} == {"job-2", "job-7"}
     assert table.statements == 11
+
+
+@pytest.mark.parametrize(("exact", "attempt", "latest"), [(True, None, NOON + 3), (False, 5, NOON + 9)])
+def test_a_row_at_no_event_of_its_own_keeps_what_a_removed_event_may_have_brought(
+    exact: bool, attempt: int | None, latest: int
+) -> None:
+    history = [event("a", 0, attempt=5, time=9), event("a", 1, time=3), event("b", 2)]
+    table = FakeTable(one_by_one({}, history))
+    table.change("a", offset=2)
+    repaired(table, [history[1:]], exact=exact)
+    row = table.table["a"]
+    assert (row.offset, row.attempt, row.latest) == (1, attempt, latest)
+    assert row.status == history[1].status
+
+
+def test_a_stop_ends_the_setting_of_rows_after_the_batch_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 3)
+    events = [event(f"job-{number}", number) for number in range(9)]
+    table = Strict(one_by_one({}, events), set())
+    for job_id in table.table:
+        table.change(job_id, status="bogus")
+    done = repaired(table, [events], stop=lambda: table.statements >= 2)
+    assert (done.set_rows, done.complete) == (6, False)
+    assert done.told().startswith("6 rows were set")
+    assert sum(row.status == "bogus" for row in table.table.values()) == 3
+    done = repaired(table, [events])
+    assert (done.set_rows, done.complete) == (3, True)

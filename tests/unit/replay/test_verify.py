@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobstatus_consumer import findings
+from jobstatus_consumer import verify as module
+from jobstatus_consumer.findings import SLACK, Report
 from jobstatus_consumer.records import Event, Log
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
 from jobstatus_consumer.store import Row
-from jobstatus_consumer.verify import OUT_OF_TURN, Report, Verifier
+from jobstatus_consumer.verify import FORGOTTEN, OUT_OF_TURN, UNEXPLAINED, Verifier
 from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
@@ -32,9 +35,11 @@ class Rows:
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         return {job_id: real(self.table[job_id]) for job_id in jobs if job_id in self.table}
 
-    def positions(self) -> list[tuple[str, str, int]]:
+    def positions(self, limit: int = 2**62) -> list[tuple[str, str, int, bool]]:
         return [
-            (job_id, row.log, row.offset) for job_id, row in self.table.items() if row.log and row.offset is not None
+            (job_id, row.log, row.offset, (row.latest or 0) >= limit)
+            for job_id, row in self.table.items()
+            if row.log and row.offset is not None
         ]
 
 
@@ -43,13 +48,13 @@ def real(row: ModelRow) -> Row:
                row.occurred_at, row.event_id)  # fmt: skip
 
 
-def judged(table: Table, events: list[Event], *, exact: bool = True, start: int = 0, **given: bool) -> Report:
+def judged(table: Table, events: list[Event], *, exact: bool = True, start: int = 0, **given: Any) -> Report:
     rows = Rows(table)
     scope = replace(SCOPE, stretches=[Stretch(0, start, 10)])
-    options = {"ignore_missing": False, "show_values": True, **given}
+    options: dict[str, Any] = {"ignore_missing": False, "show_values": True, **given}
     verifier: Any = Verifier(rows, scope, exact=exact, **options)  # type: ignore[arg-type]
     verifier.take(events)
-    verifier.take_positions(rows.positions(), {0: 10})
+    verifier.take_positions(rows.positions(verifier.limit), {0: 10})
     verifier.conclude()
     return verifier.report  # type: ignore[no-any-return]
 
@@ -182,5 +187,64 @@ def test_where_the_log_does_not_begin_at_its_beginning_an_older_attempt_is_no_fa
     events = [event("job-1", 5, time=5)]
     table = one_by_one({}, events)
     table["job-1"] = ModelRow(**{**vars(table["job-1"]), "attempt": 3, "latest": NOON + 9})
-    assert kinds(table, events, exact=False) == {}
+    report = judged(table, events, exact=False)
+    assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
     assert kinds(table, events) == {"job-1": "different"}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_time_that_is_yet_to_come_is_named_whatever_is_there_of_the_log(exact: bool) -> None:
+    events = [event("job-1", 5, time=5), event("job-2", 6, time=6)]
+    table = one_by_one({}, events)
+    limit = NOON + SLACK + 1
+    for job_id, latest in (("job-1", limit - 1), ("job-2", limit)):
+        table[job_id] = ModelRow(**{**vars(table[job_id]), "latest": latest})
+    report = judged(table, events, exact=exact, limit=limit)
+    named = {job: item.columns for job, item in report.findings.items()}
+    assert named == dict.fromkeys(["job-1", "job-2"] if exact else ["job-2"], ("latest_occurred_at",))
+    assert report.explained == ({} if exact else {UNEXPLAINED: 1})
+    # of rows whose event is not there any more nothing else is known
+    report = judged(table, [], exact=False, start=7, limit=limit)
+    assert {job: item.columns for job, item in report.findings.items()} == {"job-2": ("latest_occurred_at",)}
+    assert sum(report.explained.values()) == 1
+    # and the broker's clock may be ahead of the one here
+    stamped = [item._replace(raw=item.raw._replace(timestamp=(limit + 5) // 1000)) for item in events]
+    assert judged(table, stamped, exact=False, limit=limit).findings == {}
+
+
+def test_with_more_jobs_than_fit_it_is_said_that_not_all_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHED_ROWS", 1)
+    events = [event(f"job-{number}", number, time=number) for number in range(4)]
+    table = one_by_one({}, events)
+    verifier: Any = Verifier(Rows(table), SCOPE, exact=True, ignore_missing=False, show_values=False)  # type: ignore[arg-type]
+    for chunk in (events[:2], events[2:]):
+        verifier.take(chunk)
+    verifier.conclude()
+    assert (verifier.report.findings, verifier.report.explained) == ({}, {FORGOTTEN: 2})
+    assert not verifier.report.exact
+
+
+def test_findings_beyond_those_that_are_named_are_counted_once_for_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [event(f"job-{number % 3}", number, time=number) for number in range(9)]
+    table = one_by_one({}, events[:2])
+    named = kinds(table, events)
+    assert [list(named.values()).count(kind) for kind in ("missing", "behind")] == [1, 2]
+    table["job-1"] = ModelRow(**{**vars(table["job-1"]), "status": "bogus"})
+    monkeypatch.setattr(findings, "NAMED", 1)
+    report = judged(table, events)
+    assert report.kinds() == {"missing": 1, "behind": 1, "different": 1, "out_of_turn": 0}
+    assert (len(report.findings), report.total) == (1, 3)
+
+
+def test_a_row_of_a_log_that_never_was_is_held_against_the_event_with_its_own_id() -> None:
+    events = [event("job-1", 0, time=1), event("job-2", 1, time=2), event("job-3", 2, time=3)]
+    table = one_by_one({}, events)
+    for job_id, status in (("job-1", "bogus"), ("job-2", table["job-2"].status)):
+        table[job_id] = ModelRow(**{**vars(table[job_id]), "log": "gone/x/0", "status": status})
+    of_this = {job: row for job, row in table.items() if row.log == LOG_A}
+    verifier: Any = Verifier(Rows(table), SCOPE, exact=False, ignore_missing=False, show_values=False)  # type: ignore[arg-type]
+    verifier.take(events)
+    verifier.take_positions(Rows(of_this).positions(), {0: 10})
+    verifier.conclude()
+    found = verifier.report.findings
+    assert {job: (item.columns, item.whole) for job, item in found.items()} == {"job-1": (("status",), True)}

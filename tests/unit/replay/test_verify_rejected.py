@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from jobstatus_consumer import verify as module
+from jobstatus_consumer.findings import Report
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
-from jobstatus_consumer.verify import NOT_TAKEN, Report, Verifier, verify
+from jobstatus_consumer.verify import NOT_TAKEN, Verifier, verify
 from jobstatus_schemas import JobStatusEvent, encode
 from law.events import event
 from law.model import one_by_one
@@ -36,9 +37,6 @@ class Reader:
 
 class Table(FakeTable):
     """All that verify asks."""
-
-    def positions(self, logs: Any = ()) -> list[tuple[str, str, int]]:
-        return super().positions()
 
     def by_log(self) -> dict[str | None, int]:
         return {}

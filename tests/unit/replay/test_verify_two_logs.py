@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer import verify
+from jobstatus_consumer.findings import Report
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.replay.ranges import Stretch
 from jobstatus_consumer.replay.scope import Scope
-from jobstatus_consumer.verify import TOO_MANY, Report, Verifier
+from jobstatus_consumer.verify import TOO_MANY, UNEXPLAINED, Verifier
 from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
@@ -83,6 +84,17 @@ def test_a_row_of_one_log_beside_others_of_two_is_still_held_against_all_its_eve
     table["c"] = ModelRow(**{**vars(table["c"]), "attempt": 4, "latest": NOON + 8})
     found = judged(table, both).findings
     assert {job: item.columns for job, item in found.items()} == {"c": ("attempt", "latest_occurred_at")}
+
+
+def test_an_attempt_that_neither_log_has_is_explained() -> None:
+    both = raised()
+    table = one_by_one({}, [*both[0], *both[1]])
+    for order in (both, both[::-1]):
+        assert judged(table, order, exact=False).explained == {}
+    table["a"] = ModelRow(**{**vars(table["a"]), "attempt": 4})
+    for exact in (False, True):
+        report = judged(table, both, exact=exact)
+        assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
 
 
 def test_with_more_suspicions_than_fit_none_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
