@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 import psycopg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from jobstatus_consumer.records import Batch, Event
 from jobstatus_consumer.rule import RowState, decide
 from jobstatus_consumer.store import Store
@@ -83,7 +83,7 @@ def poisoned(history: History, events: Sequence[Event]) -> Batch:
 def test_any_history_ends_as_one_by_one(store: Store, database: Database) -> None:
     database.execute("ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> 'poison')")
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=300)
     @given(histories())
     def holds(history: History) -> None:
         table.replace(database, history.rows)

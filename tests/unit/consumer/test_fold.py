@@ -96,7 +96,7 @@ def run(table: Table, statement: Statement, history: History) -> None:
             table[item.job_id] = row
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(histories())
 def test_the_law_any_batching_ends_as_one_by_one(history: History) -> None:
     table = dict(history.rows)
@@ -106,7 +106,7 @@ def test_the_law_any_batching_ends_as_one_by_one(history: History) -> None:
     assert table == history.expected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(first_reads(), st.data())
 def test_a_crash_between_two_statements_of_a_batch_changes_nothing(
     events: Sequence[Event], data: st.DataObject
@@ -124,7 +124,7 @@ def test_a_crash_between_two_statements_of_a_batch_changes_nothing(
     assert table == written.expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(histories())
 def test_every_event_is_in_exactly_one_statement_and_no_job_twice_in_one(history: History) -> None:
     for batch in history.deliveries:

@@ -63,7 +63,7 @@ def test_a_row_that_somebody_else_wrote_lends_its_attempt_but_not_its_time() -> 
     assert advance(row, event(offset=7, time=1)) == RowState(3, NOON + 1, LOG_A, 7)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(histories())
 def test_it_decides_and_advances_as_the_model_does(history: History) -> None:
     rows = dict(history.rows)
@@ -76,7 +76,7 @@ def test_it_decides_and_advances_as_the_model_does(history: History) -> None:
             rows[item.job_id] = after
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(first_reads(["job-1"]), st.data())
 def test_what_was_processed_before_changes_nothing_when_it_comes_again(
     events: Sequence[Event], data: st.DataObject
@@ -86,7 +86,7 @@ def test_what_was_processed_before_changes_nothing_when_it_comes_again(
     assert one_by_one(table, again) == table
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(deliveries(["job-1"]), st.data())
 def test_a_redriven_event_never_replaces_what_came_after_it_in_its_log(
     events: Sequence[Event], data: st.DataObject

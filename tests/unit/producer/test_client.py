@@ -113,7 +113,7 @@ def test_what_is_not_delivered_at_the_end_is_raised_with_the_reason(open_jobs: O
     jobs = open_jobs()
     jobs.update_job_status("job", "processing")
     until(lambda: jobs.stats().last_error is not None, "it is known that nobody listens")
-    with pytest.raises(UndeliveredError, match=r"before the producer was closed \(.*127\.0\.0\.1:1.*\): 1 event"):
+    with pytest.raises(UndeliveredError, match=r"before the producer was closed \(_\w+: .+\): 1 event"):
         jobs.close(0)
 
 
