@@ -244,7 +244,7 @@ class Backlog:
 
     def _spool_room(self, entries: Sequence[Entry]) -> bool:
         wanted = sum(len(entry.value) for entry in entries)
-        return self._own is not None and self._own.bytes + wanted <= self._settings.spool_max_bytes
+        return self._own is not None and self._own.totals().bytes + wanted <= self._settings.spool_max_bytes
 
     def _spool(self, entries: Sequence[Entry]) -> bool:
         assert self._own is not None  # noqa: S101 - the callers have asked
@@ -342,4 +342,4 @@ class Backlog:
                 return of_file(file)
             except SpoolError as error:
                 self._trouble(f"a spool cannot be read, what is in it has to wait: {error}")
-        return choose(file.span)
+        return choose(file.totals().span)

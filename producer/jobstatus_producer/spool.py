@@ -12,14 +12,14 @@ import shutil
 import sqlite3
 import threading
 import time
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.file_lock import FileLock
+from jobstatus_producer.rows import ROW_BYTES, Totals, crc_of, is_sound
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +29,6 @@ GUARD: Final = threading.RLock()
 handler that flushes or closes may have interrupted the thread that has it."""
 VERSION: Final = 1
 SUFFIX: Final = ".spool"
-ROW_BYTES: Final = 64
-"""What a row costs beside its key and value, roughly."""
 _SCHEMA: Final = """
 create table events (
   seq integer primary key, key blob not null, value blob not null, traceparent text, crc integer not null);
@@ -44,6 +42,7 @@ _FROM_BOTH_ENDS: Final = (
     "select seq, key, value, traceparent, crc from events order by seq desc",
 )
 _TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0), min(seq), max(seq) from events"
+_SIZES: Final = "select seq, length(key) + length(value) + ? from events"
 MAX_SALVAGED_BYTES: Final = 2**40
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -93,8 +92,9 @@ class SpoolFile:
         self.lock = lock
         self.resting = False
         """closed, and anybody's: its numbers are those of then"""
-        self.span: tuple[int, ...] = ()
-        """no `seq` in here is lower than the first of these, or higher than the last"""
+        self._totals = Totals(0, 0, ())
+        self._sure = False
+        """whether the totals are those of the file: no write is under way, or was interrupted"""
         self._names: dict[Path, tuple[int, int]] = {}
         """the files that were opened, by what `stat` said of them then"""
         self.taken_in: set[int] = set()
@@ -112,29 +112,45 @@ class SpoolFile:
                 raise
 
     def __len__(self) -> int:
-        return int(self._count) - len(self._gone)
+        return self.totals().events
+
+    def totals(self) -> Totals:
+        """Counted anew if need be; where that cannot be done, those known last."""
+        if not self._sure:
+            with GUARD, suppress(sqlite3.Error):
+                # another thread's write may have ended now
+                if not self._sure:
+                    counted = self._count()
+                    self._totals, self._sure = counted, not self._database.in_transaction
+        return self._totals
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Keep `entries`, all or none; when this returns they survive the process. Raises `SpoolWriteError`."""
-        rows = [(*entry, _crc(entry)) for entry in entries]
-        with GUARD, _translated(self.path):
-            if len(rows) == 1:
-                self._database.execute("insert or replace into events values (?, ?, ?, ?, ?)", rows[0])
-            else:
-                with self._transaction():
-                    self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
-            self._note_added(entries)
+        rows = [(*entry, crc_of(entry)) for entry in entries]
+
+        def insert(before: Totals) -> Totals | None:
+            added = self._database.executemany("insert or ignore into events values (?, ?, ?, ?, ?)", rows).rowcount
+            if added == len(rows) or not rows:
+                return before.plus(entries)
+            # written before by a call that was interrupted
+            self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
+            return None
+
+        self._write(insert)
 
     def take_in(self, saved: Sequence[Entry]) -> None:
         """Keep what was saved of another file, all or none, beside what is here: nothing is put over anything.
 
         Two processes may have used the same microsecond: the later one's entry gets the next that is free.
         """
-        with GUARD, _translated(self.path):
-            with self._transaction():
-                placed = [self._place(entry) for entry in saved]
-            self._note_added([entry for entry, is_new in placed if is_new])
-            self.taken_in.update(entry.seq for entry, _ in placed)
+        placed: list[tuple[Entry, bool]] = []
+
+        def place(before: Totals) -> Totals:
+            placed.extend(self._place(entry) for entry in saved)
+            return before.plus([entry for entry, is_new in placed if is_new])
+
+        self._write(place)
+        self.taken_in.update(entry.seq for entry, _ in placed)
 
     def first(self, count: int) -> list[Entry]:
         """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
@@ -142,7 +158,7 @@ class SpoolFile:
             rows = self._query(_FIRST, count + len(self._gone))
         sound = []
         for row in rows:
-            if not _is_sound(row):
+            if not is_sound(row):
                 self.refuse(Entry(*row[:4]), "damaged in the spool: its checksum does not match")
             elif row[0] not in self._gone:
                 sound.append(Entry(*row[:4]))
@@ -150,23 +166,26 @@ class SpoolFile:
 
     def remove(self, entries: Iterable[Entry]) -> None:
         """Forget delivered entries; they do not come out again, even where the file cannot be written."""
-        removed = list(entries)
+        removed = [entry for entry in entries if entry.seq not in self._gone]
         with GUARD:
-            self._gone.update(entry.seq for entry in removed)
-            self.bytes -= sum(map(_size, removed))
-            with _translated(self.path), self._transaction():
-                self._database.executemany("delete from events where seq = ?", [(seq,) for seq in self._gone])
-            self._count -= len(self._gone)
+            before = self.totals()
+            sure, after = self._sure, before.less(removed)
+            self._sure = False
+            self._gone.update([entry.seq for entry in removed])
+            self._totals, self._sure = after, sure and self._totals is before
+            self._write(self._delete_gone)
             self._gone.clear()
 
     def refuse(self, entry: Entry, reason: str) -> None:
         """Move an entry, or put a new one, where the refused ones are kept for a person."""
-        row = (*entry, _crc(entry), reason, time.time_ns() // 1000)
-        with GUARD, _translated(self.path), self._transaction():
+        row = (*entry, crc_of(entry), reason, time.time_ns() // 1000)
+
+        def move(before: Totals) -> Totals:
             self._database.execute("insert or replace into refused values (?, ?, ?, ?, ?, ?, ?)", row)
             held = self._database.execute("delete from events where seq = ?", (entry.seq,)).rowcount
-        self._count -= held
-        self.bytes -= held * _size(entry)
+            return before.less([entry] * held)
+
+        self._write(move)
 
     def refused(self) -> list[Refused]:
         """The events that the broker refused, oldest first."""
@@ -195,14 +214,15 @@ class SpoolFile:
 
     def copy_to(self, other: SpoolFile) -> None:
         """Write all that is in here to `other`, a new one; it is read from what was opened, whatever its name is."""
-        with GUARD, _translated(other.path):
+
+        def copy(_before: Totals) -> None:
             events = (row for row in self._database.execute("select * from events") if row[0] not in self._gone)
             refused = self._database.execute("select * from refused")
-            with other._transaction():
-                other._database.executemany("insert into events values (?, ?, ?, ?, ?)", events)
-                other._database.executemany("insert into refused values (?, ?, ?, ?, ?, ?, ?)", refused)
-            other._recount()
-            other.taken_in = self.taken_in
+            other._database.executemany("insert into events values (?, ?, ?, ?, ?)", events)
+            other._database.executemany("insert into refused values (?, ?, ?, ?, ?, ?, ?)", refused)
+
+        other._write(copy)
+        other.taken_in = self.taken_in
 
     def give_up_names(self) -> None:
         """Close, and remove what is left of the files under their names, but nothing that somebody else put there."""
@@ -217,7 +237,7 @@ class SpoolFile:
     def close(self) -> None:
         """Let go of file and lock; a spool in which nothing is left is removed."""
         with GUARD:
-            empty = not len(self) and not self._kept_refused()
+            empty = self._is_empty()
             self.resting = True
             self._database.close()
             if empty:
@@ -251,34 +271,39 @@ class SpoolFile:
             if Entry(*here[0]) == entry:
                 return entry, False
             entry = entry._replace(seq=entry.seq + 1)
-        self._database.execute("insert into events values (?, ?, ?, ?, ?)", (*entry, _crc(entry)))
+        self._database.execute("insert into events values (?, ?, ?, ?, ?)", (*entry, crc_of(entry)))
         return entry, True
 
-    def _note_added(self, entries: Sequence[Entry]) -> None:
-        self._count += len(entries)
-        self.bytes += sum(map(_size, entries))
-        seqs = [*self.span, *(entry.seq for entry in entries)]
-        self.span = (min(seqs), max(seqs)) if seqs else ()
+    def _delete_gone(self, before: Totals) -> Totals | None:
+        gone = [(seq,) for seq in self._gone]
+        deleted = self._database.executemany("delete from events where seq = ?", gone).rowcount
+        return before if deleted == len(gone) else None
 
-    def _kept_refused(self) -> bool:
+    def _is_empty(self) -> bool:
+        """By what is in the file: to count wrong must not remove anything."""
         try:
-            return bool(self._query("select exists (select 1 from refused)")[0][0])
+            for (seq,) in self._database.execute("select seq from events"):
+                if seq not in self._gone:
+                    return False
+            return not self._query("select exists (select 1 from refused)")[0][0]
         except sqlite3.Error:
             # unreadable is not empty
-            return True
+            return False
 
     def _prepare(self, durable: bool) -> None:
         self._check_version()
         self._database.execute("pragma journal_mode=wal")
         self._database.execute(f"pragma synchronous={'full' if durable else 'normal'}")
         self._database.execute("pragma journal_size_limit=4194304")
-        self._recount()
+        self._totals, self._sure = self._count(), True
         files = (self.path, *_beside(self.path), self.path.with_suffix(".lock"))
         self._names = {file: known for file in files if (known := _identity(file)) is not None}
 
-    def _recount(self) -> None:
-        self._count, self.bytes, *span = self._query(_TOTALS, ROW_BYTES)[0]
-        self.span = tuple(span) if self._count else ()
+    def _count(self) -> Totals:
+        count, size, *span = self._query(_TOTALS, ROW_BYTES)[0]
+        rows = self._database.execute(_SIZES, (ROW_BYTES,)) if self._gone else ()
+        gone = [row[1] for row in rows if row[0] in self._gone]
+        return Totals(count - len(gone), size - sum(gone), tuple(span) if count else ())
 
     def _check_version(self) -> None:
         version = self._query("pragma user_version")[0][0]
@@ -297,10 +322,33 @@ class SpoolFile:
     def _query(self, sql: str, *values: object) -> list[Any]:
         return self._database.execute(sql, values).fetchall()
 
+    def _write(self, change: Callable[[Totals], Totals | None]) -> None:
+        """Do `change`, all or nothing of it. It returns what the totals are then; None: count anew.
+
+        What a signal's handler raises comes before the commit or after it, and a handler may itself count or write in
+        between: what was counted is certain only where nothing of that happened.
+        """
+        with GUARD, _translated(self.path):
+            before = self.totals()
+            sure = self._sure
+            try:
+                with self._transaction():
+                    self._sure = False
+                    after = change(before)
+            except sqlite3.Error:
+                self._sure = sure and self._totals is before
+                raise
+            # no handler comes in between these: it would at a call
+            sure = sure and self._totals is before and after is not None
+            self._totals, self._sure = after or before, sure
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("begin immediate")
+        if self._database.in_transaction:
+            # that of a call which this one, in a signal's handler, interrupts: it fails, or has failed
+            self._database.execute("rollback")
         try:
+            self._database.execute("begin immediate")
             yield
             self._database.execute("commit")
         except BaseException:
@@ -344,7 +392,7 @@ def _readable(database: sqlite3.Connection) -> list[Entry]:
     for statement in _FROM_BOTH_ENDS:
         try:
             for row in database.execute(statement):
-                if _is_sound(row):
+                if is_sound(row):
                     found[row[0]] = Entry(*row[:4])
         except (sqlite3.Error, UnicodeDecodeError):
             # what lies behind the damage may be reached from the other end
@@ -377,23 +425,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
-
-
-def _is_sound(row: Any) -> bool:
-    try:
-        return bool(_crc(Entry(*row[:4])) == row[4])
-    except TypeError:
-        # not even of the types that were written
-        return False
-
-
-def _crc(entry: Entry) -> int:
-    seq, key, value, traceparent = entry
-    return zlib.crc32(value, zlib.crc32(key, zlib.crc32(f"{seq} {traceparent}".encode())))
-
-
-def _size(entry: Entry) -> int:
-    return len(entry.key) + len(entry.value) + ROW_BYTES
 
 
 @contextmanager

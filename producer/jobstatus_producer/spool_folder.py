@@ -93,7 +93,7 @@ def _inspect(path: Path) -> SpoolInfo:
     except SpoolError as error:
         return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
     try:
-        return SpoolInfo(path, in_use, len(file), file.bytes, file.oldest(), file.refused(), None)
+        return SpoolInfo(path, in_use, len(file), file.totals().bytes, file.oldest(), file.refused(), None)
     except SpoolError as error:
         return SpoolInfo(path, in_use, 0, 0, None, [], str(error))
     finally:

@@ -99,9 +99,12 @@ def test_a_signal_during_a_close_that_waits_loses_nothing(
     assert spooled(breakable, topic, tmp_path)["job"] == [str(step) for step in range(5)]
 
 
+@pytest.mark.parametrize("spool", ["none", "overflows into it", "durable"])
 def test_handlers_that_raise_in_the_middle_of_calls_leave_the_producer_whole(
-    kafka: LocalKafka, topic: str, environ: Environ
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, spool: str
 ) -> None:
+    more = {"none": {}, "overflows into it": {"MAX_PENDING_EVENTS": 20}, "durable": {"DURABLE": 1}}[spool]
+    folder = {} if spool == "none" else {"SPOOL_DIR": tmp_path}
     code, out, err = scripts.run(
         """
         class Interrupted(Exception): pass
@@ -130,13 +133,15 @@ def test_handlers_that_raise_in_the_middle_of_calls_leave_the_producer_whole(
         jobs.update_job_status("after", "all", wait=True)
         assert jobs.flush(30) == 0, jobs.stats()
         stats = jobs.stats()
-        assert stats.delivered <= stats.accepted + interrupted and stats.queue_depth == 0, stats
+        assert stats.delivered <= stats.accepted + interrupted, stats
+        assert stats.queue_depth == stats.spool_depth == 0, stats
         jobs.close()
         print(*returned)
         """,
-        environ(topic, MAX_BLOCK_SECONDS=30),
+        environ(topic, MAX_BLOCK_SECONDS=30, **more, **folder),
     )
     assert code == 0, err
+    assert list(tmp_path.iterdir()) == []
     found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))["job"]
     assert set(out.split()) - set(found) == set()
     assert [int(step) for step in found] == sorted(map(int, found))

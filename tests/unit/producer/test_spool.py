@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_producer import spool, spool_folder
+from jobstatus_producer import spool_folder
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.file_lock import lock_of
+from jobstatus_producer.rows import ROW_BYTES
 from jobstatus_producer.spool import SpoolDamagedError, SpoolFile, SpoolVersionError, SpoolWriteError
 from unit.producer.spools import TOPIC, entry, leave_behind, open_again
 
@@ -50,9 +51,9 @@ def test_an_entry_comes_out_as_it_went_in(rows: list[tuple[int, bytes, bytes, st
         entries = [Entry(*row) for row in rows]
         own.add(entries)
         assert own.first(1000) == sorted(entries)
-        assert own.bytes == sum(len(found.key) + len(found.value) + spool.ROW_BYTES for found in entries)
+        assert own.totals().bytes == sum(len(found.key) + len(found.value) + ROW_BYTES for found in entries)
         own.remove(entries)
-        assert (len(own), own.bytes) == (0, 0)
+        assert (len(own), own.totals().bytes) == (0, 0)
         own.close()
         assert os.listdir(folder) == []
 

@@ -174,7 +174,7 @@ def test_what_is_saved_twice_is_there_once(folder: Path, open_backlog: Open) -> 
         (3, b"job"),
         (4, b"other"),
     ]
-    assert (len(own), own.span) == (4, (1, 4))
+    assert (len(own), own.totals().span) == (4, (1, 4))
     backlog.settle(backlog.first(10).entries, None)
 
 
