@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import accumulate, takewhile
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jobstatus_producer import spool_folder
 from jobstatus_producer.entry import Entry
 from jobstatus_producer.errors import SpoolError
+from jobstatus_producer.rows import size_of
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.spool import SpoolDamagedError, SpoolFile
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Trouble = Callable[[str], None]
+REFUSED_SHARE: Final = 10
+"""The refused events in a spool may take such a part of what the spool may take, beside it."""
 
 
 class Chunk(NamedTuple):
@@ -83,8 +87,8 @@ class Backlog:
         """Keep new entries, in the spool if there is one, else where they may be `in_memory`; False if neither."""
         with self._lock:
             if self._own is not None and not self.broken:
-                if not self._spool_room(entries):
-                    self._trouble(f"the spool is full (JOBSTATUS_SPOOL_MAX_BYTES={self._settings.spool_max_bytes})")
+                if len(self._fitting(entries)) < len(entries):
+                    self._say_full()
                     return False
                 if self._spool(entries):
                     return True
@@ -109,12 +113,15 @@ class Backlog:
     def move_to_spool(self) -> None:
         """Try to write to the spool what is in memory."""
         with self._lock:
-            if self._own is None:
+            if self._own is None or self._closed:
                 return
             entries = [self._held[seq] for seq in sorted(self._held)]
-            if (entries or self.broken) and self._spool_room(entries) and self._spool(entries):
-                self._held.clear()
-                self.bytes_in_memory = 0
+            fitting = self._fitting(entries)
+            if len(fitting) < len(entries):
+                self._say_full()
+            if (fitting or self.broken) and self._spool(fitting):
+                for entry in fitting:
+                    self._release(entry)
 
     def stay_in_place(self) -> None:
         """Give new files to the spools whose files somebody removed: a cleaner of old ones, or of a whole folder."""
@@ -150,14 +157,13 @@ class Backlog:
                 self._tried.difference_update(entry.seq for entry in entries)
             source = orphan or self._own
             if in_spool and source is not None:
-                try:
-                    source.remove(in_spool)
-                except SpoolError as error:
-                    # they will not go out again from this process, and once more from the next one at worst
-                    self._trouble(f"delivered events cannot be deleted from the spool: {error}")
+                self._remove(in_spool, source)
 
     def refuse(self, entry: Entry, reason: str, orphan: SpoolFile | None = None) -> bool:
-        """Keep an event that the broker refused, for a person; False if there is no spool that can keep it."""
+        """Keep an event that the broker refused, for a person; False if there is no spool that can keep it.
+
+        Then it is with its caller, who is told, and goes out no more.
+        """
         with self._lock:
             self._release(entry)
             if orphan is None:
@@ -165,19 +171,37 @@ class Backlog:
             source = orphan or self._own
             if source is None:
                 return False
-            try:
+            kept = self._keep_refused(source, entry, reason)
+            if not kept:
+                self._remove([entry], source)
+            return kept
+
+    def _remove(self, entries: Sequence[Entry], source: SpoolFile) -> None:
+        try:
+            source.remove(entries)
+        except SpoolError as error:
+            # they will not go out again from this process, and once more from the next one at worst
+            self._trouble(f"events that are done with cannot be deleted from the spool: {error}")
+
+    def _keep_refused(self, source: SpoolFile, entry: Entry, reason: str) -> bool:
+        share = self._settings.spool_max_bytes // REFUSED_SHARE
+        try:
+            if source.refused_bytes() + size_of(entry) <= share:
                 source.refuse(entry, reason)
-            except SpoolError as error:
-                self._trouble(f"a refused event cannot be kept in the spool: {error}")
-                return False
-            return True
+                return True
+            self._trouble(f"a refused event cannot be kept in the spool: {share} bytes of them are there")
+        except SpoolError as error:
+            self._trouble(f"a refused event cannot be kept in the spool: {error}")
+        return False
 
     def _keep(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             # one that a signal's handler kept from being told of may come back twice
             self._release(entry)
+            size = len(entry.value)
+            # no call between these two, or a signal's handler might
             self._held[entry.seq] = entry
-            self.bytes_in_memory += len(entry.value)
+            self.bytes_in_memory += size
 
     def _chunk(self, entries: list[Entry]) -> Chunk:
         return Chunk(entries, None, frozenset(entry.seq for entry in entries if self._may_be_behind(entry.seq)))
@@ -242,9 +266,15 @@ class Backlog:
     def _all(self) -> list[SpoolFile]:
         return [*self._orphans, *([] if self._own is None else [self._own])]
 
-    def _spool_room(self, entries: Sequence[Entry]) -> bool:
-        wanted = sum(len(entry.value) for entry in entries)
-        return self._own is not None and self._own.totals().bytes + wanted <= self._settings.spool_max_bytes
+    def _fitting(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """The first of `entries`, as many as the spool has room for."""
+        assert self._own is not None  # noqa: S101 - the callers have asked
+        room = self._settings.spool_max_bytes - self._own.totals().bytes
+        ends = accumulate(map(size_of, entries))
+        return entries[: sum(1 for _ in takewhile(room.__ge__, ends))]
+
+    def _say_full(self) -> None:
+        self._trouble(f"the spool is full (JOBSTATUS_SPOOL_MAX_BYTES={self._settings.spool_max_bytes})")
 
     def _spool(self, entries: Sequence[Entry]) -> bool:
         assert self._own is not None  # noqa: S101 - the callers have asked

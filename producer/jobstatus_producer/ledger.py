@@ -140,6 +140,11 @@ class Ledger:
         self.last_error = text
         self.warn("trouble", "not delivered for now: %s", text)
 
+    def spool_trouble(self, text: str) -> None:
+        """The spool cannot do its part. A kind of its own: the way to the broker is seldom clear then."""
+        self.last_error = text
+        self.warn("spool", "%s", text)
+
     def warn(self, kind: str, text: str, *args: object) -> None:
         """A warning on the producer's logger, at most one of its kind in ten seconds."""
         self._throttle.log(logging.WARNING, kind, text, *args)

@@ -118,10 +118,9 @@ class SpoolFile:
         """Counted anew if need be; where that cannot be done, those known last."""
         if not self._sure:
             with GUARD, suppress(sqlite3.Error):
-                # another thread's write may have ended now
-                if not self._sure:
-                    counted = self._count()
-                    self._totals, self._sure = counted, not self._database.in_transaction
+                # another thread's write may have ended now; what was before one that a handler interrupts still holds
+                if not self._sure and not self._database.in_transaction:
+                    self._totals, self._sure = self._count(), True
         return self._totals
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -192,6 +191,10 @@ class SpoolFile:
         with GUARD, _translated(self.path):
             rows = self._query("select seq, key, value, traceparent, reason, refused_at from refused order by seq")
         return [Refused(Entry(*row[:4]), row[4], row[5]) for row in rows]
+
+    def refused_bytes(self) -> int:
+        """How much they take; asked anew each time, for a person may clear them at any moment."""
+        return self._one("select sum(length(key) + length(value) + ?) from refused", ROW_BYTES) or 0
 
     def oldest(self) -> int | None:
         """The lowest `seq`."""
@@ -314,9 +317,9 @@ class SpoolFile:
         if version != VERSION:
             raise SpoolDamagedError(f"{self.path}: no spool, or one that was cut off")
 
-    def _one(self, sql: str) -> int | None:
+    def _one(self, sql: str, *values: object) -> int | None:
         with GUARD, _translated(self.path):
-            found: int | None = self._query(sql)[0][0]
+            found: int | None = self._query(sql, *values)[0][0]
         return found
 
     def _query(self, sql: str, *values: object) -> list[Any]:

@@ -29,7 +29,7 @@ PRODUCER_MEANING: Final[Mapping[str, str]] = {
     "statuses": "the allowed words, separated by commas; all if not set",
     "worker_id": "who reports, where a call does not say it",
     "spool_dir": "a folder that keeps what cannot be delivered now, also after a crash; none if not set",
-    "spool_max_bytes": "how large the spool may grow; beyond it a call raises `BufferFullError`",
+    "spool_max_bytes": "how large it may grow (a tenth more by refused events); beyond it, `BufferFullError`",
     "durable": "write every event to the spool before the call returns, also while the broker answers",
     "max_pending_events": "how many events may wait for their acknowledgement in memory",
     "max_pending_bytes": "how many bytes these may have in all (the Kafka client holds a copy of them)",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from jobstatus_producer import ProducerSettings
-from jobstatus_producer.backlog import Backlog
+from jobstatus_producer.backlog import REFUSED_SHARE, Backlog
+from jobstatus_producer.rows import size_of
 from unit.producer.spools import entry, leave_behind
 
 KAFKA = {"bootstrap.servers": "127.0.0.1:1"}
@@ -116,9 +117,25 @@ def test_a_full_spool_accepts_nothing_new_and_goes_on_when_there_is_room(
     backlog.hold([entry(4)])
     backlog.move_to_spool()
     assert backlog.in_memory == 1, "what was accepted already stays, in memory if it must"
+    assert troubles == ["the spool is full (JOBSTATUS_SPOOL_MAX_BYTES=300)"] * 2
     backlog.settle([entry(1), entry(2)], None)
     assert backlog.accept([entry(5)], in_memory=True)
     assert seqs(backlog) == [4, 5]
+
+
+def test_of_what_came_back_the_oldest_that_fit_are_spooled_and_the_full_spool_is_said(
+    open_backlog: Open, troubles: list[str]
+) -> None:
+    backlog = open_backlog(max_bytes=3 * size_of(entry(1)))
+    backlog.hold([entry(seq) for seq in range(1, 6)])
+    backlog.move_to_spool()
+    assert (backlog.spool_depth, backlog.in_memory, backlog.oldest()) == (3, 2, 1)
+    assert backlog.bytes_in_memory == 2 * len(entry(1).value)
+    assert troubles == [f"the spool is full (JOBSTATUS_SPOOL_MAX_BYTES={3 * size_of(entry(1))})"]
+    assert seqs(backlog) == [1, 2, 3, 4, 5]
+    backlog.settle([entry(1), entry(2)], None)
+    backlog.move_to_spool()
+    assert (backlog.spool_depth, backlog.in_memory, backlog.bytes_in_memory) == (3, 0, 0)
 
 
 def test_what_dead_processes_left_goes_out_first(open_backlog: Open, tmp_path: Path) -> None:
@@ -178,3 +195,30 @@ def test_a_refused_event_is_kept_where_there_is_a_spool(open_backlog: Open, tmp_
     assert len(backlog) == 0
     assert backlog._own is not None
     assert [refused.reason for refused in backlog._own.refused()] == ["too large"]
+
+
+def test_refused_events_take_a_bounded_part_and_those_beyond_it_are_not_kept(
+    open_backlog: Open, troubles: list[str]
+) -> None:
+    backlog = open_backlog(max_bytes=2 * REFUSED_SHARE * size_of(entry(1)))
+    assert backlog.accept([entry(seq) for seq in range(1, 5)], in_memory=False)
+    kept = [backlog.refuse(entry(seq), "too large") for seq in range(1, 5)]
+    assert kept == [True, True, False, False]
+    assert (len(backlog), seqs(backlog)) == (0, []), "what is not kept is its caller's, and goes out no more"
+    assert (
+        troubles
+        == [f"a refused event cannot be kept in the spool: {2 * size_of(entry(1))} bytes of them are there"] * 2
+    )
+    assert backlog._own is not None
+    backlog._own._database.execute("delete from refused")
+    assert backlog.refuse(entry(9), "too large"), "a person may make room at any moment"
+
+
+def test_a_refused_event_that_cannot_be_written_is_its_callers(open_backlog: Open, troubles: list[str]) -> None:
+    backlog = open_backlog()
+    assert backlog.accept([entry(1), entry(2)], in_memory=False)
+    read_only(backlog, True)
+    assert not backlog.refuse(entry(1), "too large")
+    assert "a refused event cannot be kept in the spool" in troubles[0]
+    assert (len(backlog), seqs(backlog)) == (1, [2])
+    read_only(backlog, False)
