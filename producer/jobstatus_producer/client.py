@@ -192,7 +192,8 @@ class JobStatusProducer:
                 self._end(outbox, worker, self.settings.close_seconds if timeout is None else timeout)
             # told of a signal until here: one that came during the flush has waited for its end
             lifecycle.unregister(self)
-            if then := worker and worker.end_asked_for():
+            if outbox is not None and worker is not None and (then := worker.end_asked_for()):
+                outbox.tell_lost(self._undelivered)
                 then()
             if self._undelivered:
                 undelivered, self._undelivered = self._undelivered, []
@@ -220,13 +221,13 @@ class JobStatusProducer:
         """The process ends: `close`, bounded by `close_seconds` or `seconds`."""
         self.close(seconds)
 
-    def at_termination(self, then: Callable[[], None]) -> None:
-        """SIGTERM: the worker thread flushes, up to `close_seconds`, and then calls `then`."""
+    def at_termination(self, then: Callable[[], None] | None) -> None:
+        """SIGTERM: the worker thread flushes, up to `close_seconds`, and then ends and calls `then`, if given."""
         worker = self._worker
-        if worker is None:
-            then()
-        else:
+        if worker is not None:
             worker.finish(self.settings.close_seconds, then)
+        elif then is not None:
+            then()
 
     def after_fork(self) -> None:
         """In a forked child: begin anew at the first call; what was under way is the parent's to deliver."""

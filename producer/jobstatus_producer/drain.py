@@ -36,6 +36,9 @@ class Sending:
         self.ended: dict[int, Failure | None] = {}
         self.taken: list[int] = []
         """the `seq` of those that the client has taken"""
+        self.waited = 0.0
+        """for how many seconds, until it was given up"""
+        self._began = time.monotonic()
         self._transport = transport
         now = now_micros()
         for entry in chunk.entries:
@@ -63,6 +66,7 @@ class Sending:
 
     def give_up(self) -> None:
         """Call back what has not ended; whether the broker has it is not known then."""
+        self.waited = time.monotonic() - self._began
         self._transport.purge()
         until = time.monotonic() + GIVE_UP_SECONDS
         while len(self.ended) < len(self.chunk.entries) and time.monotonic() < until:
@@ -166,7 +170,10 @@ class Drain:
         for entry in delivered:
             outbox.ledger.delivered(entry.seq)
         self.send_alone(sum(failure.suspect for failure in again))
-        self._note(next((failure for failure in again if not failure.suspect), None))
+        failure = next((failure for failure in again if not failure.suspect), None)
+        if failure is not None and failure.purged:
+            failure = failure._replace(text=f"not acknowledged within {sending.waited:.2g} s")
+        self._note(failure)
 
     def send_alone(self, count: int) -> None:
         """The next `count` entries were in batches that the broker refused for the content of one of them."""
@@ -180,5 +187,5 @@ class Drain:
             return
         outbox.flight.fatal = outbox.flight.fatal or failure.fatal
         if not self._stop.wanted:
-            outbox.ledger.fail(Failure(f"not acknowledged within {CHUNK_SECONDS:g} s") if failure.purged else failure)
+            outbox.ledger.fail(failure)
         self.back_off()

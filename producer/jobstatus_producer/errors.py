@@ -40,7 +40,7 @@ class EventsError(ProducerError):
     """What happened to `events`, oldest first."""
 
     def __init__(self, text: str, events: Sequence[JobStatusEvent]) -> None:
-        super().__init__(f"{text}: {_summary(events)}")
+        super().__init__(f"{text}: {summary(events)}")
         self._text = text
         self.events = tuple(events)
 
@@ -65,7 +65,8 @@ class UndeliveredError(EventsError):
     """The producer is gone and these events were neither delivered nor spooled."""
 
 
-def _summary(events: Sequence[JobStatusEvent]) -> str:
+def summary(events: Sequence[JobStatusEvent]) -> str:
+    """How many they are, and the first of them."""
     shown = ", ".join(f"{event.job_id!r} {event.status}" for event in events[:3])
     more = f" and {len(events) - 3} more" if len(events) > 3 else ""
     return f"{len(events)} event{'' if len(events) == 1 else 's'} ({shown}{more})"

@@ -45,8 +45,11 @@ class Living(Protocol):
     def at_exit(self, seconds: float | None = None) -> None:
         """Bounded: deliver, spool, or raise with the events."""
 
-    def at_termination(self, then: Callable[[], None]) -> None:
-        """Begin to flush without waiting or taking a lock, and call `then` from another thread when that is done."""
+    def at_termination(self, then: Callable[[], None] | None) -> None:
+        """Begin to flush without waiting or taking a lock.
+
+        When that is done, end, and call `then` from another thread. None: the process goes on, and so does this.
+        """
 
     def after_fork(self) -> None:
         """This is the child: nothing of the parent's client works here, and its events are the parent's."""
@@ -260,7 +263,7 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
             _handling.append(frame)
             try:
                 for producer in _living:
-                    producer.at_termination(_nothing)
+                    producer.at_termination(None)
                 before(number, frame)
             finally:
                 _handling.pop()
@@ -282,10 +285,6 @@ def _ended(unfinished: list[Living], producer: Living, number: int) -> None:
 def _tell_again(number: int) -> None:
     time.sleep(0.01)
     os.kill(os.getpid(), number)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _is_past_atexit() -> bool:

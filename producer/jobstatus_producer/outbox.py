@@ -20,9 +20,10 @@ from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_producer.backlog import Backlog
 from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.entry import Entry, now_micros
-from jobstatus_producer.errors import ProducerClosedError
+from jobstatus_producer.errors import ProducerClosedError, summary
 from jobstatus_producer.flight import Flight
 from jobstatus_producer.ledger import Ledger, Stats, Waiting
+from jobstatus_producer.log import logger
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.transport import Failure, KafkaTransport
 
@@ -67,7 +68,7 @@ class Outbox:
         # first what a wrong setting fails: nothing is in a folder then
         self.transport = self.open_transport()
         try:
-            self.backlog = Backlog(settings, self.ledger.trouble)
+            self.backlog = Backlog(settings, self.ledger.spool_trouble)
         except BaseException:
             self.transport.drop()
             raise
@@ -210,6 +211,13 @@ class Outbox:
         self.call_back(seconds)
         self.transport.close()
         return [entry.event for entry in self.backlog.close()]
+
+    def tell_lost(self, events: Sequence[JobStatusEvent]) -> None:
+        """A signal ends the process, so nobody can be given `events`."""
+        if events:
+            why = self.ledger.last_error or "no answer"
+            text = "a signal ends this process, and what is neither delivered nor spooled is lost with it: %s; why: %s"
+            logger.error(text, summary(events), why)
 
     def call_back(self, seconds: float) -> None:
         """Bring what is under way back to the backlog, and what is in memory to the spool, within `seconds`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from jobstatus_producer.outbox import Outbox
 
 BUSY_TICK_SECONDS: Final = 0.05
 CALL_BACK_SECONDS: Final = 2.0
+LAST_SECONDS: Final = 1.0
+"""For what was reported during the flush, as the process ends."""
 
 
 class Worker:
@@ -25,7 +28,7 @@ class Worker:
         self._outbox = outbox
         self._stop = Stop()
         self._drain = Drain(outbox, self._stop)
-        self._finish: tuple[float, Callable[[], None]] | None = None
+        self._finish: tuple[float, Callable[[], None] | None] | None = None
         self._thread = threading.Thread(target=self._run, name="jobstatus-producer", daemon=True)
         self._thread.start()
 
@@ -36,14 +39,17 @@ class Worker:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def finish(self, seconds: float, then: Callable[[], None]) -> None:
-        """Flush for up to `seconds` and then call `then`, all in the worker's thread. Safe in a signal handler."""
+    def finish(self, seconds: float, then: Callable[[], None] | None) -> None:
+        """Flush for up to `seconds` in the worker's thread. Safe in a signal handler.
+
+        Then end and call `then`, which ends the process; None: the process goes on, and so does this.
+        """
         self._stop.until = time.monotonic() + seconds
         self._finish = (self._stop.until, then)
         self._outbox.wakeups.put("finish")
 
     def end_asked_for(self) -> Callable[[], None] | None:
-        """What is to be called when the flush is done, once: whoever ends the worker calls it in its place."""
+        """What is to be called when the flush is done, once, by whoever ends first: the worker, or who closes."""
         finish, self._finish = self._finish, None
         return None if finish is None else finish[1]
 
@@ -121,10 +127,23 @@ class Worker:
             return
         outbox = self._outbox
         deadline, then = self._finish
+        over = time.monotonic() >= deadline
         left = outbox.unsettled(outbox.last_seq)
-        if left and outbox.backlog.has_spool and (outbox.failing or time.monotonic() >= deadline):
+        if left and outbox.backlog.has_spool and (outbox.failing or over):
             outbox.call_back(CALL_BACK_SECONDS)
-            left = 0
-        if not left or time.monotonic() >= deadline:
-            self._finish = None
+            left = outbox.backlog.in_memory
+        if left and not over:
+            return
+        if then is not None:
+            self._end()
+        self._stop.until = math.inf
+        if then := self.end_asked_for():
             then()
+
+    def _end(self) -> None:
+        outbox = self._outbox
+        # what a call took from now on would be lost without a word
+        outbox.refuse_more()
+        outbox.wait_until_settled(LAST_SECONDS, unless_failing=True)
+        outbox.tell_lost(outbox.give_up(CALL_BACK_SECONDS))
+        self._stop.wanted = True
