@@ -64,6 +64,8 @@ class Backlog:
         if settings.spool_dir is not None:
             self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
             self._orphans = self._take_over(settings.spool_dir, self._own)
+        self.taken_over = self.spool_depth
+        """events that other processes left, and that this one delivers"""
 
     def __len__(self) -> int:
         return len(self._held) + self.spool_depth
@@ -255,9 +257,11 @@ class Backlog:
     def _wake(self, orphan: SpoolFile) -> None:
         """Its turn has come; there is nothing to take where another process was faster."""
         assert self._own is not None  # noqa: S101 - or there would be no orphans
+        depth = self.spool_depth
         found = spool_folder.take(orphan.path, self._own, durable=self._settings.durable)
         place = self._orphans.index(orphan)
         self._orphans[place : place + 1] = [] if found is None else [found]
+        self.taken_over += self.spool_depth - depth
 
     def _files(self) -> list[SpoolFile]:
         """The open ones."""
@@ -332,6 +336,7 @@ class Backlog:
             self.broken = self.unreadable = True
         elif file in self._orphans:
             self._orphans.remove(file)
+            self.taken_over -= len(file)
             file.rest()
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
@@ -348,6 +353,7 @@ class Backlog:
         spool_folder.rescue(file.path, file.lock, self._own, error)
 
     def _replaced(self, file: SpoolFile, damage: Exception) -> bool:
+        depth, is_own = self.spool_depth, file is self._own
         try:
             self._replace(file, damage)
         except (OSError, SpoolError) as error:
@@ -356,6 +362,9 @@ class Backlog:
                 # what can be read of it is for the next process
                 file.rest()
             return file is not self._own
+        finally:
+            if not is_own:
+                self.taken_over += self.spool_depth - depth
         return True
 
     def _edge(self, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]) -> int | None:

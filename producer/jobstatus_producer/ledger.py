@@ -58,10 +58,15 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """One moment of a producer. Every accepted event is delivered, refused, given up, or in one of the depths."""
+    """One moment of a producer.
+
+    Every event that was accepted or taken over is delivered, refused, given up, or in one of the depths.
+    """
 
     accepted: int = 0
     """events that a call took"""
+    taken_over: int = 0
+    """events in the spools of processes that are gone, which are this one's now"""
     delivered: int = 0
     """acknowledged by the broker, drained ones included"""
     drained: int = 0

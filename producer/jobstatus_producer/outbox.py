@@ -237,6 +237,7 @@ class Outbox:
         backlog_age = 0.0 if oldest is None else max(0.0, (now_micros() - oldest) / 1e6)
         return Stats(
             accepted=self.accepted,
+            taken_over=self.backlog.taken_over,
             delivered=flight.sent - flight.returned - len(flight) + self.drained,
             drained=self.drained,
             spooled=self.backlog.spooled,

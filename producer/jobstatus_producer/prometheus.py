@@ -28,6 +28,7 @@ COUNTERS: Final = {
     "failed": "sendings that failed and are repeated",
 }
 GAUGES: Final = {
+    "taken_over": "events in the spools of processes that are gone, which are this one's now",
     "queue_depth": "events in memory, not yet acknowledged",
     "spool_depth": "events in the spool",
     OLDEST: "age of the oldest event not yet acknowledged",

@@ -160,6 +160,21 @@ def test_what_was_tried_before_is_late_and_what_was_not_goes_by_its_age(
     assert len(outbox.backlog) == 0
 
 
+def test_after_a_takeover_the_numbers_add_up(open_outbox: OpenOutbox, log: Log) -> None:
+    dead = open_outbox(durable=True)
+    put(dead, "processing", "success")
+    die(dead)
+    outbox = open_outbox(durable=True)
+    put(outbox, "archived")
+    for delivered in (0, 2, 3):
+        stats = outbox.stats()
+        assert (stats.accepted, stats.taken_over, stats.delivered) == (1, 2, delivered)
+        assert stats.accepted + stats.taken_over == sum(
+            (stats.delivered, stats.refused, stats.queue_depth, stats.spool_depth)
+        )
+        Drain(outbox, Stop()).step()
+
+
 def test_what_came_back_from_the_client_is_late(open_outbox: OpenOutbox, log: Log) -> None:
     outbox = open_outbox()
     put(outbox, "processing", "success")

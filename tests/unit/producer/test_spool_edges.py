@@ -133,6 +133,7 @@ def test_a_resting_spool_that_another_process_takes_is_left_to_it(
     both = [*drained(first), *drained(second)]
     assert sorted(both) == [1, 2, 3]
     assert len(first) == len(second) == 0
+    assert first.taken_over + second.taken_over == 3
 
 
 def damage(path: Path) -> None:
