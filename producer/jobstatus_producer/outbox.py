@@ -33,6 +33,8 @@ threads a fight for the interpreter's lock; left to the worker alone they would 
 POLL_ABOVE: Final = 256
 ROOM_STEP_SECONDS: Final = 0.02
 DEFAULT_BLOCK_SECONDS: Final = 5.0
+ENDS_WITHIN_SECONDS: Final = 10.0
+"""For the end of a process after its flush: other producers may be at theirs, and spools are closed."""
 
 
 class Report(NamedTuple):
@@ -80,6 +82,8 @@ class Outbox:
         self.failing = False
         """the last try to drain failed"""
         self.closed = False
+        self.ends_with_process = False
+        """closed by a signal that is about to end the process"""
         self.given_up = False
         """nothing that comes now is sent any more"""
         self.accepted = 0
@@ -113,6 +117,15 @@ class Outbox:
         if directly and not self.direct:
             # before the lock: whoever writes to the spool, or ends a drain, has it for long, and `direct` is over then
             return False
+        try:
+            return self._put(reports, waiting, directly=directly)
+        except ProducerClosedError:
+            if self.ends_with_process:
+                # there is nobody to be told: a signal that nobody handles ends the process in the middle of this
+                time.sleep(self.settings.close_seconds + ENDS_WITHIN_SECONDS)
+            raise
+
+    def _put(self, reports: Sequence[Report], waiting: Waiting | None, *, directly: bool) -> bool:
         with self.lock:
             if self.closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")

@@ -143,6 +143,7 @@ class Worker:
     def _end(self) -> None:
         outbox = self._outbox
         # what a call took from now on would be lost without a word
+        outbox.ends_with_process = True
         outbox.refuse_more()
         outbox.wait_until_settled(LAST_SECONDS, unless_failing=True)
         outbox.tell_lost(outbox.give_up(CALL_BACK_SECONDS))
