@@ -17,7 +17,7 @@ import os, sys, time
 from pathlib import Path
 from jobstatus_local.demo.children import Workers
 from jobstatus_local.demo.worker import Assignment
-todo = [Assignment("worker-01", "connections", "t", [], 0.0, 1.0, "unused")]
+todo = [Assignment("worker-01", "connections", "t", [], 0.0, 1.0, str(Path(sys.argv[1]) / "result"))]
 workers = Workers(todo, {**os.environ, "JOBSTATUS_DATABASE_URL": "x"}, Path(sys.argv[1]))
 workers.__enter__()
 print(workers._children[0].pid, flush=True)
