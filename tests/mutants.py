@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("consumer", "schemas", "producer", "infra/local")
+PACKAGES = ("consumer", "schemas", "producer", "infra/local", "infra/demo")
 # the first failure is enough: no shrinking, and nothing remembered from one mutant to the next
 PROFILE = """
 from hypothesis import Phase, settings

@@ -24,13 +24,13 @@ class Log(NamedTuple):
     topic: str
     topic_id: str
     partition: int
-    generation: int = 0
+    incarnation: int = 0
 
     @property
     def id(self) -> str:
         """`topic/topic id/partition`, with `/generation` after an accepted loss."""
         base = f"{self.topic}/{self.topic_id}/{self.partition}"
-        return f"{base}/{self.generation}" if self.generation else base
+        return f"{base}/{self.incarnation}" if self.incarnation else base
 
     @classmethod
     def parse(cls, log_id: str) -> Log:
@@ -88,7 +88,7 @@ class Rejected(NamedTuple):
     where: str = ""
 
 
-class Span(NamedTuple):
+class LogRange(NamedTuple):
     """The offsets of one partition that a batch covers: `start` to before `end`, gaps included."""
 
     topic: str
@@ -104,7 +104,7 @@ class Batch:
 
     events: Sequence[Event]
     rejected: Sequence[Rejected]
-    spans: Sequence[Span]
+    spans: Sequence[LogRange]
 
     @property
     def records(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from jobstatus_schemas import JobStatusEvent
 
 from jobstatus_producer.client import JobStatusProducer
+from jobstatus_producer.delivery.acks import Stats
 from jobstatus_producer.errors import (
     BufferFullError,
     EventsError,
@@ -21,8 +22,7 @@ from jobstatus_producer.errors import (
     SpoolError,
     UndeliveredError,
 )
-from jobstatus_producer.ledger import Stats
-from jobstatus_producer.module import (
+from jobstatus_producer.functions import (
     batch_update_job_status,
     flush_job_status_updates,
     get_batch_update_stats,

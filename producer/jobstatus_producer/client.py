@@ -21,8 +21,9 @@ from jobstatus_schemas.event import (
     clean_error_message,
 )
 
-from jobstatus_producer import lifecycle
-from jobstatus_producer.entry import Entry
+from jobstatus_producer.delivery.acks import Stats, Waiting
+from jobstatus_producer.delivery.outbox import ROOM_STEP_SECONDS, Outbox, Report, new_event_id, stamped
+from jobstatus_producer.delivery.sender import Worker
 from jobstatus_producer.errors import (
     BufferFullError,
     NotAcknowledgedError,
@@ -31,12 +32,11 @@ from jobstatus_producer.errors import (
     RefusedError,
     UndeliveredError,
 )
-from jobstatus_producer.ledger import Stats, Waiting
-from jobstatus_producer.outbox import ROOM_STEP_SECONDS, Outbox, Report, new_event_id, stamped
+from jobstatus_producer.process import lifecycle
+from jobstatus_producer.record import Record
 from jobstatus_producer.settings import ProducerSettings
-from jobstatus_producer.tracing import TRACEPARENT, valid
+from jobstatus_producer.traceparent import TRACEPARENT, valid
 from jobstatus_producer.tracking import STATUSES, Decorator, Statuses, Track, check_statuses, tracked
-from jobstatus_producer.worker import Worker
 
 STOP_SECONDS: Final = 2.0
 _FIELDS: Final = frozenset({"job_id", "status", "error_message", "attempt", "worker_id"})
@@ -340,7 +340,7 @@ class JobStatusProducer:
         waiting.wait(self.settings.wait_seconds)
         self._raise_unless_acknowledged(outbox, waiting, outbox.ledger.forget(waiting))
 
-    def _raise_unless_acknowledged(self, outbox: Outbox, waiting: Waiting, left: Sequence[Entry]) -> None:
+    def _raise_unless_acknowledged(self, outbox: Outbox, waiting: Waiting, left: Sequence[Record]) -> None:
         if waiting.refused:
             raise RefusedError(
                 f"the broker refuses ({waiting.refused[0][1].text})", [e.event for e, _ in waiting.refused]

@@ -239,16 +239,27 @@ def measure(away_seconds: float, updates: int) -> list[Result]:
         few, block = "2000", f"{BLOCK_SECONDS:g}"
         return [
             in_process(cluster, load, "with a spool", 0.0, SPOOL_DIR=folders[0]),
-            in_process(cluster, load, f"without, {few} pending, {block} s", BLOCK_SECONDS, MAX_PENDING_EVENTS=few,
-                       MAX_BLOCK_SECONDS=block),
+            in_process(
+                cluster,
+                load,
+                f"without, {few} pending, {block} s",
+                BLOCK_SECONDS,
+                MAX_PENDING_EVENTS=few,
+                MAX_BLOCK_SECONDS=block,
+            ),
             killed(cluster, load, "spool, worker killed", SPOOL_DIR=folders[1]),
             killed(cluster, load, "durable, worker killed", SPOOL_DIR=folders[2], DURABLE="true"),
-        ]  # fmt: skip
+        ]
 
 
 def table(found: Sequence[Result]) -> Table:
-    shown = Table("mode", title="three brokers away; a call in ms: p50, p99, p99.9, longest", title_justify="left",
-                  box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table(
+        "mode",
+        title="three brokers away; a call in ms: p50, p99, p99.9, longest",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for name in ("accepted", "refused", "arrived", "lost", "copies", "late", "out of order", "a call"):
         shown.add_column(name, justify="right")
     for row in found:
@@ -265,10 +276,15 @@ def as_dict(found: Sequence[Result]) -> dict[str, Any]:
 def targets(found: Sequence[Result]) -> list[Target]:
     lost, disorder = sum(row.lost for row in found), sum(row.out_of_order for row in found)
     calls = [
-        Target(f"brokers away, {row.mode}: the longest call", f"{row.slowest[-1]:.2f} s",
-               f"{row.bound + OVER_THE_BOUND:g} s at most", row.slowest[-1] <= row.bound + OVER_THE_BOUND)
-        for row in found if row.slowest
-    ]  # fmt: skip
+        Target(
+            f"brokers away, {row.mode}: the longest call",
+            f"{row.slowest[-1]:.2f} s",
+            f"{row.bound + OVER_THE_BOUND:g} s at most",
+            row.slowest[-1] <= row.bound + OVER_THE_BOUND,
+        )
+        for row in found
+        if row.slowest
+    ]
     return [
         Target("brokers away: accepted and lost", f"{lost:,}", "0", lost == 0),
         Target("brokers away: jobs out of order", f"{disorder:,}", "0", disorder == 0),

@@ -8,12 +8,12 @@ import sys
 from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
-from jobstatus_consumer.batch import BatchBuilder
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.decode import decode
+from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Batch, Log, RawRecord
 from jobstatus_consumer.store import Store
+from jobstatus_consumer.stream.batch import BatchBuilder
 
 from .marks import Marks
 

@@ -22,7 +22,7 @@ import psutil
 import psycopg
 from confluent_kafka import Producer
 from jobstatus_producer import JobStatusProducer
-from jobstatus_producer.outbox import new_event_id
+from jobstatus_producer.delivery.outbox import new_event_id
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.codec import MARKER, schema_fingerprint, schema_text
 from jobstatus_schemas.limits import MAX_JOB_ID_BYTES, MAX_STATUS_BYTES
@@ -263,8 +263,15 @@ def table(found: Calls) -> Table:
     held = f"the process after {found.calls:,} calls {before:.0f} MB, after ten times as many {after:.0f} MB"
     bare, ours = (1000 * seconds for seconds in found.import_seconds)
     said = f"{held}\nan import takes {ours:.0f} ms, of confluent-kafka and fastavro alone {bare:.0f} ms"
-    shown = Table("a call", title="what a call costs, µs", title_justify="left", caption=said, caption_justify="left",
-                  box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table(
+        "a call",
+        title="what a call costs, µs",
+        title_justify="left",
+        caption=said,
+        caption_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for name in ("p50", "p99", "p99.9", "CPU", "calls/s", "p50 to ours"):
         shown.add_column(name, justify="right")
     for row in found.rows:

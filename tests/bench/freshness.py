@@ -70,7 +70,7 @@ def _measure(place: Place, setting: Setting, seconds: float) -> Times:
 
 @contextmanager
 def _consumer(env: Mapping[str, str]) -> Iterator[None]:
-    argv = [sys.executable, "-c", "from jobstatus_consumer.entry import main; main()", "consume"]
+    argv = [sys.executable, "-c", "from jobstatus_consumer.cli.main import main; main()", "consume"]
     consumer = subprocess.Popen(argv, env=dict(env), cwd=CHECKOUT, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -147,8 +147,14 @@ def _positions(place: Place, topic: str, events: int) -> dict[str, tuple[int, in
 
 
 def table(found: Sequence[Times]) -> Table:
-    shown = Table("batch", "linger", title=f"from the producer's call to the row, at {RATE} events/s", box=None,
-                  title_justify="left", padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table(
+        "batch",
+        "linger",
+        title=f"from the producer's call to the row, at {RATE} events/s",
+        box=None,
+        title_justify="left",
+        padding=(0, 2, 0, 0),
+    )
     for name in ("p50 ms", "p90 ms", "p99 ms", "most ms", "events"):
         shown.add_column(name, justify="right")
     for times in found:

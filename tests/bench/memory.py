@@ -68,8 +68,7 @@ def _peak(env: Mapping[str, str], *arguments: str) -> Peak:
 
 
 def table(found: Memory, events: int) -> Table:
-    shown = Table("what", title="memory, one run each", title_justify="left", box=None,
-                  padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table("what", title="memory, one run each", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name in ("events", "of jobs", "peak", "seconds"):
         shown.add_column(name, justify="right")
     run = found.run
@@ -95,8 +94,19 @@ def as_dict(found: Memory, events: int) -> dict[str, Any]:
 def targets(found: Memory) -> list[Target]:
     growth = found.run.peak_megabytes / found.run.peak_at_a_tenth
     return [
-        Target("peak memory, all events over a tenth of them", f"{growth:.2f} x", f"{MOST_GROWTH} x at most",
-               growth <= MOST_GROWTH),
-        *(Target(f"peak memory of {name}", f"{peak.mebibytes:.0f} MiB", f"{MOST_MEBIBYTES:.0f} MiB at most",
-                 peak.mebibytes <= MOST_MEBIBYTES) for name, peak in found.peaks.items()),
-    ]  # fmt: skip
+        Target(
+            "peak memory, all events over a tenth of them",
+            f"{growth:.2f} x",
+            f"{MOST_GROWTH} x at most",
+            growth <= MOST_GROWTH,
+        ),
+        *(
+            Target(
+                f"peak memory of {name}",
+                f"{peak.mebibytes:.0f} MiB",
+                f"{MOST_MEBIBYTES:.0f} MiB at most",
+                peak.mebibytes <= MOST_MEBIBYTES,
+            )
+            for name, peak in found.peaks.items()
+        ),
+    ]

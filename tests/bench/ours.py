@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from jobstatus_consumer.entry import main as jobstatus
+from jobstatus_consumer.cli.main import main as jobstatus
 
 from .marks import Marks
 

@@ -75,9 +75,13 @@ class Place:
     def produce(self, topic: str, records: Iterable[tuple[str | bytes | None, bytes | None]]) -> None:
         """Put the records (key, value) on the topic, in order."""
         producer = Producer(
-            {"bootstrap.servers": self.stack.kafka.bootstrap_servers, "partitioner": "murmur2_random", "linger.ms": 20,
-             "queue.buffering.max.messages": 200_000}
-        )  # fmt: skip
+            {
+                "bootstrap.servers": self.stack.kafka.bootstrap_servers,
+                "partitioner": "murmur2_random",
+                "linger.ms": 20,
+                "queue.buffering.max.messages": 200_000,
+            }
+        )
         for key, value in records:
             while producer.poll(0) >= 0:
                 try:

@@ -66,8 +66,13 @@ def _count(place: Place, topic: str) -> int:
 
 
 def table(found: Poison, events: int) -> Table:
-    shown = Table("backlog", title=f"{events:,} events at batch {BATCH}; median of {len(found.rates['clean'])}",
-                  title_justify="left", box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table(
+        "backlog",
+        title=f"{events:,} events at batch {BATCH}; median of {len(found.rates['clean'])}",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for name in ("events/s", "of clean", "dead letters", "of poison"):
         shown.add_column(name, justify="right")
     shown.add_row("clean", f"{statistics.median(found.rates['clean']):,.0f}")
@@ -89,6 +94,10 @@ def as_dict(found: Poison) -> dict[str, Any]:
 def targets(found: Poison) -> list[Target]:
     return [
         Target("1 % poison, of the clean run", f"{found.ratio:.0%}", f"{WANTED:.0%} or more", found.ratio >= WANTED),
-        Target("dead letters, of the poison", f"{found.dead_letters:,}", f"{found.poison:,}",
-               found.dead_letters == found.poison),
-    ]  # fmt: skip
+        Target(
+            "dead letters, of the poison",
+            f"{found.dead_letters:,}",
+            f"{found.poison:,}",
+            found.dead_letters == found.poison,
+        ),
+    ]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
-from jobstatus_consumer.decode import decode
+from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.records import RawRecord
 from rich.table import Table
 
@@ -80,8 +80,13 @@ def ratio(rounds: Sequence[Rates], name: str, other: str) -> float:
 
 
 def table(rounds: Sequence[Rates], events: int, jobs: int) -> Table:
-    found = Table("what", title=f"{events:,} events of {jobs:,} jobs, median of {len(rounds)}", title_justify="left",
-                  box=None, padding=(0, 2, 0, 0))  # fmt: skip
+    found = Table(
+        "what",
+        title=f"{events:,} events of {jobs:,} jobs, median of {len(rounds)}",
+        title_justify="left",
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for name in ("a second", "ratio"):
         found.add_column(name, justify="right")
     found.add_column("to")
@@ -101,16 +106,21 @@ def as_dict(rounds: Sequence[Rates]) -> dict[str, Any]:
 
 def targets(rounds: Sequence[Rates]) -> list[Target]:
     return [
-        Target(f"{name}, times {other}", f"{ratio(rounds, name, other):.2f}", f"{wanted:g} or more",
-               ratio(rounds, name, other) >= wanted)
+        Target(
+            f"{name}, times {other}",
+            f"{ratio(rounds, name, other):.2f}",
+            f"{wanted:g} or more",
+            ratio(rounds, name, other) >= wanted,
+        )
         for name, other, wanted in COMPARED
         if wanted is not None
-    ]  # fmt: skip
+    ]
 
 
 def _run(env: Mapping[str, str], *arguments: str) -> str:
-    done = subprocess.run([COMMAND, *arguments], env=dict(env), capture_output=True, text=True, timeout=RUN_SECONDS,
-                          check=True)  # fmt: skip
+    done = subprocess.run(
+        [COMMAND, *arguments], env=dict(env), capture_output=True, text=True, timeout=RUN_SECONDS, check=True
+    )
     return done.stdout
 
 
@@ -140,8 +150,9 @@ def _copy(url: str) -> float:
 
 
 def _decode(place: Place, topic: str, events: int) -> None:
-    reader = Consumer({"bootstrap.servers": place.stack.kafka.bootstrap_servers, "group.id": "decoder",
-                       "enable.auto.commit": False})  # fmt: skip
+    reader = Consumer(
+        {"bootstrap.servers": place.stack.kafka.bootstrap_servers, "group.id": "decoder", "enable.auto.commit": False}
+    )
     reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
     done = 0
     while done < events:
@@ -149,8 +160,9 @@ def _decode(place: Place, topic: str, events: int) -> None:
             partition: Any = message.partition()
             offset: Any = message.offset()
             headers: Any = message.headers() or ()
-            raw = RawRecord(topic, partition, offset, message.timestamp()[1], message.key(), message.value(),
-                            headers, "")  # fmt: skip
+            raw = RawRecord(
+                topic, partition, offset, message.timestamp()[1], message.key(), message.value(), headers, ""
+            )
             decode(raw)
             done += 1
     reader.close()

@@ -13,9 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from jobstatus_consumer.fold import fold
-from jobstatus_consumer.records import Batch, Event, Log, RawRecord, Span
-from jobstatus_consumer.store import Store, documents
+from jobstatus_consumer.core.fold import fold
+from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
+from jobstatus_consumer.store import Store
+from jobstatus_consumer.store import json_params as documents
 from rich.table import Table
 
 JOBS = 20_000
@@ -43,7 +44,7 @@ class Load:
         starts = list(self._offsets)
         events = [self._event(job) for job in jobs]
         spans = [
-            Span(log.topic, log.partition, log.id, start, end)
+            LogRange(log.topic, log.partition, log.id, start, end)
             for log, start, end in zip(LOGS, starts, self._offsets, strict=True)
         ]
         return Batch(events, (), spans)
@@ -86,8 +87,9 @@ def measure(url: str, rounds: int) -> dict[tuple[str, int], tuple[float, float]]
 
 
 def table(found: Mapping[tuple[str, int], tuple[float, float]]) -> Table:
-    shown = Table("batch", "what", title="the store alone, medians", title_justify="left", box=None,
-                  padding=(0, 2, 0, 0))  # fmt: skip
+    shown = Table(
+        "batch", "what", title="the store alone, medians", title_justify="left", box=None, padding=(0, 2, 0, 0)
+    )
     for name in ("µs/event", "events/s", "client CPU µs/event"):
         shown.add_column(name, justify="right")
     for (name, size), (wall, cpu) in found.items():
@@ -96,8 +98,10 @@ def table(found: Mapping[tuple[str, int], tuple[float, float]]) -> Table:
 
 
 def as_dict(found: Mapping[tuple[str, int], tuple[float, float]]) -> dict[str, Any]:
-    return {f"{name} at {size}": {"micros": round(wall, 2), "cpu_micros": round(cpu, 2)}
-            for (name, size), (wall, cpu) in found.items()}  # fmt: skip
+    return {
+        f"{name} at {size}": {"micros": round(wall, 2), "cpu_micros": round(cpu, 2)}
+        for (name, size), (wall, cpu) in found.items()
+    }
 
 
 def _compare(

@@ -49,8 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=300.0, help="how long faults are injected")
     parser.add_argument("--seed", type=int, default=1, help="which faults, in which order, of which length")
     parser.add_argument("--rate", type=float, default=150.0, help="records a second, of all workers together")
-    parser.add_argument("--protocol", choices=[*PROTOCOLS, "each"], default="each",
-                        help="of the group; `each`: one after the other, a third of the time each")  # fmt: skip
+    parser.add_argument(
+        "--protocol",
+        choices=[*PROTOCOLS, "each"],
+        default="each",
+        help="of the group; `each`: one after the other, a third of the time each",
+    )
     parser.add_argument("--broken", choices=list(WAYS), help="break this in the consumers: the checker must say so")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the logs of consumers and workers there")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")

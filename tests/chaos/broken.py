@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from jobstatus_consumer import entry, pipeline, writer
+from jobstatus_consumer.cli import main as entry
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError
 from jobstatus_consumer.records import Batch
-from jobstatus_consumer.store import classify, store
+from jobstatus_consumer.store import sqlstate as classify
+from jobstatus_consumer.store import writer as store
+from jobstatus_consumer.stream import pipeline, writer
 
 LATE_SECONDS: Final = 12.0
 

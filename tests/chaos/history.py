@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from chaos.poison import CHECK_OF_A_SHARED_JOB, MARK
-from jobstatus_consumer.decode import decode
+from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from law.model import Row, applied
 

@@ -64,11 +64,17 @@ def run(stage: Stage, options: Options, say: Say = lambda _: None) -> Report:
         folder.mkdir(parents=True, exist_ok=True)
         world = on_exit.enter_context(
             a_world(
-                stage, folder, seed=options.seed, rate=options.rate, protocol=options.protocols[0],
-                longer=options.longer, poison_share=options.poison_share, command=options.command,
+                stage,
+                folder,
+                seed=options.seed,
+                rate=options.rate,
+                protocol=options.protocols[0],
+                longer=options.longer,
+                poison_share=options.poison_share,
+                command=options.command,
                 arguments=options.arguments,
             )
-        )  # fmt: skip
+        )
         Play(world, options, report, say).through()
         report.seconds = time.monotonic() - began
         report.protocols = world.protocols
@@ -133,8 +139,10 @@ class Play:
         seed = self._options.seed
         with ThreadPoolExecutor(len(step)) as pool:
             chances = [random.Random(f"{seed} {number} {name}") for name in step]
-            hit = [pool.submit(FAULTS[name].action, self._world, chance)
-                   for name, chance in zip(step, chances, strict=True)]  # fmt: skip
+            hit = [
+                pool.submit(FAULTS[name].action, self._world, chance)
+                for name, chance in zip(step, chances, strict=True)
+            ]
         went_on = self._goes_on(max(item.result() for item in hit), " and ".join(step))
         self._report.injected += [Injected(name, len(step) == 1, went_on) for name in step]
         after = "not" if went_on is None else f"after {went_on:.1f} s"

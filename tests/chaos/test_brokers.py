@@ -6,10 +6,10 @@ import pytest
 from chaos.stage import Stage
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.topics import Topics, events_plan
-from jobstatus_consumer.positions import Bounds
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
@@ -52,7 +52,7 @@ def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
     )
     topics = Topics(settings)
     topics.create(events_plan(settings, 6, 1, 1.0))
-    empty = {number: Bounds(0, 0) for number in range(6)}
+    empty = {number: Watermarks(0, 0) for number in range(6)}
     assert topics.bounds("bounded", list(range(6))) == empty
     stage.kafka.node(2).kill()
     with pytest.raises(BrokerAwayError, match="asking for the bounds of bounded"):

@@ -71,9 +71,15 @@ def test_a_broken_promise_is_reported_by_its_name(
     # one event a batch: more moments at which the broken promise shows
     arguments = ("--batch-max-events", "1") if broken == "guard" else ()
     options = Options(
-        script=script, longer=0, rate=90, poison_share=0.2, command=broken_command(broken), arguments=arguments,
-        broken=broken, patience=0.2,
-    )  # fmt: skip
+        script=script,
+        longer=0,
+        rate=90,
+        poison_share=0.2,
+        command=broken_command(broken),
+        arguments=arguments,
+        broken=broken,
+        patience=0.2,
+    )
     report = run(stage, options, print)
     print(*report.lines(), sep="\n")
     assert promises <= report.findings.keys()

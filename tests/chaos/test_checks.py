@@ -16,7 +16,7 @@ from chaos.letters import Letters
 from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, poisoned, reason_of
 from chaos.samples import Moment, Timeline
 from chaos.schedule import steps
-from jobstatus_consumer.dlq import dead_letter
+from jobstatus_consumer.core.dead_letters import dead_letter
 from jobstatus_consumer.records import Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from support.deployment import made_events

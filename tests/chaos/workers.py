@@ -75,9 +75,14 @@ class RawProducer:
 
     def __init__(self, bootstrap: str, topic: str, seed: int, rate: float, poison_share: float) -> None:
         self._producer = Producer(
-            {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True,
-             "linger.ms": 5, "log_level": 0}
-        )  # fmt: skip
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "log_level": 0,
+            }
+        )
         self._topic = topic
         self._chance = random.Random(f"raw {seed}")
         self._poison_share = poison_share

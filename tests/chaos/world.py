@@ -105,9 +105,17 @@ def tails(deployed: Deployment, topic_id: str) -> tuple[Tail, Tail]:
 
 @contextmanager
 def a_world(
-    stage: Stage, folder: Path, *, seed: int, rate: float, protocol: str, longer: float, poison_share: float,
-    command: Sequence[str] = (COMMAND,), arguments: Sequence[str] = (),
-) -> Iterator[World]:  # fmt: skip
+    stage: Stage,
+    folder: Path,
+    *,
+    seed: int,
+    rate: float,
+    protocol: str,
+    longer: float,
+    poison_share: float,
+    command: Sequence[str] = (COMMAND,),
+    arguments: Sequence[str] = (),
+) -> Iterator[World]:
     """A running deployment, of which no process is left at the end."""
     deployed = _deployment(stage, folder)
     topic_id = deployed.topic_id()

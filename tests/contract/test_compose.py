@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
-from jobstatus_consumer.app import CLOSE_SECONDS
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.health import Health, HealthServer
-from jobstatus_consumer.pipeline import STOP_WAIT
+from jobstatus_consumer.stream.app import CLOSE_SECONDS
+from jobstatus_consumer.stream.pipeline import STOP_WAIT
+from jobstatus_consumer.telemetry.http import Health, HealthServer
 from jobstatus_local.jars import BROKER, kafka_classpath, locked
 from jobstatus_local.kafka_config import FORMAT_CLASS
 from prometheus_client import CollectorRegistry

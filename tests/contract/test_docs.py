@@ -135,7 +135,7 @@ def test_a_line_holds_one_sentence() -> None:
 
 def test_the_demos_output_in_the_readme_has_the_demos_own_labels() -> None:
     demo = (ROOT / "README.md").read_text("utf-8").split("## The demo")[1].split("```")[1]
-    source = (ROOT / "infra" / "local" / "jobstatus_local" / "demo" / "show.py").read_text("utf-8")
+    source = (ROOT / "infra" / "demo" / "jobstatus_demo" / "show.py").read_text("utf-8")
     labels = re.findall(r"^(\w[\w ,]+?) +before ", demo, re.MULTILINE)
     assert len(labels) >= 5
     assert [label for label in labels if f'"{label}"' not in source] == []

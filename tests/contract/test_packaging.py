@@ -19,12 +19,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.installing import ROOT, install, make_venv, offline, run
 
-PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local"}
+PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local", "jobstatus_demo"}
 SOURCES = {
     "jobstatus_producer": ROOT / "producer",
     "jobstatus_consumer": ROOT / "consumer",
     "jobstatus_schemas": ROOT / "schemas",
     "jobstatus_local": ROOT / "infra" / "local",
+    "jobstatus_demo": ROOT / "infra" / "demo",
 }
 pytestmark = pytest.mark.xdist_group("wheel")
 REQUIREMENT_FILES = sorted((ROOT / "requirements").glob("*.txt"))
@@ -67,7 +68,7 @@ def worker_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return python
 
 
-def test_the_wheel_holds_the_four_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
+def test_the_wheel_holds_the_five_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
     assert len(top) == len(PACKAGES) + 1
@@ -105,7 +106,9 @@ def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_
     code = "import sys, json, jobstatus_producer; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
     loaded = set(json.loads(run([worker_python, "-I", "-c", code], env=_bare())))
     assert "jobstatus_producer" in loaded
-    assert loaded.isdisjoint({"jobstatus_consumer", "jobstatus_local", "pydantic", "psycopg", "click", "rich"})
+    assert loaded.isdisjoint(
+        {"jobstatus_consumer", "jobstatus_local", "jobstatus_demo", "pydantic", "psycopg", "click", "rich"}
+    )
 
 
 def test_a_worker_is_asked_to_install_few_packages(worker_python: Path) -> None:
@@ -127,7 +130,7 @@ def test_with_the_base_alone_the_command_names_the_missing_extra(worker_python: 
 
 
 def test_every_module_that_names_its_extra_is_a_dependency_of_it(project: dict[str, Any]) -> None:
-    from jobstatus_consumer.entry import EXTRAS
+    from jobstatus_consumer.cli.main import EXTRAS
 
     distributions = {"prometheus_client": "prometheus-client", "pythonjsonlogger": "python-json-logger"}
     for module, extra in EXTRAS.items():
@@ -136,7 +139,7 @@ def test_every_module_that_names_its_extra_is_a_dependency_of_it(project: dict[s
 
 
 def test_every_dependency_of_an_extra_that_a_command_needs_names_its_extra(project: dict[str, Any]) -> None:
-    from jobstatus_consumer.entry import EXTRAS
+    from jobstatus_consumer.cli.main import EXTRAS
 
     modules = {"python-json-logger": "pythonjsonlogger"}
     for extra in ("cli", "consumer", "local"):

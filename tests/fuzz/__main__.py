@@ -45,8 +45,10 @@ def main(count: int, seed: int, guided: float) -> None:
         if number == count // 10:
             before = _peak()
     growth = _peak() - before
-    click.echo(f"{count:,} payloads in {time.monotonic() - started:.0f} s, the slowest {slowest * 1000:.1f} ms, "
-               f"peak memory grew by {growth:,} KiB after the first tenth")  # fmt: skip
+    click.echo(
+        f"{count:,} payloads in {time.monotonic() - started:.0f} s, the slowest {slowest * 1000:.1f} ms, "
+        f"peak memory grew by {growth:,} KiB after the first tenth"
+    )
     for what, times in seen.most_common():
         click.echo(f"  {what:<24}{times:>10,}")
     sys.exit(0 if slowest < SLOWEST_SECONDS and growth < GROWTH_KIB else 1)

@@ -6,7 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from fastavro import _read_py
-from jobstatus_consumer.decode import decode as decode_record
+from jobstatus_consumer.core.decode import decode as decode_record
 from jobstatus_consumer.records import RawRecord
 from jobstatus_schemas import JobStatusEvent, UndecodableError, decode, encode
 from jobstatus_schemas.codec import _LATEST, _LONG_RUN, HEADER_BYTES, REASONS, _writer_schema

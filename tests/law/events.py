@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
-from jobstatus_consumer.records import Batch, Event, Log, RawRecord, Span
+from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
 
 LOG_A = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0).id
 LOG_B = Log("job-status", "BBBBBBBBBBBBBBBBBBBBBB", 0).id
@@ -46,14 +46,14 @@ def event(
     )
 
 
-def batch(events: Iterable[Event], spans: Sequence[Span] | None = None) -> Batch:
+def batch(events: Iterable[Event], spans: Sequence[LogRange] | None = None) -> Batch:
     """A batch with the span that its events take in each log, unless other spans are given."""
     events = list(events)
     return Batch(events, (), spans_of(events) if spans is None else spans)
 
 
-def spans_of(events: Sequence[Event]) -> list[Span]:
+def spans_of(events: Sequence[Event]) -> list[LogRange]:
     offsets: dict[str, list[int]] = {}
     for item in events:
         offsets.setdefault(item.log_id, []).append(item.offset)
-    return [Span("job-status", 0, log_id, min(found), max(found) + 1) for log_id, found in offsets.items()]
+    return [LogRange("job-status", 0, log_id, min(found), max(found) + 1) for log_id, found in offsets.items()]

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobstatus_local.demo.figures import After, Calls, Cost, Crash
-from jobstatus_local.demo.plan import Plan
-from jobstatus_local.demo.recount import Recount
-from jobstatus_local.demo.report import Report
-from jobstatus_local.demo.servers import Servers
+from jobstatus_demo.figures import After, Calls, Cost, Crash
+from jobstatus_demo.plan import Plan
+from jobstatus_demo.recount import Recount
+from jobstatus_demo.report import Report
+from jobstatus_demo.servers import Servers
 
 PLAN = Plan(run_id="0")
 BEFORE = Cost(
-    updates=1_000, seconds=8.0, connections=1_000, most_connections=16, transactions=1_000, xids=1_000,
+    updates=1_000,
+    seconds=8.0,
+    connections=1_000,
+    most_connections=16,
+    transactions=1_000,
+    xids=1_000,
     calls=Calls(calls=1_000, failed=0, p50_micros=90_000.0, p99_micros=150_000.0, total_seconds=95.0),
-)  # fmt: skip
+)
 
 
 def a_cost(*, transactions: int = 242, most_connections: int = 1) -> Cost:
     """What the second part cost."""
     calls = Calls(calls=11_871, failed=0, p50_micros=110.0, p99_micros=340.0, total_seconds=1.6)
     return Cost(
-        updates=11_871, seconds=16.0, connections=2, most_connections=most_connections, transactions=transactions,
-        xids=transactions, calls=calls,
-    )  # fmt: skip
+        updates=11_871,
+        seconds=16.0,
+        connections=2,
+        most_connections=most_connections,
+        transactions=transactions,
+        xids=transactions,
+        calls=calls,
+    )
 
 
 def a_recount(*, missing: Sequence[str] = (), never_arrived: int = 0) -> Recount:
     """What the recount found."""
     return Recount(
-        events=11_871, rows=3_957, missing=list(missing), behind=[], different=[], unexpected=[],
+        events=11_871,
+        rows=3_957,
+        missing=list(missing),
+        behind=[],
+        different=[],
+        unexpected=[],
         never_arrived=never_arrived,
-    )  # fmt: skip
+    )
 
 
 def a_report(
@@ -40,8 +55,14 @@ def a_report(
     """A whole report."""
     crash = Crash(written=6_000, reported_meanwhile=4_500, seconds_without=7.3)
     after = After(
-        cost=cost or a_cost(), batches=242, crash=crash, redelivered=redelivered, gone_back=list(gone_back), looks=150,
-        workers_seconds=8.0, consumer={},
-    )  # fmt: skip
+        cost=cost or a_cost(),
+        batches=242,
+        crash=crash,
+        redelivered=redelivered,
+        gone_back=list(gone_back),
+        looks=150,
+        workers_seconds=8.0,
+        consumer={},
+    )
     servers = Servers("127.0.0.1:9092", "postgresql://127.0.0.1/jobs", "local", "local")
     return Report(PLAN, servers, BEFORE, after, recount or a_recount(), 41.0)

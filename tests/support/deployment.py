@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
-from jobstatus_consumer.decode import decode
+from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
@@ -140,14 +140,25 @@ class Deployment:
 
     def produce(self, records: Iterable[tuple[str | bytes | None, bytes | None, Sequence[tuple[str, bytes]]]]) -> None:
         """Put records (key, value, headers) on the topic, in order, all acknowledged."""
-        producer = Producer({"bootstrap.servers": self.bootstrap, "partitioner": "murmur2_random", "linger.ms": 5,
-                             "enable.idempotence": True})  # fmt: skip
+        producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "linger.ms": 5,
+                "enable.idempotence": True,
+            }
+        )
         failed: list[Any] = []
         for key, value, headers in records:
             while True:
                 try:
-                    producer.produce(self.topic, key=key, value=value, headers=list(headers),
-                                     on_delivery=lambda error, _: failed.append(error) if error else None)  # fmt: skip
+                    producer.produce(
+                        self.topic,
+                        key=key,
+                        value=value,
+                        headers=list(headers),
+                        on_delivery=lambda error, _: failed.append(error) if error else None,
+                    )
                     break
                 except BufferError:
                     producer.poll(0.1)

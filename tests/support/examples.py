@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.rule import RowState
 from law.events import LOG_A, LOG_B, NOON, event
 
 DESIGN = Path(__file__).resolve().parents[2] / "docs" / "design.md"

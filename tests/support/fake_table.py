@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
+from jobstatus_consumer.operations.replay import Result
 from jobstatus_consumer.records import Event, Log
-from jobstatus_consumer.replay.live import Result
-from jobstatus_consumer.store import Mend, Row
+from jobstatus_consumer.store import Row, RowRepair
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
 
@@ -24,10 +24,19 @@ class FakeTable:
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
         return {
-            job_id: Row(row.attempt, row.latest, row.log, row.offset, row.status, row.error_message, row.worker_id,
-                        row.occurred_at, row.event_id)
+            job_id: Row(
+                row.attempt,
+                row.latest,
+                row.log,
+                row.offset,
+                row.status,
+                row.error_message,
+                row.worker_id,
+                row.occurred_at,
+                row.event_id,
+            )
             for job_id, row in found.items()
-        }  # fmt: skip
+        }
 
     def positions(self, logs: Iterable[str] = (), limit: int = 2**62) -> list[tuple[str, str, int, bool]]:
         return [
@@ -39,7 +48,7 @@ class FakeTable:
     def write(self, chunk: Sequence[Event], result: Result) -> None:
         self.table = one_by_one(self.table, chunk)
 
-    def mend(self, rows: Sequence[Mend]) -> set[str]:
+    def mend(self, rows: Sequence[RowRepair]) -> set[str]:
         stand = [item for item in rows if (item.was_log, item.was_offset) == self._place(item.job_id)]
         for item in stand:
             before = self.table[item.job_id]

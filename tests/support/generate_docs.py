@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
-from jobstatus_consumer.cli import main as command_line
+from jobstatus_consumer.cli.commands import main as command_line
 from jobstatus_consumer.cli.options import shown_default
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, env_name
-from jobstatus_consumer.metrics import Metrics
+from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 

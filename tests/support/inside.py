@@ -13,7 +13,7 @@ import subprocess
 import sys
 from unittest import mock
 
-from jobstatus_consumer import entry
+from jobstatus_consumer.cli import main as entry
 from support.deployment import Deployment
 
 

@@ -7,12 +7,12 @@ import sys
 
 import click
 
-from jobstatus_consumer.app import problems
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import BrokerError
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.store import Problem, check
+from jobstatus_consumer.stream.app import problems
 
 
 @click.command("check")

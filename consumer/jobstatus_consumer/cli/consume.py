@@ -7,21 +7,33 @@ import os
 
 import click
 
-from jobstatus_consumer import app
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.stream import app
 
 
 @click.command("consume")
 @with_settings(
-    "topic", "group_id", "database_url", "table", "statuses", "batch_max_events", "batch_max_bytes",
-    "batch_linger_seconds", "dlq_topic", "dlq_budget_in_a_row", "dlq_budget_percent", "wait_for_database",
-    "on_lost_offsets", "http_address",
-)  # fmt: skip
+    "topic",
+    "group_id",
+    "database_url",
+    "table",
+    "statuses",
+    "batch_max_events",
+    "batch_max_bytes",
+    "batch_linger_seconds",
+    "dlq_topic",
+    "dlq_budget_in_a_row",
+    "dlq_budget_percent",
+    "wait_for_database",
+    "on_lost_offsets",
+    "http_address",
+)
 @click.option("--until-caught-up", is_flag=True, help="Write what is there now, then exit with 0 and a summary.")
-@click.option("--clear-dlq-budget", is_flag=True,
-              help="Count dead letters from nought: you have looked at those that stopped it.")  # fmt: skip
+@click.option(
+    "--clear-dlq-budget", is_flag=True, help="Count dead letters from nought: you have looked at those that stopped it."
+)
 @json_flag
 def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, as_json: bool) -> None:
     """Be a member of the consumer group: write the topic's events in micro-batches until SIGTERM or SIGINT.

@@ -14,7 +14,6 @@ import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.screen import narrow, plain_console, visible
 from jobstatus_consumer.cli.session import (
     PATIENCE,
     agreed,
@@ -25,17 +24,18 @@ from jobstatus_consumer.cli.session import (
     stopping,
     yes_flag,
 )
+from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.purge import remove_before
-from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.operations.ranges import OffsetRange
+from jobstatus_consumer.operations.redrive import Judged, Overview, Redriven, Selection, redrive, survey
+from jobstatus_consumer.operations.replay import LiveTable
+from jobstatus_consumer.operations.scope import find
+from jobstatus_consumer.operations.times import brief, shown_ms
 from jobstatus_consumer.records import Rejected
-from jobstatus_consumer.redrive import Judged, Overview, Redriven, Selection, redrive, survey
-from jobstatus_consumer.replay.live import LiveTable
-from jobstatus_consumer.replay.ranges import Stretch
-from jobstatus_consumer.replay.scope import find
-from jobstatus_consumer.replay.times import brief, shown_ms
 from jobstatus_consumer.store import Store, Table
 
 STAGES: Final = ("decode", "validate", "write")
@@ -78,11 +78,11 @@ def _positions(text: str) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[tuple[Reader, Table, Event]]:
+def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[tuple[RangeReader, Table, Event]]:
     with (
         stopping() as stop,
         ready_table(settings, to_write=to_write) as table,
-        Reader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
+        RangeReader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
     ):
         yield reader, table, stop
         _refuse_stopped(stop, "run it again for the rest")
@@ -114,9 +114,14 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
         overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
-        told: dict[str, Any] = {"topic": settings.dead_letter_topic, "open": overview.open, "groups": groups,
-                                "other_topics": overview.topics, "duplicates": overview.duplicates,
-                                "foreign": overview.foreign}  # fmt: skip
+        told: dict[str, Any] = {
+            "topic": settings.dead_letter_topic,
+            "open": overview.open,
+            "groups": groups,
+            "other_topics": overview.topics,
+            "duplicates": overview.duplicates,
+            "foreign": overview.foreign,
+        }
         if each:
             told["letters"] = [_described(item) for item in found]
         click.echo(json.dumps(told))
@@ -139,8 +144,12 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
     now = datetime.now(UTC)
     for _, group in sorted(overview.groups.items()):
         seen = (brief(text, now, seconds=False) for text in (group.first_seen, group.last_seen))
-        table.add_row(group.stage, f"{group.reason} {group.where}".rstrip(),
-                      *(f"{getattr(group, name):,}" for name in counts), *seen)  # fmt: skip
+        table.add_row(
+            group.stage,
+            f"{group.reason} {group.where}".rstrip(),
+            *(f"{getattr(group, name):,}" for name in counts),
+            *seen,
+        )
     console = plain_console(wide=True)
     if overview.groups:
         console.print(table)
@@ -157,13 +166,24 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
 def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
     letter, original = item.letter, item.letter.original
     told: dict[str, Any] = {
-        "topic": original.topic, "position": letter.position, "log_id": original.log_id,
+        "topic": original.topic,
+        "position": letter.position,
+        "log_id": original.log_id,
         "appended": shown_ms(original.timestamp),
-        "job_id": letter.job_id, "stage": letter.stage, "reason": letter.reason, "detail": letter.detail,
-        "error_class": letter.error_class, "sqlstate": letter.sqlstate, "where": letter.where,
-        "first_seen": letter.first_seen, "group": letter.group, "version": letter.version,
-        "state": item.state, "settled": item.is_settled, "dead_letter_at": f"{letter.partition}:{letter.offset}",
-    }  # fmt: skip
+        "job_id": letter.job_id,
+        "stage": letter.stage,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "error_class": letter.error_class,
+        "sqlstate": letter.sqlstate,
+        "where": letter.where,
+        "first_seen": letter.first_seen,
+        "group": letter.group,
+        "version": letter.version,
+        "state": item.state,
+        "settled": item.is_settled,
+        "dead_letter_at": f"{letter.partition}:{letter.offset}",
+    }
     if isinstance(item.found, Rejected):
         told["decodes"] = f"no: {item.found.reason}"
     else:
@@ -232,7 +252,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
         raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
 
 
-def _redrive(settings: Settings, selection: Selection, reader: Reader, table: Table, stop: Event) -> Redriven:
+def _redrive(settings: Settings, selection: Selection, reader: RangeReader, table: Table, stop: Event) -> Redriven:
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
@@ -253,8 +273,10 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
     if done.elsewhere:
         head += f", {done.elsewhere:,} of another topic, which are left alone"
     if not planned:
-        click.echo(f"{head}; {done.result.applied:,} applied, {done.result.merged:,} merged, "
-                   f"{done.result.stale.total():,} stale, {done.failed:,} failed again")  # fmt: skip
+        click.echo(
+            f"{head}; {done.result.applied:,} applied, {done.result.merged:,} merged, "
+            f"{done.result.stale.total():,} stale, {done.failed:,} failed again"
+        )
         return
     click.echo(f"{head}; {done.tried:,} would be tried", err=True)
     if done.undecodable:
@@ -265,11 +287,14 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
 
 @command.command("purge")
 @with_settings(*FIELDS)
-@click.option("--before", required=True, metavar="WHERE",
-              help="P:N[,P:N...] of the dead letters' own topic, or a time.")  # fmt: skip
-@click.option("--even-open", is_flag=True,
-              help="Also where open ones, those of another topic, or records of somebody else lie before it: they are "
-              "lost then.")  # fmt: skip
+@click.option(
+    "--before", required=True, metavar="WHERE", help="P:N[,P:N...] of the dead letters' own topic, or a time."
+)
+@click.option(
+    "--even-open",
+    is_flag=True,
+    help="Also where open ones, those of another topic, or records of somebody else lie before it: they are lost then.",
+)
 @dry_run_flag
 @yes_flag
 @json_flag
@@ -283,8 +308,12 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
         found = survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, stretches=stretches)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
-        counts = {"settled": found.settled, "open": found.open, "elsewhere": found.topics.total(),
-                  "foreign": found.foreign}  # fmt: skip
+        counts = {
+            "settled": found.settled,
+            "open": found.open,
+            "elsewhere": found.topics.total(),
+            "foreign": found.foreign,
+        }
         ends = {item.partition: item.end for item in stretches if item.size}
         done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
@@ -296,7 +325,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
             click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")
 
 
-def _before(reader: Reader, before: str) -> Sequence[Stretch]:
+def _before(reader: RangeReader, before: str) -> Sequence[OffsetRange]:
     try:
         return find(reader, "beginning", before).stretches
     except SettingsError as error:

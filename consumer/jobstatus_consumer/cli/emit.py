@@ -43,14 +43,29 @@ Line = tuple[int, dict[str, Any] | str]
 @click.option("--status", metavar="WORD", help="What it is now.")
 @click.option("--error-message", metavar="TEXT", help="Why; cut at 16 KiB.")
 @click.option("--attempt", type=click.IntRange(0), metavar="N", help="Which try of the job this is, from 0.")
-@click.option("--format", "input_format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True,
-              help=f"Of standard input; CSV begins with a line of names. Names: {', '.join(FIELDS)}.")  # fmt: skip
+@click.option(
+    "--format",
+    "input_format",
+    type=click.Choice(["jsonl", "csv"]),
+    default="jsonl",
+    show_default=True,
+    help=f"Of standard input; CSV begins with a line of names. Names: {', '.join(FIELDS)}.",
+)
 @click.option("--wait", is_flag=True, help="Only the broker's acknowledgement counts as delivered, the spool does not.")
-@click.option("--timeout", type=click.FloatRange(0), default=30.0, show_default=True, metavar="SECONDS",
-              help="How long to try.")  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=30.0, show_default=True, metavar="SECONDS", help="How long to try."
+)
 @with_producer_flags
-def command(environ: dict[str, str], job_id: str | None, status: str | None, error_message: str | None,
-            attempt: int | None, input_format: str, wait: bool, timeout: float) -> None:  # fmt: skip
+def command(
+    environ: dict[str, str],
+    job_id: str | None,
+    status: str | None,
+    error_message: str | None,
+    attempt: int | None,
+    input_format: str,
+    wait: bool,
+    timeout: float,
+) -> None:
     """Report one status by flags, or many from standard input.
 
     Exit code 0: all delivered, or safe in the spool where there is one; 1: not all; 2: wrong usage.

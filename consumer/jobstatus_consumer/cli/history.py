@@ -11,17 +11,17 @@ import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.screen import narrow, plain_console
 from jobstatus_consumer.cli.session import say, show_values_flag, stopping
+from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, StartError
-from jobstatus_consumer.history import History, Item, explain, letters_of, records_of
 from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.letters import Letter
-from jobstatus_consumer.replay.scope import Scope, current_logs, find
-from jobstatus_consumer.replay.times import brief, shown, shown_ms
+from jobstatus_consumer.operations.dead_letters import Letter
+from jobstatus_consumer.operations.history import History, Item, explain, letters_of, records_of
+from jobstatus_consumer.operations.scope import Scope, current_logs, find
+from jobstatus_consumer.operations.times import brief, shown, shown_ms
 
 TIME: Final = len("00:00:00")
 """Columns that a time has at least: its day and its hour in a line each, and neither is broken."""
@@ -38,7 +38,7 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
     Exit code 1 where there is neither an event nor a row of the job.
     """
     topics = Topics(settings)
-    with stopping() as stop, ready_table(settings, to_write=False) as table, Reader(settings, topics) as reader:
+    with stopping() as stop, ready_table(settings, to_write=False) as table, RangeReader(settings, topics) as reader:
         found = find(reader, "beginning", "now")
         logs = current_logs(reader, commits(settings, topics), table.progress())
         scope = Scope(reader.topic, found.stretches, logs, allowed=settings.statuses, remarks=found.remarks)
@@ -58,7 +58,7 @@ def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> lis
     if topics.describe(settings.dead_letter_topic) is None:
         say(f"{settings.dead_letter_topic} is not there: dead letters are not looked at")
         return []
-    with Reader(settings, topics, topic=settings.dead_letter_topic) as reader:
+    with RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader:
         return letters_of(reader, job_id, stop.is_set)
 
 
@@ -120,9 +120,14 @@ def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
 
 def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
-        "partition": item.partition, "offset": item.offset, "appended": shown_ms(item.timestamp),
-        "log_id": item.log_id, "outcome": item.outcome, "why": item.why, "detail": item.detail,
-    }  # fmt: skip
+        "partition": item.partition,
+        "offset": item.offset,
+        "appended": shown_ms(item.timestamp),
+        "log_id": item.log_id,
+        "outcome": item.outcome,
+        "why": item.why,
+        "detail": item.detail,
+    }
     if item.event is not None:
         names = ["status", "attempt", "late", "occurred_at", "event_id"]
         names += ["error_message", "worker_id"] if show_values else []

@@ -13,18 +13,18 @@ from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.screen import plain_console
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
+from jobstatus_consumer.cli.show.screen import plain_console
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import JobStatusError, SettingsError
+from jobstatus_consumer.kafka.group_consumer import Committed
 from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
-from jobstatus_consumer.kafka.reader import Reader
-from jobstatus_consumer.kafka.source import Committed
+from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.positions import Bounds
+from jobstatus_consumer.operations.ranges import parse_bound
+from jobstatus_consumer.operations.scope import current_logs, find
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.replay.ranges import parse_edge
-from jobstatus_consumer.replay.scope import current_logs, find
 
 FIELDS = ("topic", "group_id", "database_url", "table")
 
@@ -33,7 +33,7 @@ class Place(NamedTuple):
     """One partition: what the log has, what the group has committed, what the table has."""
 
     log: Log
-    bounds: Bounds
+    bounds: Watermarks
     commit: Committed
     known: int | None
 
@@ -78,13 +78,24 @@ def command() -> None:
 def show(settings: Settings, as_json: bool) -> None:
     """What the log has, what the group has committed, and what the table knows to have."""
     topics = Topics(settings)
-    with Reader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
+    with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
         places = _places(settings, topics, reader, table.progress())
     word, members = state(settings, topics)
     if as_json:
-        told = [{"partition": item.log.partition, "low": item.bounds.low, "high": item.bounds.high,
-                 "committed": item.commit.offset, "log_id": item.log.id, "table": item.known, "lag": item.lag,
-                 "made_again": item.made_again, "lost": item.lost} for item in places]  # fmt: skip
+        told = [
+            {
+                "partition": item.log.partition,
+                "low": item.bounds.low,
+                "high": item.bounds.high,
+                "committed": item.commit.offset,
+                "log_id": item.log.id,
+                "table": item.known,
+                "lag": item.lag,
+                "made_again": item.made_again,
+                "lost": item.lost,
+            }
+            for item in places
+        ]
         click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": told}))
         return
     console = plain_console(soft_wrap=True)
@@ -101,8 +112,14 @@ def _table(settings: Settings, places: list[Place]) -> Shown:
     for name in ("first", "committed", "table", "end", "lag"):
         table.add_column(name, justify="right")
     for item in places:
-        table.add_row(str(item.log.partition), f"{item.bounds.low:,}", _number(item.commit.offset),
-                      _number(item.known), f"{item.bounds.high:,}", f"{item.lag:,}")  # fmt: skip
+        table.add_row(
+            str(item.log.partition),
+            f"{item.bounds.low:,}",
+            _number(item.commit.offset),
+            _number(item.known),
+            f"{item.bounds.high:,}",
+            f"{item.lag:,}",
+        )
     return table
 
 
@@ -110,7 +127,7 @@ def _number(offset: int | None) -> str:
     return "-" if offset is None else f"{offset:,}"
 
 
-def _places(settings: Settings, topics: Topics, reader: Reader, known: Mapping[str, int]) -> list[Place]:
+def _places(settings: Settings, topics: Topics, reader: RangeReader, known: Mapping[str, int]) -> list[Place]:
     committed = commits(settings, topics)
     logs = current_logs(reader, committed, known)
     return [
@@ -121,8 +138,13 @@ def _places(settings: Settings, topics: Topics, reader: Reader, known: Mapping[s
 
 @command.command("reset")
 @with_settings(*FIELDS)
-@click.option("--to", "where", required=True, metavar="WHERE",
-              help="beginning, now, P:N[,P:N...], or a time: ISO 8601 with a zone, or \"2h ago\".")  # fmt: skip
+@click.option(
+    "--to",
+    "where",
+    required=True,
+    metavar="WHERE",
+    help='beginning, now, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago".',
+)
 @dry_run_flag
 @yes_flag
 @json_flag
@@ -135,7 +157,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
     _check_where(where)
     topics = Topics(settings)
     refuse_active(settings, topics)
-    with Reader(settings, topics) as reader, ready_table(settings, to_write=not dry_run) as table:
+    with RangeReader(settings, topics) as reader, ready_table(settings, to_write=not dry_run) as table:
         targets = _targets(reader, where)
         places = {item.log.partition: item for item in _places(settings, topics, reader, table.progress())}
         moves = [_move(places[number], offset) for number, offset in targets.items()]
@@ -167,10 +189,10 @@ def _check_where(where: str) -> None:
     """Refuse what can mean nothing, whoever is in the group: wrong usage is said before anything is asked."""
     with _in_words_of_to():
         if where.strip() != "now":
-            parse_edge("--from", where, datetime.now(UTC))
+            parse_bound("--from", where, datetime.now(UTC))
 
 
-def _targets(reader: Reader, where: str) -> dict[int, int]:
+def _targets(reader: RangeReader, where: str) -> dict[int, int]:
     with _in_words_of_to():
         if where.strip() == "now":
             return {number: bounds.high for number, bounds in reader.bounds().items()}
@@ -190,7 +212,7 @@ def _move(place: Place, offset: int) -> Move:
     log = place.log
     if place.lost:
         # as the consumer does where a loss is accepted: low offsets must not be taken for the old log's
-        log = log._replace(generation=log.generation + 1)
+        log = log._replace(incarnation=log.incarnation + 1)
     return Move(log, place.commit.offset, offset)
 
 

@@ -11,9 +11,9 @@ from typing import Any, TypeVar, get_args
 import click
 from jobstatus_schemas.event import check_job_id
 
-from jobstatus_consumer import logs
 from jobstatus_consumer.config import Settings, env_name, is_utf8, load_settings
 from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.telemetry import logs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,8 +43,9 @@ def with_settings(*fields: str, **told: str) -> Callable[[Callable[..., Any]], C
         for field in reversed(wanted):
             run = _option(field, told.get(field, ""))(run)
         run = kafka_flag(run)
-        return click.option("--bootstrap-servers", metavar="HOST:PORT,...",
-                            help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]")(run)  # fmt: skip
+        return click.option(
+            "--bootstrap-servers", metavar="HOST:PORT,...", help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]"
+        )(run)
 
     return decorate
 

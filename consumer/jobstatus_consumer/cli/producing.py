@@ -19,8 +19,12 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError
 if TYPE_CHECKING:
     from jobstatus_producer import JobStatusProducer, ProducerSettings
 
-_FLAGS = {"topic": "JOBSTATUS_TOPIC", "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
-          "spool_dir": "JOBSTATUS_SPOOL_DIR", "worker_id": "JOBSTATUS_WORKER_ID"}  # fmt: skip
+_FLAGS = {
+    "topic": "JOBSTATUS_TOPIC",
+    "bootstrap_servers": "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS",
+    "spool_dir": "JOBSTATUS_SPOOL_DIR",
+    "worker_id": "JOBSTATUS_WORKER_ID",
+}
 
 
 def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from jobstatus_consumer.cli import replay_show as show
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -26,16 +25,18 @@ from jobstatus_consumer.cli.session import (
     stopping,
     yes_flag,
 )
+from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.reader import Reader
+from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.replay import live, places
-from jobstatus_consumer.replay.plan import NoRows, Plan, Rows, make_plan
-from jobstatus_consumer.replay.ranges import NOTHING
-from jobstatus_consumer.replay.rebuild import rebuild
-from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
+from jobstatus_consumer.operations import checkpoint as places
+from jobstatus_consumer.operations import replay as live
+from jobstatus_consumer.operations.plan import NoRows, Plan, Rows, make_plan
+from jobstatus_consumer.operations.ranges import NOTHING
+from jobstatus_consumer.operations.rebuild import rebuild
+from jobstatus_consumer.operations.scope import Scope, Wanted, current_logs, find
 from jobstatus_consumer.store import Store, Table, check
 from jobstatus_consumer.store.bulk import refuse_taken
 
@@ -61,19 +62,36 @@ class Options:
 
 @click.command("replay")
 @with_settings("topic", "group_id", "database_url", "table", "statuses", wait_for_database=PATIENCE)
-@click.option("--from", "first", default="beginning", show_default=True, metavar="WHERE",
-              help='beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". A list of offsets also says '
-              "which partitions.")  # fmt: skip
-@click.option("--to", "last", default="now", show_default=True, metavar="WHERE",
-              help="Up to, but without: now (fixed at the start), P:N[,P:N...], or a time.")  # fmt: skip
+@click.option(
+    "--from",
+    "first",
+    default="beginning",
+    show_default=True,
+    metavar="WHERE",
+    help='beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". A list of offsets also says '
+    "which partitions.",
+)
+@click.option(
+    "--to",
+    "last",
+    default="now",
+    show_default=True,
+    metavar="WHERE",
+    help="Up to, but without: now (fixed at the start), P:N[,P:N...], or a time.",
+)
 @click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be given again.")
 @click.option("--status", multiple=True, metavar="WORD", help="Only events with this status; may be given again.")
 @click.option("--existing-only", is_flag=True, help="Only jobs that have a row: do not bring purged ones back.")
 @click.option("--into", metavar="TABLE", help="Make this new table and fill it in bulk, instead of the live one.")
 @click.option("--print", "print_", is_flag=True, help="To the screen, as JSON lines with all values.")
 @click.option("--name", metavar="NAME", help="Keep the place in a group of its own, and go on there the next time.")
-@click.option("--max-rate", type=click.FloatRange(0, min_open=True), default=None, metavar="EVENTS",
-              help="No more events than this a second, so that the live consumer is not starved.")  # fmt: skip
+@click.option(
+    "--max-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    metavar="EVENTS",
+    help="No more events than this a second, so that the live consumer is not starved.",
+)
 @dry_run_flag
 @yes_flag
 @show_values_flag
@@ -91,7 +109,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
-    with stopping() as stop, Reader(settings, topics, group=group) as reader:
+    with stopping() as stop, RangeReader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, topics)
             _finished(show.print_events(reader, scope, stop), options, scope)
@@ -120,8 +138,14 @@ def _refuse_contradictions(settings: Settings, options: Options) -> None:
         raise SettingsError(f"--max-rate {options.max_rate}: wanted a number above 0; leave it away for no limit")
 
 
-def _scope(settings: Settings, options: Options, reader: Reader, topics: Topics, known: Mapping[str, int] | None = None,
-           done: Mapping[int, int] = NOTHING) -> Scope:  # fmt: skip
+def _scope(
+    settings: Settings,
+    options: Options,
+    reader: RangeReader,
+    topics: Topics,
+    known: Mapping[str, int] | None = None,
+    done: Mapping[int, int] = NOTHING,
+) -> Scope:
     found = find(reader, options.first, options.last, done=done)
     logs = current_logs(reader, commits(settings, topics), known or {})
     for remark in found.remarks:
@@ -138,14 +162,19 @@ def ready_table(settings: Settings, *, to_write: bool) -> Table:
     return Table(settings.database, settings.table)
 
 
-def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: Topics, stop: Event) -> None:
+def _into_a_table(settings: Settings, options: Options, reader: RangeReader, topics: Topics, stop: Event) -> None:
     with ready_table(settings, to_write=options.into is None and not options.dry_run) as table:
         if options.into is not None:
             _rebuild(settings, options, reader, _scope(settings, options, reader, topics, table.progress()), stop)
             return
-        marked = places.mark(reader, first=options.first, jobs=frozenset(options.job_id),
-                             statuses=frozenset(options.status), existing_only=options.existing_only,
-                             table=settings.table)  # fmt: skip
+        marked = places.mark(
+            reader,
+            first=options.first,
+            jobs=frozenset(options.job_id),
+            statuses=frozenset(options.status),
+            existing_only=options.existing_only,
+            table=settings.table,
+        )
         done = places.done_by(reader, options.name, marked) if options.name is not None else NOTHING
         scope, began = _scope(settings, options, reader, topics, table.progress(), done), bool(done)
         if options.name is not None and began:
@@ -163,7 +192,7 @@ def _into_a_table(settings: Settings, options: Options, reader: Reader, topics: 
             _finished(result, options, scope, began=began)
 
 
-def _plan(options: Options, reader: Reader, scope: Scope, rows: Rows, stop: Event) -> Plan:
+def _plan(options: Options, reader: RangeReader, scope: Scope, rows: Rows, stop: Event) -> Plan:
     with progress("planning", scope.offsets) as observe:
         plan = make_plan(reader, scope, rows, existing_only=options.existing_only, stop=stop.is_set, observe=observe)
     if not plan.complete:
@@ -176,8 +205,15 @@ def _refuse_unknown(jobs: Sequence[str], scope: Scope) -> None:
         raise JobStatusError(f"{show.no_event_of(jobs, scope)}; nothing was changed")
 
 
-def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, table: Table,
-          marked: Mapping[str, Any], stop: Event) -> live.Result:  # fmt: skip
+def _live(
+    settings: Settings,
+    options: Options,
+    reader: RangeReader,
+    scope: Scope,
+    table: Table,
+    marked: Mapping[str, Any],
+    stop: Event,
+) -> live.Result:
     store = Store(settings.database, settings.table)
     sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
     keep = places.keeper(reader, marked) if options.name is not None else None
@@ -187,20 +223,29 @@ def _live(settings: Settings, options: Options, reader: Reader, scope: Scope, ta
         keep({item.partition: item.start for item in scope.stretches})
     try:
         with progress("replaying", scope.offsets) as observe:
-            live.run(reader, scope, sink, stop, pace=live.Pace(options.max_rate, stop), observe=observe, keep=keep,
-                     result=result)  # fmt: skip
+            live.run(
+                reader,
+                scope,
+                sink,
+                stop,
+                pace=live.Pace(options.max_rate, stop),
+                observe=observe,
+                keep=keep,
+                result=result,
+            )
     except JobStatusError:
         say(show.how_to_go_on(result.positions, scope, options.name))
         raise
     finally:
         store.close()
-    with already(f"{result.applied:,} events are applied to {table.name}; up to {show.offsets(result.positions)} "
-                 "all is written"):  # fmt: skip
+    with already(
+        f"{result.applied:,} events are applied to {table.name}; up to {show.offsets(result.positions)} all is written"
+    ):
         show.result(result, as_json=options.as_json, table=str(table.name), applied="applied")
     return result
 
 
-def _rebuild(settings: Settings, options: Options, reader: Reader, scope: Scope, stop: Event) -> None:
+def _rebuild(settings: Settings, options: Options, reader: RangeReader, scope: Scope, stop: Event) -> None:
     into = str(options.into)
     trouble = refuse_taken(settings.database, into)
     if trouble and not options.dry_run:

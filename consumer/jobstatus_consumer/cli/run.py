@@ -35,8 +35,15 @@ NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 @click.option("--failed", default="error", show_default=True, metavar="WORD", help="Status where it is another.")
 @with_producer_flags
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
-def command(environ: dict[str, str], job_id: str, attempt: int | None, begun: str, done: str, failed: str,
-            arguments: tuple[str, ...]) -> None:  # fmt: skip
+def command(
+    environ: dict[str, str],
+    job_id: str,
+    attempt: int | None,
+    begun: str,
+    done: str,
+    failed: str,
+    arguments: tuple[str, ...],
+) -> None:
     """Run a command and report its job: processing, then success, or error with its exit code.
 
     Signals are passed on. The exit code is the command's own (128 + n where signal n ended it).

@@ -14,7 +14,7 @@ from jobstatus_consumer.cli.producing import open_producer, producer_errors, pro
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
-    from jobstatus_producer.spool_folder import SpoolInfo
+    from jobstatus_producer.spool.folder import SpoolInfo
 
 
 @click.group("spool")
@@ -28,7 +28,7 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, for programs.")
 def list_spools(spool_dir: str | None, refused: bool, as_json: bool) -> None:
     """Show each spool: whether a process uses it, how much waits in it and since when."""
-    from jobstatus_producer import spool_folder
+    from jobstatus_producer.spool import folder as spool_folder
 
     folder = _folder(dict(os.environ), spool_dir)
     found = spool_folder.inspect(folder)
@@ -48,8 +48,9 @@ def list_spools(spool_dir: str | None, refused: bool, as_json: bool) -> None:
 
 
 @command.command("drain")
-@click.option("--timeout", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS",
-              help="How long to try.")  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(0), default=60.0, show_default=True, metavar="SECONDS", help="How long to try."
+)
 @with_producer_flags
 def drain(environ: dict[str, str], timeout: float) -> None:
     """Send what dead workers left behind. Spools in use are their workers' own to drain.
@@ -80,7 +81,7 @@ def drain(environ: dict[str, str], timeout: float) -> None:
 
 def _say_what_was_left_alone(folder: Path, topic: str) -> int:
     """Name each spool without a process that nobody has read; returns how many of them are this topic's."""
-    from jobstatus_producer import spool_folder
+    from jobstatus_producer.spool import folder as spool_folder
 
     ours = f"{spool_folder._label(topic)}."
     unused = [info for info in spool_folder.inspect(folder) if not info.in_use]

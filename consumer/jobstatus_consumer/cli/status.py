@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.screen import plain_console
+from jobstatus_consumer.cli.show.screen import plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.group import GroupView, group_view
@@ -29,8 +29,18 @@ def command(settings: Settings, as_json: bool) -> None:
     rows = rows_by_status(settings.database, settings.table)
     if as_json:
         partitions = [{**item._asdict(), "lag": item.lag} for item in view.partitions]
-        click.echo(json.dumps({"group": settings.group_id, "state": view.state, "members": view.members,
-                               "lag": view.lag, "partitions": partitions, "rows": rows}))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "group": settings.group_id,
+                    "state": view.state,
+                    "members": view.members,
+                    "lag": view.lag,
+                    "partitions": partitions,
+                    "rows": rows,
+                }
+            )
+        )
         return
     console = plain_console()
     console.print(f"group {settings.group_id}: {view.state.lower()}, {view.members} members, lag {view.lag:,}")

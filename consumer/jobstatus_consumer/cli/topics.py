@@ -19,17 +19,42 @@ def command() -> None:
 
 @command.command("create")
 @with_settings("topic", "dlq_topic")
-@click.option("--partitions", type=click.IntRange(1, 10_000), default=6, show_default=True,
-              help="Partitions of each topic: the most consumers that can share the work.")  # fmt: skip
-@click.option("--replication", type=click.IntRange(1, 32_767), default=None,
-              help="Copies of each partition. [default: 3, or as many as there are brokers]")  # fmt: skip
-@click.option("--retention-days", type=click.FloatRange(0, min_open=True), default=7.0, show_default=True,
-              help="How long events stay, and so how far back a replay reaches.")  # fmt: skip
-@click.option("--dlq-retention-days", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True,
-              help="How long dead letters stay.")  # fmt: skip
+@click.option(
+    "--partitions",
+    type=click.IntRange(1, 10_000),
+    default=6,
+    show_default=True,
+    help="Partitions of each topic: the most consumers that can share the work.",
+)
+@click.option(
+    "--replication",
+    type=click.IntRange(1, 32_767),
+    default=None,
+    help="Copies of each partition. [default: 3, or as many as there are brokers]",
+)
+@click.option(
+    "--retention-days",
+    type=click.FloatRange(0, min_open=True),
+    default=7.0,
+    show_default=True,
+    help="How long events stay, and so how far back a replay reaches.",
+)
+@click.option(
+    "--dlq-retention-days",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="How long dead letters stay.",
+)
 @json_flag
-def create(settings: Settings, partitions: int, replication: int | None, retention_days: float,
-           dlq_retention_days: float, as_json: bool) -> None:  # fmt: skip
+def create(
+    settings: Settings,
+    partitions: int,
+    replication: int | None,
+    retention_days: float,
+    dlq_retention_days: float,
+    as_json: bool,
+) -> None:
     """Make both topics. One that is there is left as it is, and refused where it is not fit."""
     topics = Topics(settings)
     copies = replication or min(3, topics.brokers())

@@ -13,36 +13,50 @@ import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.replay_show import no_event_of
 from jobstatus_consumer.cli.session import progress, say, show_values_flag, stopping
-from jobstatus_consumer.cli.verify_show import Outcome, show
+from jobstatus_consumer.cli.show.replay import no_event_of
+from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
-from jobstatus_consumer.findings import Report
+from jobstatus_consumer.kafka.group_consumer import Committed
 from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.reader import Reader
-from jobstatus_consumer.kafka.source import Committed
+from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.operations.findings import Report
+from jobstatus_consumer.operations.ranges import OffsetRange
+from jobstatus_consumer.operations.repair import Repaired, Way, repair
+from jobstatus_consumer.operations.replay import LiveTable, patiently
+from jobstatus_consumer.operations.scope import Scope, Wanted, current_logs, find
+from jobstatus_consumer.operations.verify import Verifier, is_exact, time_limit, verify
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.repair import Repaired, Way, repair
-from jobstatus_consumer.replay.live import LiveTable, patiently
-from jobstatus_consumer.replay.ranges import Stretch
-from jobstatus_consumer.replay.scope import Scope, Wanted, current_logs, find
-from jobstatus_consumer.store import Mend, Store, Table
-from jobstatus_consumer.verify import Verifier, is_exact, time_limit, verify
+from jobstatus_consumer.store import RowRepair, Store, Table
 
 
 @click.command("verify")
 @with_settings("topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
-@click.option("--from", "first", default="beginning", show_default=True, metavar="WHERE",
-              help="beginning, P:N[,P:N...], or a time.")  # fmt: skip
-@click.option("--to", "last", default=None, metavar="WHERE",
-              help="Up to, but without: now, P:N[,P:N...], a time. [default: what the group has written]")  # fmt: skip
+@click.option(
+    "--from",
+    "first",
+    default="beginning",
+    show_default=True,
+    metavar="WHERE",
+    help="beginning, P:N[,P:N...], or a time.",
+)
+@click.option(
+    "--to",
+    "last",
+    default=None,
+    metavar="WHERE",
+    help="Up to, but without: now, P:N[,P:N...], a time. [default: what the group has written]",
+)
 @click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be given again.")
 @click.option("--ignore-missing", is_flag=True, help="Jobs without a row are no fault: they were purged.")
-@click.option("--strict", is_flag=True,
-              help="Also rows that were written without an event before theirs that would have counted: dead letters "
-              "that were redriven, or a consumer in a table that had lost rows.")  # fmt: skip
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Also rows that were written without an event before theirs that would have counted: dead letters "
+    "that were redriven, or a consumer in a table that had lost rows.",
+)
 @click.option("--repair", "mend", is_flag=True, help="Set just the rows that are named, where they still stand there.")
 @show_values_flag
 @json_flag
@@ -54,7 +68,7 @@ def command(settings: Settings, first: str, last: str | None, mend: bool, as_jso
     A stop shows what was found and mended until then, and is exit code 1, too.
     """
     topics = Topics(settings)
-    with stopping() as stop, Reader(settings, topics) as reader, ready_table(settings, to_write=mend) as table:
+    with stopping() as stop, RangeReader(settings, topics) as reader, ready_table(settings, to_write=mend) as table:
         options = {name: given[name] for name in ("ignore_missing", "show_values", "strict")}
         options["limit"] = _limit(topics, reader.topic)
         work = _Work(settings, reader, topics, table, stop, options)
@@ -82,7 +96,7 @@ class _Work:
     """What looking and mending need."""
 
     settings: Settings
-    reader: Reader
+    reader: RangeReader
     topics: Topics
     table: Table
     stop: Event
@@ -119,7 +133,7 @@ class _Work:
         patience = self.settings.wait_for_database
         sink = LiveTable(store, None, self.stop, patience, say)
 
-        def mend(rows: Sequence[Mend]) -> set[str]:
+        def mend(rows: Sequence[RowRepair]) -> set[str]:
             return patiently(lambda: self.table.mend(rows), self.stop, patience, say)
 
         try:
@@ -129,7 +143,7 @@ class _Work:
             store.close()
 
 
-def _written(item: Stretch, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int]) -> Stretch:
+def _written(item: OffsetRange, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int]) -> OffsetRange:
     """The stretch up to what the group has written of this log; nothing of it where neither group nor table says."""
     commit = committed.get(item.partition, Committed())
     end = commit.offset if commit.topic_id in (log.topic_id, "") else None

@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.dlq import DeadLetter, sendable_time
+from jobstatus_consumer.core.dead_letters import DeadLetter, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import describe, make, producer_properties
 

@@ -8,11 +8,11 @@ from typing import Final
 from confluent_kafka import KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.dlq import BudgetState
+from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask
 from jobstatus_consumer.kafka.group import group_state, observing
-from jobstatus_consumer.kafka.source import Committed, commit_metadata, committed_of
+from jobstatus_consumer.kafka.group_consumer import Committed, commit_metadata, committed_of
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
 

@@ -12,6 +12,7 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
 
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
@@ -22,7 +23,6 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
-from jobstatus_consumer.positions import Bounds
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -202,16 +202,16 @@ class Topics:
 
         return self._ask(f"asking for the partitions of {name}", numbers)
 
-    def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Bounds]:
+    def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Watermarks]:
         """The first offset of each of these partitions and the one after its last, as their brokers have them now.
 
         Asked of the admin client: a consumer goes on with what it knows of the topic, and may not be made to look
         again while one of its callbacks runs.
         """
 
-        def question() -> dict[int, Bounds]:
+        def question() -> dict[int, Watermarks]:
             first, last = (self._edge(name, numbers, spec) for spec in (EDGES.earliest(), EDGES.latest()))
-            return {number: Bounds(first[number], last[number]) for number in numbers}
+            return {number: Watermarks(first[number], last[number]) for number in numbers}
 
         return self._ask_controller(f"asking for the bounds of {name}", question) if numbers else {}
 

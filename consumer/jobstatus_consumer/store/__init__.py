@@ -2,7 +2,7 @@
 
 from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.store import Store
-from jobstatus_consumer.store.table import Mend, Row, Table
+from jobstatus_consumer.store.reader import Row, RowRepair, Table
+from jobstatus_consumer.store.writer import Store
 
-__all__ = ["Limits", "Mend", "Problem", "Row", "Store", "Table", "check", "migrate", "rows_by_status"]
+__all__ = ["Limits", "Problem", "Row", "RowRepair", "Store", "Table", "check", "migrate", "rows_by_status"]

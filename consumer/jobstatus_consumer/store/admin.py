@@ -11,10 +11,10 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
-from jobstatus_consumer.store.blocks import block
-from jobstatus_consumer.store.classify import classify
 from jobstatus_consumer.store.connection import Limits, connect
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.sqlstate import classify
 
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"

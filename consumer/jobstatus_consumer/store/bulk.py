@@ -12,11 +12,11 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.store.blocks import block
-from jobstatus_consumer.store.classify import classify, kind_of
 from jobstatus_consumer.store.connection import connect
 from jobstatus_consumer.store.names import TableName
-from jobstatus_consumer.store.table import LIMITS, is_taken, progress_document
+from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.reader import LIMITS, is_taken, progress_document
+from jobstatus_consumer.store.sqlstate import classify, kind_of
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

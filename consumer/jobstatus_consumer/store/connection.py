@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DeploymentError
-from jobstatus_consumer.store import documents
-from jobstatus_consumer.store.classify import classify
+from jobstatus_consumer.store import json_params as documents
+from jobstatus_consumer.store.sqlstate import classify
 
 
 @dataclass(frozen=True, slots=True)

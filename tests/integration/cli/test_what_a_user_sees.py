@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-from jobstatus_consumer.entry import main
+from jobstatus_consumer.cli.main import main
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
 

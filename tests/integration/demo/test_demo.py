@@ -17,11 +17,11 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from jobstatus_consumer.config import load_settings
-from jobstatus_local.demo.plan import Plan
-from jobstatus_local.demo.run import recount_all
-from jobstatus_local.demo.servers import Servers
-from jobstatus_local.demo.show import Show, console
-from jobstatus_local.demo.stage import Stage
+from jobstatus_demo.plan import Plan
+from jobstatus_demo.run import recount_all
+from jobstatus_demo.servers import Servers
+from jobstatus_demo.show import Show, console
+from jobstatus_demo.stage import Stage
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import decode
 from support.processes import family, wait_until, wait_until_gone
@@ -30,9 +30,19 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 JOBS, WORKERS = 400, 4
 DEMO = [
-    sys.executable, "-c", "from jobstatus_consumer.entry import main; main()", "demo",
-    "--jobs", str(JOBS), "--workers", str(WORKERS), "--work-seconds", "3", "--before-seconds", "1",
-]  # fmt: skip
+    sys.executable,
+    "-c",
+    "from jobstatus_consumer.cli.main import main; main()",
+    "demo",
+    "--jobs",
+    str(JOBS),
+    "--workers",
+    str(WORKERS),
+    "--work-seconds",
+    "3",
+    "--before-seconds",
+    "1",
+]
 RUN_SECONDS = 120
 A_CLOSED_PORT = "http://127.0.0.1:9"
 
@@ -96,10 +106,15 @@ def two_demos(kafka: LocalKafka, module_database_url: str, tmp_path_factory: pyt
         JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, JOBSTATUS_DATABASE_URL=module_database_url
     )
     memory_env = an_environment(
-        JOBSTATUS_DATABASE_URL=module_database_url, JOBSTATUS_LOCAL_CACHE=str(tmp_path_factory.mktemp("no-jars")),
-        HTTPS_PROXY=A_CLOSED_PORT, HTTP_PROXY=A_CLOSED_PORT, https_proxy=A_CLOSED_PORT, http_proxy=A_CLOSED_PORT,
-        NO_PROXY="", no_proxy="",
-    )  # fmt: skip
+        JOBSTATUS_DATABASE_URL=module_database_url,
+        JOBSTATUS_LOCAL_CACHE=str(tmp_path_factory.mktemp("no-jars")),
+        HTTPS_PROXY=A_CLOSED_PORT,
+        HTTP_PROXY=A_CLOSED_PORT,
+        https_proxy=A_CLOSED_PORT,
+        http_proxy=A_CLOSED_PORT,
+        NO_PROXY="",
+        no_proxy="",
+    )
     with started([*DEMO, "--keep", "--json"], kept_env) as kept, started([*DEMO, "--json"], memory_env) as in_memory:
         return TwoDemos(
             *(Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, in_memory))
@@ -215,7 +230,7 @@ def consumers_below(pid: int) -> list[int]:
     found = []
     for child in psutil.Process(pid).children(recursive=True):
         try:
-            if "jobstatus_local.demo.member" in child.cmdline():
+            if "jobstatus_demo.member" in child.cmdline():
                 found.append(child.pid)
         except psutil.NoSuchProcess:
             continue

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
-from jobstatus_consumer.rule import RowState
+from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.store import Store, migrate
 from law.events import batch
 from support.examples import rule_examples

@@ -11,12 +11,12 @@ from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from jobstatus_consumer.app import Options, consume
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.errors import BrokerAwayError
-from jobstatus_consumer.kafka import source as source_module
-from jobstatus_consumer.kafka.source import Assigned, Source
+from jobstatus_consumer.kafka import group_consumer as source_module
+from jobstatus_consumer.kafka.group_consumer import Assigned, GroupConsumer
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.stream.app import Options, consume
 from jobstatus_local.proxy import TcpProxy
 from support.deployment import Deployment, locked, made_events
 from support.fixture_types import OwnServer
@@ -69,12 +69,15 @@ def test_a_revoke_during_a_write_and_during_waiting_loses_nothing(deployed: Depl
         assert consumer.stop() == 0
 
 
-@pytest.mark.parametrize("properties", [
-    {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "range"},
-    {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "roundrobin"},
-    {"JOBSTATUS_KAFKA_GROUP_PROTOCOL": "consumer"},
-    {"JOBSTATUS_KAFKA_GROUP_INSTANCE_ID": "static-1"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "range"},
+        {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "roundrobin"},
+        {"JOBSTATUS_KAFKA_GROUP_PROTOCOL": "consumer"},
+        {"JOBSTATUS_KAFKA_GROUP_INSTANCE_ID": "static-1"},
+    ],
+)
 def test_other_protocols_pass_through(deployed: Deployment, properties: dict[str, str]) -> None:
     if "JOBSTATUS_KAFKA_GROUP_PROTOCOL" in properties:
         # the broker sets these for the new protocol, and the client refuses them
@@ -227,7 +230,7 @@ def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
         return made[-1]
 
     failed: list[int] = []
-    edge, assigned, left = Topics._edge, Source._on_assign, Source._leave
+    edge, assigned, left = Topics._edge, GroupConsumer._on_assign, GroupConsumer._leave
 
     def fail_first(topics: Topics, name: str, numbers: Any, spec: Any) -> Any:
         if made and len(failed) < 2:
@@ -236,7 +239,7 @@ def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
         return edge(topics, name, numbers, spec)
 
     def inside(method: Any) -> Any:
-        def call(source: Source, *arguments: Any) -> None:
+        def call(source: GroupConsumer, *arguments: Any) -> None:
             made[-1].running = True
             method(source, *arguments)
             made[-1].running = False
@@ -245,8 +248,8 @@ def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
 
     monkeypatch.setattr(source_module, "make", make)
     monkeypatch.setattr(Topics, "_edge", fail_first)
-    monkeypatch.setattr(Source, "_on_assign", inside(assigned))
-    monkeypatch.setattr(Source, "_leave", inside(left))
+    monkeypatch.setattr(GroupConsumer, "_on_assign", inside(assigned))
+    monkeypatch.setattr(GroupConsumer, "_leave", inside(left))
     assert consume(load_settings(deployed.environ), Options(until_caught_up=True)).events == 500
     assert len(failed) == 2
     assert made[-1].asked
@@ -257,10 +260,10 @@ def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(
     deployed: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     deployed.produce_events(made_events(1_000, 100))
-    real, asked = Source._facts, 0
+    real, asked = GroupConsumer._facts, 0
     ready: list[str] = []
 
-    def silent_twice(source: Source, partitions: list[int]) -> list[Assigned]:
+    def silent_twice(source: GroupConsumer, partitions: list[int]) -> list[Assigned]:
         nonlocal asked
         asked += 1
         if asked == 2:
@@ -273,7 +276,7 @@ def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(
             raise BrokerAwayError("asking what is committed: no answer")
         return real(source, partitions)
 
-    monkeypatch.setattr(Source, "_facts", silent_twice)
+    monkeypatch.setattr(GroupConsumer, "_facts", silent_twice)
     caplog.set_level("INFO")
     settings = load_settings({**deployed.environ, "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0"})
     done = consume(settings, Options(until_caught_up=True))

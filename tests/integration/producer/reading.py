@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from jobstatus_consumer import decode as consumer_decode
+from jobstatus_consumer.core import decode as consumer_decode
+from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_schemas import JobStatusEvent, decode
 
 

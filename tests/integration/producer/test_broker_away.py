@@ -22,7 +22,8 @@ from integration.producer.reading import (
     shown_by_a_row,
     statuses_by_job,
 )
-from jobstatus_producer import BufferFullError, JobStatusEvent, JobStatusProducer, spool_folder
+from jobstatus_producer import BufferFullError, JobStatusEvent, JobStatusProducer
+from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.waiting import until
 

@@ -20,7 +20,7 @@ from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.test_commands import COMMAND, NOBODY, jobstatus
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
-from unit.producer.spools import entry, leave_behind
+from support.spools import entry, leave_behind
 
 LONG = "x" * 2000
 

@@ -16,7 +16,7 @@ from integration.producer import scripts
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
-from unit.producer.spools import entry, leave_behind
+from support.spools import entry, leave_behind
 
 COMMAND = [str(Path(sys.executable).parent / "jobstatus")]
 NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
@@ -193,7 +193,7 @@ def test_spool_drain_says_what_is_left(tmp_path: Path) -> None:
 
 
 def test_spool_list_shows_refused_events(tmp_path: Path) -> None:
-    from unit.producer.spools import open_again
+    from support.spools import open_again
 
     path = leave_behind(tmp_path, [entry(1, "big")])
     again = open_again(path)

@@ -14,8 +14,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
-from jobstatus_producer import JobStatusProducer, NotAcknowledgedError, RefusedError, Stats, spool_folder
-from jobstatus_producer.tracing import TRACEPARENT
+from jobstatus_producer import JobStatusProducer, NotAcknowledgedError, RefusedError, Stats
+from jobstatus_producer.spool import folder as spool_folder
+from jobstatus_producer.traceparent import TRACEPARENT
 from jobstatus_schemas.limits import MAX_ERROR_MESSAGE_BYTES
 from support.fixture_types import MakeTopic
 from support.waiting import until

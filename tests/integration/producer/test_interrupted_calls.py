@@ -83,15 +83,23 @@ HANGING_CLOSE = """
         (signal.SIGTERM, "", "", -signal.SIGTERM),
         (signal.SIGTERM, "", "with jobs: pass\n    rest()", -signal.SIGTERM),
         (signal.SIGTERM, "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))", "jobs.close()", 7),
-        (signal.SIGINT, "signal.signal(signal.SIGINT, signal.default_int_handler)",
-         "try: jobs.close()\n    except KeyboardInterrupt: jobs.close()", 0),
+        (
+            signal.SIGINT,
+            "signal.signal(signal.SIGINT, signal.default_int_handler)",
+            "try: jobs.close()\n    except KeyboardInterrupt: jobs.close()",
+            0,
+        ),
     ],
     ids=["close", "at exit", "leaving with", "own handler exits", "ctrl-c and close again"],
-)  # fmt: skip
+)
 def test_a_signal_during_a_close_that_waits_loses_nothing(
-    breakable: Breakable, tmp_path: Path, number: int, handler: str, close: str,
+    breakable: Breakable,
+    tmp_path: Path,
+    number: int,
+    handler: str,
+    close: str,
     code: int,
-) -> None:  # fmt: skip
+) -> None:
     topic = make_topic_at(breakable.kafka.bootstrap_servers)
     breakable.proxy.deaf()
     script = HANGING_CLOSE.format(handler=handler, close=close)
@@ -227,8 +235,9 @@ def test_a_handler_may_report_and_close_in_the_middle_of_calls(
         process.send_signal(signal.SIGTERM)
         code, _, err = scripts.end(process, 45)
         assert code == 3, err
-    statuses = [record.event.status for record in read_all(kafka.bootstrap_servers, topic)
-                if record.event.job_id == "job"]  # fmt: skip
+    statuses = [
+        record.event.status for record in read_all(kafka.bootstrap_servers, topic) if record.event.job_id == "job"
+    ]
     assert statuses == ["cancelled"] * 5
 
 

@@ -12,7 +12,7 @@ from integration.producer import scripts
 from integration.producer.conftest import Environ
 from integration.producer.reading import read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
-from jobstatus_producer import spool_folder
+from jobstatus_producer.spool import folder as spool_folder
 
 
 def arrived(kafka: LocalKafka, topic: str) -> dict[str, list[str]]:

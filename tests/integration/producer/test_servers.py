@@ -55,8 +55,9 @@ def app(environ, start):
 @contextmanager
 def served(argv: Sequence[str], folder: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(argv, env={**os.environ, **environ}, cwd=folder, stdout=log, stderr=log,
-                                   start_new_session=True)  # fmt: skip
+        process = subprocess.Popen(
+            argv, env={**os.environ, **environ}, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         yield process
     except BaseException:

@@ -8,14 +8,14 @@ from pathlib import Path
 from integration.producer import scripts
 from integration.producer.conftest import Environ
 from integration.producer.reading import Record, read_all
+from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_consumer.rule import RowState, advance, decide
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer import JobStatusProducer
 from jobstatus_schemas.protocol import LATE_HEADER
 
 KILLED = """
-from jobstatus_producer.spool import SpoolFile
+from jobstatus_producer.spool.file import SpoolFile
 SpoolFile.remove = lambda _file, _entries: os.kill(os.getpid(), signal.SIGKILL)
 jobs = JobStatusProducer.from_env()
 jobs.update_many([("job", "processing"), ("job", "success")])

@@ -21,7 +21,7 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch
 from jobstatus_consumer.store import Limits, Store, migrate
-from jobstatus_consumer.store.classify import classify
+from jobstatus_consumer.store.sqlstate import classify
 from jobstatus_local.postgres import LocalPostgres
 from law import table
 from law.events import LOG_A, batch, event

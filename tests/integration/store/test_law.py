@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import psycopg
 from hypothesis import given, settings
+from jobstatus_consumer.core.rule import RowState, decide
 from jobstatus_consumer.records import Batch, Event
-from jobstatus_consumer.rule import RowState, decide
 from jobstatus_consumer.store import Store
 from law import table
 from law.events import LOG_A, LOG_B, NOON, batch, event

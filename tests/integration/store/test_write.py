@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, SettingsError
-from jobstatus_consumer.records import Batch, Span
+from jobstatus_consumer.records import Batch, LogRange
 from jobstatus_consumer.store import Store, migrate
 from law import table
 from law.events import LOG_A, LOG_B, batch, event
@@ -15,8 +15,8 @@ from psycopg.rows import TupleRow
 Database = psycopg.Connection[TupleRow]
 
 
-def span(start: int, end: int, log_id: str = LOG_A) -> Span:
-    return Span("job-status", 0, log_id, start, end)
+def span(start: int, end: int, log_id: str = LOG_A) -> LogRange:
+    return LogRange("job-status", 0, log_id, start, end)
 
 
 def test_a_batch_of_new_jobs_is_one_statement_with_every_value(store: Store, database: Database) -> None:

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from jobstatus_local.demo.children import Child, wait_until
-from jobstatus_local.demo.errors import DemoError
+from jobstatus_demo.children import Child, wait_until
+from jobstatus_demo.errors import DemoError
 from support.processes import wait_until_gone
 
 STARTS_A_CHILD = """
 import os, sys, time
 from pathlib import Path
-from jobstatus_local.demo.children import Workers
-from jobstatus_local.demo.worker import Assignment
+from jobstatus_demo.children import Workers
+from jobstatus_demo.worker import Assignment
 todo = [Assignment("worker-01", "connections", "t", [], 0.0, 1.0, str(Path(sys.argv[1]) / "result"))]
 workers = Workers(todo, {**os.environ, "JOBSTATUS_DATABASE_URL": "x"}, Path(sys.argv[1]))
 workers.__enter__()
@@ -26,7 +26,7 @@ time.sleep(60)
 
 
 def test_a_child_that_ends_badly_is_an_error_with_the_end_of_its_log(tmp_path: Path) -> None:
-    child = Child("jobstatus_local.demo.worker", ["/no/such/file"], os.environ, tmp_path / "log")
+    child = Child("jobstatus_demo.worker", ["/no/such/file"], os.environ, tmp_path / "log")
     with pytest.raises(DemoError, match="No such file"):
         wait_until("its end", 20.0, child.ended, lambda: None)
     child.end()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobstatus_local.demo.plan import RANKS, Plan
+from jobstatus_demo.plan import RANKS, Plan
 
 
 def test_the_crisis_has_its_size() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_local.demo.recount import Recount, Row, apply_one_by_one, compare
+from jobstatus_demo.recount import Recount, Row, apply_one_by_one, compare
 
 LOG = "jobs/abc/0"
 
@@ -72,11 +72,15 @@ def test_a_row_at_an_earlier_event_is_lost() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"status": "error"}, {"error_message": "x"}, {"attempt": 1}, {"worker_id": None}, {"occurred_at": 5},
+        {"status": "error"},
+        {"error_message": "x"},
+        {"attempt": 1},
+        {"worker_id": None},
+        {"occurred_at": 5},
         {"event_id": "00000000-0000-4000-8000-999999999999"},
     ],
     ids=lambda wrong: next(iter(wrong)),
-)  # fmt: skip
+)
 def test_a_row_that_says_something_else_than_its_event_is_lost(wrong: dict[str, object]) -> None:
     rows = right_rows()
     rows["a"] = Row(**{**rows["a"]._asdict(), **wrong})

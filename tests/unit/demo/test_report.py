@@ -7,10 +7,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from jobstatus_consumer.cli import main
-from jobstatus_local.demo import run
-from jobstatus_local.demo.report import Report
-from jobstatus_local.demo.show import Show, bar, time_text
+from jobstatus_consumer.cli.commands import main
+from jobstatus_demo import run
+from jobstatus_demo.report import Report
+from jobstatus_demo.show import Show, bar, time_text
 from rich.console import Console
 from support.demo_reports import a_cost, a_recount, a_report
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobstatus_local.demo.plan import Plan
-from jobstatus_local.demo.servers import Servers, servers
+from jobstatus_demo.plan import Plan
+from jobstatus_demo.servers import Servers, servers
 
 PLAN = Plan(run_id="42")
 USERS = {

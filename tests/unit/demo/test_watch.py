@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_local.demo.watch import Seen, gone_back
+from jobstatus_demo.watch import Seen, gone_back
 
 BEFORE = {"a": Seen("log/0", 7, "processing")}
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jobstatus_local.demo.errors import DemoError
-from jobstatus_local.demo.figures import Calls
-from jobstatus_local.demo.plan import Plan
-from jobstatus_local.demo.worker import Assignment, Work, work
+from jobstatus_demo.errors import DemoError
+from jobstatus_demo.figures import Calls
+from jobstatus_demo.plan import Plan
+from jobstatus_demo.worker import Assignment, Work, work
 
 
 def an_assignment(**changed: object) -> Assignment:
     given: dict[str, object] = {
-        "name": "worker-01", "way": "jobstatus", "table": "jobs", "jobs": Plan(jobs=100).jobs_of(0), "interval": 0.0,
-        "stop_after": 60.0, "result": "unused",
-    }  # fmt: skip
+        "name": "worker-01",
+        "way": "jobstatus",
+        "table": "jobs",
+        "jobs": Plan(jobs=100).jobs_of(0),
+        "interval": 0.0,
+        "stop_after": 60.0,
+        "result": "unused",
+    }
     return Assignment(**{**given, **changed})  # type: ignore[arg-type]
 
 

@@ -21,16 +21,16 @@ from jobstatus_producer import (
     SettingsError,
     SpoolError,
     UndeliveredError,
-    outbox,
 )
 from jobstatus_producer.clock import StrictClock
-from jobstatus_producer.entry import Entry
-from jobstatus_producer.spool import SpoolFile
-from jobstatus_producer.tracing import TRACEPARENT
+from jobstatus_producer.delivery import outbox
+from jobstatus_producer.record import Record
+from jobstatus_producer.spool.file import SpoolFile
+from jobstatus_producer.traceparent import TRACEPARENT
 from jobstatus_producer.tracking import Statuses
 from jobstatus_schemas import JobStatusEvent
+from support.spools import entry, leave_behind
 from support.waiting import until
-from unit.producer.spools import entry, leave_behind
 
 NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 """Nobody listens on port 1."""
@@ -317,7 +317,7 @@ def held_up(jobs: JobStatusProducer, place: str, monkeypatch: pytest.MonkeyPatch
 
     add = SpoolFile.add
 
-    def slow_add(file: SpoolFile, entries: Sequence[Entry]) -> None:
+    def slow_add(file: SpoolFile, entries: Sequence[Record]) -> None:
         hold()
         add(file, entries)
 

@@ -1,0 +1,143 @@
+"""How a replay speaks: its plan, its result, and how to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from threading import Event
+from typing import Any
+
+import click
+
+from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.plan import Plan
+from jobstatus_consumer.operations.replay import Result, reached
+from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.operations.times import shown_ms
+from jobstatus_consumer.records import RawRecord, Rejected
+
+
+def offsets(found: Mapping[int, int]) -> str:
+    """Offsets as `--from` takes them."""
+    return ",".join(f"{number}:{offset}" for number, offset in sorted(found.items()))
+
+
+def no_event_of(jobs: Sequence[str], scope: Scope) -> str:
+    """What is said of jobs that the scope has no event of."""
+    named = ", ".join(repr(job) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
+    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {_stretches(scope)}: {named}"
+
+
+def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -> str:
+    """What to give to go on where it stopped."""
+    if name:
+        return f"stopped; the place is kept: give --name {name} and the same options to go on"
+    ends = {item.partition: item.end for item in scope.stretches}
+    return f"stopped; to go on, give the same options with --from {offsets(positions)} --to {offsets(ends)}"
+
+
+def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
+    """The plan, to stderr for people: stdout is for the result; a dry run's JSON to stdout."""
+    if as_json:
+        click.echo(json.dumps({"dry_run": True, **_as_dict(found, scope, show_values=show_values)}))
+        return
+    changes = f"{found.rows:,} rows would change: {found.new_rows:,} new, {found.changed_rows:,} changed"
+    _tell(found, scope, changes, show_values=show_values)
+
+
+def rebuild_plan(found: Plan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
+    """What a rebuild would do, as `plan`: the new table has no rows to compare with."""
+    if as_json:
+        told = {"dry_run": True, "into": into, "offsets": scope.offsets}
+        click.echo(json.dumps({**told, **_as_dict(found, scope, show_values=show_values)}))
+        return
+    changes = f"{into} and {into}_progress would be made, with {found.rows:,} rows"
+    _tell(found, scope, changes, show_values=show_values)
+
+
+def _as_dict(found: Plan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
+    told = found.as_dict()
+    if not show_values:
+        for item in told["examples"]:
+            del item["status"]
+    return {**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
+
+
+def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None:
+    console = plain_console(stderr=True, soft_wrap=True)
+    console.print(f"to read: {scope.topic}, {_stretches(scope)}")
+    console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
+    if found.undecodable:
+        console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
+    console.print(changes)
+    if found.skipped_jobs:
+        console.print(f"  {found.skipped_jobs:,} jobs have no row and stay away (--existing-only)")
+    if +found.stale:
+        console.print(f"  events that change nothing: {dict(+found.stale)}")
+    for item in found.examples:
+        status = f"  status {item.status}" if show_values else ""
+        console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}")
+    if found.rows > len(found.examples):
+        console.print(f"  ... and {found.rows - len(found.examples):,} more")
+
+
+def result(found: Result, *, as_json: bool, table: str, applied: str) -> None:
+    """What was done; `applied` is the word for what `found` counts so."""
+    if as_json:
+        click.echo(json.dumps({"table": table, **found.as_dict()}))
+        return
+    counts = found.counts
+    rate = counts.events / found.seconds if found.seconds else 0.0
+    parts = [f"{found.applied:,} {applied}", f"{found.merged:,} merged", f"{found.stale.total():,} stale"]
+    if found.skipped:
+        parts.append(f"{found.skipped:,} of jobs without a row")
+    if counts.undecodable:
+        parts.append(f"{counts.undecodable.total():,} records that are no events")
+    if found.refused:
+        parts.append(f"{found.refused.total():,} refused")
+    click.echo(
+        f"{counts.events:,} events into {table}: {', '.join(parts)}; {found.seconds:.1f} s, {rate:,.0f} events/s"
+    )
+
+
+def print_events(reader: RangeReader, scope: Scope, stop: Event) -> Result:
+    """Every wanted record as a JSON line, what is no event with its reason."""
+    found = Result(positions={item.partition: item.start for item in scope.stretches})
+    jobs = {job.encode() for job in scope.wanted.jobs}
+    for chunk in reader.read(scope.stretches, scope.log_ids, stop.is_set):
+        for raw in chunk:
+            if not jobs or raw.key in jobs:
+                _print_one(raw, scope, found)
+        found.positions = dict(reader.positions)
+        found.counts.records += len(chunk)
+    found.complete = reached(scope, reader.positions)
+    return found
+
+
+def _print_one(raw: RawRecord, scope: Scope, found: Result) -> None:
+    event = decode(raw, scope.allowed)
+    told: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
+    if isinstance(event, Rejected):
+        if scope.wanted.statuses:
+            return
+        told |= {"stage": event.stage, "reason": event.reason, "detail": event.detail}
+    elif scope.wanted.statuses and event.status not in scope.wanted.statuses:
+        return
+    else:
+        found.counts.events += 1
+        found.counts.seen_jobs.update(scope.wanted.jobs & {event.job_id})
+        names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
+        told |= {name: getattr(event, name) for name in names}
+    click.echo(json.dumps(told))
+
+
+def _stretches(scope: Scope) -> str:
+    parts = [f"{n}:{start}-{end}" for n, start, end in scope.stretches[:8]]
+    more = f", ... ({len(scope.stretches)} partitions)" if len(scope.stretches) > 8 else ""
+    return f"offsets {', '.join(parts)}{more}"
+
+
+def _as_lists(scope: Scope) -> list[dict[str, int]]:
+    return [item._asdict() for item in scope.stretches]

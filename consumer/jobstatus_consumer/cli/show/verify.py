@@ -1,0 +1,160 @@
+"""What `jobstatus verify` prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.table import Table as Shown
+
+from jobstatus_consumer.cli.session import say
+from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.operations.findings import Finding, Report
+from jobstatus_consumer.operations.repair import Repaired
+from jobstatus_consumer.operations.scope import Scope
+
+SHOWN: Final = 20
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found; of a repair also what it did, and, where it came to its end, what is left."""
+
+    scope: Scope
+    report: Report
+    repaired: Repaired | None = None
+    left: Report | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing was stopped."""
+        return self.report.complete and (self.repaired is None or self.repaired.complete)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing differs, or not any more."""
+        return self.complete and (self.left or self.report).total == 0
+
+    @property
+    def mended(self) -> int:
+        """How many rows do not differ any more."""
+        return 0 if self.left is None else max(0, self.report.total - self.left.total)
+
+
+def show(found: Outcome, *, as_json: bool) -> None:
+    """The answer on stdout; after a stop what was done is said on stderr."""
+    if as_json:
+        click.echo(json.dumps(_as_dict(found)))
+    else:
+        _show(found)
+    if not found.report.complete:
+        read = f"{found.report.counts.records:,} of {found.scope.offsets:,} offsets"
+        say(f"stopped after {read}; nothing is known of the rest. Run it again, or give --from and --to")
+    elif found.repaired is not None and not found.complete:
+        say(f"stopped; {found.repaired.told()}")
+
+
+def _show(found: Outcome) -> None:
+    report = found.report
+    console = plain_console(soft_wrap=True)
+    title = f"{report.counts.events:,} events of {found.scope.topic}{'' if found.complete else ', NOT complete'}"
+    table = Shown("rows that are", title=title, title_justify="left")
+    table.add_column("count", justify="right")
+    for kind, count in report.kinds().items():
+        table.add_row(kind.replace("_", " "), f"{count:,}")
+    console.print(table)
+    _show_findings(report, console)
+    for word, count in report.explained.items():
+        console.print(f"{count:,} rows are explained: {word}")
+    if report.counts.undecodable:
+        console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
+    if found.repaired is not None:
+        _show_refused(found.repaired, console)
+    if found.repaired is not None and found.left is not None:
+        console.print(
+            f"{found.mended:,} rows mended, {found.left.total:,} still differ; {found.repaired.moved_on:,} had moved on"
+        )
+    elif not report.total and report.complete:
+        console.print(_verdict(report))
+
+
+def _verdict(report: Report) -> str:
+    if not report.counts.events:
+        return "nothing was judged: no event was read"
+    if report.explained:
+        return "all rows but those that are explained say what the log says"
+    return "the table says what the log says"
+
+
+def _show_findings(report: Report, console: Console) -> None:
+    for job_id, item in list(report.findings.items())[:SHOWN]:
+        columns = f" in {', '.join(item.columns)}" if item.columns else ""
+        row = f"row at {item.log_id}@{item.log_offset}" if item.log_id else "no row" * (item.kind == "missing")
+        console.print(f"  {job_id}: {item.kind.replace('_', ' ')}{columns}; event {item.event}, {row}")
+        for name, (theirs, ours) in (item.values or {}).items():
+            console.print(f"      {name}: the row says {theirs!r}, the log {ours!r}")
+    if report.total > SHOWN:
+        named = f"{len(report.findings):,}" if report.more.total() else "all"
+        console.print(f"  ... and {report.total - SHOWN:,} more; --json names {named}")
+
+
+def _show_refused(repaired: Repaired, console: Console) -> None:
+    """What the database does not take: rows that were to be set, and events of rows that are missing or behind."""
+    for job_id, why in list(repaired.refused.items())[:SHOWN]:
+        console.print(f"  {job_id}: the database refuses its row: {why}")
+    if len(repaired.refused) > SHOWN:
+        console.print(f"  ... and {len(repaired.refused) - SHOWN:,} more; --json names all")
+    result = repaired.result
+    for why, count in result.refused.items():
+        console.print(f"the database refused {count:,} events: {why}")
+    if result.refused:
+        console.print(f"such as {', '.join(result.refused_at)}")
+
+
+def _as_dict(found: Outcome) -> dict[str, Any]:
+    report = found.report
+    told: dict[str, Any] = {
+        "records": report.counts.records,
+        "events": report.counts.events,
+        "seconds": round(report.seconds, 3),
+        "events_per_second": round(report.counts.events / report.seconds, 1) if report.seconds else 0.0,
+        "complete": found.complete,
+        "undecodable": dict(report.counts.undecodable),
+        "stretches": [item._asdict() for item in found.scope.stretches],
+        "remarks": list(found.scope.remarks),
+        **report.kinds(),
+        "explained": report.explained,
+        "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
+        "not_named": report.more.total(),
+    }
+    if found.repaired is not None:
+        told |= _repaired(found.repaired)
+    if found.left is not None:
+        told["mended"] = found.mended
+        told["not_mended"] = sorted(found.left.findings)
+    return told
+
+
+def _repaired(repaired: Repaired) -> dict[str, Any]:
+    return {
+        "rows_set": repaired.set_rows,
+        "events_applied": repaired.result.applied,
+        "moved_on": repaired.moved_on,
+        "refused": {
+            "rows": repaired.refused,
+            "events": dict(repaired.result.refused),
+            "events_at": repaired.result.refused_at,
+        },
+    }
+
+
+def _finding(job_id: str, item: Finding) -> dict[str, Any]:
+    told = {"job_id": job_id, **item._asdict()}
+    if item.values is None:
+        del told["values"]
+    else:
+        told["values"] = {name: {"row": theirs, "log": ours} for name, (theirs, ours) in item.values.items()}
+    return told

@@ -1,0 +1,244 @@
+"""A bounded read of a topic that joins no group: partitions are assigned by number, from offset to offset.
+
+Nothing is committed unless the reader has a place of its own (`Place`), in a group that is nobody else's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.errors import BrokerError, OffsetsLostError, StartError
+from jobstatus_consumer.kafka.client import (
+    ANSWER_SECONDS,
+    REFUSED_FOR_GOOD,
+    QuietErrors,
+    ask,
+    broker_error,
+    consumer_properties,
+    describe,
+    make,
+)
+from jobstatus_consumer.kafka.group_consumer import DEFAULTS
+from jobstatus_consumer.kafka.topics import Topics, unfit
+from jobstatus_consumer.records import RawRecord
+
+AT_ONCE: Final = 2000
+SILENCE_SECONDS: Final = 60.0
+"""How long the broker may give nothing, neither a record nor the end of a partition."""
+STEP_SECONDS: Final = 0.1
+
+
+class Checkpoint(NamedTuple):
+    """Where a named reader was: the next offset of each partition, and what it said of itself then."""
+
+    offsets: Mapping[int, int]
+    said: Mapping[str, Any]
+
+
+class RangeReader:
+    """Reads stretches of one topic; `positions` is what comes next of each, after the chunk that was given last."""
+
+    def __init__(self, settings: Settings, topics: Topics, *, topic: str = "", group: str = "") -> None:
+        self.topic = topic or settings.topic
+        self._topics = topics
+        self._errors = QuietErrors()
+        properties = {
+            **consumer_properties(settings, DEFAULTS),
+            # librdkafka wants a name; without a subscription and a commit it never becomes a group
+            "group.id": group or f"{settings.group_id}.reader",
+            "error_cb": self._errors,
+        }
+        properties.pop("partition.assignment.strategy", None)
+        trouble = unfit(topics.describe(self.topic), self.topic)
+        if trouble:
+            raise StartError(trouble)
+        self.topic_id = topics.topic_id(self.topic)
+        self.partitions = topics.partitions(self.topic)
+        self.positions: dict[int, int] = {}
+        self._consumer = make(Consumer, properties)
+        self._closed = False
+
+    def __enter__(self) -> RangeReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._consumer.close()
+
+    def bounds(self) -> dict[int, Watermarks]:
+        """The first offset and the one after the last of each partition, now."""
+        return self._topics.bounds(self.topic, self.partitions)
+
+    def first_at(self, milliseconds: int) -> Mapping[int, int]:
+        """For each partition the first offset at or after the time; its end where there is none."""
+        wanted = [TopicPartition(self.topic, number, milliseconds) for number in self.partitions]
+
+        def question() -> dict[int, int]:
+            found = self._consumer.offsets_for_times(wanted, timeout=ANSWER_SECONDS)
+            for item in found:
+                if item.error is not None:
+                    raise KafkaException(item.error)
+            return {item.partition: item.offset for item in found}
+
+        found = ask("asking for the offsets of a time", question, self._errors)
+        # the broker says -1, which is also its word for "the end": nothing is at or after this time
+        ends = self.bounds() if any(offset < 0 for offset in found.values()) else {}
+        return {number: ends[number].high if offset < 0 else offset for number, offset in found.items()}
+
+    def read(
+        self, stretches: Sequence[tuple[int, int, int]], log_ids: Mapping[int, str], stop: Callable[[], bool]
+    ) -> Iterator[list[RawRecord]]:
+        """The records of `stretches` (partition, start, end) in chunks, each partition in order, until `stop()`.
+
+        Raises `OffsetsLostError` where retention overtakes it or the topic is made again, `BrokerError` where the
+        broker refuses or is silent for a minute.
+        """
+        ends = {number: end for number, start, end in stretches if start < end}
+        self.positions = {number: start for number, start, _ in stretches}
+        self._learn_leaders()
+        self._consumer.assign([TopicPartition(self.topic, n, self.positions[n]) for n in ends])
+        heard = time.monotonic()
+        try:
+            while ends and not stop():
+                messages = self._consume()
+                if messages:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENCE_SECONDS:
+                    raise BrokerError(f"the broker has given nothing of {self.topic} for {SILENCE_SECONDS:.0f} s")
+                chunk = self._translate(messages, ends, log_ids)
+                if chunk:
+                    yield chunk
+                self._watch()
+        finally:
+            # the traceback of an error holds on to what was being read, longer than to the reader
+            if not self._closed:
+                self._consumer.unassign()
+
+    def _learn_leaders(self) -> None:
+        """librdkafka itself asks for the leaders of partitions that were assigned by hand up to a second later."""
+        ask(
+            f"asking who leads {self.topic}",
+            lambda: self._consumer.list_topics(self.topic, timeout=ANSWER_SECONDS),
+            self._errors,
+        )
+
+    def _consume(self) -> list[Message]:
+        try:
+            first = self._consumer.poll(STEP_SECONDS)
+            messages = [] if first is None else [first, *self._consumer.consume(AT_ONCE - 1, 0)]
+        except KafkaException as error:
+            raise broker_error(f"reading {self.topic}", error) from None
+        if self._errors.fatal is not None:
+            raise broker_error("the broker refuses", self._errors.fatal)
+        return messages
+
+    def _translate(
+        self, messages: Sequence[Message], ends: dict[int, int], log_ids: Mapping[int, str]
+    ) -> list[RawRecord]:
+        """The records before their partition's end; a partition whose end was met is not fetched any more."""
+        chunk = []
+        topic, positions = self.topic, self.positions
+        done: dict[int, int] = {}
+        for message in messages:
+            partition: Any = message.partition()
+            end = ends.get(partition)
+            if message.error() is not None:
+                # the end may be a lower one for a moment, where a leader has just changed: there is more to come
+                if self._at_the_end(message) and end is not None and (message.offset() or 0) >= end:
+                    done[partition] = end
+                continue
+            offset: Any = message.offset()
+            if end is None or partition in done:
+                continue
+            if offset < end:
+                headers: Any = message.headers() or ()
+                positions[partition] = offset + 1
+                chunk.append(
+                    RawRecord(
+                        topic,
+                        partition,
+                        offset,
+                        message.timestamp()[1],
+                        message.key(),
+                        message.value(),
+                        headers,
+                        log_ids[partition],
+                    )
+                )
+            if offset >= end - 1:
+                # what is left up to the end is no record, but a marker of a transaction
+                done[partition] = end
+        for partition, position in done.items():
+            positions[partition] = position
+            del ends[partition]
+        if done:
+            self._consumer.incremental_unassign([TopicPartition(topic, partition) for partition in done])
+        return chunk
+
+    def _at_the_end(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return False
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            return True
+        where = f"{self.topic}[{message.partition()}]"
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise OffsetsLostError(
+                f"{where} no longer has what comes next: retention or a truncation was faster ({describe(error)})"
+            )
+        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+            raise OffsetsLostError(f"{where} is gone: {describe(error)}")
+        if error.fatal() or code in REFUSED_FOR_GOOD:
+            raise broker_error(f"reading {where}", error)
+        return False
+
+    def _watch(self) -> None:
+        found = self._topics.watch(self.topic)
+        if found is not None and found != self.topic_id:
+            raise OffsetsLostError(f"the topic {self.topic} was made again or removed while it was read")
+
+    # -- a place of its own
+
+    def place(self) -> Checkpoint:
+        """What was committed in this reader's own group."""
+        wanted = [TopicPartition(self.topic, number) for number in self.partitions]
+        found = ask(
+            "asking for the place of the replay",
+            lambda: self._consumer.committed(wanted, timeout=ANSWER_SECONDS),
+            self._errors,
+        )
+        there = [item for item in found if item.offset >= 0]
+        return Checkpoint({item.partition: item.offset for item in there}, _said(there))
+
+    def keep_place(self, offsets: Mapping[int, int], said: Mapping[str, Any]) -> None:
+        """Commit the place, acknowledged; of `said` each partition holds a copy."""
+        text = json.dumps(said, separators=(",", ":"), sort_keys=True)
+        wanted = [TopicPartition(self.topic, number, offset, metadata=text) for number, offset in offsets.items()]
+
+        def commit() -> None:
+            done = self._consumer.commit(offsets=wanted, asynchronous=False)
+            failed = [item.error for item in done or () if item.error is not None]
+            if failed:
+                raise KafkaException(failed[0])
+
+        if wanted:
+            ask("keeping the place of the replay", commit, self._errors)
+
+
+def _said(items: Sequence[TopicPartition]) -> Mapping[str, Any]:
+    for item in items:
+        try:
+            found = json.loads(item.metadata or "")
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            return found
+    return {}

@@ -1,0 +1,66 @@
+"""Where a named replay was: in a group of its own, with a mark of what it was asked, so that nothing is mixed up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jobstatus_consumer.errors import OffsetsLostError, SettingsError
+from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.ranges import OffsetRange
+
+
+def group_of(group_id: str, name: str) -> str:
+    """The group in which the replay of this name keeps its place; never the live one."""
+    return f"{group_id}.replay.{name}"
+
+
+def mark(reader: RangeReader, **asked: Any) -> dict[str, Any]:
+    """What a place says of itself: the topic's id, and a digest of what the replay was asked."""
+    text = json.dumps(asked, sort_keys=True, default=sorted)
+    return {"topic_id": reader.topic_id, "asked": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def done_by(reader: RangeReader, name: str, marked: Mapping[str, Any]) -> Mapping[int, int]:
+    """Up to where the replay of this name has done each partition; nothing where it has not begun."""
+    place = reader.place()
+    if not place.offsets:
+        return {}
+    if place.said.get("topic_id") != marked["topic_id"]:
+        raise SettingsError(
+            f"--name {name}: its place is in another topic than {reader.topic} of id "
+            f"{reader.topic_id} (was it made again?); begin with another --name"
+        )
+    if place.said.get("asked") != marked["asked"]:
+        raise SettingsError(
+            f"--name {name}: a replay of this name was begun with another --from, --job-id, --status, --existing-only "
+            "or table; give the same ones to go on, or another --name"
+        )
+    return place.offsets
+
+
+def refuse_overtaken(reader: RangeReader, name: str, left: Sequence[OffsetRange]) -> None:
+    """Raise `OffsetsLostError` where the log no longer has what comes next at the place, naming what is there."""
+    lows = {number: bounds.low for number, bounds in reader.bounds().items()}
+    gone = [f"{n}:{start}-{min(end, lows[n])}" for n, start, end in left if start < min(end, lows[n])]
+    if gone:
+        there = ",".join(f"{n}:{max(start, lows[n])}" for n, start, _ in left)
+        raise OffsetsLostError(
+            f"--name {name}: retention has removed what comes next at its place and was never written, offsets "
+            f"{', '.join(gone[:8])}{', ...' * (len(gone) > 8)}. To go on with what is there, give another --name and "
+            f"--from {there}, and the other options as before"
+        )
+
+
+def keeper(reader: RangeReader, marked: Mapping[str, Any]) -> Callable[[Mapping[int, int]], None]:
+    """What commits the place; only partitions that moved are committed again."""
+    kept: dict[int, int] = {}
+
+    def keep(positions: Mapping[int, int]) -> None:
+        moved = {number: offset for number, offset in positions.items() if kept.get(number) != offset}
+        reader.keep_place(moved, marked)
+        kept.update(moved)
+
+    return keep

@@ -1,0 +1,176 @@
+"""Every retained event of one job: which one the row shows, and why each other one does not count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.dead_letters import Letter, letter_of
+from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.records import Event, Rejected
+from jobstatus_consumer.store import Row
+
+WHY: Final[Mapping[str, str]] = {
+    "shown": "the row shows this one",
+    "superseded": "a later one was applied over it",
+    "lower_attempt": "its attempt is lower than one before it",
+    "late": "late out of a spool, and what came before it is newer",
+    "other_log": "from another log than the row, and not newer",
+    "redelivered": "the row was at or past it already",
+    "dead_letter": "a dead letter that the row is past; whether it was redriven before is not known",
+    "open_letter": "a dead letter: it is not written, and would change the row",
+    "no_event": "it does not decode, or breaks the contract",
+    "waiting": "not written (yet): it would change the row",
+}
+WHY_BY_ROW: Final[Mapping[str, str]] = {
+    **WHY,
+    "lower_attempt": "its attempt is lower than the row's",
+    "late": "late out of a spool, and not newer than the row",
+}
+"""The same where no event that is retained tells it, but the row itself."""
+
+
+class Item(NamedTuple):
+    """One record of the job; `event` is None where it is none."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    log_id: str
+    event: Event | None
+    outcome: str
+    detail: str = ""
+    by_row: bool = False
+    """whether the outcome is what the row's own state says"""
+
+    @property
+    def why(self) -> str:
+        """The outcome for a person."""
+        return (WHY_BY_ROW if self.by_row else WHY)[self.outcome]
+
+
+@dataclass(slots=True)
+class History:
+    """What is retained of a job, in log order, and its row; `remarks` where they do not explain each other."""
+
+    job_id: str
+    items: Sequence[Item] = ()
+    row: Row | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def records_of(reader: RangeReader, scope: Scope, job_id: str, stop: Callable[[], bool]) -> list[Event | Rejected]:
+    """The job's records in the scope, in the order in which they were appended."""
+    key = job_id.encode()
+    found: list[Event | Rejected] = []
+    for chunk in reader.read(scope.stretches, scope.log_ids, stop):
+        found += [decode(raw, scope.allowed) for raw in chunk if raw.key == key]
+    return in_order(found)
+
+
+def in_order(records: Sequence[Event | Rejected]) -> list[Event | Rejected]:
+    """By the time of appending, and always in log order within a partition, whatever the times in it say.
+
+    There is one partition in the usual case, two after the topic was given more of them; where producers give the
+    times, a record may say an earlier one than the record before it.
+    """
+    latest: dict[int, int] = {}
+    keyed = []
+    for item in sorted(records, key=lambda item: item.raw.offset):
+        raw = item.raw
+        latest[raw.partition] = max(raw.timestamp, latest.get(raw.partition, raw.timestamp))
+        keyed.append(((latest[raw.partition], raw.partition, raw.offset), item))
+    return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def letters_of(reader: RangeReader, job_id: str, stop: Callable[[], bool]) -> list[Letter]:
+    """The dead letters with the job's key."""
+    stretches = [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
+    key = job_id.encode()
+    found = []
+    for chunk in reader.read(stretches, dict.fromkeys(reader.partitions, ""), stop):
+        found += [letter for raw in chunk if raw.key == key and (letter := letter_of(raw)) is not None]
+    return found
+
+
+def explain(
+    job_id: str, records: Sequence[Event | Rejected], row: Row | None, letters: Sequence[Letter], scope: Scope
+) -> History:
+    """What became of each record, by the rule, held against the row as it is."""
+    dead = {letter.identity: letter for letter in letters}
+    found = History(job_id, list(_items(records, row, dead)), row)
+    found.remarks = list(_remarks(found, scope))
+    return found
+
+
+def _items(
+    records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
+) -> Iterator[Item]:
+    judged = list(_judged(records, row, dead))
+    outcomes = [outcome for outcome, _ in judged]
+    counted = [number for number, outcome in enumerate(outcomes) if outcome in ("shown", "applied")]
+    shown = outcomes.index("shown") if "shown" in outcomes else -1
+    for number, (record, (outcome, detail)) in enumerate(zip(records, judged, strict=True)):
+        raw = record.raw
+        event = record if isinstance(record, Event) else None
+        by_row = False
+        if event is not None and row is not None and outcome == "applied":
+            passed = number < shown or _is_before(event, row)
+            outcome = "superseded"
+            if not passed or number == counted[-1]:
+                outcome, by_row = decide(row.state, event), True
+        yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail, by_row)
+
+
+def _judged(
+    records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
+) -> Iterator[tuple[str, str]]:
+    """Outcome and detail of each record; `applied` where it counted among those that are retained."""
+    state: RowState | None = None
+    for record in records:
+        letter = dead.get((record.raw.log_id, record.raw.offset))
+        detail = "" if letter is None else f"{letter.stage}, {letter.reason}{', ' * bool(letter.where)}{letter.where}"
+        if isinstance(record, Rejected):
+            yield "no_event", detail or f"{record.stage}, {record.reason}"
+            continue
+        outcome = _outcome(record, state, row, letter)
+        if outcome not in ("dead_letter", "open_letter"):
+            state = advance(state, record)
+        yield outcome, detail
+
+
+def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Letter | None) -> str:
+    if row is not None and (row.log_id, row.log_offset) == (event.log_id, event.offset):
+        return "shown"
+    changes = row is None or decide(row.state, event) == "applied"
+    if letter is not None:
+        return "open_letter" if changes else "dead_letter"
+    return "waiting" if changes else decide(state, event)
+
+
+def _is_before(event: Event, row: Row) -> bool:
+    """Whether the row stands behind the event in the same log."""
+    return row.log_id == event.log_id and row.log_offset is not None and event.offset < row.log_offset
+
+
+def _remarks(found: History, scope: Scope) -> Iterator[str]:
+    row = found.row
+    if row is None:
+        yield "there is no row: the job was purged, or its events are not written yet"
+        return
+    shown = next((item.event for item in found.items if item.outcome == "shown"), None)
+    if shown is not None:
+        log = (shown.status, shown.error_message, shown.worker_id, shown.occurred_at, shown.event_id.lower())
+        if row[4:] != log:
+            yield "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"
+        return
+    if row.log_id is None or row.log_offset is None:
+        yield "the row has no position: somebody else wrote it"
+    elif row.log_id not in scope.log_ids.values():
+        yield f"the row came from another log: {row.log_id}, offset {row.log_offset}"
+    else:
+        yield f"the event that the row shows ({row.log_id}, offset {row.log_offset}) is not retained, or never was"

@@ -1,0 +1,172 @@
+"""The dry run: what a replay would do, by the rule, against the rows as they are. Nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, Protocol
+
+from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.scope import Counts, Scope, events
+from jobstatus_consumer.operations.shards import BYTES, Pass, passes
+from jobstatus_consumer.records import Event
+
+SHOWN: Final = 10
+
+
+class Rows(Protocol):
+    """What the events are held against; the `Table` is one."""
+
+    def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
+        """The rows of these jobs, those that there are, as much of them as the rule asks."""
+
+
+class NoRows:
+    """A table that is yet to be made."""
+
+    def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
+        """None of them."""
+        return {}
+
+
+class Example(NamedTuple):
+    """One job whose row would change: from where to where, and how often."""
+
+    job_id: str
+    how: str
+    before: str
+    after: str
+    status: str
+    """the status that the row would have"""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a replay would do. `stale` events by reason change nothing."""
+
+    records: int = 0
+    events: int = 0
+    undecodable: Counter[str] = field(default_factory=Counter)
+    jobs: int = 0
+    new_rows: int = 0
+    changed_rows: int = 0
+    skipped_jobs: int = 0
+    """without a row, while only rows that exist are wanted"""
+    stale: Counter[str] = field(default_factory=Counter)
+    examples: list[Example] = field(default_factory=list)
+    unknown_jobs: list[str] = field(default_factory=list)
+    complete: bool = True
+
+    @property
+    def rows(self) -> int:
+        """How many rows would change."""
+        return self.new_rows + self.changed_rows
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`; without the status words."""
+        names = ("records", "events", "jobs", "new_rows", "changed_rows", "skipped_jobs", "unknown_jobs", "complete")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "rows_that_would_change": self.rows,
+            "stale": dict(+self.stale),
+            "undecodable": dict(self.undecodable),
+            "examples": [item._asdict() for item in self.examples],
+        }
+
+
+class _Job:
+    """One job in a pass: its row as it would be now, and what its events did."""
+
+    __slots__ = ("again", "before", "last", "stale", "state")
+
+    def __init__(self, before: RowState | None) -> None:
+        self.before = self.state = before
+        self.last: str | None = None
+        self.again = 0
+        self.stale: Counter[str] | None = None
+
+    def take(self, event: Event) -> None:
+        verdict = decide(self.state, event)
+        if verdict == "applied":
+            self.state = advance(self.state, event)
+            self.last = event.status
+        elif verdict == "redelivered":
+            self.again += 1
+        else:
+            self.stale = self.stale or Counter()
+            self.stale[verdict] += 1
+
+
+_Pass = Pass[_Job]
+
+
+def make_plan(
+    reader: RangeReader,
+    scope: Scope,
+    table: Rows,
+    *,
+    existing_only: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[int], None] = lambda records: None,
+    limit: int = BYTES,
+) -> Plan:
+    """Read the scope once (more often where it has very many jobs) and say what a replay of it would change."""
+    plan = Plan()
+    for found in passes(_Pass, limit):
+        counts = Counts()
+        for chunk in events(reader, scope, counts, stop, None if found.first else found):
+            _take(chunk, found, table)
+            found.make_room()
+            if found.first:
+                observe(counts.records)
+        _conclude(plan, found, counts, scope, existing_only=existing_only)
+        if stop():
+            plan.complete = False
+            return plan
+    return plan
+
+
+def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
+    if found.modulus > 1:
+        chunk = [event for event in chunk if found.has(event.raw.key)]
+    # one by one: a difference to the known jobs walks through all of them
+    new = {event.job_id for event in chunk if event.job_id not in found.jobs}
+    if new:
+        states = table.states(new)
+        found.jobs.update((job_id, _Job(states.get(job_id))) for job_id in new)
+    for event in chunk:
+        found.jobs[event.job_id].take(event)
+
+
+def _conclude(plan: Plan, found: _Pass, counts: Counts, scope: Scope, *, existing_only: bool) -> None:
+    if found.first:
+        plan.records, plan.events = counts.records, counts.events
+        plan.undecodable = counts.undecodable
+        plan.unknown_jobs = sorted(scope.wanted.jobs - counts.seen_jobs)
+    plan.jobs += len(found.jobs)
+    for job_id, job in found.jobs.items():
+        plan.stale["redelivered"] += job.again
+        if job.stale:
+            plan.stale.update(job.stale)
+        if job.last is None:
+            continue
+        if job.before is None and existing_only:
+            plan.skipped_jobs += 1
+            continue
+        plan.new_rows += job.before is None
+        plan.changed_rows += job.before is not None
+        if len(plan.examples) < SHOWN:
+            plan.examples.append(_example(job_id, job))
+
+
+def _example(job_id: str, job: _Job) -> Example:
+    how = "new row" if job.before is None else "changed"
+    return Example(job_id, how, _position(job.before), _position(job.state), job.last or "")
+
+
+def _position(state: RowState | None) -> str:
+    if state is None:
+        return "-"
+    return f"{state.log_id}@{state.log_offset}" if state.has_position else "no position"

@@ -1,0 +1,179 @@
+"""Which stretch of the log: what `--from` and `--to` say, held against what each partition has.
+
+Pure. Offsets are next ones: a stretch goes from `start` to before `end`. A list of offsets also says which partitions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple, Protocol
+
+from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.operations.times import ALLOWED, parse_time, shown
+
+OFFSETS: Final = "P:N[,P:N...] (partition and offset, without leading zeros)"
+NOTHING: Final[Mapping[int, int]] = {}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_PAIR = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,18})")
+
+
+class RangeBound(NamedTuple):
+    """One end of what is wanted: the log's own end, an instant, or offsets by partition. `text` is as it was given."""
+
+    text: str
+    kind: Literal["open", "instant", "offsets"]
+    instant: datetime | None = None
+    offsets: Mapping[int, int] | None = None
+
+
+class OffsetRange(NamedTuple):
+    """What is read of one partition: `start` to before `end`."""
+
+    partition: int
+    start: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        """How many offsets it has, gaps included."""
+        return max(0, self.end - self.start)
+
+
+class Found(NamedTuple):
+    """The stretches, and what an operator must know about them."""
+
+    stretches: Sequence[OffsetRange]
+    remarks: Sequence[str]
+
+
+class Times(Protocol):
+    """Who knows the offsets of times."""
+
+    def first_at(self, milliseconds: int) -> Mapping[int, int]:
+        """For each partition the first offset at or after the time; its end where there is none."""
+
+
+def parse_bound(option: str, text: str, now: datetime) -> RangeBound:
+    """What `--from` or `--to` (`option`) says; raises `SettingsError`, which names what is allowed."""
+    wanted = text.strip()
+    open_word = "beginning" if option == "--from" else "now"
+    if wanted == open_word:
+        return RangeBound(wanted, "open")
+    if re.match(r"[0-9]+:[0-9]+(,|$)", wanted.replace(" ", "")):
+        return RangeBound(wanted, "offsets", offsets=parse_offsets(option, wanted))
+    if wanted in ("beginning", "now") or not re.match(r"[0-9]", wanted):
+        raise SettingsError(f"{option} {text!r}: allowed: {open_word}, {OFFSETS}, or a time; {ALLOWED}")
+    try:
+        return RangeBound(wanted, "instant", instant=parse_time(wanted, now))
+    except SettingsError as error:
+        raise SettingsError(f"{option} {error}; or {open_word}, or {OFFSETS}") from None
+
+
+def parse_offsets(option: str, text: str) -> dict[int, int]:
+    """`P:N[,P:N...]` by partition."""
+    found: dict[int, int] = {}
+    for pair in text.replace(" ", "").split(","):
+        match = _PAIR.fullmatch(pair)
+        if match is None or int(match[2]) >= 2**63:
+            # a time of day looks nearly so
+            raise SettingsError(f"{option} {text!r}: {pair!r} is not {OFFSETS}; a time needs its date: {ALLOWED}")
+        if int(match[1]) in found:
+            raise SettingsError(f"{option} {text!r}: partition {match[1]} is named twice")
+        found[int(match[1])] = int(match[2])
+    return found
+
+
+def resolve(
+    first: RangeBound,
+    last: RangeBound,
+    bounds: Mapping[int, Watermarks],
+    times: Times,
+    done: Mapping[int, int] = NOTHING,
+) -> Found:
+    """The stretch of each partition that is wanted; raises `SettingsError` where that makes no sense.
+
+    `done` is the place of whoever goes on: it begins there, whether the log still has what comes before or not.
+    """
+    partitions = _wanted(first, last, bounds)
+    if first.instant is not None and last.instant is not None and first.instant > last.instant:
+        raise SettingsError(
+            f"--from {first.text} ({shown(first.instant)}) is after --to {last.text} ({shown(last.instant)})"
+        )
+    there = {n: Watermarks(0, held.high) if n in done else held for n, held in bounds.items()}
+    starts = {**_starts(first, partitions, there, times), **done}
+    ends = _ends(last, partitions, there, times)
+    stretches = []
+    for number in partitions:
+        start, end = starts[number], ends[number]
+        if start > end and number not in done and "offsets" in (first.kind, last.kind):
+            raise SettingsError(f"--from is after --to in partition {number}: {start} is after {end}")
+        stretches.append(OffsetRange(number, start, max(start, end)))
+    return Found(stretches, list(_remarks(first, [item for item in stretches if item.partition not in done], bounds)))
+
+
+def _wanted(first: RangeBound, last: RangeBound, bounds: Mapping[int, Watermarks]) -> list[int]:
+    for option, edge in (("--from", first), ("--to", last)):
+        unknown = sorted(set(edge.offsets or ()) - bounds.keys())
+        if unknown:
+            raise SettingsError(
+                f"{option} {edge.text}: there is no partition {unknown[0]}; the topic has {_named(bounds)}"
+            )
+    if first.offsets is not None and last.offsets is not None:
+        if extra := last.offsets.keys() - first.offsets.keys():
+            raise SettingsError(f"--to {last.text}: partition {min(extra)} is not in --from {first.text}")
+        if extra := first.offsets.keys() - last.offsets.keys():
+            raise SettingsError(f"--from {first.text}: partition {min(extra)} is not in --to {last.text}")
+    named = last.offsets if last.offsets is not None else first.offsets
+    return sorted(bounds if named is None else named)
+
+
+def _named(bounds: Mapping[int, Watermarks]) -> str:
+    return f"0 to {max(bounds)}" if len(bounds) > 1 else "partition 0 alone"
+
+
+def _starts(
+    edge: RangeBound, partitions: Sequence[int], bounds: Mapping[int, Watermarks], times: Times
+) -> Mapping[int, int]:
+    if edge.instant is not None:
+        return _at(edge.instant, times)
+    given = edge.offsets or {}
+    return {n: _inside("--from", edge, n, given.get(n, bounds[n].low), bounds[n]) for n in partitions}
+
+
+def _ends(
+    edge: RangeBound, partitions: Sequence[int], bounds: Mapping[int, Watermarks], times: Times
+) -> Mapping[int, int]:
+    if edge.instant is not None:
+        # what came in while the question was asked is not wanted
+        return {n: min(offset, bounds[n].high) for n, offset in _at(edge.instant, times).items() if n in bounds}
+    given = edge.offsets or {}
+    return {n: _inside("--to", edge, n, given.get(n, bounds[n].high), bounds[n]) for n in partitions}
+
+
+def _at(instant: datetime, times: Times) -> Mapping[int, int]:
+    # a message's time is in milliseconds: the first one that is not before the instant; no message is older than
+    # the epoch, and to the broker negative times are other questions
+    return times.first_at(max(0, -((_EPOCH - instant) // _MILLISECOND)))
+
+
+def _inside(option: str, edge: RangeBound, number: int, offset: int, bounds: Watermarks) -> int:
+    if bounds.low <= offset <= bounds.high:
+        return offset
+    why = f"it holds offsets {bounds.low} to {bounds.high}"
+    if offset < bounds.low:
+        why = f"retention has removed what was before {bounds.low}; {why}"
+    raise SettingsError(f"{option} {edge.text}: partition {number} has no offset {offset}: {why}")
+
+
+def _remarks(first: RangeBound, stretches: Sequence[OffsetRange], bounds: Mapping[int, Watermarks]) -> list[str]:
+    """Where retention has taken what was asked for: said, not hidden."""
+    cut = [item for item in stretches if item.start == bounds[item.partition].low > 0]
+    if first.kind == "offsets" or not cut:
+        return []
+    gone = sum(bounds[item.partition].low for item in cut)
+    where = ", ".join(f"{item.partition} (before {item.start})" for item in cut[:8]) + (", ..." if len(cut) > 8 else "")
+    return [f"retention or an administrator removed {gone} offsets at the beginning of {len(cut)} partitions: {where}"]

@@ -1,0 +1,77 @@
+"""What a write did, counted while it goes on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from jobstatus_consumer.core.fold import Statement
+from jobstatus_consumer.core.rule import RowState, decide
+from jobstatus_consumer.errors import BadRowError
+from jobstatus_consumer.records import Event, Rejected, Written
+
+
+class WriteCounts:
+    """The counts of one batch; they add up to its events."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.merged = 0
+        self.statements = 0
+        self.stale: Counter[str] = Counter()
+        self.rejected: list[Rejected] = []
+
+    def sent(self, statement: Statement) -> None:
+        """A statement was written."""
+        self.statements += 1
+        if statement.merged:
+            self.merged += sum(len(statement.merged.get(event.job_id, ())) for event in statement.events)
+
+    def explain(self, events: Sequence[Event], stale: int, rows: Mapping[str, RowState]) -> None:
+        """Why so many of these events changed nothing, from what the rows are now.
+
+        A row that stands at its event's own position was either written just now or by the same event before; so
+        whatever the other rows do not explain is redelivered. (A row that moved on in between counts as refused.)
+        """
+        reasons: Counter[str] = Counter()
+        for event in events:
+            row = rows.get(event.job_id)
+            if row is None or (row.log_id, row.log_offset) == (event.log_id, event.offset):
+                continue
+            reasons[decide(row, event)] += 1
+        del reasons["applied"]
+        while reasons.total() > stale:
+            reasons[reasons.most_common(1)[0][0]] -= 1
+        reasons["redelivered"] += stale - reasons.total()
+        self.stale.update(+reasons)
+
+    def reject(self, event: Event, error: BadRowError) -> None:
+        """A row can never be written; nothing of its values is said."""
+        where = f", {error.where}" if error.where else ""
+        code = f" ({error.sqlstate})" if error.sqlstate else ""
+        self.rejected.append(
+            Rejected(
+                raw=event.raw,
+                stage="write",
+                reason=_snake(error.error_class) if error.sqlstate else "unencodable",
+                detail=f"PostgreSQL cannot take the row: {error.error_class}{code}{where}",
+                error_class=error.error_class,
+                sqlstate=error.sqlstate or "",
+                where=error.where,
+            )
+        )
+
+    def written(self, seconds: float) -> Written:
+        return Written(
+            applied=self.applied,
+            merged=self.merged,
+            stale=dict(self.stale),
+            rejected=tuple(self.rejected),
+            statements=self.statements,
+            seconds=seconds,
+        )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,187 @@
+"""What ends a command halfway, or is missing from the start: nothing is removed or changed that was not looked at."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+from typing import Any, NoReturn
+
+import pytest
+from jobstatus_consumer.cli import dlq, offsets
+from jobstatus_consumer.errors import DatabaseAwayError, StartError
+from jobstatus_consumer.store import Table, bulk
+from support.deployment import COMMAND, Deployment, made_events
+from support.inside import run_inside
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+
+def with_open_letters(deployed: Deployment) -> None:
+    deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'error')")
+    deployed.produce_events(made_events(80, 8))
+    deployed.drain()
+
+
+@pytest.mark.parametrize("step", ["survey", "agreed"])
+@pytest.mark.parametrize("even", [[], ["--even-open"]])
+def test_a_purge_that_is_stopped_removes_nothing(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, step: str, even: list[str]
+) -> None:
+    with_open_letters(deployed)
+    before = run_inside(deployed, "dlq", "list", "--json").stdout
+    whole = getattr(dlq, step)
+
+    def stopped(*given: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*given, **named)
+
+    monkeypatch.setattr(dlq, step, stopped)
+    done = run_inside(deployed, "dlq", "purge", "--before", "now", "--yes", *even, code=1)
+    assert "nothing was removed" in done.stderr
+    monkeypatch.undo()
+    assert run_inside(deployed, "dlq", "list", "--json").stdout == before
+
+
+def test_a_redrive_that_is_stopped_while_it_plans_changes_nothing(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_open_letters(deployed)
+    whole = getattr(dlq, "redrive")  # noqa: B009 - it is not exported
+
+    def stopped(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return whole(*given)
+
+    monkeypatch.setattr(dlq, "redrive", stopped)
+    done = run_inside(deployed, "dlq", "redrive", "--dry-run", code=1)
+    assert (done.stdout, done.stderr) == ("", "jobstatus: stopped; nothing was changed\n")
+
+
+def test_a_reset_that_got_as_far_as_the_table_says_so(deployed: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed.produce_events(made_events(20, 5))
+    deployed.drain()
+
+    def refused(*_: object) -> NoReturn:
+        raise StartError("somebody came; nothing was changed")
+
+    monkeypatch.setattr(offsets, "reset", refused)
+    done = run_inside(deployed, "offsets", "reset", "--to", "beginning", "--yes", code=1)
+    assert "somebody came. The table's progress is moved already" in done.stderr
+    assert "nothing was changed" not in done.stderr
+
+
+def test_a_table_that_somebody_else_makes_at_the_same_time_is_left_alone(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed.produce_events(made_events(20, 5))
+    run_inside(deployed, "replay", "--into", "twice", "--yes")
+    monkeypatch.setattr(bulk, "is_taken", lambda *_: [])
+    done = run_inside(deployed, "replay", "--into", "twice", "--yes", code=1)
+    assert "twice was made by somebody else just now; nothing was changed" in done.stderr
+
+
+AWAY = "the server closed the connection"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "method", "said"),
+    [
+        (["verify"], "rows", f"{AWAY}. Nothing is known of the rest; run it again"),
+        (["verify", "--repair"], "rows", AWAY),
+        (["replay", "--dry-run"], "states", AWAY),
+        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "held", AWAY),
+        (["dlq", "list"], "states", AWAY),
+        (["dlq", "redrive", "--yes"], "states", AWAY),
+    ],
+)
+def test_a_database_that_goes_away_in_the_middle_ends_what_reads_the_log(
+    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, arguments: list[str], method: str, said: str
+) -> None:
+    with_open_letters(deployed)
+
+    def away(*_: object) -> NoReturn:
+        raise DatabaseAwayError(AWAY)
+
+    unraisable: list[object] = []
+    monkeypatch.setattr(Table, method, away)
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    done = run_inside(deployed, *arguments, code=1)
+    gc.collect()
+    assert said in done.stderr
+    assert unraisable == []
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        ("2>&-", "verify", 0),
+        ("2>&-", "replay --dry-run", 0),
+        ("2>&-", "replay --yes", 0),
+        (">&-", "dlq list", 0),
+        (">&-", "history job-1", 0),
+        ("<&-", "replay", 2),
+        ("<&-", "emit", 2),
+    ],
+)
+def test_a_closed_stream_is_no_reason_to_fail(deployed: Deployment, closed: str, arguments: str, code: int) -> None:
+    deployed.produce_events([event._replace(job_id="job-1") for event in made_events(5, 1)])
+    deployed.drain()
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" {arguments} {closed}', COMMAND],
+        env=deployed.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr
+    assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [
+        (["replay", "--print"], ""),
+        (["replay", "--yes"], "; 60 events are applied to jobs; up to 0:"),
+        (["replay", "--yes", "--json"], "; 60 events are applied to jobs; up to 0:"),
+        (["replay", "--into", "beside", "--yes"], "; beside is made and filled"),
+        (["dlq", "redrive", "--yes"], "; jobs has what could be applied"),
+        (["offsets", "reset", "--to", "now", "--yes"], "; the group "),
+        (["verify"], ""),
+        (["dlq", "list"], ""),
+        (["history", "job-1"], ""),
+        (["consume", "--until-caught-up"], "; what it wrote is committed"),
+        (["--help"], ""),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_an_output_that_is_full_is_named_with_what_is_true_all_the_same(
+    deployed: Deployment, arguments: list[str], known: str
+) -> None:
+    deployed.produce_events(event._replace(job_id=f"job-{at}") for at, event in enumerate(made_events(60, 60)))
+    # as for an operator: what was refused is tried again at the end of the process
+    environ = {**deployed.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [COMMAND, *arguments],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"jobstatus: the output could not be written: No space left on device{known}")
+    assert bool(known) or last.endswith("device")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+def test_a_character_that_the_output_cannot_hold_is_named(deployed: Deployment) -> None:
+    environ = {**deployed.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([COMMAND, "history", "😀"], env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "jobstatus: there is no retained event and no row of '\\U0001f600'\n"

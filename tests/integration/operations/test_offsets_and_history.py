@@ -1,0 +1,132 @@
+"""The group's own offsets, moved only while nobody is in it; and one job's history."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from jobstatus_schemas import JobStatusEvent, encode
+from jobstatus_schemas.protocol import LATE_HEADER
+from support.deployment import Deployment, made_events
+from support.inside import run_inside
+from support.waiting import until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+
+def offsets(deployed: Deployment, *arguments: str, code: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run_inside(deployed, "offsets", *arguments, "--json", code=code).stdout)
+    return found
+
+
+def test_the_group_is_moved_back_and_forward_and_the_table_with_it(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(600, 60))
+    deployed.drain()
+    ends, rows = deployed.committed(), deployed.rows()
+    assert offsets(deployed, "reset", "--to", "beginning", "--dry-run")["dry_run"] is True
+    assert deployed.committed() == ends
+    assert "give --yes" in run_inside(deployed, "offsets", "reset", "--to", "beginning", code=2).stderr
+    offsets(deployed, "reset", "--to", "0:10", "--yes")
+    assert deployed.committed() == {**ends, 0: 10}
+    assert deployed.drain()["events"] == ends[0] - 10
+    offsets(deployed, "reset", "--to", "1h ago", "--yes")
+    assert deployed.drain()["events"] == 600
+    assert deployed.rows() == rows
+    deployed.produce_events(made_events(90, 60, seed=2))
+    told = run_inside(deployed, "offsets", "reset", "--to", "now", "--yes")
+    assert "offsets are NEVER written" in told.stderr
+    assert deployed.drain()["events"] == 0, "the table's progress does not send it back"
+    assert deployed.rows() == rows
+    shown = offsets(deployed, "show")
+    assert {item["partition"]: item["table"] for item in shown["partitions"]} == deployed.ends()
+    assert sum(item["lag"] for item in shown["partitions"]) == 0
+    for where, words in (("9:1", "no partition 9"), ("0:99999", "has no offset"), ("2099-01-01T00:00Z", "future")):
+        assert words in run_inside(deployed, "offsets", "reset", "--to", where, "--yes", code=2).stderr
+
+
+def test_a_group_with_a_member_is_refused_with_the_reason(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(100, 10))
+    consumer = deployed.consumer()
+    deployed.caught_up()
+    before = deployed.committed()
+    for arguments in (["--yes"], ["--dry-run"]):
+        refused = run_inside(deployed, "offsets", "reset", "--to", "beginning", *arguments, code=1)
+        assert "with 1 members" in refused.stderr
+    assert offsets(deployed, "show")["members"] == 1
+    assert sum(item["lag"] for item in offsets(deployed, "show")["partitions"]) == deployed.lag()
+    assert consumer.stop() == 0
+    assert deployed.committed() == before
+    until(lambda: offsets(deployed, "show")["members"] == 0, "the member is gone", every=0.2)
+    offsets(deployed, "reset", "--to", "beginning", "--yes")
+    assert deployed.drain()["events"] == 100
+
+
+def test_where_retention_ran_ahead_a_reset_accepts_the_loss_as_a_new_log(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(200, 20))
+    deployed.drain()
+    deployed.produce_events(made_events(200, 20, seed=2))
+    ends = deployed.ends()
+    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
+    for answer in admin.delete_records([TopicPartition(deployed.topic, 0, ends[0] - 1)]).values():
+        answer.result(30)
+    assert "retention ran ahead" in deployed.run("consume", "--until-caught-up", code=1).stderr
+    lost = [item["partition"] for item in offsets(deployed, "show")["partitions"] if item["lost"]]
+    assert lost == [0]
+    moves = offsets(deployed, "reset", "--to", f"0:{ends[0] - 1}", "--yes")["moves"]
+    assert [move["log_id"].rsplit("/", 1)[1] for move in moves] == ["1"]
+    assert deployed.drain()["events"] > 0
+    assert deployed.lag() == 0
+    found = json.loads(run_inside(deployed, "verify", "--json", code=None).stdout)
+    assert (found["missing"], found["behind"], found["different"]) == (0, 0, 0)
+    assert json.loads(run_inside(deployed, "replay", "--yes", "--json").stdout)["applied"] == 0
+
+
+def test_history_says_which_event_the_row_shows_and_why_no_other(deployed: Deployment) -> None:
+    now = 1_767_268_800_000_000
+
+    def record(status: str, attempt: int | None, at: int, *headers: tuple[str, bytes]) -> Any:
+        number = f"00000000-0000-0000-0000-{at:012d}"
+        return "job", encode(JobStatusEvent(number, "job", status, "secret", attempt, None, now + at)), headers
+
+    deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'refused')")
+    deployed.produce([record("processing", 1, 10)])
+    deployed.drain()
+    deployed.produce([record("refused", 1, 11)])
+    deployed.drain()
+    deployed.produce(
+        [
+            record("processing", 2, 20),
+            record("lower", 1, 30),
+            record("late", 2, 5, (LATE_HEADER, b"1")),
+            record("success", 2, 40),
+            ("job", b"rubbish", ()),
+        ]
+    )
+    deployed.drain()
+    deployed.produce([record("waiting", 2, 50)])
+    found = json.loads(run_inside(deployed, "history", "job", "--json").stdout)
+    assert [(item.get("status"), item["outcome"]) for item in found["events"]] == [
+        ("processing", "superseded"),
+        ("refused", "dead_letter"),
+        ("processing", "superseded"),
+        ("lower", "lower_attempt"),
+        ("late", "late"),
+        ("success", "shown"),
+        (None, "no_event"),
+        ("waiting", "waiting"),
+    ]
+    assert found["row"]["status"] == "success"
+    assert found["remarks"] == []
+    people = run_inside(deployed, "history", "job").stdout
+    assert "the row shows this one" in people
+    assert "secret" not in people
+    assert "secret" in run_inside(deployed, "history", "job", "--show-values").stdout
+    deployed.query("UPDATE jobs SET status = 'bogus'")
+    assert "changed by hand" in run_inside(deployed, "history", "job").stdout
+    deployed.query("DELETE FROM jobs")
+    assert "there is no row" in run_inside(deployed, "history", "job").stdout
+    assert "no retained event" in run_inside(deployed, "history", "never-was", code=1).stderr
+    assert "wanted 1 to 512" in run_inside(deployed, "history", "x" * 600, code=2).stderr

@@ -1,0 +1,107 @@
+"""Exact answers in bounded memory: the table that a rebuild makes, and the rows that a plan counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jobstatus_consumer.core.rule import RowState
+from jobstatus_consumer.operations import plan, rebuild
+from jobstatus_consumer.operations.scope import Counts, Scope
+from jobstatus_consumer.operations.shards import Pass, passes
+from jobstatus_consumer.records import Event
+from law.histories import histories, logs
+from law.model import one_by_one
+
+SCOPE = Scope("job-status", [], {})
+
+
+def keyed(events: Sequence[Event]) -> list[Event]:
+    return [event._replace(raw=event.raw._replace(key=event.job_id.encode())) for event in events]
+
+
+def chunks(events: Sequence[Event], size: int) -> Iterator[Sequence[Event]]:
+    for start in range(0, len(events), size):
+        yield events[start : start + size]
+
+
+@given(st.lists(st.text(min_size=1, max_size=5), unique=True, max_size=60), st.integers(500, 20_000))
+def test_every_job_is_in_exactly_one_pass(jobs: list[str], limit: int) -> None:
+    seen: list[str] = []
+    for found in passes(Pass[int], limit):
+        for number, job in enumerate(jobs):
+            if found.has(job.encode()):
+                found.jobs[job] = number
+            if number % 7 == 0:
+                found.make_room()
+        found.make_room()
+        seen += found.jobs
+    assert sorted(seen) == sorted(jobs)
+
+
+def test_a_pass_never_holds_many_more_jobs_than_it_may() -> None:
+    most = 0
+    for found in passes(Pass[int], 100 * 500):
+        for number in range(2_000):
+            job = f"job-{number}"
+            if found.has(job.encode()):
+                found.jobs[job] = number
+            most = max(most, len(found.jobs))
+            found.make_room()
+    assert most == 101
+
+
+@given(logs("t/id/0"), st.integers(500, 2000), st.integers(1, 5))
+def test_a_rebuild_is_what_the_sequential_model_makes(events: list[Event], limit: int, size: int) -> None:
+    events = keyed(events)
+    made = {}
+    for found in passes(Pass[Any], limit):
+        for chunk in chunks(events, size):
+            rebuild._take(chunk, found)
+            found.make_room()
+        made.update({row.job_id: row for row in rebuild._rows(found)})
+    expected = one_by_one({}, events)
+    assert made.keys() == expected.keys()
+    for job_id, row in expected.items():
+        found_row = made[job_id]
+        assert found_row[1:] == (
+            row.status,
+            row.error_message,
+            row.attempt,
+            row.worker_id,
+            row.occurred_at,
+            row.event_id,
+            row.latest,
+            row.log,
+            row.offset,
+        )
+
+
+class Rows:
+    """The table of the dry run, as the model has it."""
+
+    def __init__(self, rows: Any) -> None:
+        self._rows = rows
+
+    def states(self, jobs: Any) -> dict[str, RowState]:
+        found = {job_id: self._rows[job_id] for job_id in jobs if job_id in self._rows}
+        return {job_id: RowState(row.attempt, row.latest, row.log, row.offset) for job_id, row in found.items()}
+
+
+@settings(max_examples=100)
+@given(histories(), st.integers(500, 2000), st.integers(1, 5))
+def test_a_plan_counts_the_rows_that_the_model_changes(history: Any, limit: int, size: int) -> None:
+    events = keyed(history.in_order)
+    counted = plan.Plan()
+    for found in passes(Pass[Any], limit):
+        for chunk in chunks(events, size):
+            plan._take(chunk, found, Rows(history.rows))
+            found.make_room()
+        plan._conclude(counted, found, Counts(events=len(events)), SCOPE, existing_only=False)
+    after = one_by_one(history.rows, events)
+    new = after.keys() - history.rows.keys()
+    changed = {job_id for job_id, row in history.rows.items() if after[job_id] != row}
+    assert (counted.new_rows, counted.changed_rows) == (len(new), len(changed))
+    assert counted.jobs == len({event.job_id for event in events})

@@ -1,0 +1,108 @@
+"""The writer where connections are stale, which a database that is there but unfit may go on saying for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
+from jobstatus_consumer.records import Batch, Written
+from jobstatus_consumer.stream.writer import Done, Failed, ProgressRead, ReadProgress, Result, Task, Unverified, Writer
+from law.events import LOG_A, batch, event
+
+BATCH = batch([event()])
+COMPARE = ReadProgress("job-status", [LOG_A])
+STALE = ConnectionStaleError("FeatureNotSupported (0A000)", sqlstate="0A000")
+
+
+class Store:
+    """Raises what it is told to, in turn, at a write or a comparison; `None` is a success."""
+
+    def __init__(self, writes: list[StoreError | None], comparisons: list[StoreError | None]) -> None:
+        self.connected = False
+        self.statement_age = 0.0
+        self._writes = writes
+        self._comparisons = comparisons
+
+    def connect(self) -> None:
+        self.connected = True
+
+    def _next(self, errors: list[StoreError | None]) -> None:
+        error = errors.pop(0) if errors else None
+        if error is not None:
+            raise error
+
+    def topic_progress(self, topic: str) -> Mapping[str, int]:
+        self._next(self._comparisons)
+        return {}
+
+    def write(self, batch: Batch) -> Written:
+        self._next(self._writes)
+        return Written(len(batch.events))
+
+    def cut(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.connected = False
+
+
+@contextmanager
+def writing(*writes: StoreError | None, comparisons: list[StoreError | None] | None = None) -> Iterator[Writer]:
+    sender: Any = None
+    writer = Writer(Store(list(writes), comparisons or []), sender, Budget(100, 5.0), "group")
+    writer.start()
+    yield writer
+    writer.close(10)
+    assert not writer.alive
+
+
+def result(writer: Writer, task: Task) -> Result:
+    writer.submit(task)
+    found = writer.result(10)
+    assert found is not None
+    return found
+
+
+def outcomes(writer: Writer, tries: int) -> list[type[Result]]:
+    """What the loop hears when it hands in a batch again and again, and compares where it must."""
+    assert isinstance(result(writer, COMPARE), ProgressRead)
+    found = []
+    for _ in range(tries):
+        said = result(writer, BATCH)
+        found.append(type(said))
+        if isinstance(said, Unverified):
+            result(writer, COMPARE)
+        if isinstance(said, Failed):
+            assert isinstance(said.error, DeploymentError)
+            assert "again, on a new connection" in str(said.error)
+            assert said.error.sqlstate == "0A000"
+            break
+    return found
+
+
+def test_a_connection_that_was_stale_once_is_made_anew() -> None:
+    with writing(STALE) as writer:
+        assert outcomes(writer, 3) == [Unverified, Done, Done]
+        assert writer.connections == 2
+
+
+def test_a_write_that_is_stale_on_the_new_connection_too_ends_the_consumer() -> None:
+    with writing(STALE, STALE) as writer:
+        assert outcomes(writer, 10) == [Unverified, Failed]
+
+
+def test_what_is_stale_once_in_a_while_is_made_anew_each_time() -> None:
+    with writing(STALE, None, STALE, None, None, STALE, None) as writer:
+        assert outcomes(writer, 7) == [Unverified, Done, Unverified, Done, Done, Unverified, Done]
+
+
+@pytest.mark.parametrize("between", [[], [DatabaseAwayError("away")]])
+def test_a_comparison_that_is_stale_twice_ends_the_consumer(between: list[StoreError | None]) -> None:
+    with writing(comparisons=[STALE, *between, STALE]) as writer:
+        failed = result(writer, COMPARE)
+        assert isinstance(failed, Failed)
+        assert isinstance(failed.error, DeploymentError)

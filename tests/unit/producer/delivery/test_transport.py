@@ -1,0 +1,91 @@
+"""A client that was let go of is gone, and whoever lets go of it does not wait for its threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+from jobstatus_producer import JobStatusProducer, UndeliveredError
+from jobstatus_producer.delivery import transport
+from jobstatus_producer.delivery.transport import Failure, KafkaTransport
+from jobstatus_producer.process import dns_after_fork as lookup
+from jobstatus_producer.process import lifecycle
+from support.waiting import until
+
+NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
+
+
+@pytest.fixture
+def opened() -> Callable[[], KafkaTransport]:
+    return lambda: KafkaTransport("topic", NOBODY, 100, lambda _failure: None)
+
+
+def threads_of_the_client() -> int:
+    found = 0
+    for task in Path("/proc/self/task").iterdir():
+        # it may end meanwhile
+        with suppress(OSError):
+            found += (task / "comm").read_text().startswith("rdk:")
+    return found
+
+
+def test_a_closed_producer_leaves_no_thread_of_its_client() -> None:
+    before = threads_of_the_client()
+    jobs = JobStatusProducer.from_env({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+    jobs.update_job_status("job", "processing")
+    until(lambda: threads_of_the_client() > before, "the client has threads")
+    with pytest.raises(UndeliveredError):
+        jobs.close(0.1)
+    until(lambda: threads_of_the_client() <= before, "they are gone")
+
+
+def test_closing_waits_a_bounded_time_for_the_clients_threads(
+    opened: Callable[[], KafkaTransport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka's destructor joins its threads, one of which may be waiting for a name server."""
+    answer, gone = threading.Event(), threading.Event()
+
+    class Waiting(Producer):
+        def __del__(self) -> None:
+            answer.wait(60)
+            gone.set()
+
+    monkeypatch.setattr(transport, "Producer", Waiting)
+    monkeypatch.setattr(transport, "LET_GO_SECONDS", 0.01)
+    opened().close()
+    assert not gone.is_set()
+    answer.set()
+    assert gone.wait(60)
+
+
+def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[[], KafkaTransport]) -> None:
+    client = opened()
+    client.close()
+    client.close()
+    client.poll(0)
+    client.purge()
+    assert len(client) == 0
+    failure = client.send(b"key", b"value", lambda *_: None, late=False, traceparent=None)
+    assert isinstance(failure, Failure)
+    assert failure.text.startswith("_DESTROY")
+    assert not failure.refused
+
+
+@pytest.mark.parametrize("stuck", [True, False])
+def test_a_forked_process_that_can_look_up_no_address_says_so(
+    stuck: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(lookup, "_look_up", answer.wait if stuck else lambda: None)
+    monkeypatch.setattr(lifecycle, "AFTER_FORK_SECONDS", 0.05 if stuck else 60)
+    monkeypatch.setattr(lifecycle, "_unsure", [True])
+    with caplog.at_level(logging.ERROR, "jobstatus.producer"):
+        lifecycle.started_here()
+        lifecycle.started_here()
+    answer.set()
+    assert [line.split(":")[0] for line in caplog.messages] == ["this process cannot connect to a broker"] * 2 * stuck
