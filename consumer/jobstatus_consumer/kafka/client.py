@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
+from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
+from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -75,6 +76,8 @@ ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
 """How long a question is asked again while its error is one that passes."""
+ASK_AGAIN_AFTER: Final = wait_random(0.1, 0.5)
+"""Seconds between two questions: shorter than the waits for a database, since a new leader is elected quickly."""
 
 T = TypeVar("T")
 
@@ -169,16 +172,24 @@ def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
     return BrokerError(f"{doing}: {describe(error)}")
 
 
-def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None, servers: str = "") -> T:
-    """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
+def ask(
+    doing: str,
+    question: Callable[[], T],
+    errors: QuietErrors | None = None,
+    servers: str = "",
+    *,
+    patience: float = ASK_FOR_SECONDS,
+) -> T:
+    """Return the answer to `question`; ask again while the broker is unavailable, starting or moving. Blocks.
 
-    Raises `BrokerError` naming what was being done, and the `servers` where nobody answers; it is a `BrokerAwayError`
-    where the answer may yet come. Once `errors` holds a final error, nothing is asked again. A command's Ctrl-C
+    It is asked again for `patience` seconds, and one question may take `ANSWER_SECONDS` more. Raises `BrokerError`,
+    which names what was being done, and the `servers` if no broker answers; it is a `BrokerAwayError` if a later
+    question may be answered. Once `errors` has a final error, the question is not asked again. A command's Ctrl-C
     ends the waiting with a `StopRequestedError`.
     """
 
     try:
-        return _answer(question, errors)
+        return _answer(question, errors, patience)
     except StopRequestedError:
         raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
@@ -192,33 +203,31 @@ def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None
         raise broker_error(doing, final or error) from None
 
 
-def _answer(question: Callable[[], T], errors: QuietErrors | None) -> T:
+def _answer(question: Callable[[], T], errors: QuietErrors | None, patience: float) -> T:
+    def asked() -> T:
+        try:
+            return question()
+        except TimeoutError:
+            # raised by a future of the client: each step of a question has a time limit of its own
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
     def passing(error: BaseException) -> bool:
         inner = error_of(error) if isinstance(error, KafkaException) else None
         final = errors is not None and errors.fatal is not None
         return inner is not None and not final and _may_pass(inner)
 
+    deadline = time.monotonic() + patience
     with open_to_a_stop() as stopped:
+        try:
+            return retry(asked, retry_on=passing, stop=stopped, deadline=deadline, observe=_note, wait=ASK_AGAIN_AFTER)
+        except KafkaException:
+            if stopped.is_set():
+                raise StopRequestedError("stopped") from None
+            raise
 
-        def asked() -> T:
-            try:
-                return question()
-            except (KafkaException, TimeoutError) as error:
-                if stopped.is_set():
-                    raise StopRequestedError("stopped") from None
-                if isinstance(error, KafkaException):
-                    raise
-                # of a future that was waited for: the client gives each part of a question a time of its own
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
 
-        retrying = Retrying(
-            retry=retry_if_exception(passing),
-            wait=wait_random(0.1, 0.5),
-            stop=stop_after_delay(ASK_FOR_SECONDS),
-            before_sleep=before_sleep_log(logger, logging.DEBUG),
-            reraise=True,
-        )
-        return retrying(asked)
+def _note(error: BaseException, upcoming: float, tries: int) -> None:
+    logger.debug("no answer to question %d (%s); asking again in %.1f s", tries, error, upcoming)
 
 
 def _may_pass(error: KafkaError) -> bool:

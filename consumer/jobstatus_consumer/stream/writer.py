@@ -24,7 +24,7 @@ from jobstatus_consumer.errors import (
     StopRequestedError,
 )
 from jobstatus_consumer.records import Batch, Rejected, Written
-from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.retry import retry
 
 logger = logging.getLogger("jobstatus.writer")
 
@@ -245,18 +245,18 @@ class Writer:
 
     def _send(self, rejected: list[Rejected]) -> None:
         letters = [dead_letter(item, self._group, time.time()) for item in rejected]
-        try_for_ever(
+        retry(
             lambda: self._sender.send(letters),
-            again=lambda error: isinstance(error, DeadLetterError) and error.retriable,
+            retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
             stop=self._stop_waiting,
             observe=self._waits("dead letters' topic"),
         )
         self._goes_on("dead letters' topic")
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        found = try_for_ever(
+        found = retry(
             lambda: self._once_more_if_stale(action),
-            again=lambda error: isinstance(error, DatabaseAwayError),
+            retry_on=DatabaseAwayError,
             stop=self._stop_waiting,
             observe=self._waits("database"),
         )
