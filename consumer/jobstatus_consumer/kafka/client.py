@@ -14,6 +14,7 @@ from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
+from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -79,6 +80,9 @@ ASK_FOR_SECONDS: Final = 30.0
 ASK_AGAIN_AFTER: Final = wait_random(0.1, 0.5)
 """Seconds between two questions: shorter than the waits for a database, since a new leader is elected quickly."""
 
+SAME_LINE_SECONDS: Final = 60.0
+"""librdkafka repeats its lines with every attempt to connect: one of each kind is logged in this time."""
+
 T = TypeVar("T")
 
 
@@ -106,22 +110,6 @@ def _base(settings: Settings) -> dict[str, Any]:
     }
 
 
-class OnceAMinute:
-    """What the library tells with every try to connect is news once, and once a minute while it lasts."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._until: dict[str | int, float] = {}
-
-    def may_say(self, kind: str | int) -> bool:
-        """Whether a line of this kind may be said now; then none is for a minute."""
-        now = self._now()
-        if now < self._until.get(kind, now):
-            return False
-        self._until[kind] = now + 60
-        return True
-
-
 class LibraryLines:
     """A `logging` filter for librdkafka's own lines."""
 
@@ -129,12 +117,12 @@ class LibraryLines:
     """A property that is meant for another kind of client; a broker that is away, which `error_cb` is told, too."""
 
     def __init__(self) -> None:
-        self._often = OnceAMinute()
+        self._throttle = Throttle(SAME_LINE_SECONDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this line is passed on; its kind is its first word."""
         kind = record.getMessage().split(" ", 1)[0]
-        return kind not in self.LEFT_OUT and self._often.may_say(kind)
+        return kind not in self.LEFT_OUT and self._throttle.allows(kind)
 
 
 def library_logger() -> logging.Logger:
@@ -246,7 +234,7 @@ class QuietErrors:
     """librdkafka's `error_cb`: each kind of error is said once a minute; what is fatal or final is kept."""
 
     def __init__(self) -> None:
-        self._often = OnceAMinute()
+        self._throttle = Throttle(SAME_LINE_SECONDS)
         self.fatal: KafkaError | None = None
         self.text = ""
 
@@ -257,5 +245,5 @@ class QuietErrors:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self.text:
             return  # why one is away says more than that all are
         self.text = describe(error)
-        if self._often.may_say(error.code()):
+        if self._throttle.allows(error.code()):
             logger.warning("Kafka: %s; the client goes on trying", self.text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -32,6 +31,7 @@ from jobstatus_consumer.kafka.client import (
 )
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Headers, Log, RawRecord
+from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -108,7 +108,7 @@ class CommitCounts:
     """How commits ended, for the metrics; a refusal is logged once in a while, since one rebalance refuses many."""
 
     def __init__(self) -> None:
-        self._said_at = -SAY_AGAIN_SECONDS
+        self._throttle = Throttle(SAY_AGAIN_SECONDS)
         self.committed = 0
         self.refused = 0
         self.failed = 0
@@ -118,9 +118,7 @@ class CommitCounts:
         refused = error is not None and error.code() in REFUSED_COMMIT
         self.refused += refused
         self.failed += not refused
-        now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN_SECONDS:
-            self._said_at = now
+        if self._throttle.allows():
             why = "a rebalance is running or done" if refused else "the broker did not take it"
             logger.info(
                 "a commit was refused (%s): %s; it is made again where the partition is still ours",
