@@ -17,8 +17,7 @@ from psycopg.adapt import Dumper
 
 from jobstatus_consumer.records import Event, LogRange
 
-POSITION: Final = ("time", "log_id", "offset")
-COLUMNS: Final = (*JobStatusEvent._fields, *POSITION)
+COLUMNS: Final = (*JobStatusEvent._fields, "time", "log_id", "offset")
 """What is sent of an event: every field that was reported, and its time and position for the guard."""
 
 
@@ -51,10 +50,10 @@ def columns(events: Sequence[Event]) -> dict[str, JsonText]:
     """The rows of one statement: for each column one list, under the name of the event's field."""
     if not events:
         return _NO_ROWS
-    fields = dict(zip(Event._fields, zip(*events, strict=True), strict=True))
-    reported = zip(JobStatusEvent._fields, zip(*fields["content"], strict=True), strict=True)
-    position = ((name, fields[name]) for name in POSITION)
-    return {name: JsonText(orjson.dumps(values)) for name, values in (*reported, *position)}
+    contents, times, _, log_ids, offsets, _ = zip(*events, strict=True)
+    reported = zip(JobStatusEvent._fields, zip(*contents, strict=True), strict=True)
+    found = dict(reported, time=times, log_id=log_ids, offset=offsets)
+    return {name: JsonText(orjson.dumps(values)) for name, values in found.items()}
 
 
 _NO_ROWS: Final = {name: JsonText(b"[]") for name in COLUMNS}
