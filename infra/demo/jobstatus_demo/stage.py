@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final, NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.kafka.client import consumer_properties, describe, make
+from jobstatus_consumer.errors import BrokerError
+from jobstatus_consumer.kafka.client import admin_properties, consumer_properties, describe, make
 from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_plan
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Limits, migrate
@@ -123,7 +125,7 @@ class Stage:
             self._remove_topics()
 
     def _remove_topics(self) -> None:
-        admin = self.topics.client()
+        admin = make(AdminClient, admin_properties(self.settings))
         names = [self.settings.topic, self.settings.dead_letter_topic]
         going = {
             **{f"the topic {name}": end for name, end in admin.delete_topics(names).items()},
@@ -155,10 +157,9 @@ class Stage:
         """Whether the group has its member; in memory nobody knows, so whether it is connected to the database."""
         if self.in_memory:
             return self.consumer_connections() > 0
-        asked = self.topics.client().describe_consumer_groups([self.plan.name], request_timeout=ANSWER_SECONDS)
         try:
-            return bool(asked[self.plan.name].result(ANSWER_SECONDS + 1).state == ConsumerGroupState.STABLE)
-        except KafkaException:
+            return self.topics.group_state(self.plan.name)[0] == "STABLE"
+        except BrokerError:
             return False  # there is no such group yet
 
     def noted_before(self) -> Noted:
