@@ -18,6 +18,7 @@ from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
+    FETCH_DEFAULTS,
     QuietErrors,
     broker_error,
     consumer_properties,
@@ -36,11 +37,7 @@ logger = logging.getLogger("jobstatus.kafka")
 DEFAULTS: Final[Mapping[str, Any]] = {
     # a rolling deployment does not stop the members that stay, and every broker since 2.4 knows it
     "partition.assignment.strategy": "cooperative-sticky",
-    # with the default of 1000 a fast consumer starves when its queue runs low
-    "fetch.queue.backoff.ms": 20,
-    # bounds the memory of a backlog, whatever its size
-    "queued.max.messages.kbytes": 16_384,
-    "allow.auto.create.topics": "false",
+    **FETCH_DEFAULTS,
 }
 
 LEAVE_SECONDS: Final = 10.0

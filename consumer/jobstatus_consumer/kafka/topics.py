@@ -90,7 +90,7 @@ class Topics:
         settings: Settings,
         *,
         patience: float = ASK_FOR_SECONDS,
-        open_admin: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+        make_client: Callable[[dict[str, Any]], AdminClient] = AdminClient,
     ) -> None:
         self._settings = settings
         self._patience = patience
@@ -99,7 +99,7 @@ class Topics:
         self._watched_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(open_admin, {**admin_properties(settings), "error_cb": self._errors})
+        self._admin = make(make_client, {**admin_properties(settings), "error_cb": self._errors})
 
     def topic_id(self, name: str) -> str:
         """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
