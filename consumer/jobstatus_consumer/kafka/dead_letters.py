@@ -57,7 +57,7 @@ class DeadLetterSender:
         delivery.wait(self._clock() + DELIVERY_SECONDS + GRACE_SECONDS, self._clock)
 
     def close(self) -> None:
-        """Block until no dead letter is open, for 5 s at most. One that is still open is sent again at the next start."""
+        """Block until no dead letter is open, for 5 s at most. A batch whose dead letter is open comes again later."""
         self._producer.flush(GRACE_SECONDS)
 
 
