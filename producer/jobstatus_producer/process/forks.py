@@ -1,4 +1,4 @@
-"""Forks: a child begins anew, and finds none of the locks taken that its parent's threads held.
+"""Forks: a child begins anew, with no lock that a thread of its parent held.
 
 Three hooks run around each fork, in the thread that forks. Before it they wait for SQLite and block SIGTERM; in the
 parent and in the child they undo that. A fork may also come from a signal's handler, in the middle of another fork.

@@ -1,4 +1,4 @@
-"""What a producer asks of its process: to be told of forks, of SIGTERM and of the end, while it is open."""
+"""An open producer registers for forks, for SIGTERM and for the end of its process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jobstatus_producer.process.state import STATE, Registered
 
 
 def register(producer: Registered) -> None:
-    """From now until `unregister` the producer is told of forks, of SIGTERM and of the end of the process."""
+    """Call the producer at forks, at SIGTERM and at the end of the process, until `unregister`. May block for 1 s."""
     STATE.producers.append(producer)
     forks.install_hooks()
     started_here()
@@ -16,7 +16,7 @@ def register(producer: Registered) -> None:
 
 
 def unregister(producer: Registered) -> None:
-    """The producer is closed. After the last one SIGTERM is the application's again."""
+    """Remove a closed producer. After the last one the application's SIGTERM handler is put back."""
     if producer in STATE.producers:
         STATE.producers.remove(producer)
     if not STATE.producers:
@@ -24,6 +24,6 @@ def unregister(producer: Registered) -> None:
 
 
 def started_here() -> None:
-    """A producer begins to work in this process, which may be a forked child. May block for 1 s, once in a child."""
+    """Prepare the process in which a producer begins to work, such as a forked child. May block for 1 s there, once."""
     LOOKUP_CHECK.run()
     end.ask_for_end_of_child()

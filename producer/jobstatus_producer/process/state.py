@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 
 class Registered(Protocol):
-    """What a producer does when the process forks, is told to stop, or ends."""
+    """What a producer does when the process forks, gets SIGTERM, or ends."""
 
     def at_exit(self, seconds: float | None = None) -> None:
         """Close: deliver or spool within `seconds`, or raise with the events. None: the producer's own bound."""
