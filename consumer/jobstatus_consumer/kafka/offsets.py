@@ -11,8 +11,8 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask
+from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit
 from jobstatus_consumer.kafka.group import group_state, observing
-from jobstatus_consumer.kafka.group_consumer import Committed, commit_metadata, committed_of
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
 
@@ -20,12 +20,12 @@ FREE: Final = ("EMPTY", "DEAD")
 """A group's states in which no member would go on from what it remembers."""
 
 
-def commits(settings: Settings, topics: Topics) -> dict[int, Committed]:
+def commits(settings: Settings, topics: Topics) -> dict[int, CommittedOffset]:
     """What the group has committed of each partition, with what the commit says of its log."""
     wanted = [TopicPartition(settings.topic, number) for number in topics.partitions(settings.topic)]
     with observing(settings) as observer:
         found = ask("asking what is committed", lambda: observer.committed(wanted, timeout=ANSWER_SECONDS))
-    return {item.partition: committed_of(item) for item in found}
+    return {item.partition: read_commit(item) for item in found}
 
 
 def state(settings: Settings, topics: Topics) -> tuple[str, int]:
