@@ -19,7 +19,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.kafka.commits import CommittedOffset
-from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
+from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import parse_bound
@@ -80,7 +80,7 @@ def show(settings: Settings, as_json: bool) -> None:
     topics = Topics(settings)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
         places = _places(settings, topics, reader, table.progress())
-    word, members = state(settings, topics)
+    word, members = topics.group_state(settings.group_id)
     if as_json:
         told = [
             {

@@ -12,6 +12,7 @@ from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
+from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
 from jobstatus_consumer.telemetry.throttle import Throttle
@@ -20,58 +21,6 @@ logger = logging.getLogger("jobstatus.kafka")
 
 CONSUMER_ONLY: Final = ("enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
 PRODUCER_ONLY: Final = ("acks", "enable.idempotence")
-
-REFUSED_FOR_GOOD: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._AUTHENTICATION,
-        KafkaError.UNSUPPORTED_SASL_MECHANISM,
-        KafkaError.UNSUPPORTED_VERSION,
-        KafkaError._UNSUPPORTED_FEATURE,
-    }
-)
-"""Codes that waiting does not mend."""
-
-PASSING: Final = frozenset(
-    {
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.KAFKA_STORAGE_ERROR,
-        KafkaError.NOT_CONTROLLER,
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-    }
-)
-"""Codes of a broker that is away, starting or moving: the same question may be answered in a moment."""
-
-LOCAL_FOR_GOOD: Final = frozenset(
-    {
-        KafkaError._AUTHENTICATION,
-        KafkaError._CRIT_SYS_RESOURCE,
-        KafkaError._FATAL,
-        KafkaError._FENCED,
-        KafkaError._INVALID_ARG,
-        KafkaError._NOT_IMPLEMENTED,
-        KafkaError._SSL,
-        KafkaError._UNSUPPORTED_FEATURE,
-    }
-)
-"""Of the codes that the client gives itself (the negative ones), those that waiting does not mend. The others pass:
-there is no connection just now, or a broker that came back has told too little, or its handle is being replaced."""
-
-NO_ANSWER: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
-"""Codes with which a client says no more than that nobody answered."""
 
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
@@ -183,10 +132,10 @@ def ask(
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
-        if final is None and servers and inner is not None and inner.code() in NO_ANSWER:
+        if final is None and servers and inner is not None and inner.code() in REPORT_AS_UNREACHABLE:
             why = errors.text if errors is not None and errors.text else describe(inner)
             raise _unanswered(doing, servers, why) from None
-        if final is None and inner is not None and _may_pass(inner):
+        if final is None and inner is not None and may_pass(inner):
             raise BrokerAwayError(f"{doing}: {describe(error)}") from None
         raise broker_error(doing, final or error) from None
 
@@ -202,7 +151,7 @@ def _answer(question: Callable[[], T], errors: QuietErrors | None, patience: flo
     def passing(error: BaseException) -> bool:
         inner = error_of(error) if isinstance(error, KafkaException) else None
         final = errors is not None and errors.fatal is not None
-        return inner is not None and not final and _may_pass(inner)
+        return inner is not None and not final and may_pass(inner)
 
     deadline = time.monotonic() + patience
     with open_to_a_stop() as stopped:
@@ -216,11 +165,6 @@ def _answer(question: Callable[[], T], errors: QuietErrors | None, patience: flo
 
 def _note(error: BaseException, upcoming: float, tries: int) -> None:
     logger.debug("no answer to question %d (%s); asking again in %.1f s", tries, error, upcoming)
-
-
-def _may_pass(error: KafkaError) -> bool:
-    code = error.code()
-    return error.retriable() or code in PASSING or (code < 0 and code not in LOCAL_FOR_GOOD)
 
 
 def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
@@ -240,7 +184,7 @@ class QuietErrors:
 
     def __call__(self, error: KafkaError) -> None:
         """Log `error`, unless that was just done; keep it where it is fatal or final."""
-        if error.fatal() or error.code() in REFUSED_FOR_GOOD:
+        if is_final(error):
             self.fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self.text:
             return  # why one is away says more than that all are

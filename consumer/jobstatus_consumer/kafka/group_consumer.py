@@ -24,19 +24,18 @@ from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
-    ANSWER_SECONDS,
-    REFUSED_FOR_GOOD,
     QuietErrors,
-    ask,
     broker_error,
     consumer_properties,
     describe,
     error_of,
     make,
 )
-from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata, read_commit
+from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
+from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Headers, Log, RawRecord
+from jobstatus_consumer.records import Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -177,32 +176,23 @@ class GroupConsumer:
             if position is None or offset < position.offset:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
             position.offset = offset + 1
-            yield RawRecord(
-                topic,
-                partition,
-                offset,
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                _headers(message.headers()),
-                position.log_id,
-            )
+            yield raw_record(message, topic, partition, offset, position.log_id)
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()
         if error is None:
             return
-        code, partition, offset = error.code(), message.partition(), message.offset()
-        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
+        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
             position = self._positions.get(partition)
             if position is not None:
                 position.offset = max(position.offset, offset)
                 yield EndOfPartition(partition, offset)
-        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        elif meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(self._lost_text(partition, error))
-        elif error.fatal() or code in REFUSED_FOR_GOOD:
+        elif meaning is Meaning.REFUSED:
             raise broker_error("consuming", error)
-        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        elif meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         else:
             logger.warning("Kafka: %s; the client continues", describe(error))
@@ -281,14 +271,7 @@ class GroupConsumer:
 
     def committed(self, partitions: Iterable[int]) -> dict[int, CommittedOffset]:
         """What the group has committed, by partition. Blocks for the answer; raises `BrokerError`."""
-        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
-        return ask(
-            "asking what is committed",
-            lambda: {
-                item.partition: read_commit(item) for item in self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
-            },
-            self._errors,
-        )
+        return committed(self._consumer, self._topic, partitions, self._errors)
 
     # -- the topic --------------------------------------------------------------------------------------------------
 
@@ -356,11 +339,11 @@ class GroupConsumer:
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
-        committed = self.committed(partitions)
+        commits = self.committed(partitions)
         bounds = self._topics.bounds(self._topic, partitions)
         found = []
         for partition in partitions:
-            commit = committed[partition]
+            commit = commits[partition]
             log = Log(self._topic, topic_id, partition, commit.incarnation if commit.topic_id == topic_id else 0)
             found.append(AssignedPartition(log, commit, *bounds[partition]))
         return found
@@ -377,10 +360,6 @@ class GroupConsumer:
         report(gone)
         for partition in gone:
             self._positions.pop(partition, None)
-
-
-def _headers(found: Any) -> Headers:
-    return found or ()
 
 
 def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
