@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.errors import BrokerAwayError
 from jobstatus_consumer.kafka.group_consumer import new_client
@@ -231,29 +232,28 @@ class Watched:
         return getattr(self._client, name)
 
 
-def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(deployed: Deployment) -> None:
     # the library forgets there that a poll is under way, and aborts the process at the poll's next callback
     deployed.produce_events(made_events(500, 100))
     made: list[Watched] = []
+    failed: list[int] = []
 
     def make(properties: dict[str, Any]) -> Any:
         made.append(Watched(properties))
         return made[-1]
 
-    failed: list[int] = []
-    edge = Topics._edge
+    class UnsureAdmin(AdminClient):
+        """Does not know the partition at first, so that the question is repeated inside the callback."""
 
-    def fail_first(topics: Topics, name: str, numbers: Any, spec: Any) -> Any:
-        if made and len(failed) < 2:
-            failed.append(1)
-            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
-        return edge(topics, name, numbers, spec)
+        def list_offsets(self, *arguments: Any, **named: Any) -> Any:
+            if made and len(failed) < 2:
+                failed.append(1)
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+            return super().list_offsets(*arguments, **named)
 
-    monkeypatch.setattr(Topics, "_edge", fail_first)
-    options = ConsumeOptions(until_caught_up=True)
-    assert consume(load_settings(deployed.environ), options, make_client=make).events == 500
+    settings, options = load_settings(deployed.environ), ConsumeOptions(until_caught_up=True)
+    topics = Topics(settings, open_admin=UnsureAdmin)
+    assert consume(settings, options, topics=topics, make_client=make).events == 500
     assert len(failed) == 2
     assert made[-1].asked
     assert made[-1].asked <= {"committed", "commit", "pause"}
