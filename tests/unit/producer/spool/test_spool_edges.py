@@ -53,9 +53,9 @@ def open_backlog(folder: Path, troubles: list[str]) -> Iterator[Open]:
 def drained(backlog: Backlog) -> list[int]:
     """Everything that comes out, settled as it comes."""
     found = []
-    while (chunk := backlog.first(10)).entries:
-        found += [each.seq for each in chunk.entries]
-        backlog.settle(chunk.entries, chunk.orphan)
+    while (chunk := backlog.first(10)).records:
+        found += [each.seq for each in chunk.records]
+        backlog.settle(chunk.records, chunk.taken_over)
     return found
 
 
@@ -150,11 +150,11 @@ def test_what_is_saved_of_two_damaged_spools_is_all_there_though_they_used_the_s
     found = backlog.first(1000)
     assert caplog.text.count("a spool is damaged") == 2
     assert min(map(len, saved)) > 10
-    assert len(found.entries) == len(backlog) == sum(map(len, saved))
-    assert {each.value for each in found.entries} == {each.value for part in saved for each in part}
-    assert [each.seq for each in found.entries] == sorted({each.seq for each in found.entries})
-    assert all(found.is_late(each, each.seq) for each in found.entries), "a copy of each may be in the log"
-    backlog.settle(found.entries, None)
+    assert len(found.records) == len(backlog) == sum(map(len, saved))
+    assert {each.value for each in found.records} == {each.value for part in saved for each in part}
+    assert [each.seq for each in found.records] == sorted({each.seq for each in found.records})
+    assert all(found.is_late(each, each.seq) for each in found.records), "a copy of each may be in the log"
+    backlog.settle(found.records, None)
     assert len(backlog) == 0
 
 
@@ -164,14 +164,14 @@ def test_what_is_saved_twice_is_there_once(folder: Path, open_backlog: Open) -> 
     assert own is not None
     own.take_in([entry(1), entry(2)])
     own.take_in([entry(2), entry(3), entry(2, "other")])
-    assert [(each.seq, each.key) for each in backlog.first(10).entries] == [
+    assert [(each.seq, each.key) for each in backlog.first(10).records] == [
         (1, b"job"),
         (2, b"job"),
         (3, b"job"),
         (4, b"other"),
     ]
     assert (len(own), own.totals().span) == (4, (1, 4))
-    backlog.settle(backlog.first(10).entries, None)
+    backlog.settle(backlog.first(10).records, None)
 
 
 def remove(folder: Path, what: str) -> None:
@@ -197,7 +197,7 @@ def test_a_spool_that_is_removed_while_in_use_is_made_anew_with_all_it_held(
     assert backlog.refuse(entry(2), "too large")
     remove(folder, what)
     assert backlog.accept([entry(4)], in_memory=False)
-    assert (len(backlog), [each.seq for each in backlog.first(10).entries]) == (2, [3, 4])
+    assert (len(backlog), [each.seq for each in backlog.first(10).records]) == (2, [3, 4])
     assert caplog.text.count("was removed while in use") == 1
     assert backlog.close() == []
     (info,) = spool_folder.inspect(folder)
@@ -226,7 +226,7 @@ def test_where_no_spool_can_be_made_anew_its_events_come_back_at_close(
     shutil.rmtree(folder)
     folder.write_text("in the way")
     assert backlog.accept([entry(3)], in_memory=True) is not durable
-    assert backlog.broken
+    assert not backlog.spool_works
     assert "the spool was removed while in use, and cannot be made anew" in troubles[0]
     assert backlog.close() == [entry(seq) for seq in ([1, 2] if durable else [1, 2, 3])]
 
@@ -266,16 +266,16 @@ def test_without_a_spool_that_cannot_be_read_the_others_and_memory_go_on(
     with monkeypatch.context() as patch:
         for name in ("first", "oldest", "newest"):
             patch.setattr(own, name, fails)
-        assert backlog.first(10).entries == []
+        assert backlog.first(10).records == []
         assert backlog.accept([entry(2)], in_memory=True)
         backlog.move_to_spool()
         assert backlog.in_memory == 1, "what cannot be read is written to no more"
-        assert [each.seq for each in backlog.first(10).entries] == [2]
+        assert [each.seq for each in backlog.first(10).records] == [2]
         assert (len(backlog), backlog.oldest(), backlog.newest()) == (2, 1, 2)
         assert "a spool cannot be read, what is in it has to wait: disk I/O error" in troubles[0]
     assert drained(backlog) == [1, 2]
     backlog.move_to_spool()
-    assert (backlog.broken, backlog.unreadable) == (False, False)
+    assert backlog.spool_works
     assert backlog.accept([entry(3)], in_memory=False)
     assert drained(backlog) == [3]
 
@@ -288,9 +288,9 @@ def test_a_durable_producer_accepts_nothing_while_its_spool_cannot_be_read(
     assert own is not None
     with monkeypatch.context() as patch:
         patch.setattr(own, "first", fails)
-        assert backlog.first(10).entries == []
+        assert backlog.first(10).records == []
         assert not backlog.accept([entry(1)], in_memory=True)
-    assert backlog.first(10).entries == []
+    assert backlog.first(10).records == []
     backlog.move_to_spool()
     assert backlog.accept([entry(2)], in_memory=True)
     assert drained(backlog) == [2]
@@ -300,7 +300,7 @@ def test_a_taken_over_spool_that_cannot_be_read_is_left_to_the_next_process(fold
     leave_behind(folder, [entry(1)])
     backlog = open_backlog()
     assert backlog.accept([entry(2)], in_memory=False)
-    backlog._orphans[0].drop()
+    backlog._taken_over[0].drop()
     assert (backlog.oldest(), backlog.newest()) == (1, 2)
     assert drained(backlog) == [2]
     assert drained(open_backlog()) == [1]
@@ -320,9 +320,9 @@ def test_a_damaged_spool_that_cannot_be_replaced_yet_is_replaced_later(
         file.write(b"\xff" * 4096)
     with monkeypatch.context() as patch:
         patch.setattr(spool_folder, "open_own", fails)
-        assert backlog.first(1000).entries == []
+        assert backlog.first(1000).records == []
         assert backlog.accept([entry(200)], in_memory=True)
-        assert [each.seq for each in backlog.first(1000).entries] == [200]
+        assert [each.seq for each in backlog.first(1000).records] == [200]
         assert "the spool is damaged and cannot be replaced" in troubles[0]
     drained(backlog)
     backlog.move_to_spool()
@@ -338,7 +338,7 @@ def test_what_cannot_be_saved_now_is_left_to_the_next_process(
     backlog = open_backlog()
     with monkeypatch.context() as patch:
         patch.setattr(spool, "salvage", fails)
-        patch.setattr(backlog._orphans[0], "first", damaged)
+        patch.setattr(backlog._taken_over[0], "first", damaged)
         assert backlog.accept([entry(200)], in_memory=False)
         assert drained(backlog) == [200]
     assert "the spool is damaged and cannot be replaced" in troubles[0]
