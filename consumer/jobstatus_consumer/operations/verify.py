@@ -99,8 +99,8 @@ class Verifier:
         self._read_rows({event.job_id for event in chunk if event.job_id not in cache})
         suspects = []
         for event in chunk:
-            job_id, _, _, attempt, _, _, _, made_at, _, log_id, offset, raw = event
-            number = raw.partition
+            content, made_at, log_id, offset, raw = event.content, event.time, event.log_id, event.offset, event.raw
+            job_id, attempt, number = content.job_id, content.attempt, raw.partition
             # the key is the job's id, as decoding has made sure of
             self._owners[number][offset - starts[number]] = crc32(raw.key or b"")
             known = cache[job_id]
@@ -127,7 +127,7 @@ class Verifier:
                 known.has_other(event)
             if decide(known.state, event) == "applied":
                 self.report.add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset), known)
-            elif known.event_id == event.event_id.lower() and known.digest != hash(_content(event)):
+            elif known.event_id == event.content.event_id.lower() and known.digest != hash(_content(event)):
                 # the same event in another log says the same
                 suspects.append((event, known))
         if suspects:
@@ -374,7 +374,8 @@ def is_exact(scope: Scope, known: Iterable[str]) -> bool:
 
 
 def _content(event: Event) -> tuple[Any, ...]:
-    return event.status, event.error_message, event.worker_id, event.occurred_at, event.event_id.lower()
+    said = event.content
+    return said.status, said.error_message, said.worker_id, said.occurred_at, said.event_id.lower()
 
 
 def _position(event: Event) -> str:

@@ -12,7 +12,8 @@ from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.record import Record
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.spool import folder as spool_folder
-from jobstatus_producer.spool.file import SpoolDamagedError, SpoolFile
+from jobstatus_producer.spool.database import SpoolDamagedError
+from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_producer.spool.rows import size_of
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Backlog:
         with self._lock:
             while self._taken_over:
                 file = self._taken_over[0]
-                if file.resting:
+                if file.released:
                     self._reopen(file)
                     continue
                 records = self._read(file, count)
@@ -223,8 +224,8 @@ class Backlog:
         return Chunk(records, None, frozenset(record.seq for record in records if self._may_be_behind(record.seq)))
 
     def _may_be_behind(self, seq: int) -> bool:
-        taken_in = self._own is not None and seq in self._own.taken_in
-        return taken_in or seq in self._tried or seq < self._overtaken
+        adopted = self._own is not None and seq in self._own.adopted
+        return adopted or seq in self._tried or seq < self._overtaken
 
     def _release(self, record: Record) -> bool:
         found = self._held.pop(record.seq, None)
@@ -247,7 +248,7 @@ class Backlog:
                 self.move_to_spool()
                 self.stay_in_place()
                 for file in self._files():
-                    if not file.in_place():
+                    if not file.still_on_disk():
                         self._keep(self._read(file, len(file)))
                 self._closed = True
                 for file in self._files():
@@ -279,7 +280,7 @@ class Backlog:
 
     def _files(self) -> list[SpoolFile]:
         """The open files."""
-        return [file for file in self._all() if not file.resting]
+        return [file for file in self._all() if not file.released]
 
     def _all(self) -> list[SpoolFile]:
         return [*self._taken_over, *([] if self._own is None else [self._own])]
@@ -314,7 +315,7 @@ class Backlog:
 
     def _in_place(self, file: SpoolFile) -> bool:
         """Whether the next process will find what is written to `file`. A file that was removed is made anew first."""
-        if file.in_place():
+        if file.still_on_disk():
             return True
         settings = self._settings
         try:
@@ -353,7 +354,7 @@ class Backlog:
         elif file in self._taken_over:
             self._taken_over.remove(file)
             self.taken_over -= len(file)
-            file.rest()
+            file.release()
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
         """Go on without a damaged file: what can be read of it moves to the own spool.
@@ -368,7 +369,7 @@ class Backlog:
         else:
             self._taken_over.remove(file)
         assert self._own is not None  # noqa: S101
-        file.drop()
+        file.close_database()
         spool_folder.rescue(file.path, file.lock, self._own, error)
 
     def _replaced(self, file: SpoolFile, damage: Exception) -> bool:
@@ -379,7 +380,7 @@ class Backlog:
             self._trouble(f"the spool is damaged and cannot be replaced: {error}")
             if file is not self._own:
                 # the next process may read what can be read of it
-                file.rest()
+                file.release()
             return file is not self._own
         finally:
             if not is_own:
@@ -395,7 +396,7 @@ class Backlog:
     def _edge_of(
         self, file: SpoolFile, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]
     ) -> int | None:
-        if not file.resting:
+        if not file.released:
             try:
                 return of_file(file)
             except SpoolError as error:

@@ -16,7 +16,8 @@ from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.waits import wait_until_settled
 from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from jobstatus_producer.spool import folder as spool_folder
-from jobstatus_producer.spool.file import SpoolFile, SpoolWriteError
+from jobstatus_producer.spool.database import SpoolWriteError
+from jobstatus_producer.spool.file import SpoolFile
 from support.memory_transport import MemoryLog
 from support.spools import leave_behind
 
@@ -81,7 +82,7 @@ def queue_in_spool(outbox: Outbox, *statuses: str) -> None:
 def as_stored(log: MemoryLog) -> list[Record]:
     """What a spool holds whose process was killed between the acknowledgements and the deletion."""
     return [
-        Record(event.occurred_at, record.key, record.value, None)
+        Record(event.content.occurred_at, record.key, record.value, None)
         for event, record in zip(log.events, log.records, strict=True)
         if record.key is not None
         if record.value is not None
@@ -111,7 +112,7 @@ def test_what_a_taken_over_spool_holds_never_sets_a_row_back(
     again = open_outbox(durable=durable)
     step(again)
     assert log.shown() == [("processing", False), ("success", False), ("processing", True), ("success", True)]
-    assert [event.event_id for event in log.events[:2]] == [event.event_id for event in log.events[2:]]
+    assert [event.content.event_id for event in log.events[:2]] == [event.content.event_id for event in log.events[2:]]
     assert log.rows() == ["processing", "success"], "the copies change nothing"
     assert left(again) == 0
 
@@ -230,7 +231,7 @@ def test_what_the_client_cannot_take_is_kept_for_a_person_and_stops_nothing_behi
     assert (stats.refused, stats.spool_depth, left(outbox)) == (1, 0, 0)
     assert "surrogates not allowed" in caplog.text
     (info,) = spool_folder.inspect(folder)
-    assert [refused.entry.event.status for refused in info.refused] == ["bad"]
+    assert [refused.record.event.status for refused in info.refused] == ["bad"]
 
 
 def test_a_new_outbox_has_done_nothing(open_outbox: OpenOutbox) -> None:
