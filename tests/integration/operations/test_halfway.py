@@ -92,7 +92,7 @@ AWAY = "the server closed the connection"
         (["verify"], "rows", f"{AWAY}. Nothing is known of the rest; run it again"),
         (["verify", "--repair"], "rows", AWAY),
         (["replay", "--dry-run"], "states", AWAY),
-        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "held", AWAY),
+        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "locked", AWAY),
         (["dlq", "list"], "states", AWAY),
         (["dlq", "redrive", "--yes"], "states", AWAY),
     ],
