@@ -8,7 +8,6 @@ from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
-from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.topics import Topics, events_plan
 from support.waiting import until
 
@@ -43,14 +42,13 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
 
 
 def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage,
 ) -> None:
     # the client's library answers with an offset that is none, and without an error, where a leader is silent
-    monkeypatch.setattr(client, "ASK_FOR_SECONDS", 1.0)
     settings = load_settings(
         {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap_servers, "JOBSTATUS_TOPIC": "bounded"}
     )
-    topics = Topics(settings)
+    topics = Topics(settings, patience=1.0)
     topics.create(events_plan(settings, 6, 1, 1.0))
     empty = {number: Watermarks(0, 0) for number in range(6)}
     assert topics.bounds("bounded", list(range(6))) == empty
@@ -59,5 +57,4 @@ def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
         topics.bounds("bounded", list(range(6)))
     stage.kafka.node(2).start(90)
     stage.in_step()
-    monkeypatch.undo()
-    assert topics.bounds("bounded", list(range(6))) == empty
+    assert Topics(settings).bounds("bounded", list(range(6))) == empty

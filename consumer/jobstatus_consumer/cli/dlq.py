@@ -189,8 +189,7 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
     else:
         told["decodes"] = "yes"
         if show_values:
-            names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
-            told["event"] = {name: getattr(item.found, name) for name in names}
+            told["event"] = item.found.as_dict()
     if show_values:
         told["key"] = repr(original.key)
         told["value"] = (original.value or b"").hex()

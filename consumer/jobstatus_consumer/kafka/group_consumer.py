@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -21,7 +20,6 @@ from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
-    REFUSED_FOR_GOOD,
     QuietErrors,
     ask,
     broker_error,
@@ -30,8 +28,11 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.error_codes import COMMIT_AGAIN_IF_STILL_ASSIGNED
+from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Headers, Log, RawRecord
+from jobstatus_consumer.records import Log, RawRecord
+from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -48,19 +49,6 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 SAY_AGAIN_SECONDS: Final = 30.0
 LEAVE_SECONDS: Final = 10.0
 """For leaving the group. A commit to a broker that is away takes 6 s of it."""
-
-REFUSED_COMMIT: Final = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError._NO_OFFSET,
-        KafkaError._STATE,
-    }
-)
-"""Codes that mean "not yours now": harmless, since what is not committed comes again."""
 
 
 class Committed(NamedTuple):
@@ -108,19 +96,17 @@ class CommitCounts:
     """How commits ended, for the metrics; a refusal is logged once in a while, since one rebalance refuses many."""
 
     def __init__(self) -> None:
-        self._said_at = -SAY_AGAIN_SECONDS
+        self._throttle = Throttle(SAY_AGAIN_SECONDS)
         self.committed = 0
         self.refused = 0
         self.failed = 0
 
     def failed_with(self, error: KafkaError | None) -> None:
         """Count a commit that was refused or that failed."""
-        refused = error is not None and error.code() in REFUSED_COMMIT
+        refused = error is not None and error.code() in COMMIT_AGAIN_IF_STILL_ASSIGNED
         self.refused += refused
         self.failed += not refused
-        now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN_SECONDS:
-            self._said_at = now
+        if self._throttle.allows():
             why = "a rebalance is running or done" if refused else "the broker did not take it"
             logger.info(
                 "a commit was refused (%s): %s; it is made again where the partition is still ours",
@@ -202,31 +188,22 @@ class GroupConsumer:
             if offset < positions.get(partition, offset + 1):
                 continue  # fetched before a seek or a rebalance: it comes, or has come, at its own place
             positions[partition] = offset + 1
-            yield RawRecord(
-                topic,
-                partition,
-                offset,
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                _headers(message.headers()),
-                log_ids[partition],
-            )
+            yield raw_record(message, topic, partition, offset, log_ids[partition])
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()
         if error is None:
             return
-        code, partition, offset = error.code(), message.partition(), message.offset()
-        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
+        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
             if partition in self._positions:
                 self._positions[partition] = max(self._positions[partition], offset)
                 yield EndOfPartition(partition, offset)
-        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        elif meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(self._lost_text(partition, error))
-        elif error.fatal() or code in REFUSED_FOR_GOOD:
+        elif meaning is Meaning.REFUSED:
             raise broker_error("consuming", error)
-        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        elif meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         else:
             logger.warning("Kafka: %s; the client goes on", describe(error))
@@ -394,10 +371,6 @@ class GroupConsumer:
         tell(gone)
         for partition in gone:
             self._positions.pop(partition, None)
-
-
-def _headers(found: Any) -> Headers:
-    return found or ()
 
 
 def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:

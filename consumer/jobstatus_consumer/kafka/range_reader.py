@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerError, OffsetsLostError, StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
-    REFUSED_FOR_GOOD,
     QuietErrors,
     ask,
     broker_error,
@@ -26,6 +25,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.group_consumer import DEFAULTS
+from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
 
@@ -158,20 +158,8 @@ class RangeReader:
             if end is None or partition in done:
                 continue
             if offset < end:
-                headers: Any = message.headers() or ()
                 positions[partition] = offset + 1
-                chunk.append(
-                    RawRecord(
-                        topic,
-                        partition,
-                        offset,
-                        message.timestamp()[1],
-                        message.key(),
-                        message.value(),
-                        headers,
-                        log_ids[partition],
-                    )
-                )
+                chunk.append(raw_record(message, topic, partition, offset, log_ids[partition]))
             if offset >= end - 1:
                 # what is left up to the end is no record, but a marker of a transaction
                 done[partition] = end
@@ -186,19 +174,17 @@ class RangeReader:
         error = message.error()
         if error is None:
             return False
-        code = error.code()
-        if code == KafkaError._PARTITION_EOF:
-            return True
+        meaning = meaning_of(error)
         where = f"{self.topic}[{message.partition()}]"
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(
                 f"{where} no longer has what comes next: retention or a truncation was faster ({describe(error)})"
             )
-        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        if meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"{where} is gone: {describe(error)}")
-        if error.fatal() or code in REFUSED_FOR_GOOD:
+        if meaning is Meaning.REFUSED:
             raise broker_error(f"reading {where}", error)
-        return False
+        return meaning is Meaning.END_OF_PARTITION
 
     def _watch(self) -> None:
         found = self._topics.watch(self.topic)

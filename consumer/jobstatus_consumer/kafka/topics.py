@@ -16,6 +16,7 @@ from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
+    ASK_FOR_SECONDS,
     QuietErrors,
     admin_properties,
     ask,
@@ -84,8 +85,9 @@ def dead_letters_plan(settings: Settings, partitions: int, replication: int, ret
 class Topics:
     """Questions and orders about topics, each bounded in time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patience: float = ASK_FOR_SECONDS) -> None:
         self._settings = settings
+        self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
         self._watched_at = time.monotonic()
@@ -239,7 +241,7 @@ class Topics:
             finally:
                 self._admin.poll(0)  # in here alone the library says what it ran into, such as a wrong password
 
-        return ask(doing, heard, self._errors, self._settings.bootstrap_servers)
+        return ask(doing, heard, self._errors, self._settings.bootstrap_servers, patience=self._patience)
 
     def client(self) -> Any:
         """The admin client, for the modules of this package only."""

@@ -162,7 +162,7 @@ def _remarks(found: History, scope: Scope) -> Iterator[str]:
     if row is None:
         yield "there is no row: the job was purged, or its events are not written yet"
         return
-    shown = next((item.event for item in found.items if item.outcome == "shown"), None)
+    shown = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
     if shown is not None:
         if row.content != content_of(shown):
             yield "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"

@@ -85,11 +85,12 @@ def take(chunk: Sequence[Event], found: _Pass) -> None:
         state = _state_after(row, event)
         if state is None:
             continue
+        message = event.content.error_message
         if row is not None and row.error_message:
             found.extra -= len(row.error_message)
-        if event.error_message:
-            found.extra += len(event.error_message)
-        jobs[event.job_id] = Row.made(state, event)
+        if message:
+            found.extra += len(message)
+        jobs[event.job_id] = Row.made(state, event.content)
 
 
 def _state_after(row: Row | None, event: Event) -> RowState | None:

@@ -86,7 +86,7 @@ class _Made:
         """What all events make: one log's after the other's, by when the last that counted was appended."""
         state, shown = None, None
         for made, last in sorted(self.by_log.values(), key=lambda item: item[1].raw.timestamp):
-            whole = last._replace(attempt=made.attempt, time=made.latest or 0)
+            whole = last._replace(content=last.content._replace(attempt=made.attempt), time=made.latest or 0)
             if decide(state, whole) == "applied":
                 shown = last
             state = advance(state, whole)
@@ -205,7 +205,7 @@ def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepa
     state = RowState(order.attempt, order.latest, event.log_id, event.offset)
     return RowRepair(
         job_id=job_id,
-        row=Row.made(state, event),
+        row=Row.made(state, event.content),
         was_log=finding.log_id or "",
         was_offset=finding.log_offset or 0,
         keep_attempt=order.keep_attempt,

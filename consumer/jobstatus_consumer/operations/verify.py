@@ -98,8 +98,8 @@ class Verifier:
         self._read_rows({event.job_id for event in chunk if event.job_id not in cache})
         suspects = []
         for event in chunk:
-            job_id, _, _, attempt, _, _, _, made_at, _, log_id, offset, raw = event
-            number = raw.partition
+            content, made_at, log_id, offset, raw = event.content, event.time, event.log_id, event.offset, event.raw
+            job_id, attempt, number = content.job_id, content.attempt, raw.partition
             # the key is the job's id, as decoding has made sure of
             self._owners[number][offset - starts[number]] = crc32(raw.key or b"")
             known = cache[job_id]
@@ -115,7 +115,7 @@ class Verifier:
                 if attempt is not None and attempt > known.top_attempt:
                     known.top_attempt = attempt
                 if offset == known.log_offset:
-                    if known.digest != hash(content_of(event)) or known.wrong(event, self.limit):
+                    if known.digest != hash(content_of(event.content)) or known.wrong(event, self.limit):
                         suspects.append((event, known))
                     if known.too_high(event):
                         self._put_aside("different", event, known)
@@ -126,7 +126,7 @@ class Verifier:
                 known.has_other(event)
             if decide(known.state, event) == "applied":
                 self.report.add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset), known)
-            elif known.event_id == event.event_id.lower() and known.digest != hash(content_of(event)):
+            elif known.event_id == event.content.event_id.lower() and known.digest != hash(content_of(event.content)):
                 # the same event in another log says the same
                 suspects.append((event, known))
         if suspects:
@@ -194,7 +194,7 @@ class Verifier:
             row = rows.get(event.job_id)
             if row is None or (row.log_id, row.log_offset) != (known.log_id, known.log_offset):
                 continue  # it has moved on since
-            said = zip(CONTENT, row.content, content_of(event), strict=True)
+            said = zip(CONTENT, row.content, content_of(event.content), strict=True)
             differing = {name: (theirs, ours) for name, theirs, ours in said if theirs != ours}
             elsewhere = row.log_id != event.log_id
             for name in () if elsewhere else wrong(known, event):

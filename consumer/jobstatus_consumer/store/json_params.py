@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from jobstatus_schemas.event import JobStatusEvent
 from psycopg import Connection, postgres
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
@@ -57,6 +58,7 @@ def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
     if not events:
         return _NO_ROWS
     values = dict(zip(Event._fields, zip(*events, strict=True), strict=True))
+    values.update(zip(JobStatusEvent._fields, zip(*values["content"], strict=True), strict=True))
     return {name: document(values[field]) for name, field in _FIELDS.items()}
 
 

@@ -16,8 +16,9 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
+from jobstatus_schemas.event import JobStatusEvent
+
 from jobstatus_consumer.core.rule import RowState
-from jobstatus_consumer.records import Event
 from jobstatus_consumer.store.names import TableName
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,7 +87,7 @@ class Column:
     type: SqlType
     role: Role
     event: str | None = None
-    """the event's field that it comes from, where that has another name"""
+    """the field of `JobStatusEvent`, or of `Event`, that it comes from, where that has another name"""
     not_null: bool = False
 
     @property
@@ -220,7 +221,7 @@ class Row(NamedTuple):
     event_id: str | None = None
 
     @classmethod
-    def made(cls, state: RowState, event: Event) -> Row:
+    def made(cls, state: RowState, event: JobStatusEvent) -> Row:
         """The row that shows `event` and has this state for the order."""
         return cls(*state, *_content(event))
 
@@ -235,6 +236,6 @@ class Row(NamedTuple):
         return _content(self)
 
 
-def content_of(event: Event) -> tuple[Any, ...]:
+def content_of(event: JobStatusEvent) -> tuple[Any, ...]:
     """The values of the columns `CONTENT` of a row that shows this event, as they are read back."""
     return tuple(shown(value) for shown, value in zip(_shown, _content(event), strict=True))

@@ -78,14 +78,15 @@ def apply_one_by_one(events: Iterable[Event]) -> dict[str, Row]:
 
 
 def _row_of(event: Event, before: Row | None) -> Row:
-    attempt = before.attempt if event.attempt is None and before is not None else event.attempt
+    content = event.content
+    attempt = before.attempt if content.attempt is None and before is not None else content.attempt
     return Row(
-        event.status,
-        event.error_message,
+        content.status,
+        content.error_message,
         attempt,
-        event.worker_id,
-        event.occurred_at,
-        event.event_id,
+        content.worker_id,
+        content.occurred_at,
+        content.event_id,
         event.log_id,
         event.offset,
     )

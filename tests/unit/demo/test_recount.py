@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_demo.recount import Recount, Row, apply_one_by_one, compare
+from jobstatus_schemas import JobStatusEvent
 
 LOG = "jobs/abc/0"
 
@@ -15,7 +16,8 @@ def an_event(job_id: str, status: str, offset: int, *, late: bool = False, time:
     raw = RawRecord("jobs", 0, offset, -1, job_id.encode(), b"", (), LOG)
     at = 1_000 + offset if time is None else time
     event_id = f"00000000-0000-4000-8000-{offset:012d}"
-    return Event(job_id, status, None, None, "worker-01", at, event_id, at, late, LOG, offset, raw)
+    content = JobStatusEvent(event_id, job_id, status, None, None, "worker-01", at)
+    return Event(content, at, late, LOG, offset, raw)
 
 
 EVENTS = [

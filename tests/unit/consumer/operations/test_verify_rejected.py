@@ -12,7 +12,7 @@ from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.operations.verify import NOT_TAKEN, Verifier, verify
 from jobstatus_consumer.records import Event
-from jobstatus_schemas import JobStatusEvent, encode
+from jobstatus_schemas import encode
 from law.events import event
 from law.model import one_by_one
 from support.fake_table import LOGS, FakeTable
@@ -27,22 +27,7 @@ class RangeReader:
         self._taken = taken
 
     def read(self, *_: Any) -> Any:
-        yield [
-            item.raw._replace(
-                value=encode(
-                    JobStatusEvent(
-                        item.event_id,
-                        item.job_id,
-                        item.status,
-                        item.error_message,
-                        item.attempt,
-                        item.worker_id,
-                        item.occurred_at,
-                    )
-                )
-            )
-            for item in self._taken
-        ]
+        yield [item.raw._replace(value=encode(item.content)) for item in self._taken]
 
     def bounds(self) -> Any:
         return {}

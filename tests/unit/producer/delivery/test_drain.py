@@ -140,7 +140,7 @@ def test_what_a_taken_over_spool_holds_never_sets_a_row_back(
     again = open_outbox(durable=durable)
     Drain(again, Stop()).step()
     assert log.shown() == [("processing", False), ("success", False), ("processing", True), ("success", True)]
-    assert [event.event_id for event in log.events[:2]] == [event.event_id for event in log.events[2:]]
+    assert [event.content.event_id for event in log.events[:2]] == [event.content.event_id for event in log.events[2:]]
     assert log.rows() == ["processing", "success"], "the copies change nothing"
     assert len(again.backlog) == 0
 
