@@ -118,9 +118,9 @@ class TableLayout:
 
     columns: tuple[Column, ...]
 
-    def of(self, *roles: Role) -> tuple[Column, ...]:
-        """The columns that have one of these roles."""
-        return tuple(column for column in self.columns if column.role in roles)
+    def of(self, role: Role) -> tuple[Column, ...]:
+        """The columns that have this role."""
+        return tuple(column for column in self.columns if column.role is role)
 
     @property
     def sent(self) -> tuple[Column, ...]:
