@@ -74,7 +74,7 @@ class TrackedRow:
         self.attempt, self.latest, log_id, self.log_offset = row.state
         # one text for all rows of a log
         self.log_id = logs.get(log_id, log_id)
-        self.digest = hash(row[4:])
+        self.digest = hash(row.content)
         # which event a row of a log shows that is not read can be told by its id alone
         self.event_id = None if log_id in logs else row.event_id
         # where a row has no time, there is nothing to be said of it
