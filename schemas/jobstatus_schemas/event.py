@@ -7,16 +7,20 @@ from collections.abc import Container
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from jobstatus_schemas.limits import (
-    MAX_ATTEMPT,
-    MAX_ERROR_MESSAGE_BYTES,
-    MAX_JOB_ID_BYTES,
-    MAX_OCCURRED_AT,
-    MAX_STATUS_BYTES,
-    MAX_WORKER_ID_BYTES,
-    MIN_OCCURRED_AT,
-)
+SCHEMA_VERSIONS: Final = ("v1",)
+"""Every published version of the event's schema, oldest first; the fields below are those of the newest.
 
+Each is a file `job_status_event.<version>.avsc`, which is never edited.
+"""
+MAX_JOB_ID_BYTES: Final = 512
+MAX_STATUS_BYTES: Final = 64
+MAX_WORKER_ID_BYTES: Final = 256
+MAX_ERROR_MESSAGE_BYTES: Final = 16 * 1024
+MAX_ATTEMPT: Final = 2**31 - 1
+MIN_OCCURRED_AT: Final = 0
+"""1970-01-01, in microseconds since then."""
+MAX_OCCURRED_AT: Final = 7_258_118_400_000_000
+"""2200-01-01 in microseconds: below 2**53, so that PostgreSQL's interval arithmetic is exact."""
 CUT_MARK: Final = " […cut by jobstatus, {dropped} more characters]"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

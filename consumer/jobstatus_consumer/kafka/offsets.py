@@ -8,7 +8,7 @@ from typing import Final
 from confluent_kafka import KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import BudgetState
+from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask
 from jobstatus_consumer.kafka.group import group_state, observing

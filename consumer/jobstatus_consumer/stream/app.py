@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import (
     BrokerAwayError,
     DatabaseAwayError,

@@ -17,13 +17,13 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import Budget
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.dead_letter_budget import Budget
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import Start, Watermarks, newest_log, rewind_to, start_of, unknown_log
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.group_consumer import Assigned, EndOfPartition, GroupConsumer
@@ -88,7 +88,7 @@ class Pipeline:
         budget: Budget,
     ) -> None:
         self._topic = settings.topic
-        self._allowed: Container[str] | None = settings.statuses
+        self._decode = decoder_of(settings).decode
         self._accept_loss = settings.on_lost_offsets == "earliest"
         self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
         self._writer = writer
@@ -159,7 +159,7 @@ class Pipeline:
 
     def _fill(self, now: float) -> None:
         # 2. and 3.
-        builder, allowed = self._builder, self._allowed
+        builder, decode = self._builder, self._decode
         while self._kept and builder.room > 0 and not builder.heavy:
             item = self._kept.popleft()
             partition = self._partitions.get(item.partition)
@@ -168,7 +168,7 @@ class Pipeline:
             if isinstance(item, EndOfPartition):
                 self._cover_gap(partition, item.offset, now)
                 continue
-            builder.add(decode(item, allowed), partition.filled, now)
+            builder.add(decode(item), partition.filled, now)
             partition.filled = item.offset + 1
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message, TopicPartition
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from psycopg import Connection, sql
@@ -172,7 +172,7 @@ def _event(message: Any, log_ids: Mapping[int, str]) -> Event:
         message.headers() or (),
         log_ids[message.partition()],
     )
-    found = decode(raw)
+    found = Decoder().decode(raw)
     if isinstance(found, Rejected):
         raise DemoError(f"there is something in the topic that no worker sent: {found.detail}")
     return found

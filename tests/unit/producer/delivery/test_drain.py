@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaError
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_producer import ProducerSettings
@@ -62,7 +62,7 @@ class Log:
 
     @property
     def events(self) -> list[Event]:
-        found = [decode(record) for record in self.records]
+        found = [Decoder().decode(record) for record in self.records]
         assert all(isinstance(event, Event) for event in found)
         return [event for event in found if isinstance(event, Event)]
 
