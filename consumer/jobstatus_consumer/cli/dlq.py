@@ -28,7 +28,6 @@ from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
-from jobstatus_consumer.kafka.purge import remove_before
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
@@ -364,5 +363,5 @@ def _purge(
         return False
     agreed(f"Remove {_counted(counts)} from {settings.dead_letter_topic} for good?", yes=yes)
     _refuse_stopped(stop, "nothing was removed")
-    remove_before(Topics(settings), settings.dead_letter_topic, ends)
+    Topics(settings).delete_records(settings.dead_letter_topic, ends)
     return True
