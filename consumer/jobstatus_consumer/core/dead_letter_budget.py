@@ -17,7 +17,7 @@ BUCKETS: Final = 100
 
 
 class BudgetState(NamedTuple):
-    """What a budget has counted; it travels in the metadata of the group's commits, so that a restart goes on."""
+    """The counts of a budget. The group's commits carry them as metadata, so that a restart goes on counting."""
 
     in_a_row: int = 0
     sent: int = 0
@@ -26,10 +26,11 @@ class BudgetState(NamedTuple):
 
 
 class Budget:
-    """Stops when dead letters are no longer about single events.
+    """Stops the consumer when dead letters are no longer about single events.
 
-    `in_a_row`: so many without a good event between them. `percent`: more than that share of the last 100,000
-    events, once 1,000 dead letters were sent. Counted by the writer, continued and saved by the loop.
+    It stops after `in_a_row` dead letters without a good event between them. It also stops when more than `percent` of
+    the last 100,000 events became dead letters, once 1,000 were sent. Thread-safe: the writer's thread counts, and the
+    polling thread saves and resumes.
     """
 
     def __init__(self, in_a_row: int, percent: float, *, start_anew: bool = False) -> None:
@@ -42,13 +43,14 @@ class Budget:
 
     @property
     def state(self) -> BudgetState:
-        """What has been counted so far."""
+        """The counts so far."""
         return self._state
 
     def resume(self, before: BudgetState) -> None:
-        """Go on counting from what an earlier process saved; raises where that was too much already.
+        """Go on counting from what an earlier process saved.
 
-        With `start_anew` what was saved counts for nothing: somebody has looked at it.
+        Raises `DeadLetterBudgetError` if that is over the limit already. With `start_anew` the saved counts are
+        ignored: an operator has dealt with those dead letters.
         """
         with self._lock:
             if not self._start_anew and before.sent > self._state.sent:
@@ -57,9 +59,9 @@ class Budget:
         self._judge("An earlier start used the budget up: ")
 
     def charge(self, good: int, dead: int) -> None:
-        """Count a batch of `good` and `dead` events; raises `DeadLetterBudgetError` when that is too much.
+        """Count a batch of `good` and `dead` events, before its offsets are committed.
 
-        It is raised before the batch's offsets are committed.
+        Raises `DeadLetterBudgetError` if that is over a limit.
         """
         with self._lock:
             events, dead_before = self._remember(good + dead, dead)
@@ -69,7 +71,7 @@ class Budget:
             self._judge("")
 
     def _remember(self, events: int, dead: int) -> tuple[int, int]:
-        """The sums over about the last 100,000 events, kept in buckets of about 1,000."""
+        """Add to the window; the sums over about the last 100,000 events, kept in buckets of about 1,000."""
         total_events, total_dead = self._state.recent_events + events, self._state.recent_dead + dead
         if self._recent and self._recent[-1][0] + events <= WINDOW // BUCKETS:
             last_events, last_dead = self._recent.pop()
@@ -92,8 +94,8 @@ class Budget:
     @staticmethod
     def _stop(what: str) -> None:
         raise DeadLetterBudgetError(
-            f"too many dead letters. {what}. Stopped, and nothing of this batch is committed. Look at the newest dead "
-            "letters' headers (jobstatus.dlq.reason): a bad deployment of the workers, or a missing column or "
-            "constraint? Mend that and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
+            f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. `jobstatus "
+            "dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column or constraint? "
+            "Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
             "--dlq-budget-percent"
         )
