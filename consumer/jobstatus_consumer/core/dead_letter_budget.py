@@ -94,8 +94,8 @@ class Budget:
     @staticmethod
     def _stop(what: str) -> None:
         raise DeadLetterBudgetError(
-            f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. `jobstatus "
-            "dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column or constraint? "
-            "Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
+            f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. "
+            "`jobstatus dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column "
+            "or constraint? Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
             "--dlq-budget-percent"
         )
