@@ -72,9 +72,12 @@ def read_usual(value: bytes, at: int) -> JobStatusEvent | None:
         error_message, at = _short_string_or_null(value, at)
         attempt, at = _short_number_or_null(value, at)
         worker_id, at = _short_string_or_null(value, at)
-        return JobStatusEvent(event_id, job_id, status, error_message, attempt, worker_id, _eight_byte_long(value[at:]))
+        occurred_at, at = _eight_byte_long(value, at)
     except (_UnusualError, IndexError, UnicodeDecodeError):
         return None
+    if at != len(value):
+        return None
+    return JobStatusEvent(event_id, job_id, status, error_message, attempt, worker_id, occurred_at)
 
 
 def _short_string(value: bytes, at: int) -> tuple[str, int]:
@@ -104,11 +107,13 @@ def _short_number_or_null(value: bytes, at: int) -> tuple[int | None, int]:
     return number >> 1, at + 2
 
 
-def _eight_byte_long(data: bytes) -> int:
-    # seven bits a byte: neighbours are joined, then pairs, then fours
-    word = int.from_bytes(data, "little")
-    if len(data) != 8 or word & 0x8080808080808081 != 0x0080808080808080:
+def _eight_byte_long(value: bytes, at: int) -> tuple[int, int]:
+    end = at + 8
+    word = int.from_bytes(value[at:end], "little")
+    # each byte but the eighth says that another one follows, and the number is not negative
+    if word & 0x8080808080808081 != 0x0080808080808080:
         raise _UnusualError
+    # the seven bits of each byte: neighbours are joined, then pairs, then fours
     word = (word & 0x007F007F007F007F) | ((word & 0x7F007F007F007F00) >> 1)
     word = (word & 0x00003FFF00003FFF) | ((word & 0x3FFF00003FFF0000) >> 2)
-    return ((word & 0x0FFFFFFF) | ((word & 0x0FFFFFFF00000000) >> 4)) >> 1
+    return ((word & 0x0FFFFFFF) | ((word & 0x0FFFFFFF00000000) >> 4)) >> 1, end
