@@ -11,7 +11,7 @@ from typing import Final
 
 import fastavro
 
-from jobstatus_schemas import body
+from jobstatus_schemas.body import read_usual, write
 from jobstatus_schemas.errors import UndecodableError
 from jobstatus_schemas.event import JobStatusEvent
 from jobstatus_schemas.framing import Framing
@@ -34,7 +34,7 @@ class Codec:
 
     def encode(self, event: JobStatusEvent) -> bytes:
         """The value for `event`, whose fields the caller has checked."""
-        return body.write(self._header, event)
+        return write(self._header, event)
 
     def decode(self, value: bytes | None) -> JobStatusEvent:
         """The event in `value`, with its fields as they were sent; `check_event` checks them.
@@ -44,7 +44,7 @@ class Codec:
         if value is None:
             raise UndecodableError("no_value", "the value is null (a tombstone); a status event is wanted")
         is_newest = value.startswith(self._header)
-        usual = body.read_usual(value, len(self._header)) if is_newest else None
+        usual = read_usual(value, len(self._header)) if is_newest else None
         if usual is not None:
             return usual
         writer = self._newest if is_newest else self._framing.writer_of(value)

@@ -28,6 +28,8 @@ TIME: Final = len("00:00:00")
 """Columns that a time has at least: its day and its hour in a line each, and neither is broken."""
 _WITHOUT_VALUES: Final = ("status", "attempt", "late", "occurred_at", "event_id")
 """What is shown of an event without --show-values."""
+_ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "status", "occurred_at", "event_id")
+"""What is shown of a row without --show-values."""
 
 
 @click.command("history")
@@ -118,8 +120,7 @@ def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
-    hidden = () if show_values else ("error_message", "worker_id")
-    return {name: value for name, value in row.items() if name not in hidden}
+    return {name: value for name, value in row.items() if show_values or name in _ROW_WITHOUT_VALUES}
 
 
 def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
