@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StopRequestedError
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets

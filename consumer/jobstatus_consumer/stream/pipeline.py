@@ -21,13 +21,13 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import Budget
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.dead_letter_budget import Budget
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition, GroupConsumer
@@ -89,7 +89,7 @@ class Pipeline:
         budget: Budget,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._allowed: Container[str] | None = settings.statuses
+        self._decode = decoder_of(settings).decode
         self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
         self._consumer = consumer
         self._writer = writer
@@ -151,7 +151,7 @@ class Pipeline:
         return longest if due is None else min(due, longest)
 
     def _fill(self, now: float) -> None:
-        polled, builder, allowed, partitions = self._polled, self._builder, self._allowed, self.assignment.partitions
+        polled, builder, decode, partitions = self._polled, self._builder, self._decode, self.assignment.partitions
         while polled and builder.room > 0 and not builder.heavy:
             item = polled.popleft()
             partition = partitions.get(item.partition)
@@ -161,7 +161,7 @@ class Pipeline:
                 self._cover_gap(partition, item.offset, now)
                 continue
             # 2. and 3.
-            builder.add(decode(item, allowed), partition.buffered, now)
+            builder.add(decode(item), partition.buffered, now)
             partition.buffered = item.offset + 1
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:

@@ -22,7 +22,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from jobstatus_consumer.core.dead_letters import Budget, DeadLetter, dead_letter
+from jobstatus_consumer.core.dead_letter_budget import Budget
+from jobstatus_consumer.core.dead_letters import DeadLetter, dead_letter
 from jobstatus_consumer.errors import (
     ConnectionStaleError,
     DatabaseAwayError,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.core.dead_letters import Budget, BudgetState
+from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset

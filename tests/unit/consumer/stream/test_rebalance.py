@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer

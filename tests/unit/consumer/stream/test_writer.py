@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.records import Batch, Written
 from jobstatus_consumer.stream.writer import (
