@@ -21,6 +21,7 @@ from jobstatus_schemas.event import (
     clean_error_message,
 )
 
+from jobstatus_producer import process
 from jobstatus_producer.delivery.acks import Stats, Waiting
 from jobstatus_producer.delivery.outbox import ROOM_STEP_SECONDS, Outbox, Report, new_event_id, stamped
 from jobstatus_producer.delivery.sender import Worker
@@ -32,7 +33,6 @@ from jobstatus_producer.errors import (
     RefusedError,
     UndeliveredError,
 )
-from jobstatus_producer.process import lifecycle
 from jobstatus_producer.record import Record
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.traceparent import TRACEPARENT, valid
@@ -67,7 +67,7 @@ class JobStatusProducer:
         self._outbox: Outbox | None = None
         self._worker: Worker | None = None
         self._start()
-        lifecycle.register(self)
+        process.register(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -191,7 +191,7 @@ class JobStatusProducer:
             if outbox is not None and worker is not None:
                 self._end(outbox, worker, self.settings.close_seconds if timeout is None else timeout)
             # told of a signal until here: one that came during the flush has waited for its end
-            lifecycle.unregister(self)
+            process.unregister(self)
             if outbox is not None and worker is not None and (then := worker.end_asked_for()):
                 outbox.tell_lost(self._undelivered)
                 then()
@@ -235,7 +235,7 @@ class JobStatusProducer:
         self._start_lock, self._closing = threading.RLock(), threading.RLock()
         if outbox is not None:
             outbox.backlog.after_fork()
-            lifecycle.abandon(outbox)
+            process.abandon(outbox)
 
     def __enter__(self) -> Self:
         return self
@@ -258,7 +258,7 @@ class JobStatusProducer:
             if self._closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
             if self._outbox is None:
-                lifecycle.check_not_over()
+                process.check_not_over()
                 outbox = Outbox(self.settings)
                 if self._overtaken(None):
                     # a signal's handler has closed, or has reported, in the meantime
@@ -266,7 +266,7 @@ class JobStatusProducer:
                     return self._start()
                 worker = _worker_of(outbox)
                 self._outbox, self._worker = outbox, worker
-                lifecycle.started_here()
+                process.started_here()
                 if self._overtaken(outbox):
                     # it did so when there was nothing yet to be ended
                     self._end(outbox, worker, 0)

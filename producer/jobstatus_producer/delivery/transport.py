@@ -11,9 +11,9 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.protocol import LATE_HEADER
 
+from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.process import lifecycle
 from jobstatus_producer.settings import _SECRET, variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
@@ -140,7 +140,7 @@ class KafkaTransport:
             thread.start()
         except RuntimeError:
             # the interpreter ends, and with it whatever there is
-            lifecycle.abandon(client)
+            process.abandon(client)
         else:
             thread.join(LET_GO_SECONDS)
 

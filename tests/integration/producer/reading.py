@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
+from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import JobStatusEvent, decode
 
 
@@ -63,6 +64,11 @@ def statuses_by_job(records: Iterable[Record]) -> dict[str, list[str]]:
             seen.add(record.event.event_id)
             found[record.event.job_id].append(record.event.status)
     return dict(found)
+
+
+def arrived(kafka: LocalKafka, topic: str) -> dict[str, list[str]]:
+    """The statuses of each job that are in the topic now."""
+    return statuses_by_job(read_all(kafka.bootstrap_servers, topic))
 
 
 def shown_by_a_row(records: Iterable[Record]) -> list[JobStatusEvent]:
