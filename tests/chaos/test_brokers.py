@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from chaos.stage import Stage
 from confluent_kafka.admin import AdminClient
@@ -26,12 +28,18 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
     settings = load_settings(
         {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap_servers, "JOBSTATUS_TOPIC": "described"}
     )
-    topics = Topics(settings)
+    opened: list[AdminClient] = []
+
+    def make_client(properties: dict[str, Any]) -> AdminClient:
+        opened.append(AdminClient(properties))
+        return opened[-1]
+
+    topics = Topics(settings, make_client=make_client)
     topics.create(events_plan(settings, 1, 3, 1.0))
     # which of the brokers is asked is the client's choice, and a new topic is not known to all of them at once
     until(lambda: _knows(topics, "described"), "the brokers have heard of the topic")
     before = topics.topic_id("described")
-    admin: AdminClient = topics.client()
+    (admin,) = opened
     # whom the client takes for the controller is dead, and it would go on waiting for it
     for _ in range(2):
         number = admin.list_topics(timeout=10).controller_id

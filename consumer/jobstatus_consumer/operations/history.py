@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.dead_letters import Letter, letter_of
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.dead_letters import Letter, letter_of
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event, Rejected
 from jobstatus_consumer.store import Row, content_of
@@ -68,7 +67,7 @@ def records_of(reader: RangeReader, scope: Scope, job_id: str, stop: Callable[[]
     key = job_id.encode()
     found: list[Event | Rejected] = []
     for chunk in reader.read(scope.stretches, scope.log_ids, stop):
-        found += [decode(raw, scope.allowed) for raw in chunk if raw.key == key]
+        found += [scope.decoder.decode(raw) for raw in chunk if raw.key == key]
     return in_order(found)
 
 

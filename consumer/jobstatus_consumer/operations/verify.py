@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from zlib import crc32
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.core.rule import advance, decide
 from jobstatus_consumer.kafka.range_reader import AT_ONCE, RangeReader
