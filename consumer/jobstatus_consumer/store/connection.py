@@ -49,17 +49,6 @@ def session_parameters(limits: Limits) -> dict[str, str]:
     return {"statement": f"{round(limits.statement * 1000)}ms", "lock": f"{round(limits.lock * 1000)}ms"}
 
 
-def connect(url: str, limits: Limits = DEFAULT_LIMITS) -> Connection[TupleRow]:
-    """A session that is ready; raises what `open_connection` does."""
-    connection = open_connection(url, limits)
-    try:
-        connection.execute(SESSION, session_parameters(limits), prepare=False)
-    except psycopg.Error as error:
-        connection.close()
-        raise classify(error) from None
-    return connection
-
-
 def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     """Connect, without our session settings. May block for `limits.connect` seconds.
 
