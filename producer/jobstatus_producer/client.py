@@ -20,6 +20,7 @@ from jobstatus_schemas.event import (
     clean_error_message,
 )
 
+from jobstatus_producer import process
 from jobstatus_producer.delivery.acks import AckWaiter
 from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.sender import Sender
@@ -33,7 +34,6 @@ from jobstatus_producer.errors import (
     RefusedError,
     UndeliveredError,
 )
-from jobstatus_producer.process import lifecycle
 from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.traceparent import TRACEPARENT, valid
@@ -77,7 +77,7 @@ class JobStatusProducer:
         self._outbox: Outbox | None = None
         self._sender: Sender | None = None
         self._start()
-        lifecycle.register(self)
+        process.register(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -214,7 +214,7 @@ class JobStatusProducer:
             if outbox is not None and sender is not None:
                 self._end(outbox, sender, self.settings.close_seconds if timeout is None else timeout)
             # not earlier: a signal that comes during the flush waits for its end, and so has to be told to `sender`
-            lifecycle.unregister(self)
+            process.unregister(self)
             if outbox is not None and sender is not None and (then := sender.take_over_finish()):
                 outbox.log_lost(self._undelivered)
                 then()
@@ -262,7 +262,7 @@ class JobStatusProducer:
         self._start_lock, self._closing = threading.RLock(), threading.RLock()
         if outbox is not None:
             outbox.after_fork()
-            lifecycle.abandon(outbox)
+            process.abandon(outbox)
 
     def __enter__(self) -> Self:
         return self
@@ -285,7 +285,7 @@ class JobStatusProducer:
             if self._closed:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
             if self._outbox is None:
-                lifecycle.check_not_over()
+                process.check_not_over()
                 outbox = Outbox(self.settings)
                 if self._overtaken(None):
                     # a signal handler has closed, or has reported, in the meantime
@@ -293,7 +293,7 @@ class JobStatusProducer:
                     return self._start()
                 sender = _sender_of(outbox)
                 self._outbox, self._sender = outbox, sender
-                lifecycle.started_here()
+                process.started_here()
                 if self._overtaken(outbox):
                     # a signal handler has closed when there was nothing to end yet
                     self._end(outbox, sender, 0)

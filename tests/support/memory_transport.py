@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaError
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_producer.delivery.transport import Done, Failure
@@ -37,7 +37,7 @@ class MemoryLog:
     @property
     def events(self) -> list[Event]:
         """The events in the log."""
-        found = [decode(record) for record in self.records]
+        found = [Decoder().decode(record) for record in self.records]
         assert all(isinstance(event, Event) for event in found)
         return [event for event in found if isinstance(event, Event)]
 

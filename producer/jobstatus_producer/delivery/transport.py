@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.protocol import LATE_HEADER
 
+from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.process import lifecycle
 from jobstatus_producer.settings import is_secret, variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
@@ -190,7 +190,7 @@ class KafkaTransport:
             thread.start()
         except RuntimeError:
             # no thread can be started, as at the end of the interpreter: keep the client until the process is gone
-            lifecycle.abandon(client)
+            process.abandon(client)
         else:
             thread.join(self._let_go_seconds)
 

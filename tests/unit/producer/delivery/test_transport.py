@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,8 +12,6 @@ import pytest
 from confluent_kafka import Producer
 from jobstatus_producer import JobStatusProducer, UndeliveredError
 from jobstatus_producer.delivery.transport import Failure, FailureKind, KafkaTransport
-from jobstatus_producer.process import dns_after_fork as lookup
-from jobstatus_producer.process import lifecycle
 from support.waiting import until
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
@@ -70,18 +67,3 @@ def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[..., KafkaTr
     assert isinstance(failure, Failure)
     assert failure.text.startswith("_DESTROY")
     assert failure.kind is FailureKind.TEMPORARY
-
-
-@pytest.mark.parametrize("stuck", [True, False])
-def test_a_forked_process_that_can_look_up_no_address_says_so(
-    stuck: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    answer = threading.Event()
-    monkeypatch.setattr(lookup, "_look_up", answer.wait if stuck else lambda: None)
-    monkeypatch.setattr(lifecycle, "AFTER_FORK_SECONDS", 0.05 if stuck else 60)
-    monkeypatch.setattr(lifecycle, "_unsure", [True])
-    with caplog.at_level(logging.ERROR, "jobstatus.producer"):
-        lifecycle.started_here()
-        lifecycle.started_here()
-    answer.set()
-    assert [line.split(":")[0] for line in caplog.messages] == ["this process cannot connect to a broker"] * 2 * stuck
