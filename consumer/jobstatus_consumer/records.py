@@ -1,24 +1,28 @@
-"""The values that flow through the consumer, each made once and never changed.
+"""The values that flow through the consumer. Each is made once and never changed.
 
-    RawRecord ─ decode ─> Event      ─┐
-                     └──> Rejected   ─┴─ batch ─> Batch ─ writer ─> Outcome ─> offsets to commit
+    RawRecord ── decode ──> Event ────┐
+                   └──────> Rejected ─┴─ BatchBuilder ──> Batch ── Store.write ──> Written
 
-They are tuples because tens of thousands a second are made of them.
+A batch's `spans` say which offsets may be committed once it is written.
+Records and events are tuples because a consumer makes tens of thousands of them a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from jobstatus_schemas.event import JobStatusEvent
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Log(NamedTuple):
-    """One partition's log, of which `id` is what a row remembers.
+    """One partition's log. A row stores its `id`.
 
-    A topic made again has another topic id, and so another log; so has a log whose loss was accepted (`generation`).
+    A topic that is made again has another topic id, and so it is another log. After an accepted loss of offsets the log
+    is another one as well: it has the next `incarnation`.
     """
 
     topic: str
@@ -28,19 +32,19 @@ class Log(NamedTuple):
 
     @property
     def id(self) -> str:
-        """`topic/topic id/partition`, with `/generation` after an accepted loss."""
+        """`topic/topic id/partition`, with `/incarnation` after an accepted loss."""
         base = f"{self.topic}/{self.topic_id}/{self.partition}"
         return f"{base}/{self.incarnation}" if self.incarnation else base
 
     @classmethod
     def parse(cls, log_id: str) -> Log:
-        """The log of an `id`; raises `ValueError` for a text that is none."""
+        """The log with this `id`. Raises `ValueError` or `TypeError` for a text that is no log's id."""
         topic, topic_id, *numbers = log_id.split("/")
         return cls(topic, topic_id, *map(int, numbers))
 
 
 class RawRecord(NamedTuple):
-    """A record as the broker gave it. `timestamp` is in milliseconds since 1970-01-01 UTC, -1 where there is none."""
+    """A record as the broker gave it. `timestamp` is in milliseconds since 1970-01-01 UTC; -1 if there is none."""
 
     topic: str
     partition: int
@@ -53,28 +57,39 @@ class RawRecord(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A decoded event with its position; the order's time is `time`, not `occurred_at` (both in microseconds).
+    """What a producer reported, and where in which log it stands.
 
-    `time` is `occurred_at`, but no later than the end of the millisecond in which the record was appended.
-    After folding, `time` is the highest of the events that were merged into this one.
+    The rule compares events by `time` and not by `occurred_at`; both are in microseconds since 1970-01-01 UTC. `time`
+    is `occurred_at`, but no later than the end of the millisecond in which the broker appended the record.
     """
 
-    job_id: str
-    status: str
-    error_message: str | None
-    attempt: int | None
-    worker_id: str | None
-    occurred_at: int
-    event_id: str
+    content: JobStatusEvent
+    """the decoded event, whole: a new field of the event needs no change here"""
     time: int
     late: bool
     log_id: str
     offset: int
     raw: RawRecord
 
+    @property
+    def job_id(self) -> str:
+        return self.content.job_id
+
+    @property
+    def status(self) -> str:
+        return self.content.status
+
+    @property
+    def attempt(self) -> int | None:
+        return self.content.attempt
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field that was reported, by name, and `late`."""
+        return {**self.content._asdict(), "late": self.late}
+
 
 class Rejected(NamedTuple):
-    """A record that cannot become a row: why, for its dead letter. No value of the row is in here but `raw`."""
+    """A record that cannot become a row, and why. No field but `raw` holds a value of the row."""
 
     raw: RawRecord
     stage: str
@@ -100,7 +115,7 @@ class LogRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is written at once: the events in log order, what was rejected on the way, and the spans they cover."""
+    """What is written at once: the events in log order, the rejected records, and the offsets that both cover."""
 
     events: Sequence[Event]
     rejected: Sequence[Rejected]
@@ -112,7 +127,7 @@ class Batch:
         return len(self.events) + len(self.rejected)
 
     def without(self, partitions: Collection[int]) -> Batch | None:
-        """The batch less what came from `partitions`; None where nothing is left."""
+        """The batch without the records of `partitions`; None if nothing is left."""
         if not partitions:
             return self
         spans = [span for span in self.spans if span.partition not in partitions]
@@ -125,9 +140,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did, in numbers of events: `stale` by reason, `merged` into a later event of the same job.
+    """What a write did, in numbers of events: `stale` by reason; `merged` into a later event of the same job.
 
-    `applied` + stale + merged + rejected = the batch's events.
+    The events of the batch are the sum of applied, stale, merged and rejected ones.
     """
 
     applied: int

@@ -10,7 +10,7 @@ from __future__ import annotations
 from jobstatus_schemas import JobStatusEvent
 
 from jobstatus_producer.client import JobStatusProducer
-from jobstatus_producer.delivery.acks import Stats
+from jobstatus_producer.delivery.stats import Stats
 from jobstatus_producer.errors import (
     BufferFullError,
     EventsError,

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from jobstatus_producer.client import JobStatusProducer
-from jobstatus_producer.delivery.acks import Stats
+from jobstatus_producer.delivery.stats import Stats
 
 LABELS: Final = ("topic",)
 OLDEST: Final = "oldest_undelivered_seconds"

@@ -15,17 +15,19 @@ from uuid import UUID
 import psycopg
 from jobstatus_consumer.core.fold import fold
 from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
-from jobstatus_consumer.store import Store
-from jobstatus_consumer.store import json_params as documents
+from jobstatus_consumer.store import Store, json_params
+from jobstatus_schemas import JobStatusEvent
 from rich.table import Table
 
 JOBS = 20_000
 LOGS = [Log("job-status", "AbCdEfGhIjKlMnOpQrStUv", partition) for partition in range(4)]
 STATUSES = ("pending", "processing", "success")
-_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in documents.COLUMNS if name)
+_COLUMNS = tuple(json_params.column_lists(()))
+_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in _COLUMNS)
 READ = (
-    "SELECT count(a || b || c), sum(d::integer + f::bigint + h::bigint + j::bigint), count(g::uuid)"
-    f" FROM ROWS FROM ({_PLACES}) AS n (a, b, c, d, e, f, g, h, i, j)"
+    "SELECT count(job_id || status || error_message), count(event_id::uuid),"
+    " sum(attempt::integer + occurred_at::bigint + latest_occurred_at::bigint + log_offset::bigint)"
+    f" FROM ROWS FROM ({_PLACES}) AS n ({', '.join(_COLUMNS)})"
 )
 
 
@@ -57,7 +59,8 @@ class Load:
         job_id, event_id = f"job-{job}", str(UUID(int=self._random.getrandbits(128), version=4))
         raw = RawRecord(log.topic, log.partition, offset, -1, b"", b"", (), log.id)
         status = self._random.choice(STATUSES)
-        return Event(job_id, status, None, 1, "worker-7", self._time, event_id, self._time, False, log.id, offset, raw)
+        content = JobStatusEvent(event_id, job_id, status, None, 1, "worker-7", self._time)
+        return Event(content, self._time, False, log.id, offset, raw)
 
 
 def measured(action: Callable[[Batch], object], batches: Sequence[Batch]) -> tuple[float, float]:
@@ -108,10 +111,10 @@ def _compare(
     url: str, store: Store, load: Load, size: int, count: int, rounds: int
 ) -> Mapping[str, list[tuple[float, float]]]:
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-        documents.register(connection)
+        json_params.register(connection)
 
         def read(batch: Batch) -> object:
-            return connection.execute(READ, documents.columns(batch.events)).fetchall()
+            return connection.execute(READ, json_params.column_lists(batch.events)).fetchall()
 
         def only_fold(batch: Batch) -> object:
             return fold(batch.events)

@@ -26,8 +26,8 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
-from jobstatus_consumer.kafka.purge import remove_before
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
@@ -111,7 +111,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 
     selection = _selection(settings, given)
     with _opened(settings) as (reader, table, stop):
-        overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
+        overview = survey(reader, table, selection, decoder_of(settings), stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
         told: dict[str, Any] = {
@@ -189,8 +189,7 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
     else:
         told["decodes"] = "yes"
         if show_values:
-            names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
-            told["event"] = {name: getattr(item.found, name) for name in names}
+            told["event"] = item.found.as_dict()
     if show_values:
         told["key"] = repr(original.key)
         told["value"] = (original.value or b"").hex()
@@ -208,7 +207,7 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
     selection = Selection(settings.topic, positions=frozenset(_positions(position)))
     found: list[Judged] = []
     with _opened(settings) as (reader, table, stop):
-        survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
+        survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
     if not found:
         raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
     told = [_described(item, show_values=show_values) for item in found]
@@ -236,7 +235,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         done = None
         if dry_run or not yes:
-            planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
+            planned = redrive(reader, table, selection, decoder_of(settings), stop.is_set, None)
             _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
             if dry_run:
@@ -256,7 +255,7 @@ def _redrive(settings: Settings, selection: Selection, reader: RangeReader, tabl
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
-        return redrive(reader, table, selection, settings.statuses, stop.is_set, sink)
+        return redrive(reader, table, selection, decoder_of(settings), stop.is_set, sink)
     finally:
         store.close()
 
@@ -305,7 +304,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
     """
     with _opened(settings) as (reader, table, stop):
         stretches = _before(reader, before)
-        found = survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, stretches=stretches)
+        found = survey(reader, table, Selection(settings.topic), decoder_of(settings), stop.is_set, stretches=stretches)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {
@@ -364,5 +363,5 @@ def _purge(
         return False
     agreed(f"Remove {_counted(counts)} from {settings.dead_letter_topic} for good?", yes=yes)
     _refuse_stopped(stop, "nothing was removed")
-    remove_before(Topics(settings), settings.dead_letter_topic, ends)
+    Topics(settings).delete_records(settings.dead_letter_topic, ends)
     return True

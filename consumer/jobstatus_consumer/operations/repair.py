@@ -21,7 +21,7 @@ from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import Result, Sink
 from jobstatus_consumer.operations.scope import Counts, Scope, Wanted, events
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import RowRepair
+from jobstatus_consumer.store import Row, RowRepair
 
 AT_ONCE: Final = 500
 SET: Final = ("different", "out_of_turn")
@@ -86,7 +86,7 @@ class _Made:
         """What all events make: one log's after the other's, by when the last that counted was appended."""
         state, shown = None, None
         for made, last in sorted(self.by_log.values(), key=lambda item: item[1].raw.timestamp):
-            whole = last._replace(attempt=made.attempt, time=made.latest or 0)
+            whole = last._replace(content=last.content._replace(attempt=made.attempt), time=made.latest or 0)
             if decide(state, whole) == "applied":
                 shown = last
             state = advance(state, whole)
@@ -202,21 +202,14 @@ def _at_place(finding: Finding, state: RowState, event: Event, other_time: int) 
 
 
 def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepair:
+    state = RowState(order.attempt, order.latest, event.log_id, event.offset)
     return RowRepair(
         job_id=job_id,
-        status=event.status,
-        error_message=event.error_message,
-        attempt=order.attempt,
-        worker_id=event.worker_id,
-        occurred_at=event.occurred_at,
-        event_id=event.event_id,
-        latest=order.latest,
-        log_id=event.log_id,
-        log_offset=event.offset,
-        keep_attempt=order.keep_attempt,
-        keep_latest=order.keep_latest,
+        row=Row.made(state, event.content),
         was_log=finding.log_id or "",
         was_offset=finding.log_offset or 0,
+        keep_attempt=order.keep_attempt,
+        keep_latest=order.keep_latest,
     )
 
 

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DeploymentError
-from jobstatus_consumer.store import json_params as documents
+from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.sqlstate import classify
 
 
@@ -75,7 +75,7 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
         raise DeploymentError(MALFORMED) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
-    documents.register(connection)
+    json_params.register(connection)
     return connection
 
 

@@ -6,18 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.operations import verify as module
 from jobstatus_consumer.operations.findings import Report
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.operations.verify import NOT_TAKEN, Verifier, verify
 from jobstatus_consumer.records import Event
-from jobstatus_schemas import JobStatusEvent, encode
+from jobstatus_schemas import encode
 from law.events import event
 from law.model import one_by_one
 from support.fake_table import LOGS, FakeTable
 
-SCOPE = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOGS[0]}, allowed={"old", "new"})
+SCOPE = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOGS[0]}, decoder=Decoder(statuses={"old", "new"}))
 
 
 class RangeReader:
@@ -27,22 +28,7 @@ class RangeReader:
         self._taken = taken
 
     def read(self, *_: Any) -> Any:
-        yield [
-            item.raw._replace(
-                value=encode(
-                    JobStatusEvent(
-                        item.event_id,
-                        item.job_id,
-                        item.status,
-                        item.error_message,
-                        item.attempt,
-                        item.worker_id,
-                        item.occurred_at,
-                    )
-                )
-            )
-            for item in self._taken
-        ]
+        yield [item.raw._replace(value=encode(item.content)) for item in self._taken]
 
     def bounds(self) -> Any:
         return {}
