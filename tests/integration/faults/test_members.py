@@ -252,7 +252,7 @@ def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(deployed
             return super().list_offsets(*arguments, **named)
 
     settings, options = load_settings(deployed.environ), ConsumeOptions(until_caught_up=True)
-    topics = Topics(settings, open_admin=UnsureAdmin)
+    topics = Topics(settings, make_client=UnsureAdmin)
     assert consume(settings, options, topics=topics, make_client=make).events == 500
     assert len(failed) == 2
     assert made[-1].asked
