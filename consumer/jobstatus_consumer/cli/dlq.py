@@ -26,6 +26,7 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
@@ -110,7 +111,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 
     selection = _selection(settings, given)
     with _opened(settings) as (reader, table, stop):
-        overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
+        overview = survey(reader, table, selection, decoder_of(settings), stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
         told: dict[str, Any] = {
@@ -206,7 +207,7 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
     selection = Selection(settings.topic, positions=frozenset(_positions(position)))
     found: list[Judged] = []
     with _opened(settings) as (reader, table, stop):
-        survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
+        survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
     if not found:
         raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
     told = [_described(item, show_values=show_values) for item in found]
@@ -234,7 +235,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         done = None
         if dry_run or not yes:
-            planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
+            planned = redrive(reader, table, selection, decoder_of(settings), stop.is_set, None)
             _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
             if dry_run:
@@ -254,7 +255,7 @@ def _redrive(settings: Settings, selection: Selection, reader: RangeReader, tabl
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
-        return redrive(reader, table, selection, settings.statuses, stop.is_set, sink)
+        return redrive(reader, table, selection, decoder_of(settings), stop.is_set, sink)
     finally:
         store.close()
 
@@ -303,7 +304,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
     """
     with _opened(settings) as (reader, table, stop):
         stretches = _before(reader, before)
-        found = survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, stretches=stretches)
+        found = survey(reader, table, Selection(settings.topic), decoder_of(settings), stop.is_set, stretches=stretches)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {

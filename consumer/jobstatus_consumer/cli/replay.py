@@ -27,6 +27,7 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.range_reader import RangeReader
@@ -151,7 +152,7 @@ def _scope(
     for remark in found.remarks:
         say(remark)
     wanted = Wanted(frozenset(options.job_id), frozenset(options.status))
-    return Scope(reader.topic, found.stretches, logs, wanted, settings.statuses, found.remarks)
+    return Scope(reader.topic, found.stretches, logs, wanted, decoder_of(settings), found.remarks)
 
 
 def ready_table(settings: Settings, *, to_write: bool) -> Table:

@@ -17,6 +17,7 @@ from jobstatus_consumer.cli.session import progress, say, show_values_flag, stop
 from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
 from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.offsets import commits
@@ -115,7 +116,7 @@ class _Work:
             if waiting > 0:
                 who = f"the group {self.settings.group_id} has not written them yet"
                 remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them, too)")
-        return Scope(self.reader.topic, stretches, logs, Wanted(jobs=jobs), self.settings.statuses, remarks)
+        return Scope(self.reader.topic, stretches, logs, Wanted(jobs=jobs), decoder_of(self.settings), remarks)
 
     def look(self, scope: Scope) -> Report:
         """Hold the scope against the table; after a stop what was found until then."""

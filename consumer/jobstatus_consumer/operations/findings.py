@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.operations.scope import Counts
@@ -74,7 +74,7 @@ class TrackedRow:
         self.attempt, self.latest, log_id, self.log_offset = row.state
         # one text for all rows of a log
         self.log_id = logs.get(log_id, log_id)
-        self.digest = hash(row[4:])
+        self.digest = hash(row.content)
         # which event a row of a log shows that is not read can be told by its id alone
         self.event_id = None if log_id in logs else row.event_id
         # where a row has no time, there is nothing to be said of it

@@ -21,7 +21,7 @@ from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import Result, Sink
 from jobstatus_consumer.operations.scope import Counts, Scope, Wanted, events
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import RowRepair
+from jobstatus_consumer.store import Row, RowRepair
 
 AT_ONCE: Final = 500
 SET: Final = ("different", "out_of_turn")
@@ -202,22 +202,14 @@ def _at_place(finding: Finding, state: RowState, event: Event, other_time: int) 
 
 
 def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepair:
-    content = event.content
+    state = RowState(order.attempt, order.latest, event.log_id, event.offset)
     return RowRepair(
         job_id=job_id,
-        status=content.status,
-        error_message=content.error_message,
-        attempt=order.attempt,
-        worker_id=content.worker_id,
-        occurred_at=content.occurred_at,
-        event_id=content.event_id,
-        latest=order.latest,
-        log_id=event.log_id,
-        log_offset=event.offset,
-        keep_attempt=order.keep_attempt,
-        keep_latest=order.keep_latest,
+        row=Row.made(state, event.content),
         was_log=finding.log_id or "",
         was_offset=finding.log_offset or 0,
+        keep_attempt=order.keep_attempt,
+        keep_latest=order.keep_latest,
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from jobstatus_consumer.core.dead_letters import PREFIX
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.start_offsets import newest_log
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.commits import CommittedOffset
@@ -36,13 +36,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to read. `allowed` are the words that the live consumer takes, where they are limited."""
+    """What to read. `decoder` is the live consumer's."""
 
     topic: str
     stretches: Sequence[OffsetRange]
     logs: Mapping[int, Log]
     wanted: Wanted = Wanted()
-    allowed: Container[str] | None = None
+    decoder: Decoder = field(default_factory=Decoder)
     remarks: Sequence[str] = ()
 
     @property
@@ -149,14 +149,14 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
 def _decoded(
     chunk: Sequence[RawRecord], scope: Scope, counts: Counts, rejected: Callable[[RawRecord], object]
 ) -> list[Event]:
-    statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
+    statuses, decode, found = scope.wanted.statuses, scope.decoder.decode, []
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
             raise StartError(
                 f"{scope.topic} holds dead letters, whose positions are not their own: "
                 "jobstatus dlq redrive applies them"
             )
-        event = decode(raw, allowed)
+        event = decode(raw)
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1
             rejected(raw)

@@ -17,17 +17,17 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from zlib import crc32
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.core.rule import advance, decide
 from jobstatus_consumer.kafka.range_reader import AT_ONCE, RangeReader
 from jobstatus_consumer.operations.findings import SLACK, Finding, Kind, Report, TrackedRow
 from jobstatus_consumer.operations.scope import Scope, alongside, events
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_consumer.store import Row, Table
+from jobstatus_consumer.store import CONTENT, Row, Table, content_of
 
 CACHED_ROWS: Final = 1_000_000
 """Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
@@ -48,12 +48,11 @@ FORGOTTEN: Final = (
 )
 NOT_TAKEN: Final = "at a record that this version, or these --statuses, do not take"
 MISPLACED: Final = (("log_offset",), ("log_offset", "latest_occurred_at"))
-CONTENT: Final = ("status", "error_message", "worker_id", "occurred_at", "event_id")
 
 Aside = list[tuple[Event, TrackedRow]]
 
 
-TOLD: Final = TrackedRow(Row(*[None] * 9), {})
+TOLD: Final = TrackedRow(Row(), {})
 """Stands for the row of a job that is known to have none, once that was told."""
 
 
@@ -116,7 +115,7 @@ class Verifier:
                 if attempt is not None and attempt > known.top_attempt:
                     known.top_attempt = attempt
                 if offset == known.log_offset:
-                    if known.digest != hash(_content(event)) or known.wrong(event, self.limit):
+                    if known.digest != hash(content_of(event.content)) or known.wrong(event, self.limit):
                         suspects.append((event, known))
                     if known.too_high(event):
                         self._put_aside("different", event, known)
@@ -127,7 +126,7 @@ class Verifier:
                 known.has_other(event)
             if decide(known.state, event) == "applied":
                 self.report.add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset), known)
-            elif known.event_id == event.content.event_id.lower() and known.digest != hash(_content(event)):
+            elif known.event_id == event.content.event_id.lower() and known.digest != hash(content_of(event.content)):
                 # the same event in another log says the same
                 suspects.append((event, known))
         if suspects:
@@ -195,7 +194,7 @@ class Verifier:
             row = rows.get(event.job_id)
             if row is None or (row.log_id, row.log_offset) != (known.log_id, known.log_offset):
                 continue  # it has moved on since
-            said = zip(CONTENT, row[4:], _content(event), strict=True)
+            said = zip(CONTENT, row.content, content_of(event.content), strict=True)
             differing = {name: (theirs, ours) for name, theirs, ours in said if theirs != ours}
             elsewhere = row.log_id != event.log_id
             for name in () if elsewhere else wrong(known, event):
@@ -371,11 +370,6 @@ def is_exact(scope: Scope, known: Iterable[str]) -> bool:
     """Whether all that ever happened to these rows is in the scope: nothing removed, and no other log ever taken."""
     whole = len(scope.stretches) == len(scope.logs) and all(item.start == 0 for item in scope.stretches)
     return whole and set(known) <= set(scope.log_ids.values())
-
-
-def _content(event: Event) -> tuple[Any, ...]:
-    said = event.content
-    return said.status, said.error_message, said.worker_id, said.occurred_at, said.event_id.lower()
 
 
 def _position(event: Event) -> str:

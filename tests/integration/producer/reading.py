@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from jobstatus_consumer.core import decode as consumer_decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_local.kafka import LocalKafka
@@ -76,7 +76,7 @@ def shown_by_a_row(records: Iterable[Record]) -> list[JobStatusEvent]:
     state: RowState | None = None
     shown = []
     for record in records:
-        event = consumer_decode.decode(record.raw)
+        event = Decoder().decode(record.raw)
         assert isinstance(event, Event)
         if decide(state, event) == "applied":
             shown.append(record.event)

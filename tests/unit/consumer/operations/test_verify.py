@@ -21,6 +21,7 @@ from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
+from support.fake_table import real_row
 
 LOG = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0)
 SCOPE = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOG})
@@ -33,7 +34,7 @@ class Rows:
         self.table = rows
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
-        return {job_id: real(self.table[job_id]) for job_id in jobs if job_id in self.table}
+        return {job_id: real_row(self.table[job_id]) for job_id in jobs if job_id in self.table}
 
     def positions(self, limit: int = 2**62) -> list[tuple[str, str, int, bool]]:
         return [
@@ -41,20 +42,6 @@ class Rows:
             for job_id, row in self.table.items()
             if row.log and row.offset is not None
         ]
-
-
-def real(row: ModelRow) -> Row:
-    return Row(
-        row.attempt,
-        row.latest,
-        row.log,
-        row.offset,
-        row.status,
-        row.error_message,
-        row.worker_id,
-        row.occurred_at,
-        row.event_id,
-    )
 
 
 def judged(table: Table, events: list[Event], *, exact: bool = True, start: int = 0, **given: Any) -> Report:

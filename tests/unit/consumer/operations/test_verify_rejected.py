@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.operations import verify as module
 from jobstatus_consumer.operations.findings import Report
 from jobstatus_consumer.operations.ranges import OffsetRange
@@ -17,7 +18,7 @@ from law.events import event
 from law.model import one_by_one
 from support.fake_table import LOGS, FakeTable
 
-SCOPE = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOGS[0]}, allowed={"old", "new"})
+SCOPE = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOGS[0]}, decoder=Decoder(statuses={"old", "new"}))
 
 
 class RangeReader:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from jobstatus_producer import JobStatusProducer, UndeliveredError
-from jobstatus_producer.delivery import transport
-from jobstatus_producer.delivery.transport import Failure, KafkaTransport
+from jobstatus_producer.delivery.transport import Failure, FailureKind, KafkaTransport
 from support.waiting import until
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
 
 
 @pytest.fixture
-def opened() -> Callable[[], KafkaTransport]:
-    return lambda: KafkaTransport("topic", NOBODY, 100, lambda _failure: None)
+def opened() -> Callable[..., KafkaTransport]:
+    return partial(KafkaTransport, "topic", NOBODY, 100, lambda _failure: None)
 
 
 def threads_of_the_client() -> int:
@@ -41,9 +41,7 @@ def test_a_closed_producer_leaves_no_thread_of_its_client() -> None:
     until(lambda: threads_of_the_client() <= before, "they are gone")
 
 
-def test_closing_waits_a_bounded_time_for_the_clients_threads(
-    opened: Callable[[], KafkaTransport], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_waits_a_bounded_time_for_the_clients_threads(opened: Callable[..., KafkaTransport]) -> None:
     """librdkafka's destructor joins its threads, one of which may be waiting for a name server."""
     answer, gone = threading.Event(), threading.Event()
 
@@ -52,15 +50,13 @@ def test_closing_waits_a_bounded_time_for_the_clients_threads(
             answer.wait(60)
             gone.set()
 
-    monkeypatch.setattr(transport, "Producer", Waiting)
-    monkeypatch.setattr(transport, "LET_GO_SECONDS", 0.01)
-    opened().close()
+    opened(open_client=Waiting, let_go_seconds=0.01).close()
     assert not gone.is_set()
     answer.set()
     assert gone.wait(60)
 
 
-def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[[], KafkaTransport]) -> None:
+def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[..., KafkaTransport]) -> None:
     client = opened()
     client.close()
     client.close()
@@ -70,4 +66,4 @@ def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[[], KafkaTra
     failure = client.send(b"key", b"value", lambda *_: None, late=False, traceparent=None)
     assert isinstance(failure, Failure)
     assert failure.text.startswith("_DESTROY")
-    assert not failure.refused
+    assert failure.kind is FailureKind.TEMPORARY
