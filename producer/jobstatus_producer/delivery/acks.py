@@ -1,4 +1,4 @@
-"""What became of the events: callers that wait, events that the broker refused, attempts that failed, the last error."""
+"""What became of the events: callers that wait, events that the broker refused, failed attempts, the last error."""
 
 from __future__ import annotations
 
