@@ -234,8 +234,8 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     kafka: LocalKafka, database_url: str, number: signal.Signals
 ) -> None:
     with started(DEMO, on_these(kafka, database_url)) as process:
-        wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=120)
-        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=120)
+        wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=180)
+        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=180)
         everybody = family(process.pid)
         process.send_signal(number)
         wait_until_gone(everybody[1:], timeout=90)
