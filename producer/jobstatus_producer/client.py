@@ -21,11 +21,15 @@ from jobstatus_schemas.event import (
 )
 
 from jobstatus_producer import process
-from jobstatus_producer.delivery.acks import AckWaiter
-from jobstatus_producer.delivery.outbox import Outbox
-from jobstatus_producer.delivery.sender import Sender
-from jobstatus_producer.delivery.stats import Stats
-from jobstatus_producer.delivery.waits import aput_within, put_within, wait_until_settled
+from jobstatus_producer.delivery import (
+    AckWaiter,
+    Outbox,
+    Sender,
+    Stats,
+    aput_within,
+    put_within,
+    wait_until_settled,
+)
 from jobstatus_producer.errors import (
     BufferFullError,
     NotAcknowledgedError,

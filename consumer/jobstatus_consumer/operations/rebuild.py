@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core.rule import advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.replay import Result
@@ -13,6 +13,7 @@ from jobstatus_consumer.operations.scope import Counts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import NewTable, Row, new_table
+from jobstatus_consumer.store.layout import State
 
 _Pass = Pass[Row]
 
@@ -81,26 +82,27 @@ def take(chunk: Sequence[Event], found: _Pass) -> None:
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     for event in chunk:
-        row = jobs.get(event.job_id)
+        content = event.content
+        row = jobs.get(content.job_id)
         state = _state_after(row, event)
         if state is None:
             continue
-        message = event.content.error_message
+        message = content.error_message
         if row is not None and row.error_message:
             found.extra -= len(row.error_message)
         if message:
             found.extra += len(message)
-        jobs[event.job_id] = Row.made(state, event.content)
+        jobs[content.job_id] = Row.made(state, content)
 
 
-def _state_after(row: Row | None, event: Event) -> RowState | None:
+def _state_after(row: Row | None, event: Event) -> State | None:
     """The row's state for the order after the event; None if the event changes nothing."""
     if row is None:
         return advance(None, event)
+    attempt, offset = event.content.attempt, event.offset
     # nearly every event is applied for its place in the log alone; so this case of the rule is asked first
-    same_log = row.log_id == event.log_id and event.offset > (row.log_offset or 0)
-    if same_log and row.attempt == event.attempt and not event.late:
-        return RowState(event.attempt, max(event.time, row.latest or 0), event.log_id, event.offset)
+    if row.log_id == event.log_id and row.attempt == attempt and not event.late and offset > (row.log_offset or 0):
+        return attempt, max(event.time, row.latest or 0), event.log_id, offset
     return advance(row.state, event) if decide(row.state, event) == "applied" else None
 
 

@@ -58,7 +58,7 @@ class Sender:
                 self._finish_if_asked()
             except Exception as error:  # noqa: BLE001 - a dead thread would leave every event undelivered
                 # whatever it is, the events stay where they are, and the next tick tries again
-                logger.exception("the producer's background thread had an error; it goes on")
+                logger.exception("the producer's background thread ran into an error; it goes on")
                 self._outbox.note_error(f"{type(error).__name__}: {error}")
                 self._drain.back_off()
                 time.sleep(BUSY_TICK_SECONDS)
