@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_local.kafka import LocalKafka
@@ -24,9 +24,9 @@ class Listener:
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
         self.told.append("assigned")
-        return [Start(item.log, item.low) for item in partitions]
+        return [StartOffset(item.log, item.low) for item in partitions]
 
     def on_revoked(self, _partitions: set[int]) -> None:
         self.told.append("revoked")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition
@@ -172,7 +172,7 @@ class FakeConsumer:
         assert not self.inside_rebalance, "resumed inside a callback of the client"
         self._paused -= set(numbers)
 
-    def seek(self, start: Start) -> None:
+    def seek(self, start: StartOffset) -> None:
         assert not self.inside_rebalance, "sought inside a callback of the client"
         assert start.log.partition in self._positions
         self._positions[start.log.partition] = start.offset
