@@ -1,4 +1,4 @@
-"""Records at the Kafka client: each ends once, whatever a signal handler interrupts and however late its callback is."""
+"""Records at the Kafka client: each ends once, whatever a signal handler interrupts and however late a callback is."""
 
 from __future__ import annotations
 
