@@ -27,7 +27,8 @@ from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.repair import Repaired, Way, repair
 from jobstatus_consumer.operations.replay import LiveTable, patiently
 from jobstatus_consumer.operations.scope import Scope, Wanted, current_logs, find
-from jobstatus_consumer.operations.verify import Verifier, is_exact, time_limit, verify
+from jobstatus_consumer.operations.suspects import Criteria
+from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import RowRepair, Store, Table
 
@@ -120,10 +121,9 @@ class _Work:
     def look(self, scope: Scope) -> Report:
         """Hold the scope against the table; after a stop what was found until then."""
         exact = is_exact(scope, self.table.progress())
-        verifier = Verifier(self.table, scope, exact=exact, **self.options)
+        criteria = Criteria(exact, **self.options)
         try:
-            with progress("verifying", scope.offsets) as observe:
-                return verify(self.reader, scope, self.table, verifier, self.stop.is_set, observe)
+            return verify(self.reader, scope, self.table, criteria, self.stop.is_set, progress=progress)
         except DatabaseAwayError as error:
             raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
 

@@ -116,7 +116,7 @@ def make_plan(
     plan = Plan()
     for found in passes(_Pass, limit):
         counts = Counts()
-        for chunk in events(reader, scope, counts, stop, None if found.first else found):
+        for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
             _take(chunk, found, table)
             found.make_room()
             if found.first:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
@@ -13,24 +12,11 @@ from jobstatus_consumer.operations.replay import Result
 from jobstatus_consumer.operations.scope import Counts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
+from jobstatus_consumer.store import Row
 from jobstatus_consumer.store.bulk import NewRow, NewTable, new_table
 
-
-class _Made(NamedTuple):
-    """A row as the events so far make it; first what the rule looks at, as in `RowState`."""
-
-    attempt: int | None
-    latest: int | None
-    log_id: str | None
-    log_offset: int | None
-    status: str
-    error_message: str | None
-    worker_id: str | None
-    occurred_at: int
-    event_id: str
-
-
-_Pass = Pass[_Made]
+RowsPass = Pass[Row]
+"""The jobs of one pass, with their rows as the events so far make them."""
 
 
 class _UnknownJobsError(JobStatusError):
@@ -57,7 +43,7 @@ def rebuild(
     result = Result()
     try:
         with new_table(url, table) as new:
-            for found in passes(_Pass, limit):
+            for found in passes(RowsPass, limit):
                 _run(reader, scope, found, result, stop, observe)
                 result.applied += new.copy(_rows(found))
             _claim(new, reader, scope)
@@ -72,14 +58,14 @@ def rebuild(
 def _run(
     reader: RangeReader,
     scope: Scope,
-    found: _Pass,
+    found: RowsPass,
     result: Result,
     stop: Callable[[], bool],
     observe: Callable[[int], None],
 ) -> None:
     counts = result.counts if found.first else Counts()
-    for chunk in events(reader, scope, counts, stop, None if found.first else found):
-        _take(chunk, found)
+    for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
+        make_rows(chunk, found)
         found.make_room()
         if found.first:
             observe(counts.records)
@@ -89,7 +75,8 @@ def _run(
         raise _UnknownJobsError("no event of jobs that are wanted")
 
 
-def _take(chunk: Sequence[Event], found: _Pass) -> None:
+def make_rows(chunk: Sequence[Event], found: RowsPass) -> None:
+    """Apply a chunk of events, in log order, to the rows of the pass."""
     jobs = found.jobs
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
@@ -103,10 +90,10 @@ def _take(chunk: Sequence[Event], found: _Pass) -> None:
         message = event.error_message
         if message:
             found.extra += len(message)
-        jobs[event.job_id] = _Made(*state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
+        jobs[event.job_id] = Row(*state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
 
 
-def _state_after(made: _Made | None, event: Event) -> tuple[int | None, int | None, str | None, int | None] | None:
+def _state_after(made: Row | None, event: Event) -> tuple[int | None, int | None, str | None, int | None] | None:
     """What the row's state is after the event; None where the event changes nothing."""
     if made is None:
         return advance(None, event)
@@ -118,19 +105,19 @@ def _state_after(made: _Made | None, event: Event) -> tuple[int | None, int | No
     return advance(before, event) if decide(before, event) == "applied" else None
 
 
-def _rows(found: _Pass) -> Iterator[NewRow]:
+def _rows(found: RowsPass) -> Iterator[NewRow]:
     # sorted, so that the key's index grows at one end
     for job_id in sorted(found.jobs):
         attempt, latest, log_id, log_offset, status, message, worker_id, occurred_at, event_id = found.jobs[job_id]
         # the rule gives a row it has made all of these
         yield NewRow(
             job_id,
-            status,
+            status or "",
             message,
             attempt,
             worker_id,
-            occurred_at,
-            event_id,
+            occurred_at or 0,
+            event_id or "",
             latest or 0,
             log_id or "",
             log_offset or 0,

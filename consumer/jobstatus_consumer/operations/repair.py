@@ -128,7 +128,7 @@ def _repair(reader: RangeReader, scope: Scope, findings: Mapping[str, Finding], 
                 made[event.job_id].take(event, findings[event.job_id])
         _through([event for event in chunk if event.job_id not in made], way, done)
     _set_rows(sorted(_mends(findings, made, exact=way.exact)), way, done)
-    news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].whole]
+    news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].from_all_events]
     if news:
         for chunk in _events_of(news, reader, scope, way):
             _through(chunk, way, done)
@@ -159,10 +159,10 @@ def _mends(findings: Mapping[str, Finding], made: Mapping[str, _Made], *, exact:
     """What the rows are set to of which an event was read."""
     for job_id, row in made.items():
         finding = findings[job_id]
-        found = row.of_all() if finding.whole else row.at_place
+        found = row.of_all() if finding.from_all_events else row.at_place
         if found is not None:
             state, event = found
-            if finding.whole:
+            if finding.from_all_events:
                 order = _of_all(finding, state, event, exact=exact)
             else:
                 order = _at_place(finding, state, event, row.other_time)

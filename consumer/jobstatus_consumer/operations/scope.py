@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Generator, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from jobstatus_consumer.core.dead_letters import PREFIX
 from jobstatus_consumer.core.decode import decode
@@ -44,6 +44,7 @@ class Scope:
     wanted: Wanted = Wanted()
     allowed: Container[str] | None = None
     remarks: Sequence[str] = ()
+    decode: Callable[[RawRecord, Container[str] | None], Event | Rejected] = decode
 
     @property
     def offsets(self) -> int:
@@ -65,17 +66,6 @@ class Counts:
     undecodable: Counter[str] = field(default_factory=Counter)
     seen_jobs: set[str] = field(default_factory=set)
     """of the jobs that were asked for by name"""
-
-
-class Share(Protocol):
-    """Which keys are looked at now; the others in another pass."""
-
-    @property
-    def modulus(self) -> int:
-        """How many classes of keys there are; 1 where all are looked at."""
-
-    def has(self, key: bytes | None) -> bool:
-        """Whether a record with this key is looked at."""
 
 
 def find(
@@ -106,20 +96,20 @@ def events(
     scope: Scope,
     counts: Counts,
     stop: Callable[[], bool],
-    share: Share | None = None,
+    of_key: Callable[[bytes | None], bool] | None = None,
     rejected: Callable[[RawRecord], object] = lambda raw: None,
 ) -> Iterator[list[Event]]:
     """The wanted events in chunks, in log order within each partition; `counts` goes along.
 
-    `rejected` is told of every record that is no event.
+    `of_key` says which keys are wanted, and `rejected` is called with every wanted record that is no event.
     """
     keys: frozenset[bytes | None] = frozenset(job.encode() for job in scope.wanted.jobs)
     for chunk in reader.read(scope.stretches, scope.log_ids, stop):
         counts.records += len(chunk)
         if keys:
             chunk = [raw for raw in chunk if raw.key in keys]
-        if share is not None and share.modulus > 1:
-            chunk = [raw for raw in chunk if share.has(raw.key)]
+        if of_key is not None:
+            chunk = [raw for raw in chunk if of_key(raw.key)]
         found = _decoded(chunk, scope, counts, rejected)
         counts.events += len(found)
         if keys:
@@ -147,14 +137,14 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
 def _decoded(
     chunk: Sequence[RawRecord], scope: Scope, counts: Counts, rejected: Callable[[RawRecord], object]
 ) -> list[Event]:
-    statuses, allowed, found = scope.wanted.statuses, scope.allowed, []
+    statuses, found = scope.wanted.statuses, []
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
             raise StartError(
                 f"{scope.topic} holds dead letters, whose positions are not their own: "
                 "jobstatus dlq redrive applies them"
             )
-        event = decode(raw, allowed)
+        event = scope.decode(raw, scope.allowed)
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1
             rejected(raw)

@@ -2,7 +2,18 @@
 
 from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.reader import Row, RowRepair, Table
+from jobstatus_consumer.store.reader import Row, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
-__all__ = ["Limits", "Problem", "Row", "RowRepair", "Store", "Table", "check", "migrate", "rows_by_status"]
+__all__ = [
+    "Limits",
+    "Problem",
+    "Row",
+    "RowPosition",
+    "RowRepair",
+    "Store",
+    "Table",
+    "check",
+    "migrate",
+    "rows_by_status",
+]

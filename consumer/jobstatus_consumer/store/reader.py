@@ -43,6 +43,15 @@ class Row(NamedTuple):
         return RowState(*self[:4])
 
 
+class RowPosition(NamedTuple):
+    """Where one row came from; `log_id` and `log_offset` are None where it was not written by this program."""
+
+    job_id: str
+    log_id: str | None
+    log_offset: int | None
+    too_late: bool
+
+
 class RowRepair(NamedTuple):
     """What a row is set to, while it is still at `was_log` and `was_offset`."""
 
@@ -99,21 +108,23 @@ class Table:
             found = connection.execute(text, {"jobs": documents.strings(jobs)}).fetchall()
             yield {job_id for (job_id,) in found}
 
-    def by_log(self) -> dict[str | None, int]:
-        """How many rows came from each log; None for rows that somebody else wrote."""
-        return dict(self._ask("by_log"))
+    def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+        """Of these jobs, those whose row in the table is another one, with that row; None for those without a row."""
+        fields = zip(*rows.values(), strict=True)
+        columns = {name: _document(values) for name, values in zip(Row._fields, fields, strict=True)}
+        found = self._ask("differing", job_id=_document(list(rows)), **columns)
+        return {job_id: Row(*row) if there else None for job_id, there, *row in found}
 
-    def positions(self, logs: Iterable[str], limit: int) -> Iterator[tuple[str, str, int, bool]]:
-        """Job, log and offset of every row of these logs, and whether its time is `limit` (microseconds) or later.
+    def positions(self, limit: int) -> Iterator[RowPosition]:
+        """The positions of all rows, and whether their time is `limit` (microseconds) or later.
 
         In one snapshot and little memory.
         """
         with self._connection() as connection, connection.transaction(), connection.cursor("positions") as cursor:
             cursor.itersize = AT_ONCE
-            asked = {"logs": documents.strings(logs), "limit": limit}
-            cursor.execute(block("table.sql", "positions", self.name), asked)
+            cursor.execute(block("table.sql", "positions", self.name), {"limit": limit})
             for row in cursor:
-                yield row[0], row[1], row[2], row[3]
+                yield RowPosition(*row)
 
     def progress(self) -> dict[str, int]:
         """The next offset of every log that the database knows."""

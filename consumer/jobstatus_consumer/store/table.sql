@@ -30,16 +30,34 @@ WHERE t.job_id IN (SELECT json_array_elements_text(%(jobs)s))
 ORDER BY t.job_id
 FOR KEY SHARE
 
--- by_log --
--- How many rows came from each log; NULL is somebody else's.
-SELECT CASE WHEN log_offset IS NULL THEN NULL ELSE log_id END AS log, count(*) FROM {table} GROUP BY 1
+-- differing --
+-- Of the jobs of these rows, those whose row in the table is another one or missing.
+SELECT n.job_id, t.job_id IS NOT NULL, t.attempt,
+       CASE WHEN isfinite(t.latest_occurred_at) THEN (extract(epoch FROM t.latest_occurred_at) * 1000000)::bigint
+         WHEN t.latest_occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.log_id, t.log_offset, t.status, t.error_message, t.worker_id,
+       CASE WHEN isfinite(t.occurred_at) THEN (extract(epoch FROM t.occurred_at) * 1000000)::bigint
+         WHEN t.occurred_at > 'epoch' THEN 9223372036854775807 END,
+       t.event_id::text
+FROM ROWS FROM (
+  json_array_elements_text(%(job_id)s), json_array_elements_text(%(attempt)s), json_array_elements_text(%(latest)s),
+  json_array_elements_text(%(log_id)s), json_array_elements_text(%(log_offset)s), json_array_elements_text(%(status)s),
+  json_array_elements_text(%(error_message)s), json_array_elements_text(%(worker_id)s),
+  json_array_elements_text(%(occurred_at)s), json_array_elements_text(%(event_id)s)
+) AS n (job_id, attempt, latest, log_id, log_offset, status, error_message, worker_id, occurred_at, event_id)
+LEFT JOIN {table} AS t ON t.job_id = n.job_id
+WHERE (t.job_id, t.attempt, t.latest_occurred_at, t.log_id, t.log_offset, t.status, t.error_message, t.worker_id,
+       t.occurred_at, t.event_id)
+  IS DISTINCT FROM
+      (n.job_id, n.attempt::integer, timestamptz 'epoch' + n.latest::bigint * interval '1 microsecond', n.log_id,
+       n.log_offset::bigint, n.status, n.error_message, n.worker_id,
+       timestamptz 'epoch' + n.occurred_at::bigint * interval '1 microsecond', n.event_id::uuid)
 
 -- positions --
--- Where the rows of these logs came from, and whether their time is too late to be.
-SELECT t.job_id, t.log_id, t.log_offset,
+-- Where every row came from, and whether its time is too late to be.
+SELECT t.job_id, CASE WHEN t.log_offset IS NOT NULL THEN t.log_id END, t.log_offset,
        coalesce(t.latest_occurred_at >= timestamptz 'epoch' + %(limit)s * interval '1 microsecond', false)
 FROM {table} AS t
-WHERE t.log_id IN (SELECT json_array_elements_text(%(logs)s)) AND t.log_offset IS NOT NULL
 
 -- progress --
 -- How far the database knows every log it ever took events of.

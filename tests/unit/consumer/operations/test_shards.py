@@ -59,7 +59,7 @@ def test_a_rebuild_is_what_the_sequential_model_makes(events: list[Event], limit
     made = {}
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
-            rebuild._take(chunk, found)
+            rebuild.make_rows(chunk, found)
             found.make_room()
         made.update({row.job_id: row for row in rebuild._rows(found)})
     expected = one_by_one({}, events)

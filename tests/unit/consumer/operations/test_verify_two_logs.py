@@ -8,29 +8,23 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_consumer.operations import verify
-from jobstatus_consumer.operations.findings import Report
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.verify import TOO_MANY, UNEXPLAINED, Verifier
+from jobstatus_consumer.operations.findings import UNEXPLAINED, Report
+from jobstatus_consumer.operations.suspects import Criteria
+from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
-from law.events import LOG_A, NOON, event
+from law.events import NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
-from support.fake_table import LOGS, FakeTable, in_second, interleaved
-
-SCOPE = Scope("job-status", [OffsetRange(0, 0, 10), OffsetRange(1, 0, 10)], LOGS)
+from support.fake_log import LOGS, FakeReader, scope_of
+from support.fake_table import FakeTable, in_second, interleaved
 
 
 def judged(table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False) -> Report:
+    chunks = list(chunks)
     rows: Any = FakeTable(table)
-    verifier = Verifier(rows, SCOPE, exact=exact, ignore_missing=False, show_values=False, strict=strict)
-    for chunk in chunks:
-        verifier.take(chunk)
-    verifier.take_positions(rows.positions(), {0: 10, 1: 10})
-    verifier.conclude()
-    return verifier.report
+    reader: Any = FakeReader(chunks)
+    return verify(reader, scope_of(chunks, partitions=2), rows, Criteria(exact, strict=strict), lambda: False)
 
 
 @settings(max_examples=300)
@@ -95,13 +89,3 @@ def test_an_attempt_that_neither_log_has_is_explained() -> None:
     for exact in (False, True):
         report = judged(table, both, exact=exact)
         assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
-
-
-def test_with_more_suspicions_than_fit_none_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "ASIDE", 2)
-    for count, named in ((2, 2), (3, 0), (4, 0)):
-        events = [event(f"job-{number}", number, log_id=LOG_A) for number in range(count)]
-        table = {job: ModelRow(**{**vars(row), "attempt": 5}) for job, row in one_by_one({}, events).items()}
-        report = judged(table, [events[:1], events[1:]])
-        assert (len(report.findings), report.exact) == (named, named > 0)
-        assert report.explained == ({} if named else {TOO_MANY: 3})
