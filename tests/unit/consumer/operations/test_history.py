@@ -13,7 +13,8 @@ from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row
 from law.events import LOG_B, event
 from law.model import one_by_one
-from support.fake_log import LOGS, FakeTable, in_second
+from support.fake_log import LOGS
+from support.fake_table import FakeTable, in_second
 
 SCOPE = Scope("job-status", [OffsetRange(0, 0, 10), OffsetRange(1, 0, 10)], LOGS)
 
