@@ -1,6 +1,15 @@
-"""What holds for all tests: a slow machine is no reason to fail."""
+"""What holds for all tests."""
+
+import signal
 
 from hypothesis import HealthCheck, settings
+from support.parts import pytest_runtest_logreport, pytest_runtest_makereport
 
+__all__ = ["pytest_runtest_logreport", "pytest_runtest_makereport"]
+
+# a slow machine is no reason to fail
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# a shell without job control starts a background job with SIGINT ignored, and every child would inherit that
+signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,16 +1,19 @@
 """The values that flow through the consumer, each made once and never changed.
 
-    RawRecord ─ decode ─> Event      ─┐
-                     └──> Rejected   ─┴─ batch ─> Batch ─ writer ─> Outcome ─> offsets to commit
+    RawRecord ── decode ──> Event ────┐
+                   └──────> Rejected ─┴─ BatchBuilder ──> Batch ── Store.write ──> Written
 
-They are tuples because tens of thousands a second are made of them.
+A batch's `spans` say which offsets may be committed once it is written.
+Records and events are tuples because a consumer makes tens of thousands of them a second.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from jobstatus_schemas.event import JobStatusEvent
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -53,24 +56,35 @@ class RawRecord(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A decoded event with its position; the order's time is `time`, not `occurred_at` (both in microseconds).
+    """What a producer reported, and where in which log it stands.
 
-    `time` is `occurred_at`, but no later than the end of the millisecond in which the record was appended.
-    After folding, `time` is the highest of the events that were merged into this one.
+    The rule compares events by `time` and not by `occurred_at`; both are in microseconds since 1970-01-01 UTC. `time`
+    is `occurred_at`, but no later than the end of the millisecond in which the broker appended the record.
     """
 
-    job_id: str
-    status: str
-    error_message: str | None
-    attempt: int | None
-    worker_id: str | None
-    occurred_at: int
-    event_id: str
+    content: JobStatusEvent
+    """the decoded event, whole: a new field of the event needs no change here"""
     time: int
     late: bool
     log_id: str
     offset: int
     raw: RawRecord
+
+    @property
+    def job_id(self) -> str:
+        return self.content.job_id
+
+    @property
+    def status(self) -> str:
+        return self.content.status
+
+    @property
+    def attempt(self) -> int | None:
+        return self.content.attempt
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every field that was reported, by name, and `late`."""
+        return {**self.content._asdict(), "late": self.late}
 
 
 class Rejected(NamedTuple):

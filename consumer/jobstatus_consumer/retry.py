@@ -1,61 +1,83 @@
-"""How long to wait, how often to try, and what ends it: tenacity's objects as our policy.
+"""The one way to try something again: how long to wait, what is tried again, and what ends it.
 
-Used in the writer thread only; the thread that polls Kafka never waits here.
+The policy is made of tenacity's objects. The writer thread waits here for the database and for the dead letter topic,
+the commands wait here for the database, and any thread waits here for the answer of a broker (`kafka.client.ask`,
+30 s at most). The thread that polls Kafka never waits here for PostgreSQL.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from threading import Event
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_fixed, wait_random
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_base
 
 from jobstatus_consumer.errors import StopRequestedError
 
-SHORTEST_WAIT = 0.2
-LONGEST_WAIT = 4.0
+SHORTEST_WAIT: Final = 0.2
+LONGEST_WAIT: Final = 4.0
+"""Seconds."""
+
+BACKOFF: Final = wait_random_exponential(multiplier=2 * SHORTEST_WAIT, min=SHORTEST_WAIT, max=LONGEST_WAIT)
+"""A random wait from 0.2 s up to a bound that doubles with each try, to 4 s: consumers do not come back in step."""
 
 T = TypeVar("T")
+Predicate = Callable[[BaseException], bool]
 Observer = Callable[[BaseException, float, int], None]
 
 
-class FullJitter(wait_base):
-    """0.2 s at least, and up to a bound that doubles with each try to 4 s: consumers do not come back in step."""
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        """Seconds to wait after the attempt in `retry_state`."""
-        bound = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(retry_state.attempt_number, 10))
-        wait = wait_fixed(SHORTEST_WAIT) + wait_random(0, bound - SHORTEST_WAIT)
-        return float(wait(retry_state))
+def ignore(_error: BaseException, _upcoming: float, _tries: int) -> None:
+    """The observer for a caller that reports nothing."""
 
 
-def try_for_ever(
-    action: Callable[[], T], *, again: Callable[[BaseException], bool], stop: Event, observe: Observer
+def retry(
+    action: Callable[[], T],
+    *,
+    retry_on: type[BaseException] | Predicate,
+    stop: Event,
+    deadline: float = math.inf,
+    observe: Observer = ignore,
+    wait: wait_base = BACKOFF,
+    clock: Callable[[], float] = time.monotonic,
 ) -> T:
-    """The result of `action`, tried again for as long as its error is one of `again`.
+    """Return the result of `action`; try it again while it raises an error that `retry_on` names. Blocks meanwhile.
 
-    `observe(error, seconds until the next try, tries so far)` is told before each wait. `stop` ends a wait at once
-    with `StopRequestedError`. Any other error of `action` comes out as it is.
+    `retry_on` is an exception class or a predicate. An error that it does not name is raised as it is, and so is any
+    error at or after `deadline` (in `clock`'s seconds). `observe(error, seconds until the next try, tries so far)` is
+    called before each wait. Setting `stop` ends a wait at once and raises `StopRequestedError`.
     """
+    matches = _predicate(retry_on)
 
     def before_sleep(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
+        error = _error_of(state)
         if error is not None:
             observe(error, state.upcoming_sleep, state.attempt_number)
 
-    def ended(state: RetryCallState) -> T:
-        error = state.outcome.exception() if state.outcome else None
-        raise StopRequestedError("a stop was requested while waiting") from error
+    def stopped(state: RetryCallState) -> T:
+        raise StopRequestedError("a stop was requested while waiting") from _error_of(state)
 
     retrying = Retrying(
-        wait=FullJitter(),
-        retry=retry_if_exception(again),
+        wait=wait,
+        retry=retry_if_exception(lambda error: matches(error) and clock() < deadline),
         stop=stop_when_event_set(stop),
         sleep=sleep_using_event(stop),
         before_sleep=before_sleep,
-        retry_error_callback=ended,
+        retry_error_callback=stopped,
     )
     return retrying(action)
+
+
+def _predicate(retry_on: type[BaseException] | Predicate) -> Predicate:
+    if isinstance(retry_on, type):
+        kind = retry_on
+        return lambda error: isinstance(error, kind)
+    return retry_on
+
+
+def _error_of(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

@@ -17,15 +17,18 @@ from jobstatus_consumer.core.fold import fold
 from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
 from jobstatus_consumer.store import Store
 from jobstatus_consumer.store import json_params as documents
+from jobstatus_schemas import JobStatusEvent
 from rich.table import Table
 
 JOBS = 20_000
 LOGS = [Log("job-status", "AbCdEfGhIjKlMnOpQrStUv", partition) for partition in range(4)]
 STATUSES = ("pending", "processing", "success")
-_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in documents.COLUMNS if name)
+_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in documents.COLUMNS)
+_NAMES = ", ".join(f'"{name}"' for name in documents.COLUMNS)
 READ = (
-    "SELECT count(a || b || c), sum(d::integer + f::bigint + h::bigint + j::bigint), count(g::uuid)"
-    f" FROM ROWS FROM ({_PLACES}) AS n (a, b, c, d, e, f, g, h, i, j)"
+    "SELECT count(job_id || status || error_message), count(event_id::uuid),"
+    ' sum(attempt::integer + occurred_at::bigint + "time"::bigint + "offset"::bigint)'
+    f" FROM ROWS FROM ({_PLACES}) AS n ({_NAMES})"
 )
 
 
@@ -57,7 +60,8 @@ class Load:
         job_id, event_id = f"job-{job}", str(UUID(int=self._random.getrandbits(128), version=4))
         raw = RawRecord(log.topic, log.partition, offset, -1, b"", b"", (), log.id)
         status = self._random.choice(STATUSES)
-        return Event(job_id, status, None, 1, "worker-7", self._time, event_id, self._time, False, log.id, offset, raw)
+        content = JobStatusEvent(event_id, job_id, status, None, 1, "worker-7", self._time)
+        return Event(content, self._time, False, log.id, offset, raw)
 
 
 def measured(action: Callable[[Batch], object], batches: Sequence[Batch]) -> tuple[float, float]:

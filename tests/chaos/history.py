@@ -56,7 +56,7 @@ class History:
             if isinstance(event, Rejected):
                 raise TypeError(f"the chaos run produced poison without its mark: {event.reason}")
             self.events += 1
-            self.event_ids.add(event.event_id)
+            self.event_ids.add(event.content.event_id)
             self._ahead[raw.partition].append(event)
 
     def _take_poison(self, kind: str, raw: RawRecord) -> None:

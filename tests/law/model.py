@@ -50,18 +50,18 @@ def applied(row: Row | None, event: Event) -> Row | None:
     """The row after the event."""
     if not changes(row, event):
         return row
-    attempt, latest = event.attempt, event.time
+    content, attempt, latest = event.content, event.attempt, event.time
     if row is not None and attempt is None:
         attempt = row.attempt
     if row is not None and row.log is not None and row.latest is not None:
         latest = max(latest, row.latest)
     return Row(
-        event.status,
-        event.error_message,
+        content.status,
+        content.error_message,
         attempt,
-        event.worker_id,
-        event.occurred_at,
-        event.event_id,
+        content.worker_id,
+        content.occurred_at,
+        content.event_id,
         latest,
         event.log_id,
         event.offset,

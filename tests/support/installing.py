@@ -11,13 +11,15 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from support.parts import MissingPartError
+
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements" / "consumer.txt"
 RUN_SECONDS = 240.0
 
 
 def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
-    """What the command printed; a failure of the test, with all it said, where it did not exit with 0."""
+    """What the command printed. The test fails with all its output if it did not exit with 0."""
     done = subprocess.run(
         [str(part) for part in command],
         env=None if env is None else dict(env),
@@ -34,7 +36,7 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, 
 def wheelhouse() -> Path:
     """The wheels of requirements/consumer.txt, each checked against its hash; fetched the first time only.
 
-    Without a registry the first time fails, and says so: a test that quietly did nothing would prove nothing.
+    Raises `MissingPartError`, which stops the session, if they cannot be fetched.
     """
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
     cache = ROOT / ".cache" / "wheels"
@@ -54,18 +56,27 @@ def wheelhouse() -> Path:
                     "-d",
                     f"{folder}/wheels",
                 ]
-                run([*pip, "download", *options])
+                _download([*pip, "download", *options])
                 os.rename(f"{folder}/wheels", found)
     return found
 
 
+def _download(command: Sequence[str | Path]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    if done.returncode != 0:
+        raise MissingPartError(
+            f"the tests need the wheels of {REQUIREMENTS.relative_to(ROOT)}, and pip could not download them:\n"
+            f"{done.stderr.strip()}\nCheck the package index in pip's configuration, then run the tests again."
+        )
+
+
 def offline() -> dict[str, str]:
-    """An environment in which pip asks nobody but the wheelhouse, and nothing of ours or of the caller's leaks in."""
+    """An environment in which pip uses only the wheelhouse, without settings of ours or of the user."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
     return {
         **kept,
         "PIP_NO_INDEX": "1",
-        "PIP_FIND_LINKS": wheelhouse().as_uri(),  # pip parts this at spaces, which a path may hold
+        "PIP_FIND_LINKS": wheelhouse().as_uri(),  # pip splits this at spaces, which a path may hold
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",

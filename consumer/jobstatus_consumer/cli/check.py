@@ -19,7 +19,10 @@ from jobstatus_consumer.stream.app import problems
 @with_settings("topic", "group_id", "dlq_topic", "database_url", "table")
 @json_flag
 def command(settings: Settings, as_json: bool) -> None:
-    """Broker, topics, tables, rights: every problem in one list, each with its remedy. Exit code 1 if any."""
+    """List every problem with the broker, the topics, the tables and the rights, each with its remedy.
+
+    Exit code 0: no problem; 1: there are problems.
+    """
     found = _all(settings)
     if as_json:
         click.echo(json.dumps({"problems": [item._asdict() for item in found]}))

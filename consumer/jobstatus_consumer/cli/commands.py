@@ -1,4 +1,4 @@
-"""The command line. Each command is a module that is loaded when it is called, so that none pays for another."""
+"""The list of commands. A command's module is imported only when that command runs, so start-up stays quick."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Final
 import click
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "demo": ("demo", "See the crisis and its end, on a real Kafka and a real PostgreSQL."),
-    "topics": ("topics", "Make the topics."),
-    "migrate": ("migrate", "Make the tables."),
-    "check": ("check", "List everything that keeps a consumer from working."),
-    "consume": ("consume", "Be a member of the consumer group."),
-    "emit": ("emit", "Report a status from a shell."),
-    "run": ("run", "Run a command, and report what becomes of it."),
-    "spool": ("spool", "See what workers have spooled, and send it."),
-    "replay": ("replay", "Read a stretch of the log again, into the table or into a new one."),
-    "dlq": ("dlq", "See dead letters, and apply them once their cause is mended."),
-    "offsets": ("offsets", "See the group's offsets, and move them while nobody is in it."),
-    "verify": ("verify", "Hold every row against the log, and mend what differs."),
-    "history": ("history", "Why is this job in this state?"),
-    "status": ("status", "Show the group's lag and the rows by status."),
+    "demo": ("demo", "Show the problem and its solution on a real Kafka and PostgreSQL."),
+    "topics": ("topics", "Create the topics."),
+    "migrate": ("migrate", "Create the tables."),
+    "check": ("check", "List every problem that keeps a consumer from working."),
+    "consume": ("consume", "Run a consumer: write the topic's events to the table."),
+    "emit": ("emit", "Report a job's status from a shell."),
+    "run": ("run", "Run a command and report its status as a job."),
+    "spool": ("spool", "List the events that workers have spooled, and send them."),
+    "replay": ("replay", "Apply events of the topic again, to the table or to a new one."),
+    "dlq": ("dlq", "List dead letters; apply them again after the cause is fixed."),
+    "offsets": ("offsets", "Show the group's offsets; move them while it has no members."),
+    "verify": ("verify", "Compare every row with the topic; repair rows that differ."),
+    "history": ("history", "Explain why a job is in its state."),
+    "status": ("status", "Show the group's lag and the number of rows by status."),
 }
-"""Command to module and the line of help that the list shows without loading it."""
+"""For each command: its module, and its line in the list of commands."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A group that imports a command's module when the command runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which one needs them."""
+        """The names, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
+        """Import the module of this command and return the command."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"jobstatus_consumer.cli.{COMMANDS[cmd_name][0]}")
@@ -43,7 +43,7 @@ class LazyGroup(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, from the table above: loading all of them would need every extra."""
+        """Write the list of commands from `COMMANDS`: importing them all would need every extra."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 

@@ -30,21 +30,27 @@ from jobstatus_consumer.stream import app
     "on_lost_offsets",
     "http_address",
 )
-@click.option("--until-caught-up", is_flag=True, help="Write what is there now, then exit with 0 and a summary.")
 @click.option(
-    "--clear-dlq-budget", is_flag=True, help="Count dead letters from nought: you have looked at those that stopped it."
+    "--until-caught-up",
+    is_flag=True,
+    help="Write every event that is in the topic now, print a summary, and exit with 0.",
+)
+@click.option(
+    "--clear-dlq-budget",
+    is_flag=True,
+    help="Reset the count of dead letters. Use it after you have dealt with those that stopped the consumer.",
 )
 @json_flag
 def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, as_json: bool) -> None:
-    """Be a member of the consumer group: write the topic's events in micro-batches until SIGTERM or SIGINT.
+    """Run as a member of the consumer group: write the topic's events in micro-batches until SIGTERM or SIGINT.
 
-    Offsets are committed only after the write. While the database is away it waits, for as long as it takes.
+    Offsets are committed only after the write. While the database is unavailable, the consumer waits without a limit.
     """
     context = click.get_current_context()
     given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
     explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
     summary = app.consume(settings, app.Options(until_caught_up, clear_dlq_budget, explicit))
-    with already("what it wrote is committed"):
+    with already("the events that were written are committed"):
         if as_json:
             click.echo(json.dumps(summary.as_dict()))
         elif until_caught_up:

@@ -8,6 +8,7 @@ import sys
 import click
 
 from jobstatus_consumer.cli.options import json_flag
+from jobstatus_consumer.errors import SettingsError, StartError
 
 
 @click.command("demo")
@@ -16,40 +17,50 @@ from jobstatus_consumer.cli.options import json_flag
     type=click.IntRange(100, 100_000),
     default=3957,
     show_default=True,
-    help="How many jobs; each has three updates.",
+    help="How many jobs there are; each has three updates.",
 )
 @click.option(
-    "--workers", type=click.IntRange(1, 64), default=16, show_default=True, help="How many processes report them."
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=16,
+    show_default=True,
+    help="How many processes report the updates.",
 )
 @click.option(
     "--work-seconds",
     type=click.FloatRange(1, 3600),
     default=8.0,
     show_default=True,
-    help="How long the workers work, if nothing holds them up.",
+    help="How long the workers work if nothing delays them.",
 )
 @click.option(
     "--before-seconds",
     type=click.FloatRange(0.5, 3600),
     default=8.0,
     show_default=True,
-    help="When to cut the first part short, which then is a sample.",
+    help="When to cut the first part short; it is a sample then.",
 )
-@click.option("--keep", is_flag=True, help="Leave the topic and the tables on your own servers, to look at them.")
+@click.option(
+    "--keep", is_flag=True, help="Leave the topic and the tables on your own servers, so that you can look at them."
+)
 @json_flag
 def command(jobs: int, workers: int, work_seconds: float, before_seconds: float, keep: bool, as_json: bool) -> None:
-    """See the crisis and its end: workers report, with a connection for every update and then through jobstatus.
+    """See the crisis and its end: workers report, first with a connection for every update, then through jobstatus.
 
-    It starts a real Kafka and a real PostgreSQL; JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS and JOBSTATUS_DATABASE_URL, where
-    set, are used instead, with a topic and tables of the demo's own, removed afterwards. The consumer is killed half
-    way. Exit code 1 if anything was lost or went back, or if it took more than it may.
+    The demo starts a real Kafka and a real PostgreSQL. If JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS or JOBSTATUS_DATABASE_URL
+    is set, it uses that server instead, with a topic and tables of its own, and removes them at the end. It kills the
+    consumer half way. Exit code 1: an update was lost, a row went back, a bound was broken, or a server is missing.
     """
+    from jobstatus_demo.errors import DemoError
     from jobstatus_demo.plan import Plan
     from jobstatus_demo.run import run_demo
     from jobstatus_demo.show import Show, console
 
     show = Show(console(stderr=as_json))
-    report = run_demo(Plan(jobs, workers, work_seconds, before_seconds), show, keep=keep)
+    try:
+        report = run_demo(Plan(jobs, workers, work_seconds, before_seconds), show, keep=keep)
+    except DemoError as error:
+        raise (SettingsError if error.exit_code == 2 else StartError)(str(error)) from error
     if as_json:
         click.echo(json.dumps(report.as_dict()))
     else:

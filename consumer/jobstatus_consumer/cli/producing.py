@@ -1,6 +1,6 @@
-"""What `emit`, `run` and `spool` share: their flags for the producer, and the producer's errors as exit codes.
+"""Parts of `emit`, `run` and `spool`: the producer's flags, and its errors turned into exit codes.
 
-The producer is imported when a command runs: the command line needs it no sooner, and the consumer never.
+The producer is imported only when such a command runs. The consumer never imports it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAGS = {
 
 
 def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the producer's flags; the command gets `environ`, the environment with the flags in their variables."""
+    """Add the producer's flags; pass `environ`, the environment with the flags' values in it, to the command."""
 
     @wraps(command)
     def run(**given: Any) -> Any:
@@ -43,8 +43,8 @@ def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     run = kafka_flag(run)
     for flag, text in (
-        ("spool-dir", "Folder that keeps what cannot be delivered now."),
-        ("worker-id", "Who reports."),
+        ("spool-dir", "Folder for events that cannot be delivered now."),
+        ("worker-id", "Name of the worker that reports."),
         ("topic", "Topic of the events. [default: job-status]"),
         ("bootstrap-servers", "The brokers, host:port,..."),
     ):
@@ -55,7 +55,7 @@ def with_producer_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def producer_errors() -> Iterator[None]:
-    """The producer's errors as the command line's own, which carry the exit code."""
+    """Turn the producer's errors into the command line's, which have an exit code."""
     from jobstatus_producer import errors
 
     try:
@@ -67,14 +67,14 @@ def producer_errors() -> Iterator[None]:
 
 
 def producer_settings(environ: Mapping[str, str]) -> ProducerSettings:
-    """What the environment tells this command's producer; raises what `producer_errors` translates."""
+    """The producer's settings in this environment. Raises errors that `producer_errors` translates."""
     from jobstatus_producer import ProducerSettings
 
     return ProducerSettings.from_env(environ)
 
 
 def open_producer(settings: ProducerSettings) -> JobStatusProducer:
-    """A producer for this command; raises what `producer_errors` translates."""
+    """A producer for this command. Raises errors that `producer_errors` translates."""
     from jobstatus_producer import JobStatusProducer
 
     return JobStatusProducer(settings)

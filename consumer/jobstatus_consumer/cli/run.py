@@ -1,4 +1,4 @@
-"""`jobstatus run --job-id X -- command ...`: report what becomes of a command."""
+"""`jobstatus run --job-id X -- command ...`: run a command and report its status as a job."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
-"""Exit codes as a shell gives them."""
+"""The exit codes that a shell uses for these cases."""
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("--job-id", required=True, metavar="ID", help="The job that the command does.")
-@click.option("--attempt", type=click.IntRange(0), metavar="N", help="Which try of the job this is, from 0.")
-@click.option("--begun", default="processing", show_default=True, metavar="WORD", help="Status as the command starts.")
-@click.option("--done", default="success", show_default=True, metavar="WORD", help="Status where its exit code is 0.")
-@click.option("--failed", default="error", show_default=True, metavar="WORD", help="Status where it is another.")
+@click.option("--job-id", required=True, metavar="ID", help="The job that the command works on.")
+@click.option("--attempt", type=click.IntRange(0), metavar="N", help="The number of this try of the job, from 0.")
+@click.option(
+    "--begun", default="processing", show_default=True, metavar="WORD", help="Status when the command starts."
+)
+@click.option("--done", default="success", show_default=True, metavar="WORD", help="Status for exit code 0.")
+@click.option("--failed", default="error", show_default=True, metavar="WORD", help="Status for any other exit code.")
 @with_producer_flags
 @click.argument("arguments", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 def command(
@@ -46,9 +48,9 @@ def command(
 ) -> None:
     """Run a command and report its job: processing, then success, or error with its exit code.
 
-    Signals are passed on. The exit code is the command's own (128 + n where signal n ended it).
-    Wrong flags and settings are exit code 2, before the command starts.
-    What cannot be reported is said on stderr and never keeps the command from running.
+    Signals are passed on to the command. The exit code is the command's own, or 128 + n if signal n ended it.
+    Wrong flags or settings give exit code 2, and the command is not started.
+    A status that cannot be reported is printed to stderr; it never keeps the command from running.
     """
     with producer_errors():
         settings = producer_settings(environ)
@@ -63,7 +65,7 @@ def command(
 
 
 def _check(job_id: str, attempt: int | None, words: tuple[str, str, str], allowed: frozenset[str] | None) -> None:
-    """Whatever a report would be refused for is said now: later the command has run."""
+    """Refuse now what a report would be refused for after the command has run."""
     from jobstatus_producer.tracking import Statuses, check_statuses
 
     try:
@@ -75,7 +77,7 @@ def _check(job_id: str, attempt: int | None, words: tuple[str, str, str], allowe
 
 
 def _open(settings: ProducerSettings) -> JobStatusProducer:
-    """A producer, without a spool where its folder cannot be used."""
+    """A producer; without a spool if the spool folder cannot be used."""
     from jobstatus_producer import SpoolError
 
     try:
@@ -86,10 +88,10 @@ def _open(settings: ProducerSettings) -> JobStatusProducer:
 
 
 def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
-    """The exit code, and what went wrong."""
+    """Run the command; return its exit code and, if it failed, how."""
     early: list[int] = []
     numbers = _heard(PASSED_ON)
-    # a SIGCHLD that is ignored, as some supervisors leave it, would lose the exit code
+    # if SIGCHLD is ignored, as under some supervisors, the kernel discards the exit code
     with handled_by(lambda *_: None, (signal.SIGCHLD,)), handled_by(lambda number, _: early.append(number), numbers):
         try:
             child = subprocess.Popen(arguments)
@@ -112,15 +114,15 @@ def _not_run(code: int, complaint: str) -> tuple[int, str]:
 
 
 def _heard(numbers: tuple[signal.Signals, ...]) -> list[signal.Signals]:
-    """Those that are not ignored: `nohup`, or a shell in the background, wants that for the command, too."""
+    """The signals that are not ignored: what `nohup` or a background shell ignores, the command must ignore too."""
     return [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Its exit code; SIGCHLD has a handler.
+    """Wait for the child and return its exit code. SIGCHLD must have a handler.
 
-    Every signal leaves a byte that ends the waiting. A wait for the child itself goes on where a signal came just
-    before it began, and that signal would be passed on with the next one only.
+    Each signal writes a byte to a pipe, which ends the wait. Waiting for the child directly would miss a signal that
+    arrives just before the wait begins.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -139,7 +141,7 @@ def _name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:
-        # the real-time signals have none but the first and the last
+        # only the first and the last real-time signal have names
         return f"signal {number}"
 
 
@@ -149,7 +151,7 @@ def _pass_on(child: subprocess.Popen[bytes], number: int, _frame: FrameType | No
 
 
 def _hears_terminal(child: subprocess.Popen[bytes]) -> bool:
-    """Whether the terminal gives its signals to the child itself; where the streams lead to has no part in that."""
+    """Whether the terminal itself signals the child: it does if the child is in its foreground process group."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:
@@ -166,17 +168,17 @@ def _hears_terminal(child: subprocess.Popen[bytes]) -> bool:
 def _report(producer: JobStatusProducer, job_id: str, attempt: int | None, status: str, message: str | None) -> None:
     try:
         producer.update_job_status(job_id, status, message, attempt=attempt)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the command and its exit code matter more
+    except Exception as error:  # noqa: BLE001 - the command and its exit code matter more than any report
         click.echo(f"jobstatus: {error}", err=True)
 
 
 def _close(producer: JobStatusProducer) -> None:
-    """Deliver, and say what could not be; a signal ends the waiting, and a second one the process."""
+    """Deliver the reports and print those that failed. A signal ends the wait, a second signal the process."""
     try:
         with handled_by(signal.default_int_handler, _heard(ENDING)):
             _end(producer, None)
     except KeyboardInterrupt:
-        # spooled, or raised with what is lost
+        # close again without waiting: events are spooled, or named in the error
         _end(producer, 0.0)
 
 
@@ -184,7 +186,7 @@ def _end(producer: JobStatusProducer, seconds: float | None) -> None:
     try:
         producer.close(seconds)
     except SystemError:
-        # what the Kafka client makes of an exception that a signal's handler raises in the middle of its callbacks
+        # the Kafka client raises this if a signal handler raised inside one of its callbacks
         raise KeyboardInterrupt from None
     except Exception as error:  # noqa: BLE001 - as above
         click.echo(f"jobstatus: {error}", err=True)

@@ -1,4 +1,4 @@
-"""What the long commands share: a clean stop, a progress bar, the question before anything is changed."""
+"""Parts of the long commands: a clean stop, a progress bar, and the question before a change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.signals import handled_by, stop_at_once
 
 LINE_EVERY: Final = 5.0
-PATIENCE: Final = "How many seconds a database that goes away while it writes is awaited; at the start it must answer."
+PATIENCE: Final = "Seconds to wait for a database that becomes unavailable during the run. At the start it must answer."
 
 Observer = Callable[[int], None]
 
@@ -26,7 +26,7 @@ Observer = Callable[[int], None]
 def stopping() -> Iterator[Event]:
     """An event that SIGINT or SIGTERM sets; a second signal ends the process at once.
 
-    Nothing here makes cycles, and the collector would walk again and again through a million rows in memory.
+    The garbage collector is off inside: these commands make no cycles, and it would walk through a million rows.
     """
     stop = Event()
     collects = gc.isenabled()
@@ -42,7 +42,7 @@ def stopping() -> Iterator[Event]:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Observer]:
-    """Told how much of `total` is done: a bar with rate and time left on a terminal, else a line now and then."""
+    """A function that shows how much of `total` is done: a bar on a terminal, else a line every 5 s, on stderr."""
     if not sys.stderr.isatty():
         yield _lines(what, total)
         return
@@ -84,20 +84,20 @@ def _lines(what: str, total: int) -> Observer:
 
 
 def agreed(question: str, *, yes: bool) -> None:
-    """Ask before anything is changed.
+    """Ask the user before a change. Blocks until there is an answer.
 
-    Raises `JobStatusError` for a no and for a signal, and `SettingsError` where nobody can answer.
+    Raises `JobStatusError` if the answer is no or a signal comes, and `SettingsError` if stdin is no terminal.
     """
     if yes:
         return
     if sys.stdin is None or not sys.stdin.isatty():
         raise SettingsError("there is nobody to ask: give --yes to go ahead, or --dry-run to only look")
     try:
-        # a handler that only notes the signal would leave the question waiting for its answer
+        # a handler that only records the signal would not end the question
         with handled_by(signal.default_int_handler):
             said = click.confirm(question, err=True)
     except (click.Abort, KeyboardInterrupt):
-        click.echo(err=True)  # the question's line has no end yet
+        click.echo(err=True)  # end the line of the question
         said = False
     if not said:
         raise JobStatusError("nothing was changed")
@@ -105,7 +105,7 @@ def agreed(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def already(what: str) -> Iterator[None]:
-    """Meanwhile only the answer is printed: where the output cannot hold it, `what` is true all the same."""
+    """Print the result inside. If stdout cannot be written, the work named by `what` is done all the same."""
     try:
         yield
     except OSError as error:
@@ -115,10 +115,10 @@ def already(what: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A line for a person; stdout is for the answer."""
+    """Print a line for a person to stderr; stdout is for the result."""
     click.echo(f"jobstatus: {text}", err=True)
 
 
-yes_flag = click.option("--yes", is_flag=True, help="Do not ask.")
-dry_run_flag = click.option("--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-show_values_flag = click.option("--show-values", is_flag=True, help="Print the values of rows and events, too.")
+yes_flag = click.option("--yes", is_flag=True, help="Do not ask before the change.")
+dry_run_flag = click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
+show_values_flag = click.option("--show-values", is_flag=True, help="Also print the values of rows and events.")

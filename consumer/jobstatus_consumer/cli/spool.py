@@ -83,10 +83,14 @@ def _say_what_was_left_alone(folder: Path, topic: str) -> int:
     """Name each spool without a process that nobody has read; returns how many of them are this topic's."""
     from jobstatus_producer.spool import folder as spool_folder
 
-    ours = f"{spool_folder._label(topic)}."
+    ours = f"{spool_folder.topic_label(topic)}."
     unused = [info for info in spool_folder.inspect(folder) if not info.in_use]
-    # what can be read of this topic has been drained: the rest of it was counted above
-    unread = [info for info in unused if info.trouble and info.path.name.startswith(ours)]
+    # what could be taken over of this topic has been drained, or was counted above
+    unread = [
+        info
+        for info in unused
+        if info.path.name.startswith(ours) and (info.trouble or (info.is_foreign and info.events))
+    ]
     others = [info for info in unused if not info.path.name.startswith(ours) and (info.trouble or info.events)]
     for whose, left_alone in (("this topic", unread), ("another topic", others)):
         for info in left_alone:
@@ -126,5 +130,5 @@ def _as_dict(info: SpoolInfo) -> dict[str, Any]:
 
 def _show_refused(found: list[SpoolInfo]) -> None:
     for info in found:
-        for entry, reason, refused_at in info.refused:
-            click.echo(json.dumps({"reason": reason, "refused_at": refused_at, **entry.event._asdict()}))
+        for record, reason, refused_at in info.refused:
+            click.echo(json.dumps({"reason": reason, "refused_at": refused_at, **record.event._asdict()}))

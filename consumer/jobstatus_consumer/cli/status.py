@@ -20,7 +20,7 @@ from jobstatus_consumer.store import rows_by_status
 @with_settings("topic", "group_id", "database_url", "table")
 @json_flag
 def command(settings: Settings, as_json: bool) -> None:
-    """The group's lag by partition, and the rows by status."""
+    """Show the group's lag by partition, and the number of rows by status."""
     topics = Topics(settings)
     trouble = unfit(topics.describe(settings.topic), settings.topic)
     if trouble:

@@ -14,7 +14,7 @@ from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_pl
 
 @click.group("topics")
 def command() -> None:
-    """The topic of the events and the topic of their dead letters."""
+    """The events' topic and the dead letters' topic."""
 
 
 @command.command("create")
@@ -24,27 +24,27 @@ def command() -> None:
     type=click.IntRange(1, 10_000),
     default=6,
     show_default=True,
-    help="Partitions of each topic: the most consumers that can share the work.",
+    help="Number of partitions of each topic. At most this many consumers can share the work.",
 )
 @click.option(
     "--replication",
     type=click.IntRange(1, 32_767),
     default=None,
-    help="Copies of each partition. [default: 3, or as many as there are brokers]",
+    help="Number of copies of each partition. [default: 3, or the number of brokers if lower]",
 )
 @click.option(
     "--retention-days",
     type=click.FloatRange(0, min_open=True),
     default=7.0,
     show_default=True,
-    help="How long events stay, and so how far back a replay reaches.",
+    help="How many days events are kept. A replay cannot reach further back.",
 )
 @click.option(
     "--dlq-retention-days",
     type=click.FloatRange(0, min_open=True),
     default=30.0,
     show_default=True,
-    help="How long dead letters stay.",
+    help="How many days dead letters are kept.",
 )
 @json_flag
 def create(
@@ -55,7 +55,7 @@ def create(
     dlq_retention_days: float,
     as_json: bool,
 ) -> None:
-    """Make both topics. One that is there is left as it is, and refused where it is not fit."""
+    """Create both topics. A topic that exists is left unchanged, and refused if it is compacted."""
     topics = Topics(settings)
     copies = replication or min(3, topics.brokers())
     made = {}
@@ -68,11 +68,11 @@ def create(
         if trouble:
             raise StartError(trouble)
         if not as_json:
-            said = (
+            outcome = (
                 f"made with {partitions} partitions, {copies} copies"
                 if made[plan.name]
                 else "there already, left as it is"
             )
-            click.echo(f"{plan.name}: {said}")
+            click.echo(f"{plan.name}: {outcome}")
     if as_json:
         click.echo(json.dumps({"created": made}))

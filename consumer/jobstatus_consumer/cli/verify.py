@@ -18,7 +18,7 @@ from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
-from jobstatus_consumer.kafka.group_consumer import Committed
+from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
@@ -143,9 +143,11 @@ class _Work:
             store.close()
 
 
-def _written(item: OffsetRange, log: Log, committed: Mapping[int, Committed], known: Mapping[str, int]) -> OffsetRange:
+def _written(
+    item: OffsetRange, log: Log, committed: Mapping[int, CommittedOffset], known: Mapping[str, int]
+) -> OffsetRange:
     """The stretch up to what the group has written of this log; nothing of it where neither group nor table says."""
-    commit = committed.get(item.partition, Committed())
+    commit = committed.get(item.partition, CommittedOffset())
     end = commit.offset if commit.topic_id in (log.topic_id, "") else None
     if end is None:
         end = known.get(log.id, item.start)

@@ -8,73 +8,29 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from tenacity import Retrying, before_sleep_log, retry_if_exception, stop_after_delay, wait_random
+from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
+from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
+from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
+from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
 
 CONSUMER_ONLY: Final = ("enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
 PRODUCER_ONLY: Final = ("acks", "enable.idempotence")
 
-REFUSED_FOR_GOOD: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.GROUP_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._AUTHENTICATION,
-        KafkaError.UNSUPPORTED_SASL_MECHANISM,
-        KafkaError.UNSUPPORTED_VERSION,
-        KafkaError._UNSUPPORTED_FEATURE,
-    }
-)
-"""Codes that waiting does not mend."""
-
-PASSING: Final = frozenset(
-    {
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.REPLICA_NOT_AVAILABLE,
-        KafkaError.OFFSET_NOT_AVAILABLE,
-        KafkaError.KAFKA_STORAGE_ERROR,
-        KafkaError.NOT_CONTROLLER,
-        KafkaError.UNSTABLE_OFFSET_COMMIT,
-    }
-)
-"""Codes of a broker that is away, starting or moving: the same question may be answered in a moment."""
-
-LOCAL_FOR_GOOD: Final = frozenset(
-    {
-        KafkaError._AUTHENTICATION,
-        KafkaError._CRIT_SYS_RESOURCE,
-        KafkaError._FATAL,
-        KafkaError._FENCED,
-        KafkaError._INVALID_ARG,
-        KafkaError._NOT_IMPLEMENTED,
-        KafkaError._SSL,
-        KafkaError._UNSUPPORTED_FEATURE,
-    }
-)
-"""Of the codes that the client gives itself (the negative ones), those that waiting does not mend. The others pass:
-there is no connection just now, or a broker that came back has told too little, or its handle is being replaced."""
-
-NO_ANSWER: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
-"""Codes with which a client says no more than that nobody answered."""
-
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
 """How long a question is asked again while its error is one that passes."""
+ASK_AGAIN_AFTER: Final = wait_random(0.1, 0.5)
+"""Seconds between two questions: shorter than the waits for a database, since a new leader is elected quickly."""
+
+SAME_LINE_SECONDS: Final = 60.0
+"""librdkafka repeats its lines with every attempt to connect: one of each kind is logged in this time."""
 
 T = TypeVar("T")
 
@@ -103,22 +59,6 @@ def _base(settings: Settings) -> dict[str, Any]:
     }
 
 
-class OnceAMinute:
-    """What the library tells with every try to connect is news once, and once a minute while it lasts."""
-
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._until: dict[str | int, float] = {}
-
-    def may_say(self, kind: str | int) -> bool:
-        """Whether a line of this kind may be said now; then none is for a minute."""
-        now = self._now()
-        if now < self._until.get(kind, now):
-            return False
-        self._until[kind] = now + 60
-        return True
-
-
 class LibraryLines:
     """A `logging` filter for librdkafka's own lines."""
 
@@ -126,12 +66,12 @@ class LibraryLines:
     """A property that is meant for another kind of client; a broker that is away, which `error_cb` is told, too."""
 
     def __init__(self) -> None:
-        self._often = OnceAMinute()
+        self._throttle = Throttle(SAME_LINE_SECONDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this line is passed on; its kind is its first word."""
         kind = record.getMessage().split(" ", 1)[0]
-        return kind not in self.LEFT_OUT and self._often.may_say(kind)
+        return kind not in self.LEFT_OUT and self._throttle.allows(kind)
 
 
 def library_logger() -> logging.Logger:
@@ -169,61 +109,62 @@ def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
     return BrokerError(f"{doing}: {describe(error)}")
 
 
-def ask(doing: str, question: Callable[[], T], errors: QuietErrors | None = None, servers: str = "") -> T:
-    """The answer to `question`, asked again for a bounded time while the broker is away, starting or moving.
+def ask(
+    doing: str,
+    question: Callable[[], T],
+    errors: QuietErrors | None = None,
+    servers: str = "",
+    *,
+    patience: float = ASK_FOR_SECONDS,
+) -> T:
+    """Return the answer to `question`; ask again while the broker is unavailable, starting or moving. Blocks.
 
-    Raises `BrokerError` naming what was being done, and the `servers` where nobody answers; it is a `BrokerAwayError`
-    where the answer may yet come. Once `errors` holds a final error, nothing is asked again. A command's Ctrl-C
+    It is asked again for `patience` seconds, and one question may take `ANSWER_SECONDS` more. Raises `BrokerError`,
+    which names what was being done, and the `servers` if no broker answers; it is a `BrokerAwayError` if a later
+    question may be answered. Once `errors` has a final error, the question is not asked again. A command's Ctrl-C
     ends the waiting with a `StopRequestedError`.
     """
 
     try:
-        return _answer(question, errors)
+        return _answer(question, errors, patience)
     except StopRequestedError:
         raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
-        if final is None and servers and inner is not None and inner.code() in NO_ANSWER:
+        if final is None and servers and inner is not None and inner.code() in REPORT_AS_UNREACHABLE:
             why = errors.text if errors is not None and errors.text else describe(inner)
             raise _unanswered(doing, servers, why) from None
-        if final is None and inner is not None and _may_pass(inner):
+        if final is None and inner is not None and may_pass(inner):
             raise BrokerAwayError(f"{doing}: {describe(error)}") from None
         raise broker_error(doing, final or error) from None
 
 
-def _answer(question: Callable[[], T], errors: QuietErrors | None) -> T:
+def _answer(question: Callable[[], T], errors: QuietErrors | None, patience: float) -> T:
+    def asked() -> T:
+        try:
+            return question()
+        except TimeoutError:
+            # raised by a future of the client: each step of a question has a time limit of its own
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
+
     def passing(error: BaseException) -> bool:
         inner = error_of(error) if isinstance(error, KafkaException) else None
         final = errors is not None and errors.fatal is not None
-        return inner is not None and not final and _may_pass(inner)
+        return inner is not None and not final and may_pass(inner)
 
+    deadline = time.monotonic() + patience
     with open_to_a_stop() as stopped:
-
-        def asked() -> T:
-            try:
-                return question()
-            except (KafkaException, TimeoutError) as error:
-                if stopped.is_set():
-                    raise StopRequestedError("stopped") from None
-                if isinstance(error, KafkaException):
-                    raise
-                # of a future that was waited for: the client gives each part of a question a time of its own
-                raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None
-
-        retrying = Retrying(
-            retry=retry_if_exception(passing),
-            wait=wait_random(0.1, 0.5),
-            stop=stop_after_delay(ASK_FOR_SECONDS),
-            before_sleep=before_sleep_log(logger, logging.DEBUG),
-            reraise=True,
-        )
-        return retrying(asked)
+        try:
+            return retry(asked, retry_on=passing, stop=stopped, deadline=deadline, observe=_note, wait=ASK_AGAIN_AFTER)
+        except KafkaException:
+            if stopped.is_set():
+                raise StopRequestedError("stopped") from None
+            raise
 
 
-def _may_pass(error: KafkaError) -> bool:
-    code = error.code()
-    return error.retriable() or code in PASSING or (code < 0 and code not in LOCAL_FOR_GOOD)
+def _note(error: BaseException, upcoming: float, tries: int) -> None:
+    logger.debug("no answer to question %d (%s); asking again in %.1f s", tries, error, upcoming)
 
 
 def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
@@ -237,16 +178,16 @@ class QuietErrors:
     """librdkafka's `error_cb`: each kind of error is said once a minute; what is fatal or final is kept."""
 
     def __init__(self) -> None:
-        self._often = OnceAMinute()
+        self._throttle = Throttle(SAME_LINE_SECONDS)
         self.fatal: KafkaError | None = None
         self.text = ""
 
     def __call__(self, error: KafkaError) -> None:
         """Log `error`, unless that was just done; keep it where it is fatal or final."""
-        if error.fatal() or error.code() in REFUSED_FOR_GOOD:
+        if is_final(error):
             self.fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self.text:
             return  # why one is away says more than that all are
         self.text = describe(error)
-        if self._often.may_say(error.code()):
+        if self._throttle.allows(error.code()):
             logger.warning("Kafka: %s; the client goes on trying", self.text)

@@ -12,25 +12,10 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letters import DeadLetter, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import describe, make, producer_properties
+from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN
 
 DELIVERY_SECONDS: Final = 30.0
 GRACE_SECONDS: Final = 5.0
-
-NOT_BY_WAITING: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
-        KafkaError.POLICY_VIOLATION,
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._FATAL,
-    }
-)
 
 
 class _Sending:
@@ -98,7 +83,7 @@ class DeadLetterSender:
         sending.open += 1
 
     def _raise(self, error: KafkaError, count: int) -> None:
-        hopeless = error.fatal() or error.code() in NOT_BY_WAITING
+        hopeless = error.fatal() or error.code() in DO_NOT_SEND_AGAIN
         text = f"the broker refuses {count} dead letters to {self._topic} ({describe(error)})"
         if hopeless:
             text += "; nothing behind them is committed. Is the topic there, may this client write to it, is its "

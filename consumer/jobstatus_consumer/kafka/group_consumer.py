@@ -6,10 +6,8 @@ leaves run in a thread of their own, for whose end the Kafka thread waits.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -20,18 +18,18 @@ from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
-    ANSWER_SECONDS,
-    REFUSED_FOR_GOOD,
     QuietErrors,
-    ask,
     broker_error,
     consumer_properties,
     describe,
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
+from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Headers, Log, RawRecord
+from jobstatus_consumer.records import Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -45,38 +43,15 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     "allow.auto.create.topics": "false",
 }
 
-SAY_AGAIN_SECONDS: Final = 30.0
 LEAVE_SECONDS: Final = 10.0
 """For leaving the group. A commit to a broker that is away takes 6 s of it."""
-
-REFUSED_COMMIT: Final = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError._NO_OFFSET,
-        KafkaError._STATE,
-    }
-)
-"""Codes that mean "not yours now": harmless, since what is not committed comes again."""
-
-
-class Committed(NamedTuple):
-    """A group's commit: the next offset (None for nothing), of which log that was said, and the budget then."""
-
-    offset: int | None = None
-    topic_id: str = ""
-    incarnation: int = 0
-    budget: BudgetState = BudgetState()
 
 
 class Assigned(NamedTuple):
     """A partition that this member got, with what the broker knows of it."""
 
     log: Log
-    committed: Committed
+    committed: CommittedOffset
     low: int
     high: int
 
@@ -102,35 +77,6 @@ class Handler(Protocol):
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """An asynchronous commit of these was refused or failed: commit again what is still ours."""
-
-
-class CommitCounts:
-    """How commits ended, for the metrics; a refusal is logged once in a while, since one rebalance refuses many."""
-
-    def __init__(self) -> None:
-        self._said_at = -SAY_AGAIN_SECONDS
-        self.committed = 0
-        self.refused = 0
-        self.failed = 0
-
-    def failed_with(self, error: KafkaError | None) -> None:
-        """Count a commit that was refused or that failed."""
-        refused = error is not None and error.code() in REFUSED_COMMIT
-        self.refused += refused
-        self.failed += not refused
-        now = time.monotonic()
-        if now - self._said_at >= SAY_AGAIN_SECONDS:
-            self._said_at = now
-            why = "a rebalance is running or done" if refused else "the broker did not take it"
-            logger.info(
-                "a commit was refused (%s): %s; it is made again where the partition is still ours",
-                describe(error) if error else "?",
-                why,
-            )
-
-    def by_outcome(self) -> tuple[tuple[str, int], ...]:
-        """The counts with the names that the metrics give them."""
-        return (("committed", self.committed), ("refused", self.refused), ("failed", self.failed))
 
 
 class GroupConsumer:
@@ -202,31 +148,22 @@ class GroupConsumer:
             if offset < positions.get(partition, offset + 1):
                 continue  # fetched before a seek or a rebalance: it comes, or has come, at its own place
             positions[partition] = offset + 1
-            yield RawRecord(
-                topic,
-                partition,
-                offset,
-                message.timestamp()[1],
-                message.key(),
-                message.value(),
-                _headers(message.headers()),
-                log_ids[partition],
-            )
+            yield raw_record(message, topic, partition, offset, log_ids[partition])
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()
         if error is None:
             return
-        code, partition, offset = error.code(), message.partition(), message.offset()
-        if code == KafkaError._PARTITION_EOF and partition is not None and offset is not None:
+        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
+        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
             if partition in self._positions:
                 self._positions[partition] = max(self._positions[partition], offset)
                 yield EndOfPartition(partition, offset)
-        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        elif meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(self._lost_text(partition, error))
-        elif error.fatal() or code in REFUSED_FOR_GOOD:
+        elif meaning is Meaning.REFUSED:
             raise broker_error("consuming", error)
-        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        elif meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         else:
             logger.warning("Kafka: %s; the client goes on", describe(error))
@@ -281,27 +218,21 @@ class GroupConsumer:
         failed = [item.error for item in done or () if item.error is not None]
         if failed:
             self.commits.failed_with(failed[0])
-        self.commits.committed += not failed
+        else:
+            self.commits.succeeded()
         return not failed
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = {item.partition for item in partitions if error is not None or item.error is not None}
         if not failed:
-            self.commits.committed += 1
+            self.commits.succeeded()
             return
         self.commits.failed_with(error or next(item.error for item in partitions if item.error is not None))
         self._handler.on_not_committed(failed)
 
-    def committed(self, partitions: Iterable[int]) -> dict[int, Committed]:
+    def committed(self, partitions: Iterable[int]) -> dict[int, CommittedOffset]:
         """What the group has committed, by partition."""
-        wanted = [TopicPartition(self._topic, partition) for partition in partitions]
-        return ask(
-            "asking what is committed",
-            lambda: {
-                item.partition: committed_of(item) for item in self._consumer.committed(wanted, timeout=ANSWER_SECONDS)
-            },
-            self._errors,
-        )
+        return committed(self._consumer, self._topic, partitions, self._errors)
 
     def high(self, partition: int) -> int:
         """The offset after the last one in `partition`, as the last fetch told; 0 before the first."""
@@ -373,11 +304,11 @@ class GroupConsumer:
 
     def _facts(self, partitions: list[int]) -> list[Assigned]:
         topic_id = self._topics.topic_id(self._topic)
-        committed = self.committed(partitions)
+        commits = self.committed(partitions)
         bounds = self._topics.bounds(self._topic, partitions)
         found = []
         for partition in partitions:
-            known = committed[partition]
+            known = commits[partition]
             log = Log(self._topic, topic_id, partition, known.incarnation if known.topic_id == topic_id else 0)
             found.append(Assigned(log, known, *bounds[partition]))
         return found
@@ -396,10 +327,6 @@ class GroupConsumer:
             self._positions.pop(partition, None)
 
 
-def _headers(found: Any) -> Headers:
-    return found or ()
-
-
 def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
     """What a member has unless its user says otherwise; with KIP-848 the broker assigns, and a strategy is refused."""
     if properties.get("group.protocol", "classic").lower() == "consumer":
@@ -412,25 +339,3 @@ def _is_cooperative(properties: Mapping[str, str]) -> bool:
         return True
     strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
     return "cooperative" in strategy
-
-
-def commit_metadata(log: Log, budget: BudgetState) -> str:
-    """What a commit says of its log, so that offsets of a topic made again are not taken for these."""
-    said: dict[str, Any] = {"topic_id": log.topic_id, "generation": log.incarnation}
-    if budget.sent:
-        said["dlq"] = list(budget)
-    return json.dumps(said, separators=(",", ":"))
-
-
-def committed_of(item: TopicPartition) -> Committed:
-    if item.error is not None:
-        raise KafkaException(item.error)
-    if item.offset < 0:
-        return Committed()
-    try:
-        said = json.loads(item.metadata or "{}")
-        budget = BudgetState(*(int(count) for count in said.get("dlq", ())))
-        return Committed(item.offset, str(said.get("topic_id", "")), int(said.get("generation", 0)), budget)
-    except (ValueError, AttributeError, TypeError):
-        # somebody else's commit, such as an administrator's reset: it says nothing of the log
-        return Committed(item.offset)

@@ -1,61 +1,97 @@
-"""The group's own offsets: what was committed and of which log, and moving it while nobody is in the group."""
+"""The owner of a group's committed offsets: reading them, committing them, and moving those of a group at rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letters import BudgetState
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.client import ANSWER_SECONDS, ask
-from jobstatus_consumer.kafka.group import group_state, observing
-from jobstatus_consumer.kafka.group_consumer import Committed, commit_metadata, committed_of
+from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
+from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
 
-FREE: Final = ("EMPTY", "DEAD")
-"""A group's states in which no member would go on from what it remembers."""
+AT_REST: Final = ("EMPTY", "DEAD")
+"""The states of a group without a member that would go on from the offsets it remembers."""
 
 
-def commits(settings: Settings, topics: Topics) -> dict[int, Committed]:
-    """What the group has committed of each partition, with what the commit says of its log."""
-    wanted = [TopicPartition(settings.topic, number) for number in topics.partitions(settings.topic)]
-    with observing(settings) as observer:
-        found = ask("asking what is committed", lambda: observer.committed(wanted, timeout=ANSWER_SECONDS))
-    return {item.partition: committed_of(item) for item in found}
+def committed(
+    consumer: Consumer, topic: str, partitions: Iterable[int], errors: QuietErrors | None = None
+) -> dict[int, CommittedOffset]:
+    """Return what the consumer's group has committed of each partition. Blocks; raises `BrokerError` as `ask` does."""
+    found = ask_committed("asking what is committed", consumer, topic, partitions, errors)
+    return {item.partition: read_commit(item) for item in found}
 
 
-def state(settings: Settings, topics: Topics) -> tuple[str, int]:
-    """The group's state in the broker's word, and how many members it has."""
-    return group_state(topics, settings.group_id)
+def ask_committed(
+    doing: str, consumer: Consumer, topic: str, partitions: Iterable[int], errors: QuietErrors | None = None
+) -> list[TopicPartition]:
+    """As `committed`, with the broker's answers as they are: their metadata may be in another form than a member's."""
+    wanted = [TopicPartition(topic, number) for number in partitions]
+
+    def question() -> list[TopicPartition]:
+        return _without_errors(consumer.committed(wanted, timeout=ANSWER_SECONDS))
+
+    return ask(doing, question, errors) if wanted else []
+
+
+def commit(
+    doing: str, consumer: Consumer, offsets: Sequence[TopicPartition], errors: QuietErrors | None = None
+) -> None:
+    """Commit these offsets and block until the broker has acknowledged each; raises `BrokerError` as `ask` does."""
+
+    def question() -> None:
+        _without_errors(consumer.commit(offsets=list(offsets), asynchronous=False) or ())
+
+    if offsets:
+        ask(doing, question, errors)
+
+
+def commits(settings: Settings, topics: Topics) -> dict[int, CommittedOffset]:
+    """Return what the group has committed of each partition, without joining it. Blocks; raises `BrokerError`."""
+    numbers = topics.partitions(settings.topic)
+    with _observer(settings) as observer:
+        return committed(observer, settings.topic, numbers)
 
 
 def refuse_active(settings: Settings, topics: Topics) -> None:
-    """Raise `StartError` while somebody is in the group: members go on from what they remember."""
-    word, members = state(settings, topics)
-    if word not in FREE or members:
+    """Raise `StartError` if the group has members: they would commit over a change, from the offsets they remember."""
+    state, members = topics.group_state(settings.group_id)
+    if state not in AT_REST or members:
         raise StartError(
-            f"the group {settings.group_id} is {word.lower()} with {members} members, which would go on from where "
+            f"the group {settings.group_id} is {state.lower()} with {members} members, which would go on from where "
             "they are and commit over it. Stop every consumer of the group first; nothing was changed"
         )
 
 
 def reset(settings: Settings, topics: Topics, offsets: Mapping[Log, int]) -> None:
-    """Commit these offsets for the group, each with its log; refused while the group is active."""
+    """Commit these offsets for the group, each with its log. Blocks; raises `StartError` if the group has members."""
     refuse_active(settings, topics)
     wanted = [
         TopicPartition(log.topic, log.partition, offset, metadata=commit_metadata(log, BudgetState()))
         for log, offset in offsets.items()
     ]
-    with observing(settings) as observer:
+    with _observer(settings) as observer:
+        commit(f"committing for the group {settings.group_id}", observer, wanted)
 
-        def commit() -> None:
-            done = observer.commit(offsets=wanted, asynchronous=False)
-            failed = [item.error for item in done or () if item.error is not None]
-            if failed:
-                raise KafkaException(failed[0])
 
-        ask(f"committing for the group {settings.group_id}", commit)
+def _without_errors(items: Sequence[TopicPartition]) -> list[TopicPartition]:
+    for item in items:
+        if item.error is not None:
+            raise KafkaException(item.error)
+    return list(items)
+
+
+@contextmanager
+def _observer(settings: Settings) -> Iterator[Consumer]:
+    """Give a consumer of the group that never subscribes, and so is no member of it."""
+    observer: Any = make(Consumer, {**consumer_properties(settings, {}), "group.id": settings.group_id})
+    try:
+        yield observer
+    finally:
+        observer.close()

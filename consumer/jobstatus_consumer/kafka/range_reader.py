@@ -5,19 +5,17 @@ Nothing is committed unless the reader has a place of its own (`Place`), in a gr
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerError, OffsetsLostError, StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
-    REFUSED_FOR_GOOD,
     QuietErrors,
     ask,
     broker_error,
@@ -25,7 +23,10 @@ from jobstatus_consumer.kafka.client import (
     describe,
     make,
 )
+from jobstatus_consumer.kafka.commits import checkpoint_fields, checkpoint_metadata
 from jobstatus_consumer.kafka.group_consumer import DEFAULTS
+from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.offsets import ask_committed, commit
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
 
@@ -36,10 +37,10 @@ STEP_SECONDS: Final = 0.1
 
 
 class Checkpoint(NamedTuple):
-    """Where a named reader was: the next offset of each partition, and what it said of itself then."""
+    """Where a named replay was: the next offset of each partition, and the fields that it committed beside them."""
 
     offsets: Mapping[int, int]
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
 
 class RangeReader:
@@ -158,20 +159,8 @@ class RangeReader:
             if end is None or partition in done:
                 continue
             if offset < end:
-                headers: Any = message.headers() or ()
                 positions[partition] = offset + 1
-                chunk.append(
-                    RawRecord(
-                        topic,
-                        partition,
-                        offset,
-                        message.timestamp()[1],
-                        message.key(),
-                        message.value(),
-                        headers,
-                        log_ids[partition],
-                    )
-                )
+                chunk.append(raw_record(message, topic, partition, offset, log_ids[partition]))
             if offset >= end - 1:
                 # what is left up to the end is no record, but a marker of a transaction
                 done[partition] = end
@@ -186,59 +175,37 @@ class RangeReader:
         error = message.error()
         if error is None:
             return False
-        code = error.code()
-        if code == KafkaError._PARTITION_EOF:
-            return True
+        meaning = meaning_of(error)
         where = f"{self.topic}[{message.partition()}]"
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(
                 f"{where} no longer has what comes next: retention or a truncation was faster ({describe(error)})"
             )
-        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        if meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"{where} is gone: {describe(error)}")
-        if error.fatal() or code in REFUSED_FOR_GOOD:
+        if meaning is Meaning.REFUSED:
             raise broker_error(f"reading {where}", error)
-        return False
+        return meaning is Meaning.END_OF_PARTITION
 
     def _watch(self) -> None:
         found = self._topics.watch(self.topic)
         if found is not None and found != self.topic_id:
             raise OffsetsLostError(f"the topic {self.topic} was made again or removed while it was read")
 
-    # -- a place of its own
+    # -- its checkpoint, which is committed in a group of its own
 
-    def place(self) -> Checkpoint:
-        """What was committed in this reader's own group."""
-        wanted = [TopicPartition(self.topic, number) for number in self.partitions]
-        found = ask(
-            "asking for the place of the replay",
-            lambda: self._consumer.committed(wanted, timeout=ANSWER_SECONDS),
-            self._errors,
-        )
+    def checkpoint(self) -> Checkpoint:
+        """Return what was committed in this reader's own group. Blocks; raises `BrokerError`."""
+        doing = "asking for the checkpoint of the replay"
+        found = ask_committed(doing, self._consumer, self.topic, self.partitions, self._errors)
         there = [item for item in found if item.offset >= 0]
-        return Checkpoint({item.partition: item.offset for item in there}, _said(there))
+        return Checkpoint({item.partition: item.offset for item in there}, checkpoint_fields(there))
 
-    def keep_place(self, offsets: Mapping[int, int], said: Mapping[str, Any]) -> None:
-        """Commit the place, acknowledged; of `said` each partition holds a copy."""
-        text = json.dumps(said, separators=(",", ":"), sort_keys=True)
+    def keep_checkpoint(self, offsets: Mapping[int, int], fields: Mapping[str, Any]) -> None:
+        """Commit these next offsets, each with a copy of `fields`, and block until the broker has acknowledged them.
+
+        Raises `BrokerError`.
+        """
+        text = checkpoint_metadata(fields)
         wanted = [TopicPartition(self.topic, number, offset, metadata=text) for number, offset in offsets.items()]
-
-        def commit() -> None:
-            done = self._consumer.commit(offsets=wanted, asynchronous=False)
-            failed = [item.error for item in done or () if item.error is not None]
-            if failed:
-                raise KafkaException(failed[0])
-
-        if wanted:
-            ask("keeping the place of the replay", commit, self._errors)
-
-
-def _said(items: Sequence[TopicPartition]) -> Mapping[str, Any]:
-    for item in items:
-        try:
-            found = json.loads(item.metadata or "")
-        except ValueError:
-            continue
-        if isinstance(found, dict):
-            return found
-    return {}
+        commit("keeping the checkpoint of the replay", self._consumer, wanted, self._errors)

@@ -16,6 +16,7 @@ from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
+    ASK_FOR_SECONDS,
     QuietErrors,
     admin_properties,
     ask,
@@ -84,14 +85,21 @@ def dead_letters_plan(settings: Settings, partitions: int, replication: int, ret
 class Topics:
     """Questions and orders about topics, each bounded in time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        patience: float = ASK_FOR_SECONDS,
+        open_admin: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+    ) -> None:
         self._settings = settings
+        self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
         self._watched_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(AdminClient, {**admin_properties(settings), "error_cb": self._errors})
+        self._admin = make(open_admin, {**admin_properties(settings), "error_cb": self._errors})
 
     def topic_id(self, name: str) -> str:
         """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
@@ -239,11 +247,28 @@ class Topics:
             finally:
                 self._admin.poll(0)  # in here alone the library says what it ran into, such as a wrong password
 
-        return ask(doing, heard, self._errors, self._settings.bootstrap_servers)
+        return ask(doing, heard, self._errors, self._settings.bootstrap_servers, patience=self._patience)
 
-    def client(self) -> Any:
-        """The admin client, for the modules of this package only."""
-        return self._admin
+    def group_state(self, group: str) -> tuple[str, int]:
+        """Return the group's state as the broker calls it, and its number of members. Blocks; raises `BrokerError`."""
+
+        def question() -> tuple[str, int]:
+            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
+            described = asked[group].result(ANSWER_SECONDS + 1)
+            return described.state.name, len(described.members)
+
+        return self._ask(f"describing the group {group}", question)
+
+    def delete_records(self, name: str, before: Mapping[int, int]) -> None:
+        """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
+        wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
+
+        def order() -> None:
+            for done in self._admin.delete_records(wanted, request_timeout=ANSWER_SECONDS).values():
+                done.result(ANSWER_SECONDS + 1)
+
+        if wanted:
+            self._ask(f"removing records of {name}", order)
 
 
 def _topic_id_text(topic_id: object) -> str:

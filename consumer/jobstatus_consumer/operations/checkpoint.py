@@ -25,15 +25,15 @@ def mark(reader: RangeReader, **asked: Any) -> dict[str, Any]:
 
 def done_by(reader: RangeReader, name: str, marked: Mapping[str, Any]) -> Mapping[int, int]:
     """Up to where the replay of this name has done each partition; nothing where it has not begun."""
-    place = reader.place()
+    place = reader.checkpoint()
     if not place.offsets:
         return {}
-    if place.said.get("topic_id") != marked["topic_id"]:
+    if place.fields.get("topic_id") != marked["topic_id"]:
         raise SettingsError(
             f"--name {name}: its place is in another topic than {reader.topic} of id "
             f"{reader.topic_id} (was it made again?); begin with another --name"
         )
-    if place.said.get("asked") != marked["asked"]:
+    if place.fields.get("asked") != marked["asked"]:
         raise SettingsError(
             f"--name {name}: a replay of this name was begun with another --from, --job-id, --status, --existing-only "
             "or table; give the same ones to go on, or another --name"
@@ -60,7 +60,7 @@ def keeper(reader: RangeReader, marked: Mapping[str, Any]) -> Callable[[Mapping[
 
     def keep(positions: Mapping[int, int]) -> None:
         moved = {number: offset for number, offset in positions.items() if kept.get(number) != offset}
-        reader.keep_place(moved, marked)
+        reader.keep_checkpoint(moved, marked)
         kept.update(moved)
 
     return keep

@@ -162,7 +162,7 @@ def _remarks(found: History, scope: Scope) -> Iterator[str]:
     if row is None:
         yield "there is no row: the job was purged, or its events are not written yet"
         return
-    shown = next((item.event for item in found.items if item.outcome == "shown"), None)
+    shown = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
     if shown is not None:
         log = (shown.status, shown.error_message, shown.worker_id, shown.occurred_at, shown.event_id.lower())
         if row[4:] != log:

@@ -87,10 +87,13 @@ def make_rows(chunk: Sequence[Event], found: RowsPass) -> None:
             continue
         if made is not None and made.error_message:
             found.extra -= len(made.error_message)
-        message = event.error_message
+        content = event.content
+        message = content.error_message
         if message:
             found.extra += len(message)
-        jobs[event.job_id] = Row(*state, event.status, message, event.worker_id, event.occurred_at, event.event_id)
+        jobs[content.job_id] = Row(
+            *state, content.status, message, content.worker_id, content.occurred_at, content.event_id
+        )
 
 
 def _state_after(made: Row | None, event: Event) -> tuple[int | None, int | None, str | None, int | None] | None:

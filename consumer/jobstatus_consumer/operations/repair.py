@@ -86,7 +86,7 @@ class _Made:
         """What all events make: one log's after the other's, by when the last that counted was appended."""
         state, shown = None, None
         for made, last in sorted(self.by_log.values(), key=lambda item: item[1].raw.timestamp):
-            whole = last._replace(attempt=made.attempt, time=made.latest or 0)
+            whole = last._replace(content=last.content._replace(attempt=made.attempt), time=made.latest or 0)
             if decide(state, whole) == "applied":
                 shown = last
             state = advance(state, whole)
@@ -202,14 +202,15 @@ def _at_place(finding: Finding, state: RowState, event: Event, other_time: int) 
 
 
 def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepair:
+    content = event.content
     return RowRepair(
         job_id=job_id,
-        status=event.status,
-        error_message=event.error_message,
+        status=content.status,
+        error_message=content.error_message,
         attempt=order.attempt,
-        worker_id=event.worker_id,
-        occurred_at=event.occurred_at,
-        event_id=event.event_id,
+        worker_id=content.worker_id,
+        occurred_at=content.occurred_at,
+        event_id=content.event_id,
         latest=order.latest,
         log_id=event.log_id,
         log_offset=event.offset,

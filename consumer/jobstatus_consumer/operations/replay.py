@@ -17,7 +17,7 @@ from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.scope import Counts, Scope, alongside, events
 from jobstatus_consumer.records import Batch, Event, Rejected, Written
-from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.retry import retry
 from jobstatus_consumer.store import Store, Table
 
 BATCH: Final = 500
@@ -95,18 +95,13 @@ class Sink(Protocol):
 
 def patiently(action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None]) -> T:
     """The result of `action`; while the database is away it is tried again, for `patience` seconds at most."""
-    deadline = time.monotonic() + patience
 
     def observe(error: BaseException, upcoming: float, tries: int) -> None:
         if tries == 1:
             say(f"waiting for the database: {error}; trying for {patience:g} s")
 
-    return try_for_ever(
-        action,
-        again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
-        stop=stop,
-        observe=observe,
-    )
+    deadline = time.monotonic() + patience
+    return retry(action, retry_on=DatabaseAwayError, stop=stop, deadline=deadline, observe=observe)
 
 
 class LiveTable:

@@ -13,7 +13,7 @@ from jobstatus_consumer.core.dead_letters import PREFIX
 from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.core.start_offsets import newest_log
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.group_consumer import Committed
+from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.ranges import NOTHING, Found, OffsetRange, parse_bound, resolve
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
@@ -77,7 +77,9 @@ def find(
     return resolve(*edges, reader.bounds(), reader, done)
 
 
-def current_logs(reader: RangeReader, commits: Mapping[int, Committed], known: Mapping[str, int]) -> dict[int, Log]:
+def current_logs(
+    reader: RangeReader, commits: Mapping[int, CommittedOffset], known: Mapping[str, int]
+) -> dict[int, Log]:
     """The log of each partition as the live consumer names it: its generation counts accepted losses.
 
     The group's commit says it, and so does the table's progress; where they disagree the later one is true.
@@ -85,7 +87,7 @@ def current_logs(reader: RangeReader, commits: Mapping[int, Committed], known: M
     logs = {}
     for number in reader.partitions:
         log = Log(reader.topic, reader.topic_id, number)
-        commit = commits.get(number, Committed())
+        commit = commits.get(number, CommittedOffset())
         incarnation = commit.incarnation if commit.topic_id == log.topic_id else 0
         logs[number] = newest_log(log._replace(incarnation=incarnation), known)
     return logs

@@ -145,7 +145,7 @@ class Suspect:
         else:
             self.other_log = True
             self._take_newer(event)
-            if self.foreign and row.event_id == event.event_id.lower():
+            if self.foreign and row.event_id == event.content.event_id.lower():
                 self._compare(event, [], criteria)
         self.top_time = max(self.top_time, event.time)
         if event.attempt is not None:
@@ -250,7 +250,8 @@ class Suspect:
 
 
 def _content(event: Event) -> tuple[Any, ...]:
-    return event.status, event.error_message, event.worker_id, event.occurred_at, event.event_id.lower()
+    content = event.content
+    return content.status, content.error_message, content.worker_id, content.occurred_at, content.event_id.lower()
 
 
 def _position(event: Event) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
+from jobstatus_schemas.event import JobStatusEvent
 from psycopg import Connection, postgres
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 
 from jobstatus_consumer.records import Event, LogRange
 
-COLUMNS: Final = tuple("" if name in ("late", "raw") else name for name in Event._fields)
-"""what is sent of an event, in the order of its fields; nothing is sent of an unnamed one"""
+COLUMNS: Final = (*JobStatusEvent._fields, "time", "log_id", "offset")
+"""What is sent of an event: every field that was reported, and its time and position for the guard."""
 
 
 class JsonText(bytes):
@@ -49,11 +50,13 @@ def columns(events: Sequence[Event]) -> dict[str, JsonText]:
     """The rows of one statement: for each column one list, under the name of the event's field."""
     if not events:
         return _NO_ROWS
-    fields = zip(*events, strict=True)
-    return {name: JsonText(orjson.dumps(values)) for name, values in zip(COLUMNS, fields, strict=False) if name}
+    contents, times, _, log_ids, offsets, _ = zip(*events, strict=True)
+    reported = zip(JobStatusEvent._fields, zip(*contents, strict=True), strict=True)
+    found = dict(reported, time=times, log_id=log_ids, offset=offsets)
+    return {name: JsonText(orjson.dumps(values)) for name, values in found.items()}
 
 
-_NO_ROWS: Final = {name: JsonText(b"[]") for name in COLUMNS if name}
+_NO_ROWS: Final = {name: JsonText(b"[]") for name in COLUMNS}
 _NOTHING_LATE: Final = JsonbText(b"{}")
 
 

@@ -24,7 +24,7 @@ from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.kafka.topics import Topics, unfit
-from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import Problem, Store, check
 from jobstatus_consumer.stream.pipeline import Pipeline
@@ -242,12 +242,7 @@ def _wait_for_database(settings: Settings, stop: threading.Event, deadline: floa
             logger.warning("the database does not answer yet: %s; trying for %g s", error, settings.wait_for_database)
 
     try:
-        try_for_ever(
-            store.connect,
-            again=lambda error: isinstance(error, DatabaseAwayError) and time.monotonic() < deadline,
-            stop=stop,
-            observe=observe,
-        )
+        retry(store.connect, retry_on=DatabaseAwayError, stop=stop, deadline=deadline, observe=observe)
     except DatabaseAwayError as error:
         raise StartError(
             f"no connection to the database in {settings.wait_for_database:g} s: {error}. Is JOBSTATUS_DATABASE_URL "
@@ -287,12 +282,7 @@ def _wait_until_ready(settings: Settings, topics: Topics, stop: threading.Event,
         if tries == 1:
             logger.warning("%s; trying for %g s", error, settings.wait_for_database)
 
-    try_for_ever(
-        look,
-        again=lambda error: isinstance(error, _NotReadyYetError) and time.monotonic() < deadline,
-        stop=stop,
-        observe=observe,
-    )
+    retry(look, retry_on=_NotReadyYetError, stop=stop, deadline=deadline, observe=observe)
 
 
 def _told(name: str) -> None:

@@ -24,7 +24,8 @@ from jobstatus_consumer.errors import (
     StopRequestedError,
 )
 from jobstatus_consumer.records import Batch, Rejected, Written
-from jobstatus_consumer.retry import try_for_ever
+from jobstatus_consumer.retry import retry
+from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
 
@@ -140,7 +141,7 @@ class Writer:
         self._stale = False
         self._stop_waiting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobstatus-writer", daemon=True)
-        self._said_at = 0.0
+        self._throttle = Throttle(SAY_AGAIN_SECONDS)
         self.waiting: Waiting | None = None
         self.busy = False
         self.connections = 0
@@ -245,18 +246,18 @@ class Writer:
 
     def _send(self, rejected: list[Rejected]) -> None:
         letters = [dead_letter(item, self._group, time.time()) for item in rejected]
-        try_for_ever(
+        retry(
             lambda: self._sender.send(letters),
-            again=lambda error: isinstance(error, DeadLetterError) and error.retriable,
+            retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
             stop=self._stop_waiting,
             observe=self._waits("dead letters' topic"),
         )
         self._goes_on("dead letters' topic")
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        found = try_for_ever(
+        found = retry(
             lambda: self._once_more_if_stale(action),
-            again=lambda error: isinstance(error, DatabaseAwayError),
+            retry_on=DatabaseAwayError,
             stop=self._stop_waiting,
             observe=self._waits("database"),
         )
@@ -283,8 +284,9 @@ class Writer:
             now = time.time()
             since = self.waiting.since if self.waiting else now
             self.waiting = Waiting(since, f"{whom}: {error}", now + upcoming)
-            if tries == 1 or now - self._said_at >= SAY_AGAIN_SECONDS:
-                self._said_at = now
+            if tries == 1:
+                self._throttle.reset()
+            if self._throttle.allows():
                 began = time.strftime("%H:%M:%S", time.localtime(since))
                 logger.warning(
                     "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses",

@@ -1,15 +1,20 @@
-"""The demo: the crisis as it was, and its end, on a real Kafka and a real PostgreSQL.
+"""The demo: the crisis the old way, and its end, on a real Kafka and a real PostgreSQL.
 
-    plan      what the workers report, and what the run is called
+    plan      what the workers report, and the names of the run
     servers   where the broker and the database come from
-    stage     the topic and the tables of one run, and their removal
+    command   runs `jobstatus` as a process; the demo uses the product in no other way
+    topic     the topic of one run
+    tables    the tables of one run
+    stage     both together, and their removal
     before    the crisis: a connection for every update
     after     the same updates through jobstatus, with the consumer killed half way
-    watch     looks at the table all the while: nothing may go back
+    children  the processes of both parts; `worker` is one of them, `tether` ends them with the demo
+    watch     reads the table again and again: no row may go back
     recount   reads the whole topic again and compares every row
-    report    the figures, the bounds they must keep, the verdict
-    show      all of it for people
-    run       one after the other
+    figures   what was counted
+    report    the figures, the bounds that they must keep, and the verdict
+    show      what a person sees
+    run       one part after the other
 
-Every figure is computed from the database and the topic; none is assumed.
+It imports nothing of `jobstatus_consumer`. Every figure is computed from the database and the topic.
 """

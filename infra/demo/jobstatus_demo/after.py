@@ -1,4 +1,4 @@
-"""The second part: the same updates through jobstatus, with the consumer killed half way and started again."""
+"""The second part: the same updates through jobstatus; the consumer is killed half way and started again."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ NEVER: Final = 86_400.0
 
 
 def run_after(stage: Stage, env: Mapping[str, str], folder: Path, show: Show) -> After:
-    """Let the workers go, kill the consumer half way, start it again, wait until nothing is left; count all of it."""
+    """Start the workers, kill the consumer half way, start it again, wait for lag 0, and count all of it.
+
+    Blocks until then; raises `DemoError` if a step takes too long or a child ends by itself.
+    """
     plan = stage.plan
-    with Watch(stage.connect, plan.name, plan.table) as watch:
-        start = stage.counters()
+    with Watch(stage.tables.connect, plan.name, plan.table) as watch:
+        start = stage.tables.counters()
         went = _go(stage, env, folder, show)
-        end = stage.counters()
-    noted = stage.noted_after()
-    in_topic = sum(stage.ends().values())
+        end = stage.tables.counters()
+    noted = stage.tables.noted_after()
+    in_topic = sum(stage.topic.ends().values())
     cost = Cost(
-        updates=stage.now_in_table(),
+        updates=stage.tables.written(),
         seconds=went.seconds,
-        connections=stage.opened(start, end, noted),
+        connections=stage.tables.opened(start, end, noted),
         most_connections=watch.most_connections,
         transactions=noted.transactions,
         xids=end.xids - start.xids,
@@ -62,60 +65,60 @@ def _go(stage: Stage, env: Mapping[str, str], folder: Path, show: Show) -> _Went
     plan = stage.plan
     todo = assignments(plan, "jobstatus", plan.table, NEVER, folder)
     with (
-        Consumer("memory" if stage.in_memory else "real", env, folder / "consumer.log") as consumer,
+        Consumer(env, folder / "consumer.log") as consumer,
         Workers(todo, env, folder) as workers,
         show.progress("2/3 through jobstatus", plan.updates) as progress,
     ):
         run = _Run(stage, consumer, progress)
-        run.until("the consumer's place in the group", READY_SECONDS, stage.consumer_is_in)
+        run.until("the consumer's place in the group", READY_SECONDS, stage.topic.has_a_member)
         started = time.monotonic()
         workers.go()
-        run.until("half of the updates in the table", plan.patience, lambda: stage.now_in_table() * 2 >= plan.updates)
+        run.until("half of the updates in the table", plan.patience, lambda: stage.tables.written() * 2 >= plan.updates)
         crash = run.crash(show)
         run.until("the workers' end", plan.patience, workers.done)
         run.until("lag 0", plan.patience, run.nothing_left)
         seconds = time.monotonic() - started
-        progress(stage.now_in_table())
+        progress(stage.tables.written())
         return _Went(seconds, workers.results(), crash, consumer.stop())
 
 
 @dataclass
 class _Run:
-    """The parts of the second part while it goes on."""
+    """What the second part needs while it runs."""
 
     stage: Stage
     consumer: Consumer
     progress: Callable[[int], None]
 
     def until(self, what: str, seconds: float, there: Callable[[], bool]) -> None:
-        """Wait for something, showing how far the table is; a child that ended is noticed."""
+        """Block until `there()` is true, and show how far the table is; raises `DemoError` if the consumer ends."""
         wait_until(what, seconds, there, self._look, self.consumer.log)
 
     def _look(self) -> None:
         self.consumer.check()
-        self.progress(self.stage.now_in_table())
+        self.progress(self.stage.tables.written())
 
     def nothing_left(self) -> bool:
-        """Lag 0: everything that is in the topic is committed."""
-        committed = self.stage.committed()
-        return all(committed.get(number, 0) == end for number, end in self.stage.ends().items())
+        """Lag 0: the group has committed everything that is in the topic."""
+        committed = self.stage.topic.committed()
+        return all(committed.get(number, 0) == end for number, end in self.stage.topic.ends().items())
 
     def crash(self, show: Show) -> Crash:
-        """Kill the consumer, count what that left, start it again, and wait until it writes."""
+        """Kill the consumer, count what it has written, start it again, and wait until it writes."""
         stage = self.stage
         self.consumer.kill()
         killed = time.monotonic()
-        # its last statement may still be at work in the server
-        wait_until("its connection's end", GONE_SECONDS, lambda: stage.consumer_connections() == 0, lambda: None)
-        written, there = stage.progress(), sum(stage.ends().values())
+        # the server may still be running its last statement
+        wait_until("its connection's end", GONE_SECONDS, lambda: stage.tables.consumer_connections() == 0, lambda: None)
+        written, there = stage.tables.progress(), sum(stage.topic.ends().values())
         show.say(
             f"    SIGKILL after {sum(written.values()):,} of {stage.plan.updates:,} updates; the workers go on, "
             "the consumer is started again"
         )
         self.consumer.start()
-        self.until("new rows", READY_SECONDS, lambda: stage.progress() != written or self.nothing_left())
+        self.until("new rows", READY_SECONDS, lambda: stage.tables.progress() != written or self.nothing_left())
         return Crash(
             written=sum(written.values()),
-            reported_meanwhile=sum(stage.ends().values()) - there,
+            reported_meanwhile=sum(stage.topic.ends().values()) - there,
             seconds_without=time.monotonic() - killed,
         )

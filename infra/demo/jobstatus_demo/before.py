@@ -1,4 +1,4 @@
-"""The first part, as it was: every update opens a connection of its own."""
+"""The first part, the old way: every update opens a connection of its own."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ def assignments(plan: Plan, way: str, table: str, stop_after: float, folder: Pat
 
 
 def run_before(stage: Stage, env: Mapping[str, str], folder: Path, show: Show) -> Cost:
-    """Let the workers go for `before_seconds` at most, and count what it took."""
+    """Let the workers run for `before_seconds` at most, and count what it cost. Blocks until then."""
     plan = stage.plan
-    todo = assignments(plan, "connections", stage.before, plan.before_seconds, folder)
-    with Watch(stage.connect, plan.name, None) as watch, Workers(todo, env, folder) as workers:
-        start = stage.counters()
+    todo = assignments(plan, "connections", stage.tables.before, plan.before_seconds, folder)
+    with Watch(stage.tables.connect, plan.name, None) as watch, Workers(todo, env, folder) as workers:
+        start = stage.tables.counters()
         with show.progress("1/3 as it was: a connection for every update", plan.updates) as progress:
             workers.go()
             wait_until(
                 "the first part",
                 plan.patience,
                 workers.done,
-                lambda: progress(stage.noted_before().statements),
+                lambda: progress(stage.tables.noted_before().statements),
             )
-            progress(stage.noted_before().statements)
+            progress(stage.tables.noted_before().statements)
         results = workers.results()
-    end, noted = stage.counters(), stage.noted_before()
+    end, noted = stage.tables.counters(), stage.tables.noted_before()
     return Cost(
         updates=noted.statements,
         seconds=max(result.seconds for result in results),
-        connections=stage.opened(start, end, noted),
+        connections=stage.tables.opened(start, end, noted),
         most_connections=watch.most_connections,
         transactions=noted.transactions,
         xids=end.xids - start.xids,

@@ -1,4 +1,4 @@
-"""The demo's child processes: sixteen workers, and one consumer after the other."""
+"""The demo's child processes: sixteen workers, and two consumers, one after the other."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import IO, Any, Final, Self, cast
 
 from jobstatus_local.errors import describe_log
 
+from jobstatus_demo.command import jobstatus
 from jobstatus_demo.errors import DemoError
 from jobstatus_demo.worker import Assignment, Work
 
@@ -25,13 +26,17 @@ LOOK_EVERY: Final = 0.02
 
 
 class Child:
-    """A Python module in a process of its own, in its own session: Ctrl-C reaches the demo alone, which ends it."""
+    """A Python module in a process of its own. It ends with the demo, even if the demo is killed.
+
+    It has a session of its own, so that Ctrl-C reaches only the demo, which ends its children itself.
+    """
 
     def __init__(self, module: str, arguments: Sequence[str], env: Mapping[str, str], log: Path) -> None:
+        """Start it. The module gets our process id before its `arguments`; its stderr goes to `log`."""
         self.log = log
         with log.open("ab") as stderr:
             self._process = subprocess.Popen(
-                # -P: a module of the caller's folder must not stand in for one of ours
+                # -P: a module in the user's folder must not replace one of ours
                 [sys.executable, "-P", "-m", module, str(os.getpid()), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -48,30 +53,30 @@ class Child:
         return self._process.pid
 
     def ended(self) -> bool:
-        """True once it has ended well; raises `DemoError` where it ended in another way."""
+        """True once it has exited with 0; raises `DemoError` if it ended in another way."""
         code = self._process.poll()
         if code:
             raise DemoError(f"a process of the demo ended with {code}\n{describe_log(self.log)}")
         return code == 0
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL and wait until the process is gone."""
         self._process.kill()
         self._process.wait()
         self._close()
 
     def terminate(self) -> str:
-        """SIGTERM, and what it printed; raises `DemoError` where it did not end well."""
+        """Send SIGTERM and return what it printed; raises `DemoError` if it does not exit with 0 within 10 s."""
         self._process.send_signal(signal.SIGTERM)
         try:
-            said, _ = self._process.communicate(timeout=GRACE_SECONDS)
+            printed, _ = self._process.communicate(timeout=GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             raise DemoError(f"a process did not end within {GRACE_SECONDS:.0f} s\n{describe_log(self.log)}") from None
         self.ended()
-        return said.decode()
+        return printed.decode()
 
     def end(self) -> None:
-        """End it in whatever state it is: cleanly where it can, within a bound."""
+        """End it whatever its state is: SIGTERM, and SIGKILL after 10 s."""
         if self._process.poll() is None:
             self._process.terminate()
             try:
@@ -86,11 +91,11 @@ class Child:
             try:
                 pipe.close()
             except OSError:
-                continue  # it holds something that nobody reads any more
+                continue  # it holds bytes that the child will never read
 
 
 class Workers:
-    """All workers of one part, a context manager: they are ready on entry, and gone on exit."""
+    """All workers of one part; a context manager. They are ready on entry and gone on exit."""
 
     def __init__(self, assignments: Sequence[Assignment], env: Mapping[str, str], folder: Path) -> None:
         self._assignments = assignments
@@ -129,26 +134,25 @@ class Workers:
             child.end()
 
     def go(self) -> None:
-        """Let all begin."""
+        """Let all workers begin."""
         for child in self._children:
             child.stdin.write(b"go\n")
             child.stdin.flush()
 
     def done(self) -> bool:
-        """True once all have ended well."""
-        ended = [child.ended() for child in self._children]  # of every one: what ended badly is said at once
+        """True once all have exited with 0; raises `DemoError` if one ended in another way."""
+        ended = [child.ended() for child in self._children]  # of each one, so that a failure is reported at once
         return all(ended)
 
     def results(self) -> list[Work]:
-        """What each did."""
+        """What each worker did."""
         return [Work(**json.loads(Path(item.result).read_text(encoding="utf-8"))) for item in self._assignments]
 
 
 class Consumer:
-    """`jobstatus consume`, started, killed and started again; a context manager that leaves none behind."""
+    """`jobstatus consume`, started, killed and started again; a context manager that leaves no process behind."""
 
-    def __init__(self, kind: str, env: Mapping[str, str], log: Path) -> None:
-        self._kind = kind
+    def __init__(self, env: Mapping[str, str], log: Path) -> None:
         self._env = env
         self.log = log
         self._child: Child | None = None
@@ -164,23 +168,23 @@ class Consumer:
             self._child.end()
 
     def start(self) -> None:
-        """Start it; the one before must be gone."""
-        arguments = [self._kind, "consume", "--json", "--http-address", "off"]
-        # 6 s is the least that a broker allows by default: so long it waits for the member that was killed
+        """Start it; the process before it must be gone."""
+        arguments = [jobstatus(), "consume", "--json", "--http-address", "off"]
+        # the broker waits so long for the member that was killed; brokers allow no less than 6 s by default
         arguments += ["--kafka", "group.protocol=classic", "--kafka", "session.timeout.ms=6000"]
-        self._child = Child("jobstatus_demo.member", arguments, self._env, self.log)
+        self._child = Child("jobstatus_demo.tether", arguments, self._env, self.log)
 
     def kill(self) -> None:
-        """SIGKILL: it writes and commits nothing more."""
+        """Send SIGKILL: it writes and commits nothing more."""
         self._running().kill()
 
     def stop(self) -> dict[str, Any]:
-        """SIGTERM, and the summary that it prints."""
+        """Send SIGTERM and return the summary that it prints."""
         summary: dict[str, Any] = json.loads(self._running().terminate())
         return summary
 
     def check(self) -> None:
-        """Raise `DemoError` where it ended by itself."""
+        """Raise `DemoError` if it has ended by itself."""
         if self._running().ended():
             raise DemoError(f"the consumer ended by itself\n{describe_log(self.log)}")
 
@@ -193,7 +197,10 @@ class Consumer:
 def wait_until(
     what: str, seconds: float, there: Callable[[], bool], meanwhile: Callable[[], object], log: Path | None = None
 ) -> None:
-    """Look until it is there; raises whatever `meanwhile` raises, and `DemoError` after `seconds`, with the `log`."""
+    """Block until `there()` is true, calling `meanwhile` in between.
+
+    Raises `DemoError` after `seconds`, with the end of the `log`, and everything that `meanwhile` raises.
+    """
     deadline = time.monotonic() + seconds
     while not there():
         meanwhile()

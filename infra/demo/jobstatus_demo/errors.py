@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from jobstatus_consumer.errors import JobStatusError
 
+class DemoError(Exception):
+    """The demo cannot continue. The text is for the person who started it.
 
-class DemoError(JobStatusError):
-    """The demo cannot go on; the text says why, with the end of a child's log where there is one."""
+    Attributes:
+        exit_code: what the command should exit with: 2 for a wrong setting, else 1.
+    """
+
+    def __init__(self, text: str, exit_code: int = 1) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code

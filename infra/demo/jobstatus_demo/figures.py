@@ -1,4 +1,4 @@
-"""What was counted, part by part. Times are in seconds unless the name says otherwise."""
+"""What was counted in each part. Times are in seconds unless the name says otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobstatus_demo.worker import Work
 
 @dataclass(frozen=True)
 class Calls:
-    """What `update_job_status` cost the workers that called it, all workers together."""
+    """What `update_job_status` cost all workers together."""
 
     calls: int
     failed: int
@@ -22,7 +22,7 @@ class Calls:
 
     @classmethod
     def of(cls, results: Sequence[Work]) -> Self:
-        """Out of what each worker measured; raises `DemoError` where not one call went well."""
+        """The sum of what each worker measured; raises `DemoError` if no call succeeded."""
         nanos = sorted(nanos for result in results for nanos in result.nanos)
         failed = sum(result.failed for result in results)
         if not nanos:
@@ -40,28 +40,28 @@ class Cost:
     """What a part cost the database and the workers."""
 
     updates: int
-    """that were written in this part"""
+    """written in this part"""
     seconds: float
     """from the first call to the last row"""
     connections: int
-    """that were opened"""
+    """opened in this part"""
     most_connections: int
-    """seen at one moment"""
+    """open at one moment, at most"""
     transactions: int
-    """that wrote"""
+    """those that wrote"""
     xids: int
-    """transaction ids the whole server gave out meanwhile, to compare"""
+    """transaction ids that the whole server gave out meanwhile, for comparison"""
     calls: Calls
 
 
 @dataclass(frozen=True)
 class Crash:
-    """The SIGKILL in the middle, in numbers of events."""
+    """The SIGKILL half way, in numbers of events."""
 
     written: int
-    """were in the table when the consumer was dead, by the database's own progress"""
+    """in the table when the consumer was dead, by the database's own progress table"""
     reported_meanwhile: int
-    """were reported by the workers while no consumer ran or was let in"""
+    """reported by the workers while no consumer had the partitions"""
     seconds_without: float
     """from the kill to the next event in the table"""
 
@@ -74,9 +74,9 @@ class After:
     batches: int
     crash: Crash
     redelivered: int
-    """were written and not yet committed: what the second consumer handled beyond what was still to be written"""
+    """written but not yet committed when the consumer was killed, so that the second consumer read them again"""
     gone_back: list[str]
     looks: int
     workers_seconds: float
     consumer: dict[str, object]
-    """the summary that the second consumer gave by itself"""
+    """the summary that the second consumer printed"""

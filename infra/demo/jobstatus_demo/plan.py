@@ -1,4 +1,4 @@
-"""What is reported, by whom, and under which names: all of it fixed before anything starts."""
+"""What is reported, by which worker, and the names of the run. All of it is fixed before anything starts."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class Plan:
     jobs: int = 3957
     workers: int = 16
     work_seconds: float = 8.0
-    """how long the workers work if nothing holds them up: their updates are spread evenly over it"""
+    """how long the workers work if nothing delays them; their updates are spread evenly over it"""
     before_seconds: float = 8.0
-    """after so long the first part is cut short and becomes a sample"""
+    """when the first part is cut short; it is a sample then"""
     run_id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
     def updates(self) -> int:
-        """How many updates are reported in all."""
+        """How many updates all workers report."""
         return self.jobs * UPDATES_PER_JOB
 
     @property
@@ -56,12 +56,12 @@ class Plan:
 
     @property
     def table(self) -> str:
-        """The table of this run, and the beginning of the names of its others."""
+        """The table of this run; the names of its other tables begin with it."""
         return f"jobstatus_demo_{self.run_id}"
 
     @cached_property
     def all_jobs(self) -> list[Job]:
-        """The jobs; the same ones in every run."""
+        """The jobs, the same in every run."""
         chance = random.Random(3957)
         jobs = []
         for number in range(1, self.jobs + 1):
@@ -71,7 +71,7 @@ class Plan:
         return jobs
 
     def jobs_of(self, worker: int) -> list[Job]:
-        """The jobs of one worker, from 0."""
+        """The jobs of one worker; workers are numbered from 0."""
         return self.all_jobs[worker :: self.workers]
 
     @property
@@ -82,11 +82,11 @@ class Plan:
 
     @property
     def patience(self) -> float:
-        """Seconds after which a part is taken for stuck, on a slow machine as well."""
+        """Seconds after which a part counts as stuck; enough for a slow machine."""
         return 120.0 + self.updates / 200
 
     def reported(self) -> Counter[tuple[str, str]]:
-        """Every (job, status) that is reported, with how often."""
+        """How often each (job, status) is reported."""
         return Counter((job_id, status) for job in self.all_jobs for job_id, status, _ in job.updates())
 
     def last_status(self) -> dict[str, str]:
@@ -94,6 +94,6 @@ class Plan:
         return {job.job_id: job.outcome for job in self.all_jobs}
 
     def most_transactions(self, redelivered: int) -> int:
-        """The bound on write transactions: full batches, a few that time filled, and what came again."""
+        """The bound on write transactions: full batches, 18 ended by the linger, and redelivered events."""
         full = -(-self.updates // BATCH)
         return full + 2 + 16 + -(-redelivered // BATCH)

@@ -1,6 +1,6 @@
-"""The verdict's evidence: the whole topic read again, every row compared with what the topic says it must be.
+"""The evidence for the verdict: the whole topic read again, and every row compared with what the topic says.
 
-It shares neither the fold nor the SQL guard with the consumer: the events are applied one by one, in log order.
+It uses no code of the consumer: it decodes with the shared schema and applies the events one by one, in log order.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, Message, TopicPartition
-from jobstatus_consumer.core.decode import decode
-from jobstatus_consumer.core.rule import RowState, advance, decide
-from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
-from psycopg import Connection, sql
-from psycopg.rows import TupleRow
+from jobstatus_schemas import UndecodableError, decode
+from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_demo.errors import DemoError
+from jobstatus_demo.stage import Stage
 
 READ_SECONDS: Final = 60.0
 AT_ONCE: Final = 1000
@@ -27,7 +25,7 @@ _MICROSECOND: Final = 1_000_000
 
 
 class Row(NamedTuple):
-    """A row of the table, or what it must be."""
+    """A row of the table, or what it must be; times in microseconds since 1970-01-01 UTC."""
 
     status: str
     error_message: str | None
@@ -37,6 +35,17 @@ class Row(NamedTuple):
     event_id: str
     log_id: str
     log_offset: int
+
+
+class Reported(NamedTuple):
+    """An event of the topic: the row that it makes, and what decides whether it may."""
+
+    job_id: str
+    row: Row
+    time: int
+    """`occurred_at`, but no later than the broker's own time of the append"""
+    late: bool
+    """marked by the producer: sent long after it was made, or perhaps sent twice"""
 
 
 @dataclass(frozen=True)
@@ -65,41 +74,34 @@ class Recount:
         return self.never_arrived + len(wrong)
 
 
-def apply_one_by_one(events: Iterable[Event]) -> dict[str, Row]:
-    """What the table must be after these events, given in log order for each partition."""
-    states: dict[str, RowState] = {}
+def apply_one_by_one(events: Iterable[Reported]) -> dict[str, Row]:
+    """The table that these events must make; they come in log order for each partition.
+
+    This is the rule as far as the demo needs it: one log for each job, and no attempts. The last event of a job
+    counts, except a late one that is not newer than everything before it.
+    """
     rows: dict[str, Row] = {}
+    latest: dict[str, int] = {}
     for event in events:
-        before = states.get(event.job_id)
-        if decide(before, event) == "applied":
-            states[event.job_id] = advance(before, event)
-            rows[event.job_id] = _row_of(event, rows.get(event.job_id))
+        newest = latest.get(event.job_id)
+        if newest is None or not event.late or event.time > newest:
+            rows[event.job_id] = event.row
+            latest[event.job_id] = event.time if newest is None else max(newest, event.time)
     return rows
 
 
-def _row_of(event: Event, before: Row | None) -> Row:
-    attempt = before.attempt if event.attempt is None and before is not None else event.attempt
-    return Row(
-        event.status,
-        event.error_message,
-        attempt,
-        event.worker_id,
-        event.occurred_at,
-        event.event_id,
-        event.log_id,
-        event.offset,
-    )
-
-
 def compare(
-    events: Sequence[Event], rows: Mapping[str, Row], reported: Counter[tuple[str, str]], last_status: Mapping[str, str]
+    events: Sequence[Reported],
+    rows: Mapping[str, Row],
+    reported: Counter[tuple[str, str]],
+    last_status: Mapping[str, str],
 ) -> Recount:
-    """Hold the table against the topic, and both against what the workers reported."""
+    """Compare the table with the topic, and both with what the workers reported."""
     wanted = apply_one_by_one(events)
     there = {job_id: row for job_id, row in rows.items() if job_id in wanted}
     behind = [job_id for job_id, row in there.items() if _position(row) != _position(wanted[job_id])]
     unexpected = [job_id for job_id, row in rows.items() if last_status.get(job_id) != row.status]
-    arrived = Counter((event.job_id, event.status) for event in events)
+    arrived = Counter((event.job_id, event.row.status) for event in events)
     return Recount(
         events=len(events),
         rows=len(rows),
@@ -115,14 +117,22 @@ def _position(row: Row) -> tuple[str, int]:
     return row.log_id, row.log_offset
 
 
-def read_rows(connection: Connection[TupleRow], table: str) -> dict[str, Row]:
-    """The whole table by job; times in microseconds."""
-    query = sql.SQL(
-        "SELECT job_id, status, error_message, attempt, worker_id, occurred_at, event_id::text, log_id,"
-        " log_offset FROM {}"
-    ).format(sql.Identifier(table))
+def recount(stage: Stage) -> Recount:
+    """Read the whole topic and the whole table, and compare. Blocks for about a minute at most.
+
+    Raises `DemoError` if the topic cannot be read or holds something that no worker sent.
+    """
+    events = read_topic(stage.topic.reader, stage.topic.name, stage.topic.log_ids(), stage.topic.ends())
+    return compare(events, read_rows(stage), stage.plan.reported(), stage.plan.last_status())
+
+
+def read_rows(stage: Stage) -> dict[str, Row]:
+    """The whole table, by job."""
     found = {}
-    for job_id, status, message, attempt, worker, at, event_id, log_id, offset in connection.execute(query):
+    for job_id, status, message, attempt, worker, at, event_id, log_id, offset in stage.tables.query(
+        "SELECT job_id, status, error_message, attempt, worker_id, occurred_at, event_id::text, log_id, log_offset"
+        " FROM {table}"
+    ):
         found[job_id] = Row(status, message, attempt, worker, _micros(at), event_id, log_id, offset)
     return found
 
@@ -132,12 +142,11 @@ def _micros(at: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * _MICROSECOND + since.microseconds
 
 
-def read_topic(reader: Any, topic: str, topic_id: str, ends: Mapping[int, int]) -> list[Event]:
+def read_topic(reader: Any, topic: str, log_ids: Mapping[int, str], ends: Mapping[int, int]) -> list[Reported]:
     """Every event of the topic, in log order for each partition; `reader` is a consumer that is in no group."""
     reader.assign([TopicPartition(topic, number, 0) for number in ends])
-    log_ids = {number: Log(topic, topic_id, number).id for number in ends}
     left = {number for number, end in ends.items() if end > 0}
-    events: list[Event] = []
+    events: list[Reported] = []
     deadline = time.monotonic() + READ_SECONDS
     while left:
         if time.monotonic() > deadline:
@@ -160,18 +169,29 @@ def _is_event(message: Message) -> bool:
     raise DemoError(f"the topic could not be read again: {error.str()}")
 
 
-def _event(message: Any, log_ids: Mapping[int, str]) -> Event:
-    raw = RawRecord(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        message.headers() or (),
+def _event(message: Any, log_ids: Mapping[int, str]) -> Reported:
+    try:
+        found = decode(message.value())
+    except UndecodableError as error:
+        raise _foreign(message, str(error)) from None
+    if message.key() != found.job_id.encode() or found.attempt is not None:
+        raise _foreign(message, "its key or its attempt is not a worker's")
+    _, appended = message.timestamp()
+    row = Row(
+        found.status,
+        found.error_message,
+        None,
+        found.worker_id,
+        found.occurred_at,
+        found.event_id,
         log_ids[message.partition()],
+        message.offset(),
     )
-    found = decode(raw)
-    if isinstance(found, Rejected):
-        raise DemoError(f"there is something in the topic that no worker sent: {found.detail}")
-    return found
+    late = any(name == LATE_HEADER for name, _ in message.headers() or ())
+    # the broker's clock has milliseconds: the event is no later than the end of that millisecond
+    return Reported(found.job_id, row, min(found.occurred_at, appended * 1000 + 999), late)
+
+
+def _foreign(message: Any, why: str) -> DemoError:
+    place = f"{message.topic()}[{message.partition()}] at offset {message.offset()}"
+    return DemoError(f"no worker of the demo sent the record in {place}: {why}")

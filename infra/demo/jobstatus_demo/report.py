@@ -1,4 +1,4 @@
-"""The figures of a run, the bounds they must keep, and the verdict."""
+"""The figures of a run, the bounds that they must keep, and the verdict."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobstatus_demo.servers import Servers
 
 
 class Bound(NamedTuple):
-    """Something that must hold, and whether it did."""
+    """Something that must hold, and whether it held."""
 
     name: str
     text: str
@@ -21,7 +21,7 @@ class Bound(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """All of a run."""
+    """Everything that a run found."""
 
     plan: Plan
     servers: Servers
@@ -37,7 +37,7 @@ class Report:
 
     @property
     def scale(self) -> float:
-        """By what the first part's figures are multiplied."""
+        """The factor that scales a figure of the first part up to all updates."""
         return self.plan.updates / self.before.updates
 
     def scaled(self, figure: float) -> float:
@@ -46,7 +46,7 @@ class Report:
 
     @property
     def bounds(self) -> list[Bound]:
-        """What must hold, each with what was found."""
+        """Everything that must hold, with what was found."""
         cost, plan = self.after.cost, self.plan
         most = plan.most_transactions(self.after.redelivered)
         back = len(self.after.gone_back)

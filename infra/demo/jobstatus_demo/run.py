@@ -1,4 +1,4 @@
-"""One part after the other, and everything removed at the end, however it ends."""
+"""The parts of a run, one after the other. Everything is removed at the end, however it ends."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.errors import StartError
-from jobstatus_local.errors import LocalServerError
+import psycopg
 
 from jobstatus_demo.after import run_after
 from jobstatus_demo.before import run_before
+from jobstatus_demo.errors import DemoError
 from jobstatus_demo.plan import Plan
-from jobstatus_demo.recount import Recount, compare
+from jobstatus_demo.recount import recount
 from jobstatus_demo.report import Report
 from jobstatus_demo.servers import Servers, servers
 from jobstatus_demo.show import Show
-from jobstatus_demo.stage import Stage, a_stage
+from jobstatus_demo.stage import made_stage
 
 
 def run_demo(plan: Plan, show: Show, *, keep: bool = False) -> Report:
-    """Run all of it; with `keep` the topic and the tables stay. Raises `JobStatusError` where it cannot go on."""
+    """Run all of it, for about a minute; with `keep` the topic and the tables stay.
+
+    Raises `DemoError` if it cannot continue, also if a server cannot be fetched, started or reached.
+    """
     started = time.monotonic()
     try:
         with (
@@ -37,30 +39,23 @@ def run_demo(plan: Plan, show: Show, *, keep: bool = False) -> Report:
         ):
             show.begin(plan, there, time.monotonic() - started)
             return _run(plan, there, show, Path(folder), keep=keep, started=started)
-    except LocalServerError as error:
-        raise StartError(str(error)) from error
+    except psycopg.Error as error:
+        raise DemoError(f"PostgreSQL failed, so the demo stopped: {str(error).strip()}") from error
 
 
 def _run(plan: Plan, there: Servers, show: Show, folder: Path, *, keep: bool, started: float) -> Report:
     env = there.environment(plan, os.environ)
-    settings = load_settings(env)
-    with a_stage(plan, settings, there, keep=keep) as stage:
+    with made_stage(plan, there, env, keep=keep) as stage:
         before = run_before(stage, env, folder, show)
         after = run_after(stage, env, folder, show)
-        recount = recount_all(stage, show)
-    return Report(plan, there, before, after, recount, time.monotonic() - started)
-
-
-def recount_all(stage: Stage, show: Show) -> Recount:
-    """Read the whole topic again and compare every row."""
-    plan = stage.plan
-    show.say("3/3 the recount: reading the whole topic again, comparing every row")
-    return compare(stage.read_topic(), stage.read_rows(), plan.reported(), plan.last_status())
+        show.say("3/3 the recount: reading the whole topic again, comparing every row")
+        found = recount(stage)
+    return Report(plan, there, before, after, found, time.monotonic() - started)
 
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: every `with` cleans up after itself."""
+    """SIGTERM ends the demo as Ctrl-C does: every `with` cleans up."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
         sys.exit(128 + number)

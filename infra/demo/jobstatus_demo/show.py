@@ -1,4 +1,4 @@
-"""The demo for people: progress while it runs, then the report, with bars that one takes in at a glance."""
+"""What a person sees of the demo: progress while it runs, then the report with bars."""
 
 from __future__ import annotations
 
@@ -16,34 +16,30 @@ from jobstatus_demo.report import Report
 from jobstatus_demo.servers import Servers
 
 SAY_EVERY: Final = 0.25
-"""Without a terminal: a line for each quarter"""
+"""Without a terminal, a line is printed for each quarter."""
 PLAIN_WIDTH: Final = 100
-"""Where there is no terminal"""
+"""Columns, if there is no terminal."""
 MIN_BAR: Final = 10
 MAX_BAR: Final = 48
 BESIDE_THE_BAR: Final = 42
 EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
-KAFKA: Final = {
-    "yours": "your Kafka",
-    "local": "a real Apache Kafka, started here",
-    "memory": "librdkafka's built-in cluster (the jars of a real Kafka were not to be had)",
-}
+KAFKA: Final = {"yours": "your Kafka", "local": "a real Apache Kafka, started here"}
 POSTGRES: Final = {"yours": "your PostgreSQL", "local": "a real PostgreSQL, started here"}
 
 
 class Show:
-    """Says what happens on a console: a terminal gets progress bars, everything else plain lines."""
+    """Prints to a console: progress bars if it is a terminal, else plain lines."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Print one line."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def begin(self, plan: Plan, servers: Servers, seconds: float) -> None:
-        """What is about to happen, and on what."""
+        """Print what is about to run, and on which servers."""
         self.say(
             f"{plan.workers} workers, {plan.jobs:,} jobs, {UPDATES_PER_JOB} updates each = {plan.updates:,} updates"
         )
@@ -51,7 +47,7 @@ class Show:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar, or lines; call what it gives with the number done so far."""
+        """A progress bar, or lines. Call the function that it yields with the number done so far."""
         if not self._console.is_terminal:
             self.say(title)
             yield self._lines(total)
@@ -74,7 +70,7 @@ class Show:
         return at
 
     def report(self, report: Report) -> None:
-        """The figures, before and after."""
+        """Print the figures, before and after."""
         width = max(MIN_BAR, min(MAX_BAR, self._console.width - BESIDE_THE_BAR))
         parts = (_comparison(report, width), _story(report), _verdict(report), _method(report))
         for part in parts:
@@ -83,7 +79,7 @@ class Show:
 
 
 def bar(value: float, most: float, width: int) -> str:
-    """`value` as a bar of at most `width` characters; what is more than nothing is seen."""
+    """`value` as a bar of at most `width` characters; every value above 0 is visible."""
     eighths = round(value / most * width * 8) if most > 0 else 0
     eighths = max(1 if value > 0 else 0, min(eighths, width * 8))
     full, rest = divmod(eighths, 8)
@@ -91,7 +87,7 @@ def bar(value: float, most: float, width: int) -> str:
 
 
 def time_text(seconds: float) -> str:
-    """A time in the unit that fits it, with three digits that mean something."""
+    """A time in the unit that fits it, with about three digits."""
     for factor, unit in ((1, "s"), (1e3, "ms")):
         if seconds * factor >= 1:
             amount = seconds * factor
@@ -189,6 +185,6 @@ def _method(report: Report) -> str:
 
 
 def console(*, stderr: bool) -> Console:
-    """Where the demo is shown: as wide as the terminal, or as a page."""
+    """The console for the demo: as wide as the terminal, or 100 columns if there is none."""
     found = Console(stderr=stderr)
     return found if found.is_terminal else Console(stderr=stderr, width=PLAIN_WIDTH)

@@ -1,4 +1,4 @@
-"""Looks at the whole table again and again while others write it: no row may go back or vanish."""
+"""Reads the whole table again and again while others write it: no row may go back or disappear."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jobstatus_demo.plan import RANKS
 
 LOOK_EVERY: Final = 0.01
 ROWS_EVERY: Final = 0.1
-"""The whole table is read less often: it costs more"""
+"""Reading the whole table costs more, so it happens less often."""
 STOP_SECONDS: Final = 15.0
 
 
 class Seen(NamedTuple):
-    """Where a row was when it was last looked at."""
+    """The position and the state of a row when it was last read."""
 
     log_id: str
     log_offset: int
@@ -29,7 +29,7 @@ class Seen(NamedTuple):
 
 
 def gone_back(before: Mapping[str, Seen], now: Mapping[str, Seen]) -> list[str]:
-    """The jobs whose row is earlier in its log, or in a lower state, than before; or no longer there."""
+    """The jobs whose row has an earlier position in its log or a lower state than before, or has disappeared."""
     return [job_id for job_id, old in before.items() if _is_back(old, now.get(job_id))]
 
 
@@ -42,10 +42,10 @@ def _is_back(old: Seen, new: Seen | None) -> bool:
 
 
 class Watch:
-    """A thread with a connection of its own; a context manager. Ask for its findings after the `with`."""
+    """A thread with a connection of its own; a context manager. Its findings are complete after the `with`."""
 
     def __init__(self, connect: Callable[[], Connection[TupleRow]], application: str, table: str | None) -> None:
-        """`application` is whose connections are counted; without a `table` nothing else is looked at."""
+        """Counts the connections of `application`, and reads `table` if there is one."""
         self._connection = connect()
         self._table = table
         self._application = application
@@ -81,11 +81,11 @@ class Watch:
                     rows_due = time.monotonic() + ROWS_EVERY
                 self._ending.wait(LOOK_EVERY)
             self.look()
-        except Exception as error:  # noqa: BLE001 - it is raised where the watch ends
+        except Exception as error:  # noqa: BLE001 - __exit__ raises it
             self._error = error
 
     def _look_at_connections(self) -> None:
-        """Those that were there at the look before as well: a server needs a moment to end one that was closed."""
+        """Count the connections that the look before found too: the server needs a moment to end a closed one."""
         found = self._connection.execute(
             "SELECT pid, backend_start FROM pg_stat_activity WHERE application_name = %s", (self._application,)
         )
@@ -94,7 +94,7 @@ class Watch:
         self._connected = now
 
     def look(self) -> None:
-        """One look at every row."""
+        """Read every row once."""
         if self._table is None:
             return
         now = self._rows(self._table)

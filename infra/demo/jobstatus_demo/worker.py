@@ -2,7 +2,8 @@
 
     python -m jobstatus_demo.worker PARENT ASSIGNMENT.json
 
-It says `ready`, waits for a line, works through its jobs, and writes what each call cost to the assignment's `result`.
+It prints `ready`, waits for a line, reports its jobs, and writes what each call cost to the assignment's file
+`result`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Report = Callable[[str, str, str | None], None]
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one worker has to do; times in seconds."""
+    """What one worker has to do. Times are in seconds."""
 
     name: str
     way: str
@@ -36,7 +37,7 @@ class Assignment:
     result: str
 
     def save(self, path: Path) -> None:
-        """For the worker to read."""
+        """Write it to a file for the worker process."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
@@ -48,7 +49,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker did: nanoseconds of each call that returned, how many raised, the seconds of it all."""
+    """What a worker did: nanoseconds of each call that returned, how many calls raised, and seconds in all."""
 
     nanos: list[int]
     failed: int
@@ -57,7 +58,7 @@ class Work:
 
 
 def work(assignment: Assignment, report: Report) -> Work:
-    """Report every update at its time, or at once when late, until all are done or time is up."""
+    """Report every update at its time, or at once if it is late, until all are reported or the time is up."""
     nanos: list[int] = []
     failed, last_error = 0, ""
     started = time.monotonic()
@@ -69,7 +70,7 @@ def work(assignment: Assignment, report: Report) -> Work:
         before = time.perf_counter_ns()
         try:
             report(*update)
-        except Exception as error:  # noqa: BLE001 - the crisis was made of such errors: they are counted
+        except Exception as error:  # noqa: BLE001 - the crisis consisted of such errors, so they are counted
             failed, last_error = failed + 1, f"{type(error).__name__}: {error}"
         else:
             nanos.append(time.perf_counter_ns() - before)
@@ -79,7 +80,7 @@ def work(assignment: Assignment, report: Report) -> Work:
 
 @contextmanager
 def a_connection_each(assignment: Assignment) -> Iterator[Report]:
-    """As it was: every update opens a connection, writes one row, and closes it."""
+    """The old way: every update opens a connection, writes one row, and closes the connection."""
     import psycopg
     from psycopg import sql
 
@@ -97,7 +98,7 @@ def a_connection_each(assignment: Assignment) -> Iterator[Report]:
 
 @contextmanager
 def through_jobstatus(assignment: Assignment) -> Iterator[Report]:
-    """The same call on a producer; leaving waits until the broker has everything."""
+    """The same call on a producer. Leaving the `with` blocks until the broker has every event."""
     from jobstatus_producer import JobStatusProducer
 
     with JobStatusProducer.from_env({**os.environ, "JOBSTATUS_WORKER_ID": assignment.name}) as jobs:

@@ -1,8 +1,8 @@
 """What can go wrong with a local server.
 
-LocalServerError            a server did not start, stop or answer: read the message, it says what and why
-├── FetchError              a jar could not be fetched: the demo falls back to librdkafka's cluster
-└── AlteredFileError        a jar is not the one in the lock file: never used; delete it or ask who changed it
+LocalServerError            a server did not start, stop or answer: the message says which, and why
+├── FetchError              a jar could not be fetched: check the connection to the Maven repository
+└── AlteredFileError        a jar is not the one in the lock file, and was not used: delete it, or ask who changed it
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ LOG_LINES = 20
 
 
 class LocalServerError(RuntimeError):
-    """A local server did not do what was asked; the message holds the end of its log, where there is one.
+    """A local server did not do what it should; the message holds the end of its log, if there is one.
 
     Attributes:
-        log: the server's log file, or None where the failure came before there was one.
+        log: the server's log file, or None if the failure came before it existed.
     """
 
     def __init__(self, message: str, log: Path | None = None) -> None:
@@ -33,7 +33,7 @@ class AlteredFileError(LocalServerError):
 
 
 def describe_log(log: Path, lines: int = LOG_LINES) -> str:
-    """The last lines of a log and where it is, for an error message."""
+    """The last lines of a log and its path, for an error message."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:

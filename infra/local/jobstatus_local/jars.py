@@ -1,8 +1,8 @@
-"""The Java archives of the local broker: named with checksums in ``jars.lock.toml``, fetched once, verified always.
+"""The Java archives of the local broker: locked with checksums in ``jars.lock.toml``, fetched once, verified always.
 
-`jgo` fetches a missing one by its coordinates from the user's package registry; the file enters the cache only after
-its SHA-256 was compared, and is compared again at every use. So a second run needs no network, and an altered archive
-is refused wherever it was altered. The cache is ``.cache/jars`` of a checkout, else ``jobstatus/jars`` below
+`jgo` fetches a missing jar by its coordinates from the user's Maven repository. A file enters the cache only after its
+SHA-256 was compared, and it is compared again at every use. So a second run needs no network, and an altered jar is
+refused wherever it was altered. The cache is ``.cache/jars`` of a checkout, else ``jobstatus/jars`` below
 ``$XDG_CACHE_HOME`` (``~/.cache``); the environment variable ``JOBSTATUS_LOCAL_CACHE`` names another folder.
 """
 
@@ -22,7 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from jobstatus_local.certificates import trust_the_system
 from jobstatus_local.errors import AlteredFileError, FetchError, LocalServerError
 
 CACHE_VARIABLE = "JOBSTATUS_LOCAL_CACHE"
@@ -61,8 +63,8 @@ def kafka_classpath(progress: Progress | None = None) -> str:
     """The class path of the broker, every jar verified.
 
     Raises:
-        FetchError: a jar is neither cached nor to be had.
-        AlteredFileError: a jar is not the one that was locked.
+        FetchError: a jar is not in the cache and cannot be fetched.
+        AlteredFileError: a jar does not have its locked checksum.
     """
     return os.pathsep.join(map(str, ensure(locked(BROKER), progress)))
 
@@ -101,7 +103,10 @@ def cache_folder() -> Path:
 
 
 def ensure(jars: Sequence[Jar], progress: Progress | None = None) -> list[Path]:
-    """The verified files of these jars, in order, after fetching those that the cache lacks."""
+    """The verified files of these jars, in order. Fetches those that the cache lacks, and blocks until they are there.
+
+    Raises as `kafka_classpath`.
+    """
     folder = cache_folder()
     try:
         if _missing(jars, folder):
@@ -118,7 +123,7 @@ def _missing(jars: Sequence[Jar], folder: Path) -> list[Jar]:
 
 
 def _is_good(path: Path, jar: Jar) -> bool:
-    """Whether the file is there; one that is there and altered is an error, not a reason to fetch it again."""
+    """Whether the file is in the cache. An altered file is an error, not a reason to fetch it again."""
     try:
         found = sha256_of(path)
     except FileNotFoundError:
@@ -126,7 +131,7 @@ def _is_good(path: Path, jar: Jar) -> bool:
     if found != jar.sha256:
         raise AlteredFileError(
             f"{path} is not the {jar.coordinate} that was locked: its SHA-256 is {found}, expected {jar.sha256}."
-            " It is not used; delete it to have it fetched again"
+            " It is not used. Delete the file and start again to fetch it anew"
         )
     return True
 
@@ -138,7 +143,7 @@ def sha256_of(path: Path) -> str:
 
 @contextmanager
 def _only_process(lock: Path) -> Iterator[None]:
-    """Hold the lock file: two processes that start on an empty cache must not fetch the same thing twice."""
+    """Hold the lock file, so that two processes that find an empty cache do not fetch the same jars twice."""
     deadline = time.monotonic() + _OTHER_PROCESS_SECONDS
     with lock.open("w") as file:
         while True:
@@ -160,11 +165,14 @@ def _fetch(jars: Sequence[Jar], folder: Path, progress: Progress) -> None:
     for left_by_a_killed_process in folder.glob(".staging-*"):
         shutil.rmtree(left_by_a_killed_process, ignore_errors=True)
     staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=folder))
+    pool = ThreadPoolExecutor(_CONNECTIONS)
     try:
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        with trust_the_system():
             for _ in pool.map(lambda jar: _fetch_one(jar, staging, folder), jars):
                 pass
     finally:
+        # after a failure the other jars are not tried
+        pool.shutdown(cancel_futures=True)
         shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -181,10 +189,10 @@ def _fetch_one(jar: Jar, staging: Path, folder: Path) -> None:
 
 
 def download(coordinate: str, into: Path) -> Path:
-    """Fetch one jar by its coordinate, unverified, into a Maven-shaped folder; a failing connection is tried again.
+    """Fetch one jar by its coordinate, unverified, into a folder laid out as Maven does. Tries three times.
 
     Raises:
-        FetchError: it could not be fetched.
+        FetchError: the jar could not be fetched.
     """
     try:
         import requests
@@ -199,15 +207,27 @@ def download(coordinate: str, into: Path) -> Path:
             return Path(wanted.resolve())
         except requests.RequestException as error:
             if attempt == _TRIES:
-                raise FetchError(f"cannot fetch {coordinate}: {error}") from error
+                raise FetchError(f"cannot fetch {coordinate} from {_hosts()}: {_cause(error)}") from error
             (into / wanted.component.path_prefix / wanted.filename).unlink(missing_ok=True)
         except RuntimeError as error:
-            raise FetchError(f"cannot fetch {coordinate}: {error}") from error
+            # jgo's own message shows the addresses, which may hold a password
+            raise FetchError(f"cannot fetch {coordinate}: {_hosts()} did not serve it") from error
     raise AssertionError("unreachable")
 
 
+def _cause(error: BaseException) -> str:
+    """The innermost reason of an error of `requests`, which wraps urllib3's, which wraps the system's."""
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    return _cause(inner) if isinstance(inner, BaseException) else str(error)
+
+
+def _hosts() -> str:
+    """The repositories by host alone: an address may hold a password."""
+    return " and ".join(urlsplit(address).hostname or address for address in _repositories().values())
+
+
 def _repositories() -> dict[str, str]:
-    """Where jgo looks: its default, and what the user's own jgo settings add (a company's mirror, say)."""
+    """Where jgo looks: its default, and what the user's jgo settings add, such as a company's mirror."""
     from jgo.config import GlobalSettings
     from jgo.constants import MAVEN_CENTRAL_URL
 

@@ -51,7 +51,7 @@ class KafkaNode:
     @property
     def pid(self) -> int | None:
         """The Java process; None while it is down."""
-        if self._pid is not None and self._cluster.guard.poll(self._name) is not None:
+        if self._pid is not None and self._cluster.supervisor.poll(self._name) is not None:
             self._pid = None
         return self._pid
 
@@ -80,7 +80,7 @@ class KafkaNode:
         cluster_id = self._cluster.cluster_id
         # in one word: an id may begin with a hyphen
         argv = self._java(kafka_config.FORMAT_CLASS, "format", f"--cluster-id={cluster_id}", "-c", str(config))
-        self._cluster.guard.run(f"formatting {self._name}", argv, self.log)
+        self._cluster.supervisor.run(f"formatting {self._name}", argv, self.log)
 
     def write_properties(self) -> Path:
         path = self._cluster.workdir / f"server-{self.node_id}.properties"
@@ -94,11 +94,11 @@ class KafkaNode:
         """Start the process without waiting for it to serve."""
         if self.pid is None:
             argv = self._java(kafka_config.SERVER_CLASS, str(self.write_properties()))
-            self._pid = self._cluster.guard.start(self._name, argv, self.log)
+            self._pid = self._cluster.supervisor.start(self._name, argv, self.log)
 
     def await_ready(self, timeout: float, brokers: int = 1) -> None:
         """Wait until this broker serves and knows at least `brokers` live ones, itself among them."""
-        self._cluster.guard.await_ready(self._name, self.log, lambda: self._probe(brokers), timeout)
+        self._cluster.supervisor.await_ready(self._name, self.log, lambda: self._probe(brokers), timeout)
 
     def _probe(self, brokers: int) -> None:
         if not (is_listening(self.address.internal_port) and is_listening(self.port)):
@@ -114,7 +114,7 @@ class KafkaNode:
 
     def _stop(self, number: int, timeout: float) -> None:
         if self._pid is not None:
-            self._cluster.guard.stop(self._name, number, timeout)
+            self._cluster.supervisor.stop(self._name, number, timeout)
             self._pid = None
 
 

@@ -81,7 +81,7 @@ class LocalPostgres(LocalServer):
     @property
     def pid(self) -> int | None:
         """The postmaster; None while it is down."""
-        if self._pid is not None and self.guard.poll(_NAME) is not None:
+        if self._pid is not None and self.supervisor.poll(_NAME) is not None:
             self._pid = None
         return self._pid
 
@@ -122,8 +122,8 @@ class LocalPostgres(LocalServer):
             if self._wanted_workdir is None:
                 self.workdir.chmod(0o711)  # a new folder of ours: the account may pass, and see nothing
             os.chown(self.data_dir, self._account.uid, self._account.gid)
-            postgres_binaries.check_reachable(self.guard, self.data_dir, self._account)
-        self._install = postgres_binaries.usable_install(self.guard, self.workdir, self._account)
+            postgres_binaries.check_reachable(self.supervisor, self.data_dir, self._account)
+        self._install = postgres_binaries.usable_install(self.supervisor, self.workdir, self._account)
         self._password = _kept_password(self.workdir / "password")
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
@@ -140,7 +140,7 @@ class LocalPostgres(LocalServer):
         initdb = self._install / "bin" / "initdb"
         argv: list[str | Path] = [initdb, "-D", self.data_dir, "--no-sync", *options]
         try:
-            self.guard.run("initdb", argv, self.workdir / "initdb.log", account=self._account)
+            self.supervisor.run("initdb", argv, self.workdir / "initdb.log", account=self._account)
         finally:
             password_file.unlink()
 
@@ -150,8 +150,8 @@ class LocalPostgres(LocalServer):
         argv: list[str | Path] = [self._install / "bin" / "postgres", "-D", self.data_dir]
         for name, value in {"listen_addresses": LOOPBACK, "port": str(self.port), **self._settings}.items():
             argv += ["-c", f"{name}={value}"]
-        self._pid = self.guard.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
-        self.guard.await_ready(_NAME, self.log, self._probe, self._start_timeout)
+        self._pid = self.supervisor.start(_NAME, argv, self.log, account=self._account, stop_signal=signal.SIGINT)
+        self.supervisor.await_ready(_NAME, self.log, self._probe, self._start_timeout)
         self._create_first_database()
 
     def _probe(self) -> None:
@@ -182,7 +182,7 @@ class LocalPostgres(LocalServer):
 
     def _stop(self, number: int) -> None:
         if self._pid is not None:
-            self.guard.stop(_NAME, number, _STOP_SECONDS)
+            self.supervisor.stop(_NAME, number, _STOP_SECONDS)
             self._pid = None
 
 

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from jobstatus_local.errors import LocalServerError
-from jobstatus_local.process import Account, Guard
+from jobstatus_local.process import Account, Supervisor
 
 _ACCOUNTS = ("nobody", "daemon", "postgres")
 _COPIED = ("bin/initdb", "bin/postgres", "lib", "share")
@@ -46,17 +46,17 @@ def packaged_install() -> Path:
     return Path(found.submodule_search_locations[0]) / "pginstall"
 
 
-def usable_install(guard: Guard, workdir: Path, account: Account | None) -> Path:
+def usable_install(supervisor: Supervisor, workdir: Path, account: Account | None) -> Path:
     """The folder with PostgreSQL's `bin` that the account can use: the wheel's, or a copy of it in `workdir`.
 
     Raises:
         LocalServerError: there is none.
     """
     install = packaged_install()
-    if account is None or _runs(guard, install, workdir, account):
+    if account is None or _runs(supervisor, install, workdir, account):
         return install
     copy = _copy(install, workdir / "postgres-programs")
-    if not _runs(guard, copy, workdir, account):
+    if not _runs(supervisor, copy, workdir, account):
         raise LocalServerError(
             f"the account {account.name} can run PostgreSQL neither from {install} nor from {copy}: set TMPDIR to a"
             " folder that every account may enter and that allows programs, or run this as an ordinary user",
@@ -83,11 +83,11 @@ def reachable_temporary_folder() -> Path | None:
     )
 
 
-def check_reachable(guard: Guard, folder: Path, account: Account) -> None:
+def check_reachable(supervisor: Supervisor, folder: Path, account: Account) -> None:
     """Raises LocalServerError unless the account can enter the folder."""
     log = folder.with_name("probe.log")
     try:
-        guard.run("entering the folder", ["sh", "-c", 'cd "$0"', folder], log, account=account)
+        supervisor.run("entering the folder", ["sh", "-c", 'cd "$0"', folder], log, account=account)
     except LocalServerError as error:
         raise LocalServerError(
             f"root runs PostgreSQL as the account {account.name}, which cannot enter {folder}:"
@@ -100,11 +100,11 @@ def _may_enter(folder: Path) -> bool:
     return bool(folder.stat().st_mode & 0o001)
 
 
-def _runs(guard: Guard, install: Path, workdir: Path, account: Account) -> bool:
+def _runs(supervisor: Supervisor, install: Path, workdir: Path, account: Account) -> bool:
     """Whether the account can read all that `initdb` needs: this looks and creates nothing."""
     argv: list[str | Path] = [install / "bin" / "initdb", "--show", "-D", workdir / "data"]
     try:
-        guard.run("probing initdb", argv, workdir / "probe.log", account=account)
+        supervisor.run("probing initdb", argv, workdir / "probe.log", account=account)
     except LocalServerError:
         return False
     return True

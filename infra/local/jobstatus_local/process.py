@@ -1,4 +1,4 @@
-"""Our side of the guard process: start a server below it, signal it, wait for it, and say why it failed."""
+"""Our side of the supervisor process: start a server below it, signal it, wait for it, and say why it failed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jobstatus_local.errors import LocalServerError
 
 _ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.02
-_GUARD = Path(__file__).with_name("guard.py")
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 #: The servers see none of our environment: no PGDATA, no JAVA_TOOL_OPTIONS, no locale, no time zone.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
@@ -35,16 +35,16 @@ class Account:
     name: str
 
 
-class Guard:
-    """One guard process and the servers below it. Thread-safe; a forked child's use of it does nothing."""
+class Supervisor:
+    """One supervisor process and the servers below it. Thread-safe; a forked child's use of it does nothing."""
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
-        """Start the guard. `folders` are removed by it if we are killed."""
+        """Start the supervisor. `folders` are removed by it if we are killed."""
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._last_id = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), str(self._owner), *map(str, folders)],
+            [sys.executable, "-I", "-S", str(_SUPERVISOR), str(self._owner), *map(str, folders)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -67,7 +67,7 @@ class Guard:
                 self._requests.write(json.dumps({**request, "id": self._last_id}).encode() + b"\n")
                 return self._await_answer(self._last_id)
             except (OSError, ValueError) as error:  # a broken pipe; one that close() has closed
-                raise LocalServerError(f"the guard process {self.pid} is gone, and its servers with it") from error
+                raise LocalServerError(f"the supervisor process {self.pid} is gone, and its servers with it") from error
 
     def _await_answer(self, request_id: int) -> dict[str, Any]:
         """The answer to this request; one to an earlier request, whose wait was interrupted, is passed over."""
@@ -169,7 +169,7 @@ class Guard:
             time.sleep(_POLL_SECONDS)
 
     def close(self, grace: float = 5.0) -> None:
-        """Stop every server that still runs, by SIGKILL after `grace` seconds, then the guard. Idempotent."""
+        """Stop every server that still runs, by SIGKILL after `grace` seconds, then the supervisor. Idempotent."""
         if os.getpid() != self._owner or self._requests.closed:
             return
         with suppress(OSError):  # it is gone

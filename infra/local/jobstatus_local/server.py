@@ -1,4 +1,4 @@
-"""What both local servers have in common: a guard, a folder, ports, and a start that leaves nothing behind."""
+"""What both local servers have in common: a supervisor, a folder, ports, and a start that leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 from jobstatus_local.errors import LocalServerError
 from jobstatus_local.ports import PortLease
-from jobstatus_local.process import Guard
+from jobstatus_local.process import Supervisor
 from jobstatus_local.workdir import Workdir
 
 _TRIES = 3
@@ -25,7 +25,7 @@ class LocalServer(ABC):
         self._kind = kind
         self._wanted_workdir = workdir
         self._workdir: Workdir | None = None
-        self._guard: Guard | None = None
+        self._supervisor: Supervisor | None = None
         self._leases: list[PortLease] = []
 
     @property
@@ -36,11 +36,11 @@ class LocalServer(ABC):
         return self._workdir.path
 
     @property
-    def guard(self) -> Guard:
+    def supervisor(self) -> Supervisor:
         """The process above the server."""
-        if self._guard is None:
+        if self._supervisor is None:
             raise self._not_running()
-        return self._guard
+        return self._supervisor
 
     def start(self) -> None:
         """Start what is down and wait until it answers; nothing happens if it runs.
@@ -48,7 +48,7 @@ class LocalServer(ABC):
         Raises:
             LocalServerError: what and why, with the end of the log. A first start leaves nothing running.
         """
-        if self._guard is not None:
+        if self._supervisor is not None:
             self._run()
             return
         for attempt in range(1, _TRIES + 1):
@@ -89,7 +89,7 @@ class LocalServer(ABC):
 
     def _open_workdir(self, parent: Path | None = None) -> None:
         self._workdir = Workdir(self._wanted_workdir, self._kind, parent)
-        self._guard = Guard(self._workdir.to_remove)
+        self._supervisor = Supervisor(self._workdir.to_remove)
 
     def _lease_port(self) -> int:
         lease = PortLease()
@@ -97,9 +97,9 @@ class LocalServer(ABC):
         return lease.port
 
     def _close(self, keep_logs: bool) -> None:
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            guard.close(_GRACE_SECONDS if self._wanted_workdir is None else _GRACE_TO_KEEP_SECONDS)
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.close(_GRACE_SECONDS if self._wanted_workdir is None else _GRACE_TO_KEEP_SECONDS)
         for lease in self._leases:
             lease.close()
         self._leases = []

@@ -20,7 +20,7 @@ class Workdir:
 
     @property
     def to_remove(self) -> list[Path]:
-        """What a guard removes if we are killed."""
+        """What a supervisor removes if we are killed."""
         return [self.path] if self.is_ours else []
 
     def close(self, keep_logs: bool = False) -> None:

@@ -11,7 +11,8 @@ from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.record import Record
 from jobstatus_producer.settings import ProducerSettings
 from jobstatus_producer.spool import folder as spool_folder
-from jobstatus_producer.spool.file import SpoolDamagedError, SpoolFile
+from jobstatus_producer.spool.database import SpoolDamagedError
+from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_producer.spool.rows import size_of
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Backlog:
         with self._lock:
             while self._orphans:
                 orphan = self._orphans[0]
-                if orphan.resting:
+                if orphan.released:
                     self._wake(orphan)
                     continue
                 entries = self._read(orphan, count)
@@ -209,7 +210,7 @@ class Backlog:
         return Chunk(entries, None, frozenset(entry.seq for entry in entries if self._may_be_behind(entry.seq)))
 
     def _may_be_behind(self, seq: int) -> bool:
-        taken_in = self._own is not None and seq in self._own.taken_in
+        taken_in = self._own is not None and seq in self._own.adopted
         return taken_in or seq in self._tried or seq < self._overtaken
 
     def _release(self, entry: Record) -> bool:
@@ -233,7 +234,7 @@ class Backlog:
                 self.move_to_spool()
                 self.stay_in_place()
                 for file in self._files():
-                    if not file.in_place():
+                    if not file.still_on_disk():
                         self._keep(self._read(file, len(file)))
                 self._closed = True
                 for file in self._files():
@@ -265,7 +266,7 @@ class Backlog:
 
     def _files(self) -> list[SpoolFile]:
         """The open ones."""
-        return [file for file in self._all() if not file.resting]
+        return [file for file in self._all() if not file.released]
 
     def _all(self) -> list[SpoolFile]:
         return [*self._orphans, *([] if self._own is None else [self._own])]
@@ -300,7 +301,7 @@ class Backlog:
 
     def _in_place(self, file: SpoolFile) -> bool:
         """Whether what is written to it will be found by the next process; a file that was removed is made anew."""
-        if file.in_place():
+        if file.still_on_disk():
             return True
         settings = self._settings
         try:
@@ -337,7 +338,7 @@ class Backlog:
         elif file in self._orphans:
             self._orphans.remove(file)
             self.taken_over -= len(file)
-            file.rest()
+            file.release()
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
         """Go on without a damaged file: what can be read of it moves to the own spool, a new one if it was that."""
@@ -349,7 +350,7 @@ class Backlog:
         else:
             self._orphans.remove(file)
         assert self._own is not None  # noqa: S101
-        file.drop()
+        file.close_database()
         spool_folder.rescue(file.path, file.lock, self._own, error)
 
     def _replaced(self, file: SpoolFile, damage: Exception) -> bool:
@@ -360,7 +361,7 @@ class Backlog:
             self._trouble(f"the spool is damaged and cannot be replaced: {error}")
             if file is not self._own:
                 # what can be read of it is for the next process
-                file.rest()
+                file.release()
             return file is not self._own
         finally:
             if not is_own:
@@ -376,7 +377,7 @@ class Backlog:
     def _edge_of(
         self, file: SpoolFile, choose: Callable[..., int], of_file: Callable[[SpoolFile], int | None]
     ) -> int | None:
-        if not file.resting:
+        if not file.released:
             try:
                 return of_file(file)
             except SpoolError as error:

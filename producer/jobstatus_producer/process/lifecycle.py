@@ -26,7 +26,7 @@ from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.errors import ProducerClosedError
 from jobstatus_producer.log import logger
 from jobstatus_producer.process import dns_after_fork as lookup
-from jobstatus_producer.spool import file as spool
+from jobstatus_producer.spool.lock import SQLITE_LOCK, reset_sqlite_lock
 
 BEFORE_FORK_SECONDS: Final = 1.0
 AFTER_FORK_SECONDS: Final = 1.0
@@ -188,7 +188,7 @@ def _before_fork() -> None:
     if not _forks.get(thread) and signal.getsignal(signal.SIGTERM) is _on_sigterm:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     # what SQLite holds in other threads would be held in the child for ever
-    guarded = spool.GUARD.acquire(timeout=BEFORE_FORK_SECONDS)
+    guarded = SQLITE_LOCK.acquire(timeout=BEFORE_FORK_SECONDS)
     _forks.setdefault(thread, []).append(_Fork(mask, guarded))
     if mask is not None:
         # a SIGTERM that comes before the child is ready for it would be forgotten, or left to threads that it has not
@@ -201,7 +201,7 @@ def _after_fork_in_parent() -> None:
         return
     try:
         if forks[-1].guarded:
-            spool.GUARD.release()
+            SQLITE_LOCK.release()
         if forks[-1].mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, forks[-1].mask)
     finally:
@@ -211,9 +211,9 @@ def _after_fork_in_parent() -> None:
 def _after_fork() -> None:
     forks = _forks.get(threading.get_ident(), [])
     if forks and forks[-1].guarded:
-        spool.GUARD.release()
+        SQLITE_LOCK.release()
     else:
-        spool.GUARD._at_fork_reinit()  # type: ignore[attr-defined]
+        reset_sqlite_lock()
     _unsure[:] = [True]
     _handling.clear()
     PROCESS_CLOCK.reset_after_fork()

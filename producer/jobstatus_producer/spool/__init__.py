@@ -1,0 +1,1 @@
+"""The spool: accepted events in files, until the broker has acknowledged them, whatever becomes of the process."""

@@ -1,251 +1,208 @@
-"""One spool file: an SQLite database that keeps accepted events until the broker has acknowledged them.
+"""An open spool: accepted events in an SQLite file, until the broker has acknowledged them.
 
-The one module that knows SQLite. A file belongs to the process that holds the lock on its `.lock` file; the operating
-system lets go of it however the process ends. WAL with `synchronous=NORMAL` survives the death of the process at any
-moment; `FULL`, which a durable producer uses, survives the machine's, too.
+The file belongs to the process that holds the lock on its `.lock` file. Two rules hold whatever is interrupted or
+damaged: an accepted event is not deleted before it is delivered, and a delivered one does not come out of the same
+object again.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jobstatus_producer.errors import SpoolError
 from jobstatus_producer.record import Record
-from jobstatus_producer.spool.lock import FileLock
+from jobstatus_producer.spool.database import SpoolDamagedError, connect, prepare, side_files, transaction, translated
+from jobstatus_producer.spool.identity import OpenedFiles
+from jobstatus_producer.spool.lock import SQLITE_LOCK, FileLock
 from jobstatus_producer.spool.rows import ROW_BYTES, Totals, crc_of, is_sound
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GUARD: Final = threading.RLock()
-"""Around all that SQLite does: it has locks of its own for the whole process, which no fork may find taken. A signal's
-handler that flushes or closes may have interrupted the thread that has it."""
-VERSION: Final = 1
 SUFFIX: Final = ".spool"
-_SCHEMA: Final = """
-create table events (
-  seq integer primary key, key blob not null, value blob not null, traceparent text, crc integer not null);
-create table refused (
-  seq integer primary key, key blob not null, value blob not null, traceparent text, crc integer not null,
-  reason text not null, refused_at integer not null);
-"""
 _FIRST: Final = "select seq, key, value, traceparent, crc from events order by seq limit ?"
-_FROM_BOTH_ENDS: Final = (
-    "select seq, key, value, traceparent, crc from events order by seq",
-    "select seq, key, value, traceparent, crc from events order by seq desc",
-)
 _TOTALS: Final = "select count(*), coalesce(sum(length(key) + length(value) + ?), 0), min(seq), max(seq) from events"
 _SIZES: Final = "select seq, length(key) + length(value) + ? from events"
-MAX_SALVAGED_BYTES: Final = 2**40
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-class SpoolWriteError(SpoolError):
-    """A write failed (disk full, read-only, ...): nothing of it is in the file; it may work later."""
-
-
-class SpoolDamagedError(SpoolError):
-    """The file's content is no sound database (any more)."""
-
-
-class SpoolVersionError(SpoolError):
-    """The file was written by a newer version: it is left alone."""
 
 
 class Refused(NamedTuple):
-    """An event that the broker refused, and why."""
+    """An event that the broker refused for its content, why, and when (microseconds since 1970-01-01 UTC)."""
 
-    entry: Record
+    record: Record
     reason: str
     refused_at: int
 
 
-def create(path: Path) -> None:
-    """Make an empty spool. It gets its name when it is complete: so an empty file under it is a damaged one."""
-    unfinished = path.with_suffix(".new")
-    try:
-        with GUARD, _closing(sqlite3.connect(unfinished, isolation_level=None)) as database:
-            database.execute("pragma journal_mode=wal")
-            database.executescript(_SCHEMA)
-            database.execute(f"pragma user_version={VERSION}")
-        unfinished.chmod(0o600)
-        unfinished.rename(path)
-    except (sqlite3.Error, OSError) as error:
-        for file in (unfinished, *_beside(unfinished)):
-            with suppress(OSError):
-                file.unlink()
-        raise SpoolError(f"cannot write in {path.parent}: {error}") from None
-
-
 class SpoolFile:
-    """An open spool. Thread-safe. Its entries come out in the order of `seq`."""
+    """An open spool. Thread-safe. Its records come out in the order of `seq`.
+
+    Every method may block for the disk and, for up to 5 s, for another process that writes to the same file. All raise
+    `SpoolWriteError` or `SpoolDamagedError` where SQLite fails, unless they say otherwise.
+    """
 
     def __init__(self, path: Path, lock: FileLock, *, durable: bool = False) -> None:
+        """Open the file. Raises `SpoolDamagedError`, `SpoolVersionError` or `SpoolWriteError`, and keeps the lock."""
         self.path = path
         self.lock = lock
-        self.resting = False
-        """closed, and anybody's: its numbers are those of then"""
+        self.released = False
+        """closed, and another process may own it now: its numbers are those at closing"""
+        self.adopted: set[int] = set()
+        """the `seq` of each record that was saved from another file"""
         self._totals = Totals(0, 0, ())
-        self._sure = False
-        """whether the totals are those of the file: no write is under way, or was interrupted"""
-        self._names: dict[Path, tuple[int, int]] = {}
-        """the files that were opened, by what `stat` said of them then"""
-        self.taken_in: set[int] = set()
-        """the `seq` of what came from another file"""
-        self._gone: set[int] = set()
-        """delivered, but not yet deleted because the deletion failed"""
-        with GUARD:
-            with _translated(path):
-                self._database = _connect(path)
+        self._totals_are_current = False
+        """False while a write is under way, and after one that was interrupted: then the rows are counted again"""
+        self._deletion_pending: set[int] = set()
+        """the `seq` of each record that is delivered, but could not be deleted yet"""
+        with SQLITE_LOCK:
+            with translated(path):
+                self._database = connect(path)
             try:
-                with _translated(path):
-                    self._prepare(durable)
+                with translated(path):
+                    prepare(self._database, path, durable=durable)
+                    self._totals, self._totals_are_current = self._count(), True
             except SpoolError:
                 self._database.close()
                 raise
+        self._files = OpenedFiles(path)
 
     def __len__(self) -> int:
         return self.totals().events
 
     def totals(self) -> Totals:
-        """Counted anew if need be; where that cannot be done, those known last."""
-        if not self._sure:
-            with GUARD, suppress(sqlite3.Error):
-                # another thread's write may have ended now; what was before one that a handler interrupts still holds
-                if not self._sure and not self._database.in_transaction:
-                    self._totals, self._sure = self._count(), True
+        """The events that wait. Never raises: where they cannot be counted, the totals known last."""
+        if not self._totals_are_current:
+            with SQLITE_LOCK, suppress(sqlite3.Error):
+                # another thread may have counted in the meantime. In a signal's handler that interrupts a write, the
+                # totals from before that write still hold: it is not committed
+                if not self._totals_are_current and not self._database.in_transaction:
+                    self._totals, self._totals_are_current = self._count(), True
         return self._totals
 
-    def add(self, entries: Sequence[Record]) -> None:
-        """Keep `entries`, all or none; when this returns they survive the process. Raises `SpoolWriteError`."""
-        rows = [(*entry, crc_of(entry)) for entry in entries]
+    def add(self, records: Sequence[Record]) -> None:
+        """Keep `records`, all or none. When this returns they survive the process."""
+        rows = [(*record, crc_of(record)) for record in records]
 
         def insert(before: Totals) -> Totals | None:
             added = self._database.executemany("insert or ignore into events values (?, ?, ?, ?, ?)", rows).rowcount
             if added == len(rows) or not rows:
-                return before.plus(entries)
-            # written before by a call that was interrupted
+                return before.plus(records)
+            # some were written by a call that was interrupted after its commit
             self._database.executemany("insert or replace into events values (?, ?, ?, ?, ?)", rows)
             return None
 
         self._write(insert)
 
-    def take_in(self, saved: Sequence[Record]) -> None:
-        """Keep what was saved of another file, all or none, beside what is here: nothing is put over anything.
+    def adopt(self, saved: Sequence[Record]) -> None:
+        """Keep records that were saved from another file, all or none, and replace none that is here.
 
-        Two processes may have used the same microsecond: the later one's entry gets the next that is free.
+        Two processes may have used the same `seq` for different events: then the saved one gets the next free number.
+        A record that was adopted before is not kept twice.
         """
         placed: list[tuple[Record, bool]] = []
 
         def place(before: Totals) -> Totals:
-            placed.extend(self._place(entry) for entry in saved)
-            return before.plus([entry for entry, is_new in placed if is_new])
+            placed.extend(self._place(record) for record in saved)
+            return before.plus([record for record, is_new in placed if is_new])
 
         self._write(place)
-        self.taken_in.update(entry.seq for entry, _ in placed)
+        self.adopted.update(record.seq for record, _ in placed)
 
     def first(self, count: int) -> list[Record]:
-        """Up to `count` entries in order. One whose checksum is wrong is moved to the refused ones."""
-        with GUARD, _translated(self.path):
-            rows = self._query(_FIRST, count + len(self._gone))
+        """Up to `count` records in order. One whose checksum is wrong is moved to the refused ones."""
+        with SQLITE_LOCK, translated(self.path):
+            rows = self._query(_FIRST, count + len(self._deletion_pending))
         sound = []
         for row in rows:
             if not is_sound(row):
                 self.refuse(Record(*row[:4]), "damaged in the spool: its checksum does not match")
-            elif row[0] not in self._gone:
+            elif row[0] not in self._deletion_pending:
                 sound.append(Record(*row[:4]))
         return sound
 
-    def remove(self, entries: Iterable[Record]) -> None:
-        """Forget delivered entries; they do not come out again, even where the file cannot be written."""
-        removed = [entry for entry in entries if entry.seq not in self._gone]
-        with GUARD:
+    def remove(self, records: Iterable[Record]) -> None:
+        """Delete delivered records. They do not come out again from this object, even if this raises."""
+        removed = [record for record in records if record.seq not in self._deletion_pending]
+        with SQLITE_LOCK:
             before = self.totals()
-            sure, after = self._sure, before.less(removed)
-            self._sure = False
-            self._gone.update([entry.seq for entry in removed])
-            self._totals, self._sure = after, sure and self._totals is before
-            self._write(self._delete_gone)
-            self._gone.clear()
+            were_current, after = self._totals_are_current, before.minus(removed)
+            # a handler that counts in between must not count with one half of the change
+            self._totals_are_current = False
+            self._deletion_pending.update([record.seq for record in removed])
+            self._totals, self._totals_are_current = after, were_current and self._totals is before
+            self._write(self._delete_pending)
+            self._deletion_pending.clear()
 
-    def refuse(self, entry: Record, reason: str) -> None:
-        """Move an entry, or put a new one, where the refused ones are kept for a person."""
-        row = (*entry, crc_of(entry), reason, time.time_ns() // 1000)
+    def refuse(self, record: Record, reason: str) -> None:
+        """Keep a record, whether it is in here or not, among the refused ones, which wait for a person."""
+        row = (*record, crc_of(record), reason, time.time_ns() // 1000)
 
         def move(before: Totals) -> Totals:
             self._database.execute("insert or replace into refused values (?, ?, ?, ?, ?, ?, ?)", row)
-            held = self._database.execute("delete from events where seq = ?", (entry.seq,)).rowcount
-            return before.less([entry] * held)
+            deleted = self._database.execute("delete from events where seq = ?", (record.seq,)).rowcount
+            return before.minus([record] * deleted)
 
         self._write(move)
 
     def refused(self) -> list[Refused]:
         """The events that the broker refused, oldest first."""
-        with GUARD, _translated(self.path):
+        with SQLITE_LOCK, translated(self.path):
             rows = self._query("select seq, key, value, traceparent, reason, refused_at from refused order by seq")
         return [Refused(Record(*row[:4]), row[4], row[5]) for row in rows]
 
     def refused_bytes(self) -> int:
-        """How much they take; asked anew each time, for a person may clear them at any moment."""
+        """The bytes that they take. Read from the file each time: a person may delete them at any moment."""
         return self._one("select sum(length(key) + length(value) + ?) from refused", ROW_BYTES) or 0
 
     def oldest(self) -> int | None:
-        """The lowest `seq`."""
+        """The lowest `seq`; None where nothing waits."""
         return self._one("select min(seq) from events")
 
     def newest(self) -> int | None:
-        """The highest `seq`."""
+        """The highest `seq`; None where nothing waits."""
         return self._one("select max(seq) from events")
 
     def check(self) -> None:
-        """Read the whole file; raises `SpoolDamagedError`."""
-        with GUARD, _translated(self.path):
+        """Read the whole file. Raises `SpoolDamagedError` if it is not sound."""
+        with SQLITE_LOCK, translated(self.path):
             (verdict,) = self._query("pragma quick_check(1)")[0]
         if verdict != "ok":
             raise SpoolDamagedError(f"{self.path}: {verdict}")
 
-    def in_place(self) -> bool:
-        """Whether what was opened is still what a next owner would find: somebody may have cleared the folder."""
-        return all(_identity(path) == known for path, known in self._names.items())
+    @property
+    def owner(self) -> int:
+        """The user id that the file system gives for the file."""
+        return self._files.owner
+
+    def still_on_disk(self) -> bool:
+        """Whether the next process would find what is written here: a cleaner of old files may have removed it."""
+        return self._files.are_still_there()
 
     def copy_to(self, other: SpoolFile) -> None:
-        """Write all that is in here to `other`, a new one; it is read from what was opened, whatever its name is."""
+        """Write all that is in here to `other`, a new spool. Works on the open file, even if its name is gone."""
 
         def copy(_before: Totals) -> None:
-            events = (row for row in self._database.execute("select * from events") if row[0] not in self._gone)
+            pending = self._deletion_pending
+            events = (row for row in self._database.execute("select * from events") if row[0] not in pending)
             refused = self._database.execute("select * from refused")
             other._database.executemany("insert into events values (?, ?, ?, ?, ?)", events)
             other._database.executemany("insert into refused values (?, ?, ?, ?, ?, ?, ?)", refused)
 
         other._write(copy)
-        other.taken_in = self.taken_in
-
-    def give_up_names(self) -> None:
-        """Close, and remove what is left of the files under their names, but nothing that somebody else put there."""
-        self.drop()
-        for path, known in self._names.items():
-            # a copy too many does no harm where it cannot be removed
-            with suppress(OSError):
-                if _identity(path) == known:
-                    path.unlink()
-        self.lock.release()
+        other.adopted = self.adopted
 
     def close(self) -> None:
-        """Let go of file and lock; a spool in which nothing is left is removed."""
-        with GUARD:
+        """Close the file and give up the lock. A spool in which nothing is left is deleted. Never raises."""
+        with SQLITE_LOCK:
             empty = self._is_empty()
-            self.resting = True
+            self.released = True
             self._database.close()
             if empty:
-                for file in (self.path, *_beside(self.path)):
-                    # an empty one that stays is cleared away by the next start
+                for file in (self.path, *side_files(self.path)):
+                    # an empty spool that stays is deleted by the next start
                     with suppress(OSError):
                         file.unlink()
         if empty:
@@ -253,72 +210,60 @@ class SpoolFile:
         else:
             self.lock.release()
 
-    def rest(self) -> None:
-        """Let go of file and lock until its turn comes, when it is opened anew: open files are few."""
-        self.resting = True
-        self.drop()
+    def close_and_unlink(self) -> None:
+        """Close the file, give up the lock and delete the files that were opened, but none put in their place."""
+        self.close_database()
+        self._files.unlink()
         self.lock.release()
 
-    def drop(self) -> None:
-        """Close the database alone: file and lock stay."""
-        with GUARD:
+    def release(self) -> None:
+        """Close the file and give up the lock, with whatever is in it. Any process may take it over, this one too."""
+        self.released = True
+        self.close_database()
+        self.lock.release()
+
+    def close_database(self) -> None:
+        """Close the database alone: the file stays, and so does the lock."""
+        with SQLITE_LOCK:
             self._database.close()
 
     def after_fork(self) -> None:
-        """In the child: the file remains the parent's."""
+        """In the child: the file remains the parent's. The connection must not be used, nor closed."""
         self.lock.release()
 
-    def _place(self, entry: Record) -> tuple[Record, bool]:
-        """Where the entry is now, and whether it was not there before."""
-        while here := self._query("select seq, key, value, traceparent from events where seq = ?", entry.seq):
-            if Record(*here[0]) == entry:
-                return entry, False
-            entry = entry._replace(seq=entry.seq + 1)
-        self._database.execute("insert into events values (?, ?, ?, ?, ?)", (*entry, crc_of(entry)))
-        return entry, True
+    def _place(self, record: Record) -> tuple[Record, bool]:
+        """Insert the record at its `seq` or the next free one; returns it, and whether it was not there before."""
+        while here := self._query("select seq, key, value, traceparent from events where seq = ?", record.seq):
+            if Record(*here[0]) == record:
+                return record, False
+            record = record._replace(seq=record.seq + 1)
+        self._database.execute("insert into events values (?, ?, ?, ?, ?)", (*record, crc_of(record)))
+        return record, True
 
-    def _delete_gone(self, before: Totals) -> Totals | None:
-        gone = [(seq,) for seq in self._gone]
-        deleted = self._database.executemany("delete from events where seq = ?", gone).rowcount
-        return before if deleted == len(gone) else None
+    def _delete_pending(self, before: Totals) -> Totals | None:
+        seqs = [(seq,) for seq in self._deletion_pending]
+        deleted = self._database.executemany("delete from events where seq = ?", seqs).rowcount
+        return before if deleted == len(seqs) else None
 
     def _is_empty(self) -> bool:
-        """By what is in the file: to count wrong must not remove anything."""
+        """Whether nothing is in the file. Read from the rows: a wrong total must not delete an event."""
         try:
             for (seq,) in self._database.execute("select seq from events"):
-                if seq not in self._gone:
+                if seq not in self._deletion_pending:
                     return False
             return not self._query("select exists (select 1 from refused)")[0][0]
         except sqlite3.Error:
             # unreadable is not empty
             return False
 
-    def _prepare(self, durable: bool) -> None:
-        self._check_version()
-        self._database.execute("pragma journal_mode=wal")
-        self._database.execute(f"pragma synchronous={'full' if durable else 'normal'}")
-        self._database.execute("pragma journal_size_limit=4194304")
-        self._totals, self._sure = self._count(), True
-        files = (self.path, *_beside(self.path), self.path.with_suffix(".lock"))
-        self._names = {file: known for file in files if (known := _identity(file)) is not None}
-
     def _count(self) -> Totals:
         count, size, *span = self._query(_TOTALS, ROW_BYTES)[0]
-        rows = self._database.execute(_SIZES, (ROW_BYTES,)) if self._gone else ()
-        gone = [row[1] for row in rows if row[0] in self._gone]
-        return Totals(count - len(gone), size - sum(gone), tuple(span) if count else ())
-
-    def _check_version(self) -> None:
-        version = self._query("pragma user_version")[0][0]
-        if version > VERSION:
-            raise SpoolVersionError(
-                f"{self.path}: written by a newer version (layout {version}, known here: {VERSION})"
-            )
-        if version != VERSION:
-            raise SpoolDamagedError(f"{self.path}: no spool, or one that was cut off")
+        rows = self._database.execute(_SIZES, (ROW_BYTES,)) if self._deletion_pending else ()
+        pending = [row[1] for row in rows if row[0] in self._deletion_pending]
+        return Totals(count - len(pending), size - sum(pending), tuple(span) if count else ())
 
     def _one(self, sql: str, *values: object) -> int | None:
-        with GUARD, _translated(self.path):
+        with SQLITE_LOCK, translated(self.path):
             found: int | None = self._query(sql, *values)[0][0]
         return found
 
@@ -326,122 +271,22 @@ class SpoolFile:
         return self._database.execute(sql, values).fetchall()
 
     def _write(self, change: Callable[[Totals], Totals | None]) -> None:
-        """Do `change`, all or nothing of it. It returns what the totals are then; None: count anew.
+        """Do `change` in one transaction. It returns the totals after it, or None: then the rows are counted again.
 
-        What a signal's handler raises comes before the commit or after it, and a handler may itself count or write in
-        between: what was counted is certain only where nothing of that happened.
+        A signal's handler may raise before the commit or after it, and may itself count or write in between. The totals
+        that `change` computed are current only where no handler did either: then `_totals` is still `before`.
         """
-        with GUARD, _translated(self.path):
+        with SQLITE_LOCK, translated(self.path):
             before = self.totals()
-            sure = self._sure
+            were_current = self._totals_are_current
             try:
-                with self._transaction():
-                    self._sure = False
+                with transaction(self._database):
+                    self._totals_are_current = False
                     after = change(before)
             except sqlite3.Error:
-                self._sure = sure and self._totals is before
+                # rolled back
+                self._totals_are_current = were_current and self._totals is before
                 raise
-            # no handler comes in between these: it would at a call
-            sure = sure and self._totals is before and after is not None
-            self._totals, self._sure = after or before, sure
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        if self._database.in_transaction:
-            # that of a call which this one, in a signal's handler, interrupts: it fails, or has failed
-            self._database.execute("rollback")
-        try:
-            self._database.execute("begin immediate")
-            yield
-            self._database.execute("commit")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("rollback")
-            raise
-
-
-def salvage(path: Path) -> list[Record]:
-    """Whatever can still be read of a damaged file, from both its ends; the file itself stays as it is.
-
-    Raises `OSError` or `SpoolError` where there is no room for the copy that is read, or no right to read.
-    """
-    copy = path.with_suffix(".salvage")
-    try:
-        for file, its_copy in zip((path, *_beside(path)), (copy, *_beside(copy)), strict=True):
-            if file.exists():
-                shutil.copyfile(file, its_copy)
-        _lengthen(copy)
-        with GUARD, _translated(copy), _closing(_connect(copy)) as database:
-            return _readable(database)
-    finally:
-        for its_copy in (copy, *_beside(copy)):
-            its_copy.unlink(missing_ok=True)
-
-
-def _lengthen(path: Path) -> None:
-    """SQLite opens no file that is shorter than its header says: make up for what was cut off."""
-    with path.open("r+b") as file:
-        header = file.read(32)
-        if header.startswith(b"SQLite format 3\x00"):
-            page_size = int.from_bytes(header[16:18], "big")
-            pages = int.from_bytes(header[28:32], "big")
-            wanted = pages * (65_536 if page_size == 1 else page_size)
-            if path.stat().st_size < wanted < MAX_SALVAGED_BYTES:
-                file.truncate(wanted)
-
-
-def _readable(database: sqlite3.Connection) -> list[Record]:
-    found: dict[int, Record] = {}
-    for statement in _FROM_BOTH_ENDS:
-        try:
-            for row in database.execute(statement):
-                if is_sound(row):
-                    found[row[0]] = Record(*row[:4])
-        except (sqlite3.Error, UnicodeDecodeError):
-            # what lies behind the damage may be reached from the other end
-            continue
-    return [found[seq] for seq in sorted(found)]
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a spool file, with what SQLite keeps beside it, so that nobody takes it over. Returns its new path."""
-    kept = path.with_suffix(f".{time.time_ns()}.damaged")
-    for beside in _beside(path):
-        if beside.exists():
-            beside.rename(f"{kept}{beside.name.removeprefix(path.name)}")
-    path.rename(kept)
-    return kept
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-
-
-def _beside(path: Path) -> list[Path]:
-    return [path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")]
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return found.st_dev, found.st_ino
-
-
-@contextmanager
-def _closing(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        kind = SpoolDamagedError if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED else SpoolWriteError
-        raise kind(f"{path}: {error}") from error
+            # Python runs handlers at calls, and there is none between these two lines: they change together
+            are_current = were_current and self._totals is before and after is not None
+            self._totals, self._totals_are_current = after or before, are_current

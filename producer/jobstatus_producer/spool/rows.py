@@ -1,4 +1,4 @@
-"""The rows of a spool: what each costs, whether it is sound, and how much they are together."""
+"""The rows of a spool: their size, their checksum, and the totals of a spool."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Any, Final, NamedTuple
 from jobstatus_producer.record import Record
 
 ROW_BYTES: Final = 64
-"""What a row costs beside its key and value, roughly."""
+"""Roughly what a row takes in the file beside its key and value."""
 
 
 class Totals(NamedTuple):
-    """What a spool holds, without what is delivered."""
+    """The events that wait in a spool, without those that are delivered."""
 
     events: int
     bytes: int
     span: tuple[int, ...]
-    """no `seq` in it is lower than the first of these, or higher than the last"""
+    """`(lowest, highest)`: no `seq` in the spool is outside; empty where the spool has never held an event"""
 
-    def plus(self, entries: Sequence[Record]) -> Totals:
-        """These are new in it."""
-        seqs = [*self.span, *(entry.seq for entry in entries)]
+    def plus(self, records: Sequence[Record]) -> Totals:
+        """The totals after `records` are added."""
+        seqs = [*self.span, *(record.seq for record in records)]
         span = (min(seqs), max(seqs)) if seqs else ()
-        return Totals(self.events + len(entries), self.bytes + sum(map(size_of, entries)), span)
+        return Totals(self.events + len(records), self.bytes + sum(map(size_of, records)), span)
 
-    def less(self, entries: Sequence[Record]) -> Totals:
-        """These are no longer in it."""
-        return self._replace(events=self.events - len(entries), bytes=self.bytes - sum(map(size_of, entries)))
+    def minus(self, records: Sequence[Record]) -> Totals:
+        """The totals after `records` are removed. The span stays: it is a bound, and not exact."""
+        return self._replace(events=self.events - len(records), bytes=self.bytes - sum(map(size_of, records)))
 
 
-def size_of(entry: Record) -> int:
-    """What it takes in a spool."""
-    return len(entry.key) + len(entry.value) + ROW_BYTES
+def size_of(record: Record) -> int:
+    """The bytes that `record` takes in a spool, roughly."""
+    return len(record.key) + len(record.value) + ROW_BYTES
 
 
 def is_sound(row: Any) -> bool:
-    """Whether it is as it was written."""
+    """Whether a row of the table `events` has the checksum that it was written with."""
     try:
         return bool(crc_of(Record(*row[:4])) == row[4])
     except TypeError:
-        # not even of the types that were written
+        # damage has changed the type of a column
         return False
 
 
-def crc_of(entry: Record) -> int:
-    """Its checksum in the row."""
-    seq, key, value, traceparent = entry
+def crc_of(record: Record) -> int:
+    """The checksum that is stored beside `record`."""
+    seq, key, value, traceparent = record
     return zlib.crc32(value, zlib.crc32(key, zlib.crc32(f"{seq} {traceparent}".encode())))

@@ -1,4 +1,4 @@
-"""The demo as its user runs it, on servers that are given to it, so that there is something to look at afterwards."""
+"""The demo as its user runs it, on servers that are given to it, so that its results can be looked at afterwards."""
 
 from __future__ import annotations
 
@@ -6,45 +6,39 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import psycopg
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from jobstatus_consumer.config import load_settings
+from confluent_kafka.admin import AdminClient
 from jobstatus_demo.plan import Plan
-from jobstatus_demo.run import recount_all
+from jobstatus_demo.recount import recount
 from jobstatus_demo.servers import Servers
-from jobstatus_demo.show import Show, console
-from jobstatus_demo.stage import Stage
+from jobstatus_demo.stage import Stage, open_stage
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import decode
+from support.deployment import COMMAND
 from support.processes import family, wait_until, wait_until_gone
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 JOBS, WORKERS = 400, 4
-DEMO = [
-    sys.executable,
-    "-c",
-    "from jobstatus_consumer.cli.main import main; main()",
-    "demo",
-    "--jobs",
-    str(JOBS),
-    "--workers",
-    str(WORKERS),
-    "--work-seconds",
-    "3",
-    "--before-seconds",
-    "1",
-]
+SIZE = ["--jobs", str(JOBS), "--workers", str(WORKERS), "--work-seconds", "3", "--before-seconds", "1"]
+SMALL = ["--jobs", "100", "--workers", "2", "--work-seconds", "2", "--before-seconds", "0.5"]
+DEMO = [COMMAND, "demo", *SIZE]
 RUN_SECONDS = 120
 A_CLOSED_PORT = "http://127.0.0.1:9"
+WITHOUT_A_REPOSITORY = {
+    **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), A_CLOSED_PORT),
+    "NO_PROXY": "",
+    "no_proxy": "",
+}
 
 
 class Said(NamedTuple):
@@ -64,7 +58,7 @@ class TwoDemos(NamedTuple):
     """What two demos said that ran at the same time."""
 
     kept: Said
-    in_memory: Said
+    removed: Said
 
 
 class Found(NamedTuple):
@@ -81,7 +75,7 @@ def an_environment(**settings: str) -> dict[str, str]:
 
 
 def last_of_each_job(bootstrap_servers: str, topic: str) -> tuple[int, dict[str, tuple[str, str]]]:
-    """How many events the topic has, and (status, event id) of each job's last one: no code of the demo's."""
+    """How many events the topic has, and (status, event id) of each job's last one, without any code of the demo."""
     reader = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": "looks-on", "enable.auto.commit": False})
     numbers = sorted(reader.list_topics(topic, timeout=10).topics[topic].partitions)
     partitions = [TopicPartition(topic, number, 0) for number in numbers]
@@ -100,25 +94,19 @@ def last_of_each_job(bootstrap_servers: str, topic: str) -> tuple[int, dict[str,
 
 
 @pytest.fixture(scope="module")
-def two_demos(kafka: LocalKafka, module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> TwoDemos:
-    """Two beside each other: one is kept, the other finds neither a broker nor the jars of one."""
-    kept_env = an_environment(
-        JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, JOBSTATUS_DATABASE_URL=module_database_url
-    )
-    memory_env = an_environment(
-        JOBSTATUS_DATABASE_URL=module_database_url,
-        JOBSTATUS_LOCAL_CACHE=str(tmp_path_factory.mktemp("no-jars")),
-        HTTPS_PROXY=A_CLOSED_PORT,
-        HTTP_PROXY=A_CLOSED_PORT,
-        https_proxy=A_CLOSED_PORT,
-        http_proxy=A_CLOSED_PORT,
-        NO_PROXY="",
-        no_proxy="",
-    )
-    with started([*DEMO, "--keep", "--json"], kept_env) as kept, started([*DEMO, "--json"], memory_env) as in_memory:
+def two_demos(kafka: LocalKafka, module_database_url: str) -> TwoDemos:
+    """Two that run at the same time on the same servers: one is kept, the other removes what it made."""
+    env = on_these(kafka, module_database_url)
+    with started([*DEMO, "--keep", "--json"], env) as kept, started([COMMAND, "demo", *SMALL], env) as removed:
         return TwoDemos(
-            *(Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, in_memory))
+            *(Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, removed))
         )
+
+
+def on_these(kafka: LocalKafka, database_url: str) -> dict[str, str]:
+    return an_environment(
+        JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, JOBSTATUS_DATABASE_URL=database_url
+    )
 
 
 @contextmanager
@@ -137,11 +125,13 @@ def kept(two_demos: TwoDemos, kafka: LocalKafka, module_database_url: str) -> It
     report = two_demos.kept.report()
     plan = Plan(jobs=JOBS, run_id=report["names"]["run"])
     there = Servers(kafka.bootstrap_servers, module_database_url, "yours", "yours")
-    stage = Stage(plan, load_settings(there.environment(plan, an_environment())), there)
-    with psycopg.connect(module_database_url, autocommit=True) as connection:
+    with (
+        open_stage(plan, there, there.environment(plan, an_environment())) as stage,
+        psycopg.connect(module_database_url, autocommit=True) as connection,
+    ):
         yield Found(report, stage, connection)
-    stage.remove()
-    stage.close()
+        stage.topic.remove()
+        stage.tables.remove()
 
 
 def test_every_row_is_the_last_event_of_its_job(kept: Found, kafka: LocalKafka) -> None:
@@ -175,8 +165,11 @@ def test_what_came_again_changed_nothing(kept: Found) -> None:
     assert kept.report["after"]["consumer"]["events"] == JOBS * 3 - written + again
 
 
-def test_the_users_own_names_are_not_touched(kept: Found) -> None:
-    # the other demo has removed what was its own
+def test_each_demo_touches_its_own_topics_and_tables_only(kept: Found, kafka: LocalKafka) -> None:
+    # the other demo has removed its own
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    demos = {name for name in topics if name.startswith("jobstatus-demo-")}
+    assert demos == {kept.report["names"]["topic"], f"{kept.report['names']['topic']}.dlq"}
     tables = kept.connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     suffixes = {name.removeprefix(kept.report["names"]["table"]) for (name,) in tables}
     assert suffixes == {"", "_progress", "_before", "_notes"}
@@ -188,30 +181,59 @@ def test_a_row_that_is_deleted_before_the_recount_is_lost(kept: Found) -> None:
     kept.connection.execute(f"CREATE TEMP TABLE one AS SELECT * FROM {table} WHERE job_id = 'job-00007'")
     kept.connection.execute(f"DELETE FROM {table} WHERE job_id = 'job-00007'")
     try:
-        found = recount_all(kept.stage, Show(console(stderr=True)))
+        found = recount(kept.stage)
     finally:
         kept.connection.execute(f"INSERT INTO {table} SELECT * FROM one")
     assert (found.missing, found.lost) == (["job-00007"], 1)
 
 
 def test_the_exit_code_says_whether_every_bound_held(two_demos: TwoDemos) -> None:
-    for said in two_demos:
-        assert said.code == (0 if said.report()["ok"] else 1)
+    kept, removed = two_demos
+    assert kept.code == (0 if kept.report()["ok"] else 1)
+    assert removed.code == (1 if "BROKEN" in removed.stdout else 0)
+    assert "kept    lost: 0 of 300 updates" in removed.stdout
 
 
-def test_without_the_jars_the_demo_runs_on_the_built_in_cluster_and_says_so(two_demos: TwoDemos) -> None:
-    report = two_demos.in_memory.report()
-    assert report["servers"] == {"kafka": "memory", "postgres": "yours"}
-    assert "built into librdkafka" in two_demos.in_memory.stderr
-    assert (report["lost"], report["gone_back"], report["recount"]["rows"]) == (0, 0, JOBS)
+def test_without_the_jars_the_demo_ends_at_once_and_says_what_to_do(database_url: str, tmp_path: Path) -> None:
+    env = an_environment(
+        JOBSTATUS_DATABASE_URL=database_url, JOBSTATUS_LOCAL_CACHE=str(tmp_path), **WITHOUT_A_REPOSITORY
+    )
+    done = subprocess.run(DEMO, env=env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    said = " ".join(done.stderr.splitlines())
+    assert said.startswith(
+        "jobstatus: the demo needs a real Kafka and could not get one, so it did not run: cannot fetch"
+    )
+    assert "type `jobstatus demo` again" in said
+    assert "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=host:9092 jobstatus demo" in said
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "words"),
+    [
+        ({"JOBSTATUS_DATABASE_URL": "postgresql://jobs:s3cret@127.0.0.1:9/jobs"}, 1, "PostgreSQL failed"),
+        ({"JOBSTATUS_KAFKA_NO_SUCH_PROPERTY": "1"}, 2, "No such configuration property"),
+        ({"JOBSTATUS_KAFKA_ENABLE_AUTO_COMMIT": "true"}, 2, "JOBSTATUS_KAFKA_ENABLE_AUTO_COMMIT"),
+    ],
+    ids=["no database", "no property", "refused"],
+)
+def test_servers_that_cannot_be_used_are_named_and_no_password_is(
+    kafka: LocalKafka, database_url: str, wrong: dict[str, str], code: int, words: str
+) -> None:
+    env = {**on_these(kafka, database_url), **wrong}
+    done = subprocess.run(DEMO, env=env, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert words in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_an_interrupted_demo_leaves_nothing_behind(
     kafka: LocalKafka, database_url: str, number: signal.Signals
 ) -> None:
-    env = an_environment(JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers, JOBSTATUS_DATABASE_URL=database_url)
-    with started(DEMO, env) as process:
+    with started(DEMO, on_these(kafka, database_url)) as process:
         wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=60)
         wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=60)
         everybody = family(process.pid)
@@ -230,7 +252,7 @@ def consumers_below(pid: int) -> list[int]:
     found = []
     for child in psutil.Process(pid).children(recursive=True):
         try:
-            if "jobstatus_demo.member" in child.cmdline():
+            if "consume" in child.cmdline():
                 found.append(child.pid)
         except psutil.NoSuchProcess:
             continue

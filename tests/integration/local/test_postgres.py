@@ -143,12 +143,12 @@ def test_what_is_no_setting_is_refused() -> None:
         LocalPostgres(settings={"a b": "1"})
 
 
-def test_a_killed_guard_takes_the_server_and_its_backends_along() -> None:
+def test_a_killed_supervisor_takes_the_server_and_its_backends_along() -> None:
     with LocalPostgres() as server, psycopg.connect(server.url):
         pids = family(server.pid or 0)
-        os.kill(server.guard.pid, signal.SIGKILL)
+        os.kill(server.supervisor.pid, signal.SIGKILL)
         wait_until_gone(pids)
-        with pytest.raises(LocalServerError, match=r"the guard process \d+ is gone, and its servers with it"):
+        with pytest.raises(LocalServerError, match=r"the supervisor process \d+ is gone, and its servers with it"):
             server.start()
         workdir = server.workdir
     assert not workdir.exists()

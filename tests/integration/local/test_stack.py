@@ -27,10 +27,11 @@ if __name__ == "__main__":
     with local_stack() as stack:
         busy = psycopg.connect(stack.postgres.url)
         busy.pgconn.send_query(b"SELECT count(*) FROM generate_series(1, 1e12)")
-        # holds every file descriptor of ours, the pipes to the guards among them
+        # holds every file descriptor of ours, the pipes to the supervisors among them
         worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
         worker.start()
-        servers = [stack.kafka.node(1).pid, stack.postgres.pid, stack.kafka.guard.pid, stack.postgres.guard.pid]
+        supervisors = [stack.kafka.supervisor.pid, stack.postgres.supervisor.pid]
+        servers = [stack.kafka.node(1).pid, stack.postgres.pid, *supervisors]
         folders = [str(stack.kafka.workdir), str(stack.postgres.workdir)]
         print(json.dumps([servers, worker.pid, folders]), flush=True)
         time.sleep(60)

@@ -184,7 +184,7 @@ def test_a_refused_event_is_kept_in_the_spool_where_there_is_one(
         # to close may leave it to the next start: it goes out alone, after what was refused with it
         assert jobs.flush(60) == 0
     (info,) = spool_folder.inspect(tmp_path)
-    assert [(refused.entry.event.job_id, refused.reason[:18]) for refused in info.refused] == [
+    assert [(refused.record.event.job_id, refused.reason[:18]) for refused in info.refused] == [
         ("big", "MSG_SIZE_TOO_LARGE")
     ]
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"small": ["ok"]}

@@ -51,17 +51,4 @@ def shown(records: list[Record]) -> list[str]:
 def as_the_consumer_sees(record: Record) -> Event:
     event, late = record.event, LATE_HEADER in record.headers
     raw = RawRecord("t", record.partition, record.offset, -1, record.key, None, [], "t/id/0")
-    return Event(
-        event.job_id,
-        event.status,
-        event.error_message,
-        event.attempt,
-        event.worker_id,
-        event.occurred_at,
-        event.event_id,
-        event.occurred_at,
-        late,
-        raw.log_id,
-        record.offset,
-        raw,
-    )
+    return Event(event, event.occurred_at, late, raw.log_id, record.offset, raw)

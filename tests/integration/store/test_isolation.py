@@ -10,7 +10,7 @@ from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Store
 from law import table
-from law.events import LOG_A, batch, event
+from law.events import LOG_A, batch, event, saying
 from psycopg.rows import TupleRow
 
 Database = psycopg.Connection[TupleRow]
@@ -29,7 +29,7 @@ def raising(database: Database, sqlstate: str, when: str = "new.status = 'poison
 
 def jobs(count: int, bad: set[int], **poison: Any) -> list[Event]:
     events = [event(f"job-{number:03}", number, time=number) for number in range(count)]
-    return [item._replace(**poison) if item.offset in bad else item for item in events]
+    return [saying(item, **poison) if item.offset in bad else item for item in events]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_a_bad_row_is_named_and_the_others_land(
 ) -> None:
     database.execute("ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> 'poison')")
     database.execute("ALTER TABLE jobs ALTER worker_id TYPE varchar(32), ALTER error_message SET NOT NULL")
-    events = [item._replace(error_message="fine") for item in jobs(50, set())]
-    events[17] = events[17]._replace(**poison)
+    events = [saying(item, error_message="fine") for item in jobs(50, set())]
+    events[17] = saying(events[17], **poison)
     written = store.write(batch(events))
     assert written.applied == 49
     (rejected,) = written.rejected

@@ -11,7 +11,7 @@ from jobstatus_consumer.core.rule import RowState, decide
 from jobstatus_consumer.records import Batch, Event
 from jobstatus_consumer.store import Store
 from law import table
-from law.events import LOG_A, LOG_B, NOON, batch, event
+from law.events import LOG_A, LOG_B, NOON, batch, event, saying
 from law.histories import History, histories
 from law.model import Row, Table, applied, one_by_one
 from psycopg.rows import TupleRow
@@ -71,9 +71,9 @@ def poisoned(history: History, events: Sequence[Event]) -> Batch:
         [
             item
             if not history.is_bad(item)
-            else item._replace(status="poison")
+            else saying(item, status="poison")
             if item.offset % 2
-            else item._replace(error_message="\0")
+            else saying(item, error_message="\0")
             for item in events
         ],
         spans=(),

@@ -1,4 +1,4 @@
-"""Waiting: for ever, with full jitter between 0.2 and 4 s, and ended at once by a stop."""
+"""Trying again: random waits from 0.2 to 4 s, ended by a deadline, by another error, or at once by a stop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import time
 
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
-from jobstatus_consumer.retry import LONGEST_WAIT, SHORTEST_WAIT, FullJitter, try_for_ever
-from tenacity import RetryCallState, Retrying
+from jobstatus_consumer.retry import BACKOFF, LONGEST_WAIT, SHORTEST_WAIT, retry
+from tenacity import RetryCallState, Retrying, wait_none
 
 
 def waits(attempt: int, count: int = 300) -> list[float]:
     state = RetryCallState(Retrying(), None, (), {})
     state.attempt_number = attempt
-    wait = FullJitter()
-    return [wait(state) for _ in range(count)]
+    return [BACKOFF(state) for _ in range(count)]
 
 
 @pytest.mark.parametrize("attempt", [1, 2, 3, 5, 50, 10_000])
@@ -36,9 +35,9 @@ def test_it_goes_on_until_it_works_and_tells_of_each_wait() -> None:
             raise errors.pop(0)
         return "done"
 
-    found = try_for_ever(
+    found = retry(
         action,
-        again=lambda error: isinstance(error, DatabaseAwayError),
+        retry_on=lambda error: isinstance(error, DatabaseAwayError),
         stop=threading.Event(),
         observe=lambda error, upcoming, tries: told.append((str(error), tries)),
     )
@@ -51,7 +50,7 @@ def test_another_error_comes_out_as_it_is() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        try_for_ever(action, again=lambda error: False, stop=threading.Event(), observe=lambda *_: None)
+        retry(action, retry_on=lambda error: False, stop=threading.Event())
 
 
 def test_a_stop_ends_the_wait_at_once() -> None:
@@ -66,5 +65,27 @@ def test_a_stop_ends_the_wait_at_once() -> None:
 
     started = time.monotonic()
     with pytest.raises(StopRequestedError):
-        try_for_ever(action, again=lambda error: True, stop=stop, observe=observe)
+        retry(action, retry_on=lambda error: True, stop=stop, observe=observe)
     assert time.monotonic() - started < 4 * LONGEST_WAIT
+
+
+@pytest.mark.parametrize(("retry_on", "tries"), [(DatabaseAwayError, 3), (KeyError, 1)])
+def test_an_error_at_the_deadline_comes_out_as_it_is(retry_on: type[Exception], tries: int) -> None:
+    now = [10.0]
+    tried: list[float] = []
+
+    def action() -> None:
+        tried.append(now[0])
+        now[0] += 1
+        raise DatabaseAwayError("away")
+
+    with pytest.raises(DatabaseAwayError, match="away"):
+        retry(
+            action,
+            retry_on=retry_on,
+            stop=threading.Event(),
+            deadline=13,
+            wait=wait_none(),
+            clock=lambda: now[0],
+        )
+    assert len(tried) == tries

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_demo.recount import Recount, Row, apply_one_by_one, compare
+from jobstatus_demo.recount import Recount, Reported, Row, apply_one_by_one, compare
 
 LOG = "jobs/abc/0"
 
 
-def an_event(job_id: str, status: str, offset: int, *, late: bool = False, time: int | None = None) -> Event:
-    raw = RawRecord("jobs", 0, offset, -1, job_id.encode(), b"", (), LOG)
+def an_event(job_id: str, status: str, offset: int, *, late: bool = False, time: int | None = None) -> Reported:
     at = 1_000 + offset if time is None else time
     event_id = f"00000000-0000-4000-8000-{offset:012d}"
-    return Event(job_id, status, None, None, "worker-01", at, event_id, at, late, LOG, offset, raw)
+    return Reported(job_id, Row(status, None, None, "worker-01", at, event_id, LOG, offset), at, late)
 
 
 EVENTS = [
@@ -24,7 +22,7 @@ EVENTS = [
     an_event("a", "success", 2),
     an_event("b", "error", 3),
 ]
-REPORTED = Counter((event.job_id, event.status) for event in EVENTS)
+REPORTED = Counter((event.job_id, event.row.status) for event in EVENTS)
 LAST = {"a": "success", "b": "error"}
 
 
@@ -46,6 +44,11 @@ def test_the_last_event_of_a_job_is_its_row() -> None:
 
 def test_a_late_event_with_old_news_is_not_its_row() -> None:
     rows = apply_one_by_one([an_event("a", "success", 0, time=50), an_event("a", "pending", 1, late=True, time=10)])
+    assert rows["a"].status == "success"
+
+
+def test_a_late_event_with_news_is_its_row() -> None:
+    rows = apply_one_by_one([an_event("a", "pending", 0, time=10), an_event("a", "success", 1, late=True, time=50)])
     assert rows["a"].status == "success"
 
 
@@ -95,7 +98,7 @@ def test_a_row_of_no_job_is_noticed() -> None:
 
 
 def test_an_update_that_never_came_to_the_topic_is_lost() -> None:
-    events = [event for event in EVENTS if event.offset != 1]
+    events = [event for event in EVENTS if event.row.log_offset != 1]
     found = compare(events, apply_one_by_one(events), REPORTED, LAST)
     assert (found.never_arrived, found.lost) == (1, 1)
 

@@ -1,9 +1,12 @@
-"""What the demo's children are told, and what of the user's own settings reaches them."""
+"""Where the servers come from, and which of the user's settings reach the demo's children."""
 
 from __future__ import annotations
 
+import pytest
+from jobstatus_demo.errors import DemoError
 from jobstatus_demo.plan import Plan
 from jobstatus_demo.servers import Servers, servers
+from jobstatus_local.errors import LocalServerError
 
 PLAN = Plan(run_id="42")
 USERS = {
@@ -31,6 +34,51 @@ def test_what_belongs_to_the_users_broker_is_kept_for_it_alone() -> None:
 def test_the_cache_and_the_rest_of_the_environment_are_kept() -> None:
     env = Servers("b:1", "postgresql://db", "local", "local").environment(PLAN, USERS)
     assert (env["PATH"], env["JOBSTATUS_LOCAL_CACHE"]) == ("/bin", "/cache")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://jobs:s3cret%@h/jobs", "postgresql://jobs:x@s3cret@h/jobs", "postgresql://jobs:s3cret@h:x/jobs"],
+)
+def test_a_malformed_url_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(DemoError, match="JOBSTATUS_DATABASE_URL is malformed, so the demo did not run") as caught:
+        Servers("b:1", url, "local", "yours").environment(PLAN, USERS)
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["Kafka", "PostgreSQL"])
+def test_a_server_that_does_not_start_ends_the_demo_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    class Broken:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def start(self) -> None:
+            raise LocalServerError("no space left")
+
+        __enter__ = start
+
+        def close(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    name, setting = (
+        ("LocalKafka", "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS")
+        if missing == "Kafka"
+        else ("LocalPostgres", "JOBSTATUS_DATABASE_URL")
+    )
+    given = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "b:1", "JOBSTATUS_DATABASE_URL": "postgresql://db"}
+    del given[setting]
+    monkeypatch.setattr(f"jobstatus_demo.servers.{name}", Broken)
+    with pytest.raises(DemoError) as caught, servers(lambda _: None, given):
+        pytest.fail("it must not get here")
+    assert f"the demo needs a real {missing} and could not get one, so it did not run: no space left" in str(
+        caught.value
+    )
+    assert f"{setting}=" in str(caught.value)
 
 
 def test_servers_that_are_given_are_used() -> None:

@@ -70,7 +70,7 @@ def test_a_jar_altered_in_the_cache_is_refused_and_named(cache: Path, use: Calla
     with pytest.raises(AlteredFileError, match=r"thing-1\.0\.jar is not the org\.example:thing:1\.0") as caught:
         jars.ensure([JAR])
     assert JAR.sha256 in str(caught.value)
-    assert "delete it" in str(caught.value)
+    assert "Delete the file" in str(caught.value)
     assert len(registry.served) == 1
 
 

@@ -80,4 +80,4 @@ def test_a_server_that_is_closed_says_so() -> None:
         pass
     server.close()
     with pytest.raises(LocalServerError, match="this Fake is not running"):
-        _ = server.guard
+        _ = server.supervisor

@@ -128,8 +128,7 @@ def _print_one(raw: RawRecord, scope: Scope, found: Result) -> None:
     else:
         found.counts.events += 1
         found.counts.seen_jobs.update(scope.wanted.jobs & {event.job_id})
-        names = ("job_id", "status", "error_message", "attempt", "worker_id", "occurred_at", "event_id", "late")
-        told |= {name: getattr(event, name) for name in names}
+        told |= event.as_dict()
     click.echo(json.dumps(told))
 
 

@@ -1,4 +1,4 @@
-"""Tables and lines for a person, with every text as it is."""
+"""Tables and lines for a person. Texts are printed as they are, without markup."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE: Final = 160
-"""Columns where there is no terminal to ask: a pipe has room."""
+"""Width in columns of output that does not go to a terminal."""
 
 
 class PlainConsole(Console):
-    """Gives no text a meaning: what is no printable character is shown by its name, and nothing is left away."""
+    """A console without markup. Unprintable characters are shown escaped, and no text is cut."""
 
     def print(self, *objects: Any, **given: Any) -> None:
-        """As rich prints it; in a narrow terminal a table's cells take several lines."""
+        """Print as rich does. In a narrow terminal long cells of a table are wrapped."""
         for item in objects:
             if isinstance(item, Table):
                 for column in item.columns:
@@ -26,12 +26,12 @@ class PlainConsole(Console):
         super().print(*objects, **given)
 
     def render_str(self, text: str, **given: Any) -> Text:
-        """Every text goes through here, those in tables, too."""
+        """Escape a text. rich calls this for every text, also in tables."""
         return super().render_str(visible(text), **given)
 
 
 def narrow(*columns: str, title: str) -> Table:
-    """A table without a frame, for many columns in a terminal of 80."""
+    """A table without a frame, so that many columns fit into 80 characters."""
     return Table(
         *columns,
         title=title,
@@ -44,11 +44,11 @@ def narrow(*columns: str, title: str) -> Table:
 
 
 def visible(text: str) -> str:
-    """A job's name or a status may hold what moves the cursor, or begins a new line."""
+    """The text with unprintable characters escaped: a job id may hold line breaks or terminal control codes."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def plain_console(*, stderr: bool = False, wide: bool = False, soft_wrap: bool = False) -> Console:
-    """A console in whose lines and tables a job's name or a message may look like rich's markup."""
+    """A console for texts that may look like rich's markup, such as job ids and messages."""
     width = WIDE if wide and not sys.stdout.isatty() else None
     return PlainConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)

@@ -28,15 +28,16 @@ def rejected(record: RawRecord, allowed: set[str] | None = None) -> tuple[str, s
 def test_an_event_keeps_its_fields_and_gets_its_position() -> None:
     found = decode(raw())
     assert isinstance(found, Event)
-    assert (found.job_id, found.status, found.attempt, found.worker_id) == ("jöb", "processing", 2, "w")
+    assert found.content == EVENT
+    assert (found.job_id, found.status, found.attempt) == ("jöb", "processing", 2)
     assert (found.log_id, found.offset, found.late) == ("t/id/1", 7, False)
-    assert found.time == found.occurred_at == EVENT.occurred_at
+    assert found.time == EVENT.occurred_at
 
 
 def test_a_clock_in_the_future_counts_no_more_than_the_append() -> None:
     found = decode(raw(timestamp=1_699_999_999_000))
     assert isinstance(found, Event)
-    assert found.occurred_at == EVENT.occurred_at
+    assert found.content.occurred_at == EVENT.occurred_at
     assert found.time == 1_699_999_999_000_999
 
 

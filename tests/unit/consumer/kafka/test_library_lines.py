@@ -7,20 +7,11 @@ import logging
 import pytest
 from confluent_kafka import KafkaError
 from jobstatus_consumer.kafka import client
-from jobstatus_consumer.kafka.client import LibraryLines, OnceAMinute, QuietErrors
+from jobstatus_consumer.kafka.client import LibraryLines, QuietErrors
 
 
 def line(text: str) -> logging.LogRecord:
     return logging.LogRecord("jobstatus.librdkafka", logging.WARNING, __file__, 1, text, None, None)
-
-
-def test_a_kind_is_said_once_a_minute() -> None:
-    now = [100.0]
-    often = OnceAMinute(lambda: now[0])
-    said = []
-    for now[0] in (100, 101, 159.9, 160, 161, 220):
-        said.append((often.may_say("one"), now[0] == 101 and often.may_say("two")))
-    assert said == [(True, False), (False, True), (False, False), (True, False), (False, False), (True, False)]
 
 
 def test_lines_that_tell_nothing_new_are_left_out() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.cli import session
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
-from jobstatus_consumer.kafka.group_consumer import Committed
+from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.operations import replay as live
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.scope import Scope, current_logs
@@ -145,7 +145,7 @@ def test_the_pace_is_kept_over_all() -> None:
 
 def test_the_generation_of_a_log_is_what_the_group_or_the_table_knows() -> None:
     reader: Any = type("R", (), {"topic": "t", "topic_id": "id", "partitions": [0, 1, 2, 3]})()
-    commits = {0: Committed(5, "id", 1), 1: Committed(5, "other", 7), 2: Committed(5, "", 0)}
+    commits = {0: CommittedOffset(5, "id", 1), 1: CommittedOffset(5, "other", 7), 2: CommittedOffset(5, "", 0)}
     known = {"t/id/2": 4, "t/id/2/3": 9, "t/id/22/8": 1, "t/other/3/4": 1, "t/id/0/x": 1}
     found = current_logs(reader, commits, known)
     assert [found[number].id for number in range(4)] == ["t/id/0/1", "t/id/1", "t/id/2/3", "t/id/3"]

@@ -63,7 +63,10 @@ def test_a_table_that_the_rule_made_has_no_fault(events: list[Event]) -> None:
 def test_the_answer_is_the_same_where_memory_holds_only_some_of_the_jobs(
     events: list[Event], data: st.DataObject, memory: int
 ) -> None:
-    events = [item._replace(job_id=job, raw=item.raw._replace(key=job.encode())) for item, job in _spread(events)]
+    events = [
+        item._replace(content=item.content._replace(job_id=job), raw=item.raw._replace(key=job.encode()))
+        for item, job in _spread(events)
+    ]
     table = one_by_one({}, events[: data.draw(st.integers(0, len(events)))])
     for job_id in data.draw(st.sets(st.sampled_from(sorted(table)))) if table else ():
         table = changed(table, job_id, **data.draw(st.sampled_from(CHANGES)))

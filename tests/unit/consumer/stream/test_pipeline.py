@@ -15,7 +15,8 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letters import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
-from jobstatus_consumer.kafka.group_consumer import Assigned, CommitCounts, Committed, EndOfPartition
+from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
+from jobstatus_consumer.kafka.group_consumer import Assigned, EndOfPartition
 from jobstatus_consumer.records import Batch, Log, RawRecord, Written
 from jobstatus_consumer.stream import pipeline as module
 from jobstatus_consumer.stream.pipeline import Pipeline
@@ -121,7 +122,8 @@ class FakeSource:
 
     def _assign(self, numbers: set[int]) -> None:
         found = [
-            Assigned(Log("t", "id", n), Committed(self.group.get(n), "id"), 0, self._length) for n in sorted(numbers)
+            Assigned(Log("t", "id", n), CommittedOffset(self.group.get(n), "id"), 0, self._length)
+            for n in sorted(numbers)
         ]
         self._positions.update({start.log.partition: start.offset for start in self._handler.on_assigned(found)})
         self._paused |= numbers

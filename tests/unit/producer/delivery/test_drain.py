@@ -17,7 +17,7 @@ from jobstatus_producer.delivery.drain import Drain, Stop
 from jobstatus_producer.delivery.outbox import Outbox, Report, new_event_id
 from jobstatus_producer.delivery.transport import Done, Failure
 from jobstatus_producer.record import now_micros
-from jobstatus_producer.spool import file as spool
+from jobstatus_producer.spool import database
 from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.spools import entry
@@ -122,7 +122,7 @@ def try_in_vain(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
 def die(outbox: Outbox) -> None:
     """Nothing is written or removed any more, and the operating system lets go of the locks."""
     for file in outbox.backlog._files():
-        file.rest()
+        file.release()
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -140,7 +140,7 @@ def test_what_a_taken_over_spool_holds_never_sets_a_row_back(
     again = open_outbox(durable=durable)
     Drain(again, Stop()).step()
     assert log.shown() == [("processing", False), ("success", False), ("processing", True), ("success", True)]
-    assert [event.event_id for event in log.events[:2]] == [event.event_id for event in log.events[2:]]
+    assert [event.content.event_id for event in log.events[:2]] == [event.content.event_id for event in log.events[2:]]
     assert log.rows() == ["processing", "success"], "the copies change nothing"
     assert len(again.backlog) == 0
 
@@ -205,7 +205,7 @@ def test_what_is_in_memory_goes_out_though_the_spool_cannot_be_read(open_outbox:
     put(outbox, "processing")
     own = outbox.backlog._own
     assert own is not None
-    own.drop()
+    own.close_database()
     put(outbox, "success")
     steps = Drain(outbox, Stop())
     steps.step()
@@ -214,7 +214,7 @@ def test_what_is_in_memory_goes_out_though_the_spool_cannot_be_read(open_outbox:
     assert outbox.wait_until_settled(0) == 1, "what cannot be read is not delivered"
     steps.step()
     assert steps.seconds_to_wait > 0, "there is nothing to send, so nothing to hurry for"
-    own._database = spool._connect(own.path)
+    own._database = database.connect(own.path)
     steps.step()
     assert log.shown() == [("success", False), ("processing", True)], "it was overtaken"
     assert log.rows() == ["success"]
@@ -264,4 +264,4 @@ def test_what_the_client_cannot_take_is_kept_for_a_person_and_stops_nothing_behi
     assert "surrogates not allowed" in caplog.text
     own = outbox.backlog._own
     assert own is not None
-    assert [refused.entry.event.status for refused in own.refused()] == ["bad"]
+    assert [refused.record.event.status for refused in own.refused()] == ["bad"]

@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import sqlite3
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,15 +15,14 @@ from jobstatus_producer import SpoolError
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_producer.spool.lock import FileLock, lock_of
-from support.spools import TOPIC, entry, leave_behind
+from support.spools import TOPIC, entry, execute, leave_behind
 
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[SpoolFile]:
     file = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     yield file
-    file.drop()
-    file.lock.release()
+    file.release()
 
 
 def taken(folder: Path, own: SpoolFile) -> list[SpoolFile]:
@@ -33,8 +31,7 @@ def taken(folder: Path, own: SpoolFile) -> list[SpoolFile]:
 
 def end(files: list[SpoolFile]) -> None:
     for file in files:
-        file.drop()
-        file.lock.release()
+        file.release()
 
 
 def test_what_a_dead_process_left_is_taken_over_by_exactly_one(tmp_path: Path, own: SpoolFile) -> None:
@@ -76,9 +73,7 @@ def test_one_of_a_newer_version_is_left_alone_and_said_so(
     tmp_path: Path, own: SpoolFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = leave_behind(tmp_path, [entry(1)])
-    with sqlite3.connect(path) as database:
-        database.execute("pragma user_version=9")
-    database.close()
+    execute(path, "pragma user_version=9")
     before = path.read_bytes()
     assert taken(tmp_path, own) == []
     assert path.read_bytes() == before
@@ -140,9 +135,7 @@ def test_inspecting_changes_nothing(tmp_path: Path, own: SpoolFile) -> None:
     assert empty.exists()
 
 
-def test_who_looks_at_a_spool_holds_its_lock_no_longer_than_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_looks_at_a_spool_holds_its_lock_no_longer_than_that(tmp_path: Path) -> None:
     path = leave_behind(tmp_path, [entry(1)])
     free: list[bool] = []
 
@@ -152,19 +145,16 @@ def test_who_looks_at_a_spool_holds_its_lock_no_longer_than_that(
         other.release()
         return SpoolFile(of, lock)
 
-    monkeypatch.setattr(spool_folder, "SpoolFile", opened)
-    (info,) = spool_folder.inspect(tmp_path)
+    (info,) = spool_folder.inspect(tmp_path, open_file=opened)
     assert (info.in_use, info.events, info.trouble) == (False, 1, None)
     assert free == [True]
 
 
-def test_a_spool_that_somebody_looks_at_is_taken_over_all_the_same(
-    tmp_path: Path, own: SpoolFile, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spool_that_somebody_looks_at_is_taken_over_all_the_same(tmp_path: Path, own: SpoolFile) -> None:
     path = leave_behind(tmp_path, [entry(1)])
     looking = os.open(path.with_suffix(".lock"), os.O_RDWR)
     fcntl.flock(looking, fcntl.LOCK_SH)
-    monkeypatch.setattr(time, "sleep", lambda _seconds: os.close(looking))
-    found = taken(tmp_path, own)
-    assert [file.path for file in found] == [path]
-    end(found)
+    found = spool_folder.take(path, own, durable=False, sleep=lambda _seconds: os.close(looking))
+    assert found is not None
+    assert found.path == path
+    end([found])

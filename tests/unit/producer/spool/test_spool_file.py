@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobstatus_producer import SpoolError
 from jobstatus_producer.record import Record
 from jobstatus_producer.spool import folder as spool_folder
-from jobstatus_producer.spool.file import SpoolDamagedError, SpoolFile, SpoolVersionError, SpoolWriteError
+from jobstatus_producer.spool.database import SpoolDamagedError, SpoolVersionError, SpoolWriteError, create
+from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_producer.spool.lock import lock_of
 from jobstatus_producer.spool.rows import ROW_BYTES
-from support.spools import TOPIC, entry, leave_behind, open_again
+from support.spools import TOPIC, entry, execute, in_the_file, leave_behind, open_again
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[SpoolFile]:
     own = spool_folder.open_own(tmp_path, topic=TOPIC, durable=False)
     yield own
-    own.drop()
-    own.lock.release()
+    own.release()
 
 
 def test_entries_come_out_in_their_order_until_they_are_removed(file: SpoolFile) -> None:
@@ -81,7 +82,7 @@ def test_a_refused_entry_is_kept_for_a_person_and_no_longer_sent(file: SpoolFile
     file.refuse(entry(1), "too large")
     file.refuse(entry(7), "never was in the spool")
     assert [found.seq for found in file.first(10)] == [2]
-    assert [(found.entry.seq, found.reason) for found in file.refused()] == [
+    assert [(found.record.seq, found.reason) for found in file.refused()] == [
         (1, "too large"),
         (7, "never was in the spool"),
     ]
@@ -121,36 +122,30 @@ def test_nothing_of_a_write_that_failed_is_there(file: SpoolFile) -> None:
 
 def test_what_cannot_be_deleted_does_not_come_out_again(file: SpoolFile) -> None:
     file.add([entry(1), entry(2)])
-    other = sqlite3.connect(file.path, isolation_level=None)
-    file._database.execute("pragma busy_timeout=0")
-    other.execute("begin immediate")
-    with pytest.raises(SpoolWriteError):
+    execute(file.path, "create trigger t before delete on events begin select raise(abort, 'not now'); end")
+    with pytest.raises(SpoolWriteError, match="not now"):
         file.remove([entry(1)])
     assert ([found.seq for found in file.first(10)], len(file)) == ([2], 1)
-    other.execute("rollback")
-    other.close()
+    assert in_the_file(file.path) == [1, 2]
+    execute(file.path, "drop trigger t")
     file.remove([entry(2)])
-    assert (file.first(10), len(file)) == ([], 0)
+    assert (file.first(10), len(file), in_the_file(file.path)) == ([], 0, [])
 
 
 def test_a_row_whose_checksum_is_wrong_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
     path = leave_behind(tmp_path, [entry(1), entry(2), entry(3)])
-    with sqlite3.connect(path) as database:
-        database.execute("update events set value = x'00' where seq = 2")
-    database.close()
+    execute(path, "update events set value = x'00' where seq = 2")
     again = open_again(path)
     assert [found.seq for found in again.first(10)] == [1, 3]
-    assert [(found.entry.seq, found.reason) for found in again.refused()] == [
+    assert [(found.record.seq, found.reason) for found in again.refused()] == [
         (2, "damaged in the spool: its checksum does not match")
     ]
-    again.drop()
+    again.close_database()
 
 
 def test_a_spool_of_a_newer_version_is_not_opened(tmp_path: Path) -> None:
     path = leave_behind(tmp_path, [entry(1)])
-    with sqlite3.connect(path) as database:
-        database.execute("pragma user_version=2")
-    database.close()
+    execute(path, "pragma user_version=2")
     with pytest.raises(SpoolVersionError, match=r"written by a newer version \(layout 2, known here: 1\)"):
         open_again(path)
 
@@ -175,3 +170,24 @@ def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(tmp_path: Path) -
     open_again(path).close()
     assert not late.take()
     late.release()
+
+
+def test_what_is_saved_twice_is_there_once(file: SpoolFile) -> None:
+    file.adopt([entry(1), entry(2)])
+    file.adopt([entry(2), entry(3), entry(2, "other")])
+    assert [(each.seq, each.key) for each in file.first(10)] == [(1, b"job"), (2, b"job"), (3, b"job"), (4, b"other")]
+    assert (len(file), file.totals().span, file.adopted) == (4, (1, 4), {1, 2, 3, 4})
+
+
+def test_a_spool_that_counts_wrong_is_not_removed_while_it_holds_something(file: SpoolFile) -> None:
+    execute(file.path, "insert into events select 1, x'', x'', null, 0")
+    assert len(file) == 0, "it does not know of what another process wrote"
+    file.close()
+    assert in_the_file(file.path) == [1]
+
+
+def test_a_file_that_cannot_be_made_leaves_no_part_of_it(tmp_path: Path) -> None:
+    create_file = partial(create, schema="create table events (seq); no SQL")
+    with pytest.raises(SpoolError, match="cannot write in"):
+        spool_folder.open_own(tmp_path, topic=TOPIC, durable=False, create_file=create_file)
+    assert os.listdir(tmp_path) == []

@@ -11,8 +11,8 @@ The end of stdin, or another parent than the one that started it (a forked child
 that we are gone, even by SIGKILL: every server gets its stop signal, then SIGKILL, and the folders named on the command
 line are removed. {"op": "quit", "grace": seconds} ends the servers too but leaves the folders to us.
 
-On Linux the guard also adopts what a dead server leaves (the backends of a killed postmaster) and kills it, and a
-server gets SIGKILL from the kernel when the guard itself is killed.
+On Linux the supervisor also adopts what a dead server leaves (the backends of a killed postmaster) and kills it, and a
+server gets SIGKILL from the kernel when the supervisor itself is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LINUX = sys.platform == "linux"
 _LIBC = ctypes.CDLL(None)
 
 
-class Guard:
+class Supervisor:
     """The servers by name, and what is done with them. One thread."""
 
     def __init__(self, parent: int) -> None:
@@ -73,7 +73,7 @@ class Guard:
                     group=request["group"],
                     extra_groups=None if request["user"] is None else [],
                     start_new_session=True,
-                    preexec_fn=self.die_with_guard if _LINUX else None,
+                    preexec_fn=self.die_with_supervisor if _LINUX else None,
                 )
         except (OSError, subprocess.SubprocessError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
@@ -81,11 +81,11 @@ class Guard:
         self.stop_signals[request["name"]] = request["stop_signal"]
         return {"pid": server.pid}
 
-    def die_with_guard(self) -> None:
+    def die_with_supervisor(self) -> None:
         """Runs in the new process, before the server's program."""
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self.pid:
-            os._exit(1)  # the guard ended before the kernel knew
+            os._exit(1)  # the supervisor ended before the kernel knew
 
     def poll(self, name: str) -> int | None:
         """The server's exit code; None while it, or anything that it left, still runs."""
@@ -165,16 +165,16 @@ def remove(folder: str) -> None:
 
 
 def main(parent: int, folders: list[str]) -> None:
-    guard = Guard(parent)
+    supervisor = Supervisor(parent)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     grace = None
     try:
-        grace = guard.serve()
+        grace = supervisor.serve()
     except OSError:
         pass  # nobody reads our answers any more
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        guard.stop_all(GRACE_SECONDS if grace is None else grace)
+        supervisor.stop_all(GRACE_SECONDS if grace is None else grace)
         if grace is None:
             for folder in folders:
                 remove(folder)

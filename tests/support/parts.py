@@ -1,0 +1,70 @@
+"""Real parts that the tests need: the jars of Kafka, a running broker, a running database, wheels.
+
+If one of them cannot be fetched or started, no further test can prove anything. So the first such failure stops the
+whole session, also under xdist, with one message instead of hundreds of errors. The root conftest imports the hooks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import pytest
+from jobstatus_local.errors import FetchError, LocalServerError
+from jobstatus_local.jars import cache_folder
+from jobstatus_local.server import LocalServer
+
+EXIT_CODE = 1
+SERVER = TypeVar("SERVER", bound=LocalServer)
+
+
+class MissingPartError(Exception):
+    """A part that the tests need is not there. The text names the part, what was tried, and what to do."""
+
+
+@contextmanager
+def started(part: str, server: SERVER) -> Iterator[SERVER]:
+    """The server, running for the length of a `with`; raises `MissingPartError` if it does not start."""
+    try:
+        server.start()
+    except FetchError:
+        raise
+    except LocalServerError as error:
+        raise MissingPartError(
+            f"the tests need {part}, and it did not start: {error}\nMend what the log says, then run the tests again."
+        ) from error
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def message_of(error: BaseException) -> str | None:
+    """What to tell the person who runs the tests, if this error means that a part is missing; else None."""
+    if isinstance(error, FetchError):
+        return (
+            f"the tests need the Java archives of Apache Kafka, and they could not be fetched: {error}\n"
+            "Name a Maven repository that this machine reaches in ~/.config/jgo.conf, in its section [repositories], "
+            f"or copy the archives into {cache_folder()}; then run the tests again."
+        )
+    return str(error) if isinstance(error, MissingPartError) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note in the report of a test that a part is missing: a report also reaches the controller of xdist."""
+    report = yield
+    message = message_of(call.excinfo.value) if call.excinfo is not None else None
+    if message is not None:
+        report.missing_part = message  # type: ignore[attr-defined]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Stop the session, in the process that prints its result."""
+    message = getattr(report, "missing_part", None)
+    if message is not None and "PYTEST_XDIST_WORKER" not in os.environ:
+        pytest.exit(f"no test was run after this.\n{message}", returncode=EXIT_CODE)
