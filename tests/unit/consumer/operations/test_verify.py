@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from jobstatus_consumer.operations import findings
 from jobstatus_consumer.operations.findings import AFTER, NO_POSITION, OTHER_LOG, OUT_OF_TURN, UNEXPLAINED, Report
 from jobstatus_consumer.operations.suspects import SLACK, Criteria
-from jobstatus_consumer.operations.verify import verify
+from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 from jobstatus_consumer.records import Event
+from jobstatus_schemas.limits import MAX_OCCURRED_AT
 from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
@@ -349,3 +350,18 @@ def test_a_stop_ends_it_with_a_report_that_is_not_complete(after: int) -> None:
 
 def _bogus(events: Sequence[Event]) -> Table:
     return {job: ModelRow(**{**vars(row), "status": "bogus"}) for job, row in one_by_one({}, events).items()}
+
+
+def test_all_that_happened_is_in_the_log_only_if_every_partition_is_read_from_its_first_offset() -> None:
+    whole = scope_of([], partitions=2)
+    ids = [log.id for log in whole.logs.values()]
+    assert is_exact(whole, ids)
+    assert is_exact(whole, [])
+    assert not is_exact(whole, [*ids, "gone/x/0"])
+    assert not is_exact(scope_of([], partitions=2, start=1), ids)
+    assert not is_exact(replace(whole, stretches=whole.stretches[:1]), ids)
+
+
+def test_a_time_is_too_late_once_it_is_yet_to_come_where_the_broker_gives_the_times() -> None:
+    assert time_limit(True, 1_000.5) == 1_000_500_000 + SLACK
+    assert time_limit(False, 1_000.5) == MAX_OCCURRED_AT

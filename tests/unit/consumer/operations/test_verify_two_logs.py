@@ -89,3 +89,14 @@ def test_an_attempt_that_neither_log_has_is_explained() -> None:
     for exact in (False, True):
         report = judged(table, both, exact=exact)
         assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
+
+
+def test_an_event_of_the_other_log_with_the_rows_own_id_is_another_one() -> None:
+    first = event("a", 0, time=5)
+    second = in_second(event("a", 0, time=3, status="success"))
+    second = second._replace(content=second.content._replace(event_id=first.content.event_id))
+    table = one_by_one({}, [first, second])
+    table["a"] = ModelRow(**{**vars(table["a"]), "attempt": 4})
+    for read in ([[first], [second]], [[second], [first]]):
+        report = judged(table, read)
+        assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
