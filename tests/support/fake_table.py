@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from hypothesis import strategies as st
-from jobstatus_consumer.operations.replay import Result
+from jobstatus_consumer.operations.replay import ReplayResult
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowPosition, RowRepair
 from law.model import Row as ModelRow
@@ -44,7 +44,7 @@ class FakeTable:
     def positions(self, limit: int) -> list[RowPosition]:
         return [RowPosition(job, row.log, row.offset, (row.latest or 0) >= limit) for job, row in self.table.items()]
 
-    def write(self, chunk: Sequence[Event], result: Result) -> None:
+    def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
         self.table = one_by_one(self.table, chunk)
 
     def mend(self, rows: Sequence[RowRepair]) -> set[str]:

@@ -13,12 +13,12 @@ from typing import Any, Final
 import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.session import (
     PATIENCE,
     agreed,
     already,
     dry_run_flag,
+    ready_table,
     say,
     show_values_flag,
     stopping,
@@ -30,7 +30,14 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.redrive import Judged, Overview, Redriven, Selection, redrive, survey
+from jobstatus_consumer.operations.redrive import (
+    JudgedLetter,
+    LetterOverview,
+    LetterSelection,
+    RedriveResult,
+    redrive,
+    survey,
+)
 from jobstatus_consumer.operations.replay import LiveTable
 from jobstatus_consumer.operations.scope import find
 from jobstatus_consumer.operations.times import brief, shown_ms
@@ -58,8 +65,8 @@ def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _selection(settings: Settings, given: Mapping[str, Any]) -> Selection:
-    return Selection(
+def _selection(settings: Settings, given: Mapping[str, Any]) -> LetterSelection:
+    return LetterSelection(
         settings.topic,
         frozenset(given["stage"]),
         frozenset(given["reason"]),
@@ -102,9 +109,9 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 
     Elsewhere: they are of another topic, whose table is not this one.
     """
-    found: list[Judged] = []
+    found: list[JudgedLetter] = []
 
-    def keep(item: Judged) -> None:
+    def keep(item: JudgedLetter) -> None:
         if each:
             found.append(item._replace(letter=item.letter.without_value()))
 
@@ -132,7 +139,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
         click.echo(visible(line.rstrip()))
 
 
-def _show_groups(settings: Settings, overview: Overview) -> None:
+def _show_groups(settings: Settings, overview: LetterOverview) -> None:
     # 80 columns hold a line a row
     table = narrow("stage", "cause", title=settings.dead_letter_topic)
     counts = [name for name in ("open", "settled", "elsewhere") if name != "elsewhere" or overview.topics]
@@ -162,7 +169,7 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
         console.print(f"{overview.foreign:,} records in the topic are no dead letters of jobstatus")
 
 
-def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
+def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, Any]:
     letter, original = item.letter, item.letter.original
     told: dict[str, Any] = {
         "topic": original.topic,
@@ -203,8 +210,8 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
 @json_flag
 def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """One dead letter, by partition and offset of the original, decoded as far as possible."""
-    selection = Selection(settings.topic, positions=frozenset(_positions(position)))
-    found: list[Judged] = []
+    selection = LetterSelection(settings.topic, positions=frozenset(_positions(position)))
+    found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):
         survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
     if not found:
@@ -250,7 +257,9 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
         raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
 
 
-def _redrive(settings: Settings, selection: Selection, reader: RangeReader, table: Table, stop: Event) -> Redriven:
+def _redrive(
+    settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
+) -> RedriveResult:
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
@@ -259,11 +268,11 @@ def _redrive(settings: Settings, selection: Selection, reader: RangeReader, tabl
         store.close()
 
 
-def _failures(done: Redriven) -> str:
+def _failures(done: RedriveResult) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in {**done.undecodable, **done.result.refused}.items())
 
 
-def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
+def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
     if as_json:
         click.echo(json.dumps({"dry_run": planned, **done.as_dict()}))
         return
@@ -302,8 +311,8 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
     Refused while there lie open ones, another topic's, or records that are no dead letters of jobstatus.
     """
     with _opened(settings) as (reader, table, stop):
-        stretches = _before(reader, before)
-        found = survey(reader, table, Selection(settings.topic), settings.statuses, stop.is_set, stretches=stretches)
+        ranges = _before(reader, before)
+        found = survey(reader, table, LetterSelection(settings.topic), settings.statuses, stop.is_set, ranges=ranges)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {
@@ -312,7 +321,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
             "elsewhere": found.topics.total(),
             "foreign": found.foreign,
         }
-        ends = {item.partition: item.end for item in stretches if item.size}
+        ends = {item.partition: item.end for item in ranges if item.size}
         done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
     with already(f"the records before {before} are removed" if done else ""):
@@ -325,7 +334,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
 
 def _before(reader: RangeReader, before: str) -> Sequence[OffsetRange]:
     try:
-        return find(reader, "beginning", before).stretches
+        return find(reader, "beginning", before).ranges
     except SettingsError as error:
         raise SettingsError(str(error).replace("--to", "--before")) from None
 

@@ -1,4 +1,4 @@
-"""Dead letters read back: the original record with its own position, why it is here, and whether that still matters."""
+"""Dead letters read back: the original record with its own position, and why it was not written."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMES: Final = ("stage", "reason", "detail", "error.class", "sqlstate", "where",
 
 
 class Letter(NamedTuple):
-    """A dead letter. `original` is the record as it was in the events' topic; `partition` and `offset` are its own."""
+    """A dead letter. `original` is the record in the events' topic; `partition` and `offset` are the letter's own."""
 
     partition: int
     offset: int
@@ -31,34 +31,34 @@ class Letter(NamedTuple):
 
     @property
     def identity(self) -> tuple[str, int]:
-        """What two letters of the same record share."""
+        """Log id and offset of the original: equal in two letters of the same record."""
         return self.original.log_id, self.original.offset
 
     @property
     def position(self) -> str:
-        """Where the record was, as `P:N`."""
+        """Partition and offset of the original, as `P:N`."""
         return f"{self.original.partition}:{self.original.offset}"
 
     @property
     def cause(self) -> tuple[str, str, str]:
-        """What letters are grouped by: stage, reason, and what the database named."""
+        """What letters are grouped by: stage, reason, and what the database named as the cause."""
         return self.stage, self.reason, self.where or self.sqlstate
 
     @property
     def job_id(self) -> str | None:
-        """The job by the record's key; None where that is no text."""
+        """The job, from the record's key; None if that is no text."""
         try:
             return self.original.key.decode() if self.original.key else None
         except UnicodeDecodeError:
             return None
 
     def without_value(self) -> Letter:
-        """The same, small enough to be kept in numbers."""
+        """The letter without the original's value and headers, so that many fit into memory."""
         return self._replace(original=self.original._replace(value=None, headers=()))
 
 
 def letter_of(raw: RawRecord) -> Letter | None:
-    """The dead letter in a record of their topic; None for a record that is none of ours."""
+    """The dead letter in a record of the dead letter topic; None if another program wrote the record."""
     told = {name: (text or b"").decode("utf-8", "replace") for name, text in raw.headers if name.startswith(PREFIX)}
     said = {name.removeprefix(PREFIX): text for name, text in told.items()}
     partition, offset = said.get("partition", ""), said.get("offset", "")
@@ -81,9 +81,9 @@ def letter_of(raw: RawRecord) -> Letter | None:
 
 
 def settled(letter: Letter, found: Event | Rejected, row: RowState | None) -> bool:
-    """Whether its job's row is at or past it, so that applying it would change nothing.
+    """Whether the row of its job is at or past it, so that applying it would change nothing.
 
-    What does not decode is judged by its position; against a row of another log, by the time at which it was appended.
+    A record that does not decode is compared by its position; with a row of another log, by its time of appending.
     """
     if row is None:
         return False
@@ -97,5 +97,5 @@ def settled(letter: Letter, found: Event | Rejected, row: RowState | None) -> bo
 
 
 def open_again(letter: Letter, allowed: Container[str] | None) -> Event | Rejected:
-    """The event in the letter, decoded as today's code does it."""
+    """The event in the letter, decoded by the code that runs now."""
     return decode(letter.original, allowed)

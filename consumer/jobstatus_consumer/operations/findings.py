@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from jobstatus_consumer.operations.scope import Counts
+from jobstatus_consumer.operations.scope import ReadCounts
 
 Kind = Literal["missing", "behind", "different", "out_of_turn"]
 NAMED: Final = 100_000
@@ -56,10 +56,10 @@ class Finding(NamedTuple):
 
 
 @dataclass(slots=True)
-class Report:
+class VerifyReport:
     """The result of one `verify`. Each row and each missing job is counted once: right, a finding, or explained."""
 
-    counts: Counts = field(default_factory=Counts)
+    counts: ReadCounts = field(default_factory=ReadCounts)
     findings: dict[str, Finding] = field(default_factory=dict)
     more: Counter[Kind] = field(default_factory=Counter)
     """Findings beyond those that are named."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.replay import Result
-from jobstatus_consumer.operations.scope import Counts, Scope, events
+from jobstatus_consumer.operations.replay import ReplayResult
+from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row
@@ -32,7 +32,7 @@ def rebuild(
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
-) -> Result:
+) -> ReplayResult:
     """Make `table` and fill it with what the scope's events make; `applied` counts its rows.
 
     All or nothing: after a stop or an error there is no new table, and none where a job that is wanted by name has no
@@ -40,7 +40,7 @@ def rebuild(
     progress says so, and a consumer that is given the new table goes on there.
     """
     started = time.monotonic()
-    result = Result()
+    result = ReplayResult()
     try:
         with new_table(url, table) as new:
             for found in passes(RowsPass, limit):
@@ -59,11 +59,11 @@ def _run(
     reader: RangeReader,
     scope: Scope,
     found: RowsPass,
-    result: Result,
+    result: ReplayResult,
     stop: Callable[[], bool],
     observe: Callable[[int], None],
 ) -> None:
-    counts = result.counts if found.first else Counts()
+    counts = result.counts if found.first else ReadCounts()
     for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
         make_rows(chunk, found)
         found.make_room()
@@ -131,5 +131,5 @@ def _claim(new: NewTable, reader: RangeReader, scope: Scope) -> None:
     if not scope.wanted.all:
         return
     lows = {number: bounds.low for number, bounds in reader.bounds().items()}
-    whole = [item for item in scope.stretches if item.start <= lows[item.partition]]
+    whole = [item for item in scope.ranges if item.start <= lows[item.partition]]
     new.set_progress({scope.logs[item.partition].id: item.end for item in whole})

@@ -53,7 +53,7 @@ class Criteria:
     limit: int = MAX_OCCURRED_AT
 
 
-class Places:
+class ReadRanges:
     """Where a row's position is: inside the ranges that were read, or why it is not.
 
     The ends of the log are asked for when the first row beyond the ranges is met. So make a new one after rows were
@@ -62,7 +62,7 @@ class Places:
 
     def __init__(self, scope: Scope, bounds: Callable[[], Mapping[int, Watermarks]]) -> None:
         self.partitions = {log.id: number for number, log in scope.logs.items()}
-        self._ranges = {item.partition: item for item in scope.stretches}
+        self._ranges = {item.partition: item for item in scope.ranges}
         self._bounds = bounds
         self._now: Mapping[int, Watermarks] | None = None
 
@@ -157,7 +157,7 @@ class Suspect:
         if (raw.log_id, raw.offset) == (self.row.log_id, self.row.log_offset):
             self.not_taken = True
 
-    def judge(self, criteria: Criteria, places: Places) -> Finding | str | None:
+    def judge(self, criteria: Criteria, places: ReadRanges) -> Finding | str | None:
         """The finding, the words that explain the row, or None where it is right."""
         if self.shown:
             return self._judge_shown(criteria)

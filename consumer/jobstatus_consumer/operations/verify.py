@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from typing import Final
@@ -24,25 +23,18 @@ from jobstatus_schemas.limits import MAX_OCCURRED_AT
 
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.findings import Finding, Report
+from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.rebuild import RowsPass, make_rows
-from jobstatus_consumer.operations.scope import Counts, Scope, events
+from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.operations.shards import BYTES, passes
-from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, Places, Suspect
+from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.store import Row, RowPosition, Table
 
 COMPARED_AT_ONCE: Final = 5_000
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows how much of a number of things is done."""
 NO_ROW: Final = Row(*[None] * 9)
 Suspects = dict[bytes, Suspect]
 """By the key of the job's records."""
-
-
-def quiet(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """Shows no progress."""
-    return nullcontext(lambda done: None)
 
 
 def verify(
@@ -54,7 +46,7 @@ def verify(
     *,
     progress: Progress = quiet,
     limit: int = BYTES,
-) -> Report:
+) -> VerifyReport:
     """Compare the table with the scope; `limit` bounds the memory for rows, in bytes.
 
     After a stop the report has what was found until then, and is not complete.
@@ -81,7 +73,7 @@ def is_exact(scope: Scope, known: Iterable[str]) -> bool:
 
     `known` are the ids of the logs that the database has taken events of.
     """
-    whole = len(scope.stretches) == len(scope.logs) and all(item.start == 0 for item in scope.stretches)
+    whole = len(scope.ranges) == len(scope.logs) and all(item.start == 0 for item in scope.ranges)
     return whole and set(known) <= set(scope.log_ids.values())
 
 
@@ -103,7 +95,7 @@ class _Verifying:
         self._criteria = criteria
         self._stop = stop
         self._progress = progress
-        self.report = Report(exact=criteria.exact)
+        self.report = VerifyReport(exact=criteria.exact)
 
     def run(self, part: RowsPass) -> None:
         """The three steps for the jobs of one part."""
@@ -116,14 +108,14 @@ class _Verifying:
     def _drop_removed(self) -> None:
         """Leave out what retention has removed since, so that it is no error that the log does not have it."""
         lows = {number: now.low for number, now in self._reader.bounds().items()}
-        ranges = [item._replace(start=max(item.start, lows[item.partition])) for item in self._scope.stretches]
-        if ranges != list(self._scope.stretches):
-            self._scope = replace(self._scope, stretches=ranges)
+        ranges = [item._replace(start=max(item.start, lows[item.partition])) for item in self._scope.ranges]
+        if ranges != list(self._scope.ranges):
+            self._scope = replace(self._scope, ranges=ranges)
             self._criteria = replace(self._criteria, exact=False)
             self.report.exact = False
 
     def _make_rows(self, part: RowsPass) -> None:
-        counts = self.report.counts if part.first else Counts()
+        counts = self.report.counts if part.first else ReadCounts()
         for chunk in self._read("verifying", counts, None if part.first else part.has):
             make_rows(chunk, part)
             part.make_room()
@@ -131,7 +123,7 @@ class _Verifying:
     def _read(
         self,
         what: str,
-        counts: Counts,
+        counts: ReadCounts,
         of_key: Callable[[bytes | None], bool] | None,
         rejected: Callable[[RawRecord], object] = lambda raw: None,
     ) -> Iterator[list[Event]]:
@@ -147,7 +139,7 @@ class _Verifying:
         """The rows that are not equal; jobs without a row are findings."""
         # sorted, so that neighbours in the table's index are asked for together
         jobs = iter(sorted(part.jobs))
-        partitions = Places(self._scope, self._reader.bounds).partitions
+        partitions = ReadRanges(self._scope, self._reader.bounds).partitions
         while some := list(islice(jobs, COMPARED_AT_ONCE)):
             self._end_if_stopped()
             made = {job_id: part.jobs[job_id] for job_id in some}
@@ -161,7 +153,7 @@ class _Verifying:
 
     def _without_events(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
         """Rows of jobs without an event in the ranges: suspects where their position is inside, else judged here."""
-        places, criteria = Places(self._scope, self._reader.bounds), self._criteria
+        places, criteria = ReadRanges(self._scope, self._reader.bounds), self._criteria
         jobs = self._scope.wanted.jobs
         rows = self._table.positions(criteria.limit) if not jobs else _positions_of(self._table, jobs, criteria.limit)
         for job_id, log_id, offset, too_late in rows:
@@ -181,10 +173,10 @@ class _Verifying:
         def reject(raw: RawRecord) -> None:
             suspects[raw.key or b""].reject(raw)
 
-        for chunk in self._read("looking at the rows that differ", Counts(), suspects.__contains__, reject):
+        for chunk in self._read("looking at the rows that differ", ReadCounts(), suspects.__contains__, reject):
             for event in chunk:
                 suspects[event.raw.key or b""].take(event, self._criteria)
-        places = Places(self._scope, self._reader.bounds)
+        places = ReadRanges(self._scope, self._reader.bounds)
         for key, suspect in suspects.items():
             self.report.add(key.decode(), suspect.judge(self._criteria, places))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from jobstatus_consumer.operations.history import WHY, WHY_BY_ROW, Item, explain
+from jobstatus_consumer.operations.history import WHY, WHY_BY_ROW, HistoryEntry, explain
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event
@@ -25,7 +25,7 @@ def row_of(events: Sequence[Event], **by_hand: Any) -> Row:
     return table.rows(["job-1"])["job-1"]
 
 
-def told(events: Sequence[Event], row: Row) -> list[Item]:
+def told(events: Sequence[Event], row: Row) -> list[HistoryEntry]:
     return list(explain("job-1", events, row, [], SCOPE).items)
 
 

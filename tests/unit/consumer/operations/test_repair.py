@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.operations import repair as module
 from jobstatus_consumer.operations.findings import Finding
-from jobstatus_consumer.operations.repair import Repaired, Way, repair
+from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
@@ -30,10 +30,12 @@ def found(table: Any, chunks: Chunks, *, exact: bool = True) -> Mapping[str, Fin
     return verify(reader, scope_of(chunks, partitions=2), table, Criteria(exact), lambda: False).findings
 
 
-def repaired(table: Any, chunks: Chunks, *, exact: bool = True, stop: Callable[[], bool] = lambda: False) -> Repaired:
+def repaired(
+    table: Any, chunks: Chunks, *, exact: bool = True, stop: Callable[[], bool] = lambda: False
+) -> RepairResult:
     reader: Any = FakeReader(chunks)
-    done = Repaired()
-    way = Way(table.mend, table, stop, exact=exact)
+    done = RepairResult()
+    way = RepairContext(table.mend, table, stop, exact=exact)
     repair(reader, scope_of(chunks, partitions=2), found(table, chunks, exact=exact), way, done)
     return done
 
@@ -167,7 +169,7 @@ def test_a_stop_ends_the_setting_of_rows_after_the_batch_under_way(monkeypatch: 
         table.change(job_id, status="bogus")
     done = repaired(table, [events], stop=lambda: table.statements >= 2)
     assert (done.set_rows, done.complete) == (6, False)
-    assert done.told().startswith("6 rows were set")
+    assert done.summary().startswith("6 rows were set")
     assert sum(row.status == "bogus" for row in table.table.values()) == 3
     done = repaired(table, [events])
     assert (done.set_rows, done.complete) == (3, True)

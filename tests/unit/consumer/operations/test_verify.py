@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.operations import findings
-from jobstatus_consumer.operations.findings import AFTER, NO_POSITION, OTHER_LOG, OUT_OF_TURN, UNEXPLAINED, Report
+from jobstatus_consumer.operations.findings import AFTER, NO_POSITION, OTHER_LOG, OUT_OF_TURN, UNEXPLAINED, VerifyReport
 from jobstatus_consumer.operations.suspects import SLACK, Criteria
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 from jobstatus_consumer.records import Event
@@ -35,7 +35,7 @@ def judged(
     memory: int = 10**9,
     exact: bool = True,
     **given: Any,
-) -> Report:
+) -> VerifyReport:
     chunks = [events[:3], events[3:]]
     reader: Any = FakeReader(chunks, high)
     rows: Any = FakeTable(table)
@@ -359,7 +359,7 @@ def test_all_that_happened_is_in_the_log_only_if_every_partition_is_read_from_it
     assert is_exact(whole, [])
     assert not is_exact(whole, [*ids, "gone/x/0"])
     assert not is_exact(scope_of([], partitions=2, start=1), ids)
-    assert not is_exact(replace(whole, stretches=whole.stretches[:1]), ids)
+    assert not is_exact(replace(whole, ranges=whole.ranges[:1]), ids)
 
 
 def test_a_time_is_too_late_once_it_is_yet_to_come_where_the_broker_gives_the_times() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobstatus_consumer.operations.findings import NOT_TAKEN, UNEXPLAINED, Report
+from jobstatus_consumer.operations.findings import NOT_TAKEN, UNEXPLAINED, VerifyReport
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
@@ -15,7 +15,7 @@ from support.fake_log import FakeReader, scope_of
 from support.fake_table import FakeTable
 
 
-def judged(taken: Sequence[Event], change: Callable[[FakeTable], None] = lambda table: None) -> Report:
+def judged(taken: Sequence[Event], change: Callable[[FakeTable], None] = lambda table: None) -> VerifyReport:
     """What is said of the table that a consumer wrote which took every status, by one that takes only two."""
     table: Any = FakeTable(one_by_one({}, taken))
     change(table)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_consumer.operations.findings import UNEXPLAINED, Report
+from jobstatus_consumer.operations.findings import UNEXPLAINED, VerifyReport
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
@@ -20,7 +20,9 @@ from support.fake_log import LOGS, FakeReader, scope_of
 from support.fake_table import FakeTable, in_second, interleaved
 
 
-def judged(table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False) -> Report:
+def judged(
+    table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False
+) -> VerifyReport:
     chunks = list(chunks)
     rows: Any = FakeTable(table)
     reader: Any = FakeReader(chunks)
