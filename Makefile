@@ -1,19 +1,21 @@
-# Everything a step needs is installed into .venv and .cache of this checkout; a second run needs no network.
+# Every target installs what it needs into .venv and .cache of this checkout. A second run needs no network.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# -E -s: nothing of the caller's own Python settings leaks into ours
+# no Python setting of the user has an effect here
 export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo test check unit bench chaos docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check unit bench chaos docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
-	@echo "make test   every check and every test"
+	@echo "make fast   for every change: the checks and the quick unit tests (under a minute)"
 	@echo "make check  ruff, mypy, import-linter"
-	@echo "make bench  speed, freshness, replay and a worker's call, each beside what it would cost otherwise"
+	@echo "make unit   the tests that need no server"
+	@echo "make test   every check and every test, on a real Kafka and a real PostgreSQL"
+	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
@@ -45,25 +47,29 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import-linter
 
-# side by side: most tests wait for sessions and time-outs; each worker has a broker and a database of its own
+# two processes on two cores; whatever starts a process of its own or takes over a second is left to `make test`
+fast: check
+	$(BIN)/python -m pytest tests/unit -m "not slow" -n 2 -q
+
+# three processes, because most tests wait for sessions and time-outs; each has a broker and a database of its own
 test: check
 	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/contract
+	$(BIN)/python -m pytest tests/unit tests/contract -n 2
 
 # ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too
 ARGS ?=
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)
 
-# faults of every kind on three brokers, a database and a proxy, and a recount; SEED and SECONDS give the run again
+# faults of every kind on three brokers, a database and a proxy, and a recount; the same SEED and SECONDS repeat a run
 SECONDS ?= 1800
 SEED ?= 1
 chaos: setup
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
 
-# the pages that are made from the code; a test fails where they do not agree
+# the pages that are made from the code; a test fails if they do not agree
 docs: setup
 	$(BIN)/python -m tests.support.generate_docs
 

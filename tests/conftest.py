@@ -3,9 +3,9 @@
 import signal
 
 from hypothesis import HealthCheck, settings
-from support.parts import pytest_runtest_logreport, pytest_runtest_makereport
+from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
 
-__all__ = ["pytest_runtest_logreport", "pytest_runtest_makereport"]
+__all__ = ["pytest_collection", "pytest_runtest_logreport", "pytest_runtest_makereport"]
 
 # a slow machine is no reason to fail
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,7 +1,7 @@
-"""The consumer's settings: one frozen value, read once at the edge from flags and the environment.
+"""The consumer's settings: one frozen value, read once at the start from flags and environment variables.
 
-Each field is a flag (`--batch-max-events`) and a variable (`JOBSTATUS_BATCH_MAX_EVENTS`); a flag wins.
-docs/settings.md is made from this file.
+Each field is a flag (`--batch-max-events`) and a variable (`JOBSTATUS_BATCH_MAX_EVENTS`); a flag wins. Its description
+is the text in `--help` and in docs/settings.md, which is made from this file.
 """
 
 from __future__ import annotations
@@ -45,53 +45,84 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
     "acks": "all",
     "enable.idempotence": "true",
 }
-"""librdkafka's properties on which the guarantees rest: another value is refused."""
-
+"""Properties of librdkafka that the guarantees need: another value is refused."""
 
 TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
 TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
 
 
 class Settings(BaseModel):
-    """Everything a command may need to know. Times are in seconds, sizes in bytes."""
+    """Every setting of the consumer and its commands. Times are in seconds, sizes in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    topic: TopicName = Field(DEFAULT_TOPIC, description="the topic that workers report to")
-    group_id: str = Field("jobstatus", min_length=1, max_length=249, description="the consumer group")
+    topic: TopicName = Field(DEFAULT_TOPIC, description="the topic to which the workers send their events")
+    group_id: str = Field(
+        "jobstatus",
+        min_length=1,
+        max_length=249,
+        description="the consumer group; consumers with the same one share the topic's partitions",
+    )
     database_url: SecretStr = Field(
-        SecretStr(""), description="PostgreSQL, as postgresql://user:password@host:port/database"
+        SecretStr(""), description="the PostgreSQL database, as postgresql://user:password@host:port/database"
     )
     table: str = Field(
         "jobs",
         pattern=f"^{TABLE_NAME}$",
-        description="the managed table, its schema before it if wanted; <table>_progress stands beside it",
+        description="the table with one row for each job, as name or schema.name; <table>_progress is beside it",
     )
-    statuses: frozenset[str] | None = Field(None, description="the allowed words, separated by commas; all if not set")
-    batch_max_events: int = Field(50, ge=1, le=10_000, description="a batch is full with so many events")
-    batch_max_bytes: int = Field(10 * MIB, ge=1024, le=256 * MIB, description="or with so many bytes of values")
+    statuses: frozenset[str] | None = Field(
+        None,
+        description="the allowed statuses, separated by commas; an event with another one becomes a dead letter; all "
+        "are allowed if not set",
+    )
+    batch_max_events: int = Field(
+        50, ge=1, le=10_000, description="write a batch when it has this many events; the first limit reached counts"
+    )
+    batch_max_bytes: int = Field(
+        10 * MIB, ge=1024, le=256 * MIB, description="write a batch when its events have this many bytes"
+    )
     batch_linger_seconds: float = Field(
-        2.0, ge=0, le=60, allow_inf_nan=False, description="or when its first event has waited so long"
+        2.0,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="write a batch when its first event has waited this many seconds",
     )
-    dlq_topic: TopicName | None = Field(None, description="the topic of the dead letters; <topic>.dlq if not set")
-    dlq_budget_in_a_row: int = Field(1000, ge=1, description="stop after so many dead letters without a good event")
+    dlq_topic: TopicName | None = Field(
+        None, description="the topic for dead letters, which are events that cannot be written; <topic>.dlq if not set"
+    )
+    dlq_budget_in_a_row: int = Field(
+        1000, ge=1, description="stop after this many dead letters without a good event between them"
+    )
     dlq_budget_percent: float = Field(
-        5.0, gt=0, le=100, description="stop when more of the last 100,000 events were dead letters, once 1,000 were"
+        5.0,
+        gt=0,
+        le=100,
+        description="stop when more than this percentage of the last 100,000 events were dead letters, once 1,000 were "
+        "sent",
     )
     wait_for_database: float = Field(
-        30.0, ge=0, le=86_400, description="how long the first connection may take; later ones are awaited for ever"
+        30.0,
+        ge=0,
+        le=86_400,
+        description="how many seconds to try to connect to the database at the start; later there is no limit",
     )
     on_lost_offsets: Literal["stop", "earliest"] = Field(
-        "stop", description="what to do where the log no longer has what comes next: stop, or accept and say so"
+        "stop",
+        description="what to do when the log no longer has the next offset: stop, or go on at the earliest one and log "
+        "the loss",
     )
-    log_format: Literal["text", "json"] = Field("text", description="lines for people, or JSON lines for programs")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged, at least")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="write log lines as text for people, or as JSON for programs"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the lowest level to log")
     http_address: str = Field(
         "127.0.0.1:9464",
         pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5})$",
-        description="where /metrics, /livez and /readyz answer; off for none",
+        description="the host:port that serves /metrics, /livez and /readyz over HTTP, or off",
     )
-    kafka: dict[str, str] = Field(default_factory=dict, description="librdkafka's own properties")
+    kafka: dict[str, str] = Field(default_factory=dict, description="properties of librdkafka")
 
     @field_validator("statuses", mode="before")
     @classmethod
@@ -100,14 +131,16 @@ class Settings(BaseModel):
             return value
         words = frozenset(word.strip() for word in value.split(",") if word.strip())
         if not words:
-            raise ValueError("holds no word, so every event would be refused; leave it out to allow every word")
+            raise ValueError(
+                "names no status, so every event would be a dead letter; leave it out to allow every status"
+            )
         return words
 
     @field_validator("http_address")
     @classmethod
     def _port_exists(cls, value: str) -> str:
         if value != "off" and int(value.rpartition(":")[2]) > 65_535:
-            raise ValueError("a port is 65535 at most")
+            raise ValueError("a port is at most 65535")
         return value
 
     @field_validator("kafka")
@@ -115,7 +148,7 @@ class Settings(BaseModel):
     def _keep_the_guarantees(cls, value: dict[str, str]) -> dict[str, str]:
         for name, fixed in FIXED_KAFKA.items():
             given = value.get(name)
-            if given is not None and given.lower() not in _same(fixed):
+            if given is not None and given.lower() not in _spellings(fixed):
                 raise ValueError(
                     f"{variable_of(name)} (--kafka {name}={given}) would break what jobstatus promises; "
                     f"allowed: {fixed}"
@@ -128,21 +161,24 @@ class Settings(BaseModel):
     def _relations(self) -> Settings:
         if self.dead_letter_topic == self.topic:
             raise ValueError(
-                "JOBSTATUS_DLQ_TOPIC (--dlq-topic) is the topic itself; dead letters would be read again as events"
+                "JOBSTATUS_DLQ_TOPIC (--dlq-topic) is the topic itself, so dead letters would be read as events; give "
+                "another topic"
             )
         interval = self.kafka.get("max.poll.interval.ms")
         if interval is not None and interval.isdigit() and int(interval) <= 2000:
-            raise ValueError("JOBSTATUS_KAFKA_MAX_POLL_INTERVAL_MS must be over 2000: the loop may give a write 1 s")
+            raise ValueError(
+                "JOBSTATUS_KAFKA_MAX_POLL_INTERVAL_MS must be over 2000 ms: a write may delay the next poll by 1 s"
+            )
         return self
 
     @property
     def dead_letter_topic(self) -> str:
-        """The topic of the dead letters."""
+        """The topic for dead letters."""
         return self.dlq_topic or f"{self.topic}.dlq"
 
     @property
     def bootstrap_servers(self) -> str:
-        """The brokers, or a `SettingsError` that says how to set them."""
+        """The brokers, as host:port[,host:port]; raises `SettingsError` if they are not set."""
         servers = self.kafka.get("bootstrap.servers", "")
         if not servers:
             raise SettingsError(
@@ -152,56 +188,56 @@ class Settings(BaseModel):
 
     @property
     def database(self) -> str:
-        """The database's URL with its password, or a `SettingsError` that says how to set it."""
+        """The database's URL with its password; raises `SettingsError` if it is not set."""
         url = self.database_url.get_secret_value()
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
         return url
 
 
-WANTED: Final[Mapping[str, str]] = {
+PATTERNS_IN_WORDS: Final[Mapping[str, str]] = {
     "topic": TOPIC_WORDS,
     "group_id": "1 to 249 characters of UTF-8",
     "dlq_topic": TOPIC_WORDS,
     "table": TABLE_WORDS,
-    "http_address": "host:port, such as 127.0.0.1:9464, or off",
+    "http_address": "host:port, such as 127.0.0.1:9464 or [::1]:9464, or off",
 }
-"""Where the rule is a regular expression: what a person is told instead."""
+"""The values of settings that a pattern or a length limits, as a person reads them."""
 
 
-def allowed(field: str) -> str:
-    """The values that a setting may have, in words; empty where every text will do."""
+def allowed_values(field: str) -> str:
+    """Return the values that a setting may have, in words; empty if every text is allowed."""
     info = Settings.model_fields[field]
     choices = [word for word in get_args(info.annotation) if isinstance(word, str)]
     if choices:
-        return " or ".join(choices)
-    bounds = {
-        word: getattr(item, word)
+        return " or ".join(filter(None, (", ".join(choices[:-1]), choices[-1])))
+    limits = {
+        name: getattr(item, name)
         for item in info.metadata
-        for word in ("ge", "gt", "le")
-        if getattr(item, word, None) is not None
+        for name in ("ge", "gt", "le")
+        if getattr(item, name, None) is not None
     }
-    if not bounds:
-        return WANTED.get(field, "")
+    if not limits:
+        return PATTERNS_IN_WORDS.get(field, "")
     kind = "a whole number" if info.annotation is int else "a number"
-    low = f"from {bounds['ge']}" if "ge" in bounds else f"over {bounds['gt']}"
-    return f"{kind} {low} to {bounds['le']}" if "le" in bounds else f"{kind} {low} up"
+    low = f"from {limits['ge']}" if "ge" in limits else f"over {limits['gt']}"
+    return f"{kind} {low} to {limits['le']}" if "le" in limits else f"{kind} {low} up"
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of librdkafka's property `name`."""
+    """Return the environment variable of a property of librdkafka."""
     return KAFKA_ENV_PREFIX + name.upper().replace(".", "_")
 
 
 def env_name(field: str) -> str:
-    """The environment variable of a field."""
+    """Return the environment variable of a setting."""
     return ENV_PREFIX + field.upper()
 
 
 def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Settings:
-    """The settings out of the environment, with `flags` (field name to value; None = not given) before it.
+    """Return the settings of the environment and of `flags` (setting to value, None if not given); a flag wins.
 
-    Raises `SettingsError`, which names every wrong setting at once, with what is allowed, and never a secret.
+    Raises `SettingsError`, which names every wrong setting and what is allowed, but never a secret.
     """
     _refuse_unknown(environ)
     given: dict[str, Any] = {
@@ -211,27 +247,26 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
     }
     given["kafka"] = kafka_properties(environ)
     for name, value in (flags or {}).items():
-        if value is None:
-            continue
-        given[name] = {**given["kafka"], **value} if name == "kafka" else value
+        if value is not None:
+            given[name] = {**given["kafka"], **value} if name == "kafka" else value
     _refuse_bytes(given)
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from None
+        raise SettingsError("\n".join(_message(problem) for problem in error.errors())) from None
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a word of the command line or the environment is text: Python makes lone surrogates of other bytes."""
+    """Return whether a text of the command line or the environment was UTF-8: other bytes become surrogates."""
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _refuse_bytes(given: Mapping[str, Any]) -> None:
-    named = {f"{env_name(field)} (--{field.replace('_', '-')})": value for field, value in given.items()}
-    named |= {f"{variable_of(name)} (--kafka)": value for name, value in given["kafka"].items()}
-    wrong = [name for name, value in named.items() if isinstance(value, str) and not is_utf8(value)]
+    texts = {_names(field): value for field, value in given.items()}
+    texts |= {f"{variable_of(name)} (--kafka)": value for name, value in given["kafka"].items()}
+    wrong = [names for names, value in texts.items() if isinstance(value, str) and not is_utf8(value)]
     if wrong:
-        raise SettingsError("\n".join(f"{name}: holds bytes that are not UTF-8; wanted UTF-8" for name in wrong))
+        raise SettingsError("\n".join(f"{names}: holds bytes that are not UTF-8; wanted UTF-8" for names in wrong))
 
 
 def _refuse_unknown(environ: Mapping[str, str]) -> None:
@@ -246,15 +281,21 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     raise SettingsError("\n".join(lines) + f"\nknown: {known}, and JOBSTATUS_KAFKA_<librdkafka's property>")
 
 
-def _explain(problem: Any) -> str:
+def _message(problem: Any) -> str:
+    """Return one problem that pydantic found as a line for a person."""
     field = str(problem["loc"][0]) if problem["loc"] else ""
     message = str(problem["msg"]).removeprefix("Value error, ")
     if field in ("", "kafka"):
-        return message  # these name the settings they are about
-    if problem["type"] != "value_error" and allowed(field):
-        message = f"wanted {allowed(field)}"
-    return f"{env_name(field)} (--{field.replace('_', '-')}): {message}"
+        return message  # our own validators name the settings
+    if problem["type"] != "value_error" and allowed_values(field):
+        message = f"wanted {allowed_values(field)}"
+    return f"{_names(field)}: {message}"
 
 
-def _same(value: str) -> tuple[str, ...]:
+def _names(field: str) -> str:
+    return f"{env_name(field)} (--{field.replace('_', '-')})"
+
+
+def _spellings(value: str) -> tuple[str, ...]:
+    """Return how librdkafka lets one write a value."""
     return {"true": ("true", "1"), "false": ("false", "0"), "all": ("all", "-1")}.get(value, (value,))

@@ -1,42 +1,43 @@
-"""Everything this program raises on purpose, and what its caller should do.
+"""Every error that this program raises on purpose, and what its caller does.
 
     JobStatusError
     ├── SettingsError            wrong usage: print it, exit with 2
-    ├── StartError               the surroundings are not ready: print it, exit with 1
-    ├── StoreError               what a statement ran into, by class and SQLSTATE, never by its text
-    │   ├── DatabaseAwayError    wait, paused and polling, and try again for as long as it takes
-    │   ├── ConnectionStaleError connect anew and try once more; a second time it is a DeploymentError
+    ├── StartError               something is missing at the start: print it, exit with 1
+    ├── StoreError               a statement failed; classified by class and SQLSTATE, never by its text
+    │   ├── DatabaseAwayError    wait, paused and polling, and try again without a limit
+    │   ├── ConnectionStaleError connect again and try once more; a second time it is a DeploymentError
     │   ├── BadRowError          isolate the row, write all others, send a dead letter for it
-    │   └── DeploymentError      we or the deployment are wrong: stop, commit nothing, exit with 1
+    │   └── DeploymentError      the program or its deployment is wrong: stop, commit nothing, exit with 1
     ├── DeadLetterError          a dead letter was not acknowledged: commit nothing behind it
     ├── DeadLetterBudgetError    too many dead letters: stop, commit nothing, exit with 1
-    ├── OffsetsLostError         the log no longer has what comes next: stop, say so, exit with 1
-    ├── BrokerError              the broker or the client refuses for good: stop, exit with 1
-    │   └── BrokerAwayError      it gave no answer in time: a command ends, a consumer joins the group anew
-    └── StopRequestedError       a stop was asked for while waiting: leave, commit nothing more
+    ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
+    ├── BrokerError              the broker or the client refuses, and waiting does not help: stop, exit with 1
+    │   └── BrokerAwayError      no broker answered in time: a command ends, a consumer joins the group again
+    └── StopRequestedError       a stop was requested during a wait: leave, commit nothing more
 
-No message holds a password, and none holds a value of a row.
+No message has a password or a value of a row.
 """
 
 from __future__ import annotations
 
 
 class JobStatusError(Exception):
-    """The root; its text is meant for a person."""
+    """The root of all; its text is for a person."""
 
 
 class SettingsError(JobStatusError):
-    """A setting is unknown, malformed, or contradicts another; the text names it and what is allowed."""
+    """A setting is unknown or malformed, or contradicts another. The text names it, and what is allowed."""
 
 
 class StartError(JobStatusError):
-    """Something that must be there at the start is not; the text says what, and the remedy."""
+    """Something that is needed at the start is missing. The text names it, and the remedy."""
 
 
 class StoreError(JobStatusError):
-    """A statement failed. `sqlstate` is PostgreSQL's code, or None where the server gave none.
+    """A statement failed. `sqlstate` is PostgreSQL's code, or None if the server sent none.
 
-    `where` names the constraint, column or table that the server named, or is empty.
+    `error_class` is the name of the driver's exception class. `where` is the constraint, column or table that the
+    server named, or empty.
     """
 
     def __init__(self, text: str, *, sqlstate: str | None = None, error_class: str = "", where: str = "") -> None:
@@ -47,11 +48,11 @@ class StoreError(JobStatusError):
 
 
 class DatabaseAwayError(StoreError):
-    """The database is away or busy: it may work later, unchanged."""
+    """The database is unavailable or busy: the same statement may succeed later."""
 
 
 class ConnectionStaleError(StoreError):
-    """This connection is no longer what it was (a pooler in between, a changed plan)."""
+    """The server lost the state of this connection, such as a prepared statement: a new connection may work."""
 
 
 class BadRowError(StoreError):
@@ -59,11 +60,11 @@ class BadRowError(StoreError):
 
 
 class DeploymentError(StoreError):
-    """A missing table, a missing right, a wrong password, or something nobody has classified."""
+    """A table or a privilege is missing, a password is wrong, or the error is of an unknown kind."""
 
 
 class DeadLetterError(JobStatusError):
-    """The broker did not acknowledge a dead letter; `retriable` says whether it may yet."""
+    """The broker did not acknowledge a dead letter. `retriable`: sending it again may work."""
 
     def __init__(self, text: str, *, retriable: bool) -> None:
         super().__init__(text)
@@ -71,20 +72,20 @@ class DeadLetterError(JobStatusError):
 
 
 class DeadLetterBudgetError(JobStatusError):
-    """More dead letters than the budget allows: something is wrong with more than single events."""
+    """There were more dead letters than the budget allows: more is wrong than single events."""
 
 
 class OffsetsLostError(JobStatusError):
-    """The log no longer holds the offset that comes next."""
+    """The log does not hold the offset that comes next."""
 
 
 class BrokerError(JobStatusError):
-    """The Kafka side refuses in a way that waiting does not mend."""
+    """The broker or the Kafka client refuses, and waiting does not help."""
 
 
 class BrokerAwayError(BrokerError):
-    """The Kafka side gave no answer in time, and may give one later."""
+    """No broker answered in time; one may answer later."""
 
 
 class StopRequestedError(JobStatusError):
-    """A stop request ended a wait."""
+    """A stop was requested while something waited."""

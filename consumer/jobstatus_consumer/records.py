@@ -1,4 +1,4 @@
-"""The values that flow through the consumer, each made once and never changed.
+"""The values that flow through the consumer. Each is made once and never changed.
 
     RawRecord ── decode ──> Event ────┐
                    └──────> Rejected ─┴─ BatchBuilder ──> Batch ── Store.write ──> Written
@@ -19,9 +19,10 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Log(NamedTuple):
-    """One partition's log, of which `id` is what a row remembers.
+    """One partition's log. A row stores its `id`.
 
-    A topic made again has another topic id, and so another log; so has a log whose loss was accepted (`generation`).
+    A topic that is made again has another topic id, and so it is another log. After an accepted loss of offsets the log
+    is another one as well: it has the next `incarnation`.
     """
 
     topic: str
@@ -31,19 +32,19 @@ class Log(NamedTuple):
 
     @property
     def id(self) -> str:
-        """`topic/topic id/partition`, with `/generation` after an accepted loss."""
+        """`topic/topic id/partition`, with `/incarnation` after an accepted loss."""
         base = f"{self.topic}/{self.topic_id}/{self.partition}"
         return f"{base}/{self.incarnation}" if self.incarnation else base
 
     @classmethod
     def parse(cls, log_id: str) -> Log:
-        """The log of an `id`; raises `ValueError` for a text that is none."""
+        """The log with this `id`. Raises `ValueError` or `TypeError` for a text that is no log's id."""
         topic, topic_id, *numbers = log_id.split("/")
         return cls(topic, topic_id, *map(int, numbers))
 
 
 class RawRecord(NamedTuple):
-    """A record as the broker gave it. `timestamp` is in milliseconds since 1970-01-01 UTC, -1 where there is none."""
+    """A record as the broker gave it. `timestamp` is in milliseconds since 1970-01-01 UTC; -1 if there is none."""
 
     topic: str
     partition: int
@@ -88,7 +89,7 @@ class Event(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A record that cannot become a row: why, for its dead letter. No value of the row is in here but `raw`."""
+    """A record that cannot become a row, and why. No field but `raw` holds a value of the row."""
 
     raw: RawRecord
     stage: str
@@ -114,7 +115,7 @@ class LogRange(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is written at once: the events in log order, what was rejected on the way, and the spans they cover."""
+    """What is written at once: the events in log order, the rejected records, and the offsets that both cover."""
 
     events: Sequence[Event]
     rejected: Sequence[Rejected]
@@ -126,7 +127,7 @@ class Batch:
         return len(self.events) + len(self.rejected)
 
     def without(self, partitions: Collection[int]) -> Batch | None:
-        """The batch less what came from `partitions`; None where nothing is left."""
+        """The batch without the records of `partitions`; None if nothing is left."""
         if not partitions:
             return self
         spans = [span for span in self.spans if span.partition not in partitions]
@@ -139,9 +140,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a write did, in numbers of events: `stale` by reason, `merged` into a later event of the same job.
+    """What a write did, in numbers of events: `stale` by reason; `merged` into a later event of the same job.
 
-    `applied` + stale + merged + rejected = the batch's events.
+    The events of the batch are the sum of applied, stale, merged and rejected ones.
     """
 
     applied: int

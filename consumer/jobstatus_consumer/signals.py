@@ -1,4 +1,4 @@
-"""Handlers of signals, each for as long as something is under way."""
+"""Signal handlers, each installed for as long as some work runs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class _ThisThread(local):
-    """Handlers run in the main thread, and see what is true of that one."""
+    """Python runs handlers in the main thread, so they see the main thread's value."""
 
-    waits: Event | None = None
-    """set by a stop"""
+    waiting: Event | None = None
+    """Set by a stop. None while this thread does work that a stop must not interrupt."""
 
 
 _this_thread = _ThisThread()
@@ -29,7 +29,7 @@ _this_thread = _ThisThread()
 
 @contextmanager
 def handled_by(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[None]:
-    """`handler` gets these signals meanwhile, and whoever had them gets them back."""
+    """Install `handler` for these signals, and the earlier handlers again at the end. For the main thread only."""
     before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
@@ -39,7 +39,7 @@ def handled_by(handler: Handler, numbers: Iterable[int] = STOPPING) -> Iterator[
 
 
 def stop_once(stop: Event, tell: Callable[[str], None] = lambda name: None) -> Handler:
-    """A handler that sets `stop` and tells the signal's name; a second signal ends the process at once."""
+    """Return a handler that sets `stop` and calls `tell` with the signal's name; a second signal ends the process."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
@@ -51,13 +51,13 @@ def stop_once(stop: Event, tell: Callable[[str], None] = lambda name: None) -> H
 
 
 def stop_at_once(stop: Event) -> Handler:
-    """As `stop_once`, and a wait that is `open_to_a_stop` ends with a `StopRequestedError`."""
+    """As `stop_once`, and a wait inside `open_to_a_stop` ends with a `StopRequestedError`."""
     note = stop_once(stop)
 
     def handle(number: int, frame: FrameType | None) -> None:
         note(number, frame)
-        if _this_thread.waits is not None:
-            _this_thread.waits.set()
+        if _this_thread.waiting is not None:
+            _this_thread.waiting.set()
             raise StopRequestedError("stopped")
 
     return handle
@@ -65,12 +65,12 @@ def stop_at_once(stop: Event) -> Handler:
 
 @contextmanager
 def open_to_a_stop() -> Iterator[Event]:
-    """This thread waits meanwhile for an answer that may never come, and leaves nothing half done.
+    """Let a stop interrupt this thread: it waits for an answer that may never come, and leaves nothing half done.
 
-    The event says whether a stop came: a library that calls back swallows what is raised then.
+    The event is set by a stop. Check it, since a library that runs the handler in a callback swallows the exception.
     """
-    before, _this_thread.waits = _this_thread.waits, Event()
+    before, _this_thread.waiting = _this_thread.waiting, Event()
     try:
-        yield _this_thread.waits
+        yield _this_thread.waiting
     finally:
-        _this_thread.waits = before
+        _this_thread.waiting = before

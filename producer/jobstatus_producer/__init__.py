@@ -1,4 +1,4 @@
-"""Reports of what happens to jobs, from a worker to Kafka.
+"""Reports job statuses from a worker to Kafka.
 
 from jobstatus_producer import JobStatusProducer
 with JobStatusProducer.from_env() as jobs:
@@ -10,7 +10,7 @@ from __future__ import annotations
 from jobstatus_schemas import JobStatusEvent
 
 from jobstatus_producer.client import JobStatusProducer
-from jobstatus_producer.delivery.acks import Stats
+from jobstatus_producer.delivery import Stats
 from jobstatus_producer.errors import (
     BufferFullError,
     EventsError,

@@ -1,16 +1,16 @@
-"""Everything the producer raises on purpose, and what its caller should do.
+"""Every exception that the producer raises on purpose, and what the caller should do.
 
     ProducerError
-    ├── SettingsError (a ValueError)   wrong usage: the text names the setting and what is allowed
+    ├── SettingsError (a ValueError)   a setting is wrong: the text names it and what is allowed
     ├── SpoolError                     the spool folder cannot be used: the text says why
-    ├── ProducerClosedError            a call after close(), or at the end of the process: nothing was queued
-    └── EventsError                    carries the events it speaks of in `events`
-        ├── BufferFullError            not accepted: give them again later, `update_many(error.events)`
+    ├── ProducerClosedError            the producer is closed, or the process is at its end: nothing was queued
+    └── EventsError                    carries the events in `events`
+        ├── BufferFullError            not accepted: try again later, with `update_many(error.events)`
         ├── NotAcknowledgedError       accepted and still being tried, but not acknowledged in time
-        ├── RefusedError               the broker refuses them for their own content: trying again is no use
-        └── UndeliveredError           given up at close: nobody has them but you
+        ├── RefusedError               the broker refuses them for their content: trying again is no use
+        └── UndeliveredError           given up at close: this exception alone still has them
 
-A wrong argument is none of these: it is a `ValueError` or `TypeError` that names the field.
+A wrong argument raises none of these: it raises `ValueError` or `TypeError`, and the text begins with its name.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from jobstatus_schemas import JobStatusEvent
 
 
 class ProducerError(Exception):
-    """The root; its text is meant for a person."""
+    """The base class. The text is meant for a person."""
 
 
 class SettingsError(ProducerError, ValueError):
-    """A setting is unknown, malformed, or contradicts what the producer promises."""
+    """A setting is unknown or malformed, or it contradicts what the producer promises."""
 
 
 class SpoolError(ProducerError):
-    """The spool's folder or file cannot be used."""
+    """The spool folder or a spool file cannot be used."""
 
 
 class ProducerClosedError(ProducerError):
@@ -37,7 +37,7 @@ class ProducerClosedError(ProducerError):
 
 
 class EventsError(ProducerError):
-    """What happened to `events`, oldest first."""
+    """Something happened to `events`, which are in the order in which they were reported."""
 
     def __init__(self, text: str, events: Sequence[JobStatusEvent]) -> None:
         super().__init__(f"{text}: {summary(events)}")
@@ -45,28 +45,28 @@ class EventsError(ProducerError):
         self.events = tuple(events)
 
     def __reduce__(self) -> tuple[type[EventsError], tuple[str, tuple[JobStatusEvent, ...]]]:
-        # a worker pool hands exceptions from process to process
+        # pools of processes pickle the exceptions of their workers
         return type(self), (self._text, self.events)
 
 
 class BufferFullError(EventsError):
-    """No room within the bound: these events were not accepted."""
+    """There was no room within the bound: these events were not accepted."""
 
 
 class NotAcknowledgedError(EventsError):
-    """These events were accepted and are still being tried; the broker has not acknowledged them in time."""
+    """The broker has not acknowledged these events in time. They are accepted and still being tried."""
 
 
 class RefusedError(EventsError):
-    """The broker refuses these events for what they are."""
+    """The broker refuses these events for their content."""
 
 
 class UndeliveredError(EventsError):
-    """The producer is gone and these events were neither delivered nor spooled."""
+    """The producer is closed, and these events are neither delivered nor spooled."""
 
 
 def summary(events: Sequence[JobStatusEvent]) -> str:
-    """How many they are, and the first of them."""
+    """How many they are, and the first three of them."""
     shown = ", ".join(f"{event.job_id!r} {event.status}" for event in events[:3])
     more = f" and {len(events) - 3} more" if len(events) > 3 else ""
     return f"{len(events)} event{'' if len(events) == 1 else 's'} ({shown}{more})"

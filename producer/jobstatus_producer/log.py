@@ -1,4 +1,4 @@
-"""The producer's one logger, and a limit on how often it may say the same thing."""
+"""The producer's logger, and a limit on how often it may repeat a line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 
 logger: Final = logging.getLogger("jobstatus.producer")
 USUAL: Final = "Coordinator load in progress: retrying"
-"""What librdkafka warns of whenever it is the first client of a fresh broker; a lasting trouble is told otherwise."""
+"""librdkafka warns of this when it is the first client of a fresh broker. A lasting problem shows in other lines."""
 client_logger: Final = logger.getChild("client")
-"""librdkafka's own lines, which it repeats for every try to connect."""
+"""librdkafka's own lines. It repeats them for every attempt to connect."""
 
 
 class Throttle:
-    """Lets each kind of line through at most once in `seconds`, and then says how many it held back."""
+    """Admits one line of each kind in `seconds`, and counts those that it holds back."""
 
     def __init__(self, seconds: float = 10.0, now: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
@@ -24,27 +24,26 @@ class Throttle:
         self._held_back: dict[str, int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """As a `logging` filter: one line of each kind, by its first word (librdkafka's facility)."""
+        """Decide for the `logging` package. The kind of a line is its first word, which is librdkafka's facility."""
         text = record.getMessage().rstrip()
-        if text.endswith(USUAL):
-            return False
-        now, kind = self._now(), text.split(" ", 1)[0]
-        if now < self._next.get(kind, now):
-            return False
-        self._next[kind] = now + self._seconds
-        return True
+        return not text.endswith(USUAL) and self._admit(text.split(" ", 1)[0]) is not None
 
     def log(self, level: int, kind: str, text: str, *args: object) -> None:
-        """Log `text % args` unless a line of this `kind` was logged within the last `seconds`."""
+        """Log `text % args`, unless a line of this `kind` was logged within the last `seconds`."""
+        held_back = self._admit(kind)
+        if held_back:
+            text, args = text + " (%d more like it since the last such line)", (*args, held_back)
+        if held_back is not None:
+            logger.log(level, text, *args)
+
+    def _admit(self, kind: str) -> int | None:
+        """How many lines of this kind were held back since the last one; None holds this one back, too."""
         now = self._now()
         if now < self._next.get(kind, now):
             self._held_back[kind] = self._held_back.get(kind, 0) + 1
-            return
+            return None
         self._next[kind] = now + self._seconds
-        held_back = self._held_back.pop(kind, 0)
-        if held_back:
-            text, args = text + " (%d more like it since the last such line)", (*args, held_back)
-        logger.log(level, text, *args)
+        return self._held_back.pop(kind, 0)
 
 
 client_logger.addFilter(Throttle())

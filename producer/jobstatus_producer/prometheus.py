@@ -1,4 +1,4 @@
-"""A producer's numbers for Prometheus; needs `prometheus-client`, which nothing else of the producer does.
+"""A producer's numbers for Prometheus. Needs the package `prometheus-client`, which the rest of the producer does not.
 
 from prometheus_client import REGISTRY
 from jobstatus_producer.prometheus import ProducerCollector
@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from jobstatus_producer.client import JobStatusProducer
-from jobstatus_producer.delivery.acks import Stats
+from jobstatus_producer.delivery import Stats
 
 LABELS: Final = ("topic",)
 OLDEST: Final = "oldest_undelivered_seconds"
@@ -37,17 +37,17 @@ PREFIX: Final = "jobstatus_producer_"
 
 
 class ProducerCollector(Collector):
-    """Reads `stats()` at each scrape; costs nothing between scrapes.
+    """Reads `stats()` at each scrape, and costs nothing between scrapes.
 
-    A registry takes a metric's name once, so all producers of a process go into one collector. Each topic has its own
-    numbers; those of several producers of one topic are added up.
+    A registry takes each metric's name once, so all producers of a process go into one collector. The label is the
+    topic; the numbers of several producers of one topic are added up.
     """
 
     def __init__(self, *producers: JobStatusProducer) -> None:
         self._producers = producers
 
     def collect(self) -> Iterator[Metric]:
-        """This moment's metrics."""
+        """The metrics of this moment."""
         moments: dict[str, list[Stats]] = {}
         for producer in self._producers:
             moments.setdefault(producer.settings.topic, []).append(producer.stats())

@@ -1,4 +1,4 @@
-"""The producer's settings: one frozen value, read once at the edge and handed on whole."""
+"""The producer's settings: one frozen value that is read once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "delivery.timeout.ms": ("0",),
     }
 )
-"""Properties on which the producer's promises rest, and the only values they may have."""
+"""Properties that the producer's promises depend on, and the only values that are allowed."""
 
 REFUSED: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -43,14 +43,17 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
         "queue.buffering.max.kbytes": "set JOBSTATUS_MAX_PENDING_BYTES instead",
     }
 )
-"""Properties that may not be given at all, and why."""
+"""Properties that are not allowed at all, and why."""
 
-_SECRET: Final = ("password", "secret", "token", "sasl.oauthbearer.config", "sasl.jaas.config", ".key", ".pem")
+SECRET_WORDS: Final = ("password", "secret", "token", "sasl.oauthbearer.config", "sasl.jaas.config", ".key", ".pem")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProducerSettings:
-    """What a producer is told. `kafka` holds librdkafka's own properties; `repr` shows no secret."""
+    """All settings of a producer; times are in seconds. `kafka` holds librdkafka's own properties.
+
+    `repr` leaves `kafka` out, because it may hold secrets. Raises `SettingsError` where a value is wrong.
+    """
 
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
     topic: str = DEFAULT_TOPIC
@@ -85,7 +88,7 @@ class ProducerSettings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> ProducerSettings:
-        """The settings in `environ` (the process's own by default); raises `SettingsError`."""
+        """The settings in `environ`, by default the process's environment. Raises `SettingsError`."""
         environ = os.environ if environ is None else environ
         unknown = unknown_settings(environ)
         if unknown:
@@ -98,12 +101,12 @@ class ProducerSettings:
         return cls(kafka=kafka_properties(environ), traceparent=environ.get("TRACEPARENT"), **given)
 
     def shown(self) -> dict[str, str]:
-        """librdkafka's properties for people: secrets are masked."""
-        return {name: "***" if any(word in name for word in _SECRET) else value for name, value in self.kafka.items()}
+        """librdkafka's properties for a person to read: secrets are masked."""
+        return {name: "***" if is_secret(name) else value for name, value in self.kafka.items()}
 
 
 def _absolute(folder: Path) -> Path:
-    """A process that changes its directory later, and its children, mean the same folder all the same."""
+    """An absolute path stays the same folder when the process, or a child of it, changes its directory."""
     try:
         return folder.absolute()
     except OSError as error:
@@ -121,13 +124,18 @@ def _check_kafka(kafka: Mapping[str, str]) -> None:
             raise SettingsError(f"{variable_of(name)}: {value!r} contradicts the producer; allowed: {allowed[0]}")
 
 
+def is_secret(name: str) -> bool:
+    """Whether librdkafka's property `name` may hold a secret."""
+    return any(word in name for word in SECRET_WORDS)
+
+
 def variable_of(name: str) -> str:
     """The environment variable of librdkafka's property `name`."""
     return KAFKA_ENV_PREFIX + name.upper().replace(".", "_")
 
 
 def _unknown_text(name: str) -> str:
-    from difflib import get_close_matches  # only where a start fails
+    from difflib import get_close_matches  # loaded only for a failing start
 
     known = sorted(ALL_ENV)
     close = get_close_matches(name, known, n=1)
@@ -143,7 +151,7 @@ def _read(variable: str, text: str, parse: Callable[[str], Any]) -> Any:
 
 
 def _folder(text: str) -> Path:
-    from pathlib import Path  # the slowest of all that the import would load, and nobody needs it without a spool
+    from pathlib import Path  # slow to load, and needed only with a spool
 
     return Path(text)
 

@@ -1,4 +1,4 @@
-"""Report a job's course around the code that does it: processing, then success or error."""
+"""Report the progress of a job around the code that does it: processing, then success or error."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ R = TypeVar("R")
 
 
 class Decorator(Protocol):
-    """Keeps the function's signature."""
+    """A decorator that keeps the function's signature."""
 
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]:
-        """The tracked function."""
+        """Return the tracked function."""
 
 
 class Statuses(NamedTuple):
-    """The application's words for a job that is begun, done, and failed."""
+    """The statuses to report when a job begins, ends well, and fails."""
 
     begun: str = "processing"
     done: str = "success"
@@ -37,9 +37,10 @@ STATUSES: Final = Statuses()
 
 
 def check_statuses(statuses: Statuses, allowed: Container[str] | None) -> None:
-    """Raise `ValueError` or `TypeError`, naming each word that no report may use, before there is anything to report.
+    """Raise `ValueError` or `TypeError` if a report may not use one of `statuses`; the text names each of them.
 
-    The word for a failure would otherwise be refused when a job has failed, and hide what the job itself raised.
+    Called before the job begins. Otherwise the status for a failure would be refused when the job has failed, and that
+    error would hide the job's own.
     """
     wrong = {}
     for field, word in statuses._asdict().items():
@@ -53,14 +54,17 @@ def check_statuses(statuses: Statuses, allowed: Container[str] | None) -> None:
 
 
 class Report(Protocol):
-    """`update_job_status` with the job's id and attempt already given."""
+    """`update_job_status` of one job and attempt."""
 
     def __call__(self, status: str, error_message: object = None) -> None:
-        """Report `status`."""
+        """Report `status`. Raises and blocks as `update_job_status`."""
 
 
 class Track:
-    """A context manager, also for `async with`. An exception is reported with its text and goes on its way."""
+    """A context manager for one job, for `with` and `async with`.
+
+    An exception is reported with its text and goes on. If that report fails, the exception gets a note of it.
+    """
 
     def __init__(self, report: Report, statuses: Statuses) -> None:
         self._report = report
@@ -79,8 +83,8 @@ class Track:
         try:
             self._report(self._statuses.failed, describe(error))
         except (ProducerError, TypeError, ValueError) as unreported:
-            # the job's own error is the one to raise; this one travels with it
-            logger.error("a failed job's status was not accepted: %s", unreported)
+            # the job's own error is the one to raise, with a note of this one
+            logger.error("a job has failed, and this status was not accepted: %s", unreported)
             error.add_note(f"jobstatus: the job's status was not accepted: {unreported}")
 
     async def __aenter__(self) -> Self:
@@ -93,31 +97,31 @@ class Track:
 
 
 def _ends_well(error: BaseException) -> bool:
-    """Whether it is `sys.exit()` or `sys.exit(0)`, by which a process says that all went well."""
+    """Whether `error` is `sys.exit()` or `sys.exit(0)`, by which a program ends successfully."""
     return isinstance(error, SystemExit) and (error.code is None or (isinstance(error.code, int) and not error.code))
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: the text`, or the type's name alone where there is no text that can be had."""
+    """The error message for `error`, such as `ValueError: the text`; without a text, the type's name alone."""
     name = type(error).__name__
     if isinstance(error, GeneratorExit):
         return f"{name}: closed before its end"
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - somebody's __str__; the job's own error matters more
+    except Exception as broken:  # noqa: BLE001 - a foreign __str__ may raise anything; the job's own error matters more
         text = f"<its str() raised {type(broken).__name__}>"
     return f"{name}: {text}" if text else name
 
 
 def tracked(track: Callable[..., Track], job_id: str, attempt: int | str | None = None) -> Decorator:
-    """A decorator: each call of the function is tracked as the job that its argument `job_id` names.
+    """A decorator that tracks each call of a function as the job whose id is in the argument called `job_id`.
 
-    `attempt` is given to each `track`; as a text it is the name of the argument that has it. A generator, asynchronous
-    or not, is tracked from its first item to its last; one that is closed before its end has failed, for nobody can
-    tell whether its reader had enough or ran into an error. Where a call gives something to be awaited, the job ends
-    with that.
+    `attempt` is the attempt of every call or, as a `str`, the name of the argument with the attempt. A generator,
+    asynchronous or not, is tracked from its first item to its last. One that is closed early has failed: its reader may
+    have had enough or may have failed, and nothing tells which. If a call returns an awaitable, the job ends when that
+    ends. Raises `TypeError` at the decoration if the function has no such argument.
     """
-    import inspect  # takes longer to load than the rest of this package, and only decorators need it
+    import inspect  # slow to import, and only decorators need it
 
     def decorate(function: Callable[P, R], /) -> Callable[P, R]:
         signature = inspect.signature(function)
@@ -151,12 +155,12 @@ def _without_partial(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _wrapper_of(function: Callable[..., Any]) -> Callable[..., Callable[..., Any]]:
-    """What tracks a call of `function`: its body may run at the call, be awaited, or run as its items are asked for."""
+    """How to track `function`: its body may run at the call, when it is awaited, or as its items are read."""
     import inspect
 
     body = _without_partial(function)
     if not (inspect.isroutine(body) or inspect.isclass(body)):
-        # an object runs its class's `__call__`, which may be any of these
+        # a callable object: its class's `__call__` may be a coroutine function or a generator function
         body = type(body).__call__
     if inspect.iscoroutinefunction(body):
         return _awaited
@@ -174,7 +178,7 @@ def _called(function: Callable[..., Any], track: Callable[..., Track]) -> Callab
             result = function(*args, **kwargs)
             if not inspect.isawaitable(result):
                 return result
-            # the work is still to come: under another decorator a coroutine looks like any function
+            # the work is still to come: a decorator may hide that a function is a coroutine function
             return _until_its_end(result, tracking.pop_all())
 
     return called
@@ -184,7 +188,7 @@ def _until_its_end(work: Any, tracking: ExitStack) -> Awaitable[Any]:
     import asyncio
 
     if asyncio.isfuture(work):
-        # a task runs whether anybody awaits it or not, and its caller may want to cancel it
+        # a task runs even if nothing awaits it, and its caller may want to cancel it: so it is returned as it is
         work.add_done_callback(partial(_future_ended, tracking))
         return work
     return _in_context(work, tracking)
@@ -228,12 +232,12 @@ def _generated_asynchronously(function: Callable[..., Any], track: Callable[...,
                         item = await step
                     except StopAsyncIteration:
                         return
-                    # as `yield from` would do it, which there is not for these
+                    # what `yield from` does, which asynchronous generators do not have
                     try:
                         step = items.asend((yield item))
                     except GeneratorExit:
                         raise
-                    except BaseException as error:  # noqa: BLE001 - the function's own to handle, or to raise
+                    except BaseException as error:  # noqa: BLE001 - the function handles or raises it
                         step = items.athrow(error)
 
     return generated

@@ -2,7 +2,28 @@
 
 from __future__ import annotations
 
-from jobstatus_schemas.codec import UndecodableError, decode, encode, schema_fingerprint, schema_text
-from jobstatus_schemas.event import JobStatusEvent
+from typing import Final
 
-__all__ = ["JobStatusEvent", "UndecodableError", "decode", "encode", "schema_fingerprint", "schema_text"]
+from jobstatus_schemas.codec import Codec
+from jobstatus_schemas.errors import UndecodableError
+from jobstatus_schemas.event import JobStatusEvent
+from jobstatus_schemas.framing import Framing, SingleObject
+from jobstatus_schemas.schema import schema_fingerprint, schema_text
+
+__all__ = [
+    "CODEC",
+    "Codec",
+    "Framing",
+    "JobStatusEvent",
+    "SingleObject",
+    "UndecodableError",
+    "decode",
+    "encode",
+    "schema_fingerprint",
+    "schema_text",
+]
+
+CODEC: Final = Codec(SingleObject())
+"""The codec that producers and consumers use unless they are given another: Avro's single-object encoding."""
+encode: Final = CODEC.encode
+decode: Final = CODEC.decode

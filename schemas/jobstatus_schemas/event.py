@@ -1,4 +1,4 @@
-"""The event: one report of what happened to one job, and what each of its fields may be."""
+"""The event: one report of what happened to one job. Its fields, their limits, and the checks of each."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from collections.abc import Container
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from jobstatus_schemas.limits import (
-    MAX_ATTEMPT,
-    MAX_ERROR_MESSAGE_BYTES,
-    MAX_JOB_ID_BYTES,
-    MAX_OCCURRED_AT,
-    MAX_STATUS_BYTES,
-    MAX_WORKER_ID_BYTES,
-    MIN_OCCURRED_AT,
-)
+SCHEMA_VERSIONS: Final = ("v1",)
+"""Every published version of the event's schema, oldest first; the fields below are those of the newest.
 
+Each is a file `job_status_event.<version>.avsc`, which is never edited.
+"""
+MAX_JOB_ID_BYTES: Final = 512
+MAX_STATUS_BYTES: Final = 64
+MAX_WORKER_ID_BYTES: Final = 256
+MAX_ERROR_MESSAGE_BYTES: Final = 16 * 1024
+MAX_ATTEMPT: Final = 2**31 - 1
+MIN_OCCURRED_AT: Final = 0
+"""1970-01-01, in microseconds since then."""
+MAX_OCCURRED_AT: Final = 7_258_118_400_000_000
+"""2200-01-01 in microseconds: below 2**53, so that PostgreSQL's interval arithmetic is exact."""
 CUT_MARK: Final = " […cut by jobstatus, {dropped} more characters]"
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class JobStatusEvent(NamedTuple):
-    """The fields of one Avro record `jobstatus.JobStatusEvent`, in the schema's order.
+    """The fields of the Avro record `jobstatus.JobStatusEvent`, in the schema's order.
 
-    `occurred_at` is in microseconds since 1970-01-01 UTC; no field is converted to a `datetime`.
+    `occurred_at` is in microseconds since 1970-01-01 UTC. No field is converted to a `datetime` or a `UUID`.
     """
 
     event_id: str
@@ -40,7 +44,7 @@ class JobStatusEvent(NamedTuple):
 def check_job_id(job_id: object) -> str:
     """`job_id` as the text that is the Kafka key: `str`, `int` or `UUID`, 1 to 512 bytes of UTF-8, no NUL.
 
-    Raises `TypeError` or `ValueError`, whose message names the field and what is allowed, never the value.
+    Raises `TypeError` or `ValueError`. The message names the field and what is allowed, and never holds the value.
     """
     if type(job_id) is not str:
         if isinstance(job_id, bool) or not isinstance(job_id, str | int | UUID):
@@ -54,7 +58,7 @@ def check_job_id(job_id: object) -> str:
 
 
 def check_status(status: object, allowed: Container[str] | None = None) -> str:
-    """`status` as text of 1 to 64 bytes, one of `allowed` where that is given. Raises as `check_job_id` does."""
+    """`status` as text of 1 to 64 bytes, and one of `allowed` if that is given. Raises as `check_job_id` does."""
     if not isinstance(status, str):
         raise TypeError(f"status: wanted str, got {type(status).__name__}")
     text = _check_text("status", status, MAX_STATUS_BYTES)
@@ -94,10 +98,10 @@ def check_event_id(event_id: object) -> str:
 
 
 def clean_error_message(error_message: Any) -> str | None:
-    """`error_message` made storable, never refused: it comes out of `except` blocks.
+    """`error_message` made storable. It is never refused, because callers are in `except` blocks.
 
-    `None` stays; anything else becomes `str()` of it; NUL and lone surrogates are escaped visibly (`\\x00`,
-    `\\ud800`); what is over 16 KiB of UTF-8 is cut, with a mark that says how much. Idempotent.
+    `None` stays. Anything else becomes its `str()`. NUL and lone surrogates are escaped visibly (`\\x00`, `\\ud800`). A
+    text over 16 KiB of UTF-8 is cut, with a mark that says how much was cut. Cleaning a cleaned text changes nothing.
     """
     if error_message is None:
         return None
@@ -109,9 +113,9 @@ def clean_error_message(error_message: Any) -> str | None:
 
 
 def check_event(event: JobStatusEvent, allowed: Container[str] | None = None) -> JobStatusEvent:
-    """A decoded event with its fields within the contract; another producer's message text is cleaned.
+    """A decoded event whose fields are all within their limits; its error message is cleaned.
 
-    Raises `TypeError` or `ValueError` naming the field, never its value.
+    Another producer may have sent it. Raises `TypeError` or `ValueError`, which name the field and never its value.
     """
     check_job_id(event.job_id)
     check_status(event.status, allowed)
@@ -131,7 +135,7 @@ def _check_text(field: str, text: str, max_bytes: int) -> str:
         raise ValueError(f"{field}: empty; wanted 1 to {max_bytes} bytes of UTF-8")
     if "\x00" in text:
         raise ValueError(f"{field}: holds a NUL character, which PostgreSQL cannot store")
-    # an ASCII text has as many bytes as characters; only others are encoded to be measured
+    # an ASCII text has as many bytes as characters, so only other texts are encoded to be measured
     if len(text) > max_bytes or not text.isascii():
         size = _utf8_size(field, text)
         if size > max_bytes:
@@ -149,7 +153,7 @@ def _utf8_size(field: str, text: str) -> int:
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except Exception as error:  # noqa: BLE001 - somebody's broken __str__ must not break their except block
+    except Exception as error:  # noqa: BLE001 - a broken __str__ must not break the caller's except block
         return f"<{type(value).__name__} whose str() raised {type(error).__name__}>"
 
 

@@ -10,8 +10,9 @@ DEFAULT_TOPIC: Final = "job-status"
 TOPIC_WORDS: Final = "1 to 249 letters, digits, dots, underscores and hyphens, and not . or .. alone"
 _TOPIC: Final = re.compile(r"(?!\.{1,2}\Z)[a-zA-Z0-9._-]{1,249}")
 LATE_HEADER: Final = "jobstatus.late"
-"""Marks an event that its producer sent more than 5 s after it was made, or of which a copy may be in the log."""
+"""Marks a late event: sent more than `LATE_AFTER_SECONDS` after it was made, or the log may hold a copy of it."""
 LATE_AFTER_SECONDS: Final = 5.0
+"""The age from which a producer marks an event as late when it sends it. No other wait has this name."""
 ENV_PREFIX: Final = "JOBSTATUS_"
 KAFKA_ENV_PREFIX: Final = "JOBSTATUS_KAFKA_"
 
@@ -28,7 +29,7 @@ PRODUCER_ENV: Final = (
     "JOBSTATUS_WAIT_SECONDS",
     "JOBSTATUS_CLOSE_SECONDS",
 )
-"""What a worker's environment may set beside `JOBSTATUS_KAFKA_*`; the consumer knows more."""
+"""The producer's settings, beside `JOBSTATUS_KAFKA_*`."""
 
 CONSUMER_ENV: Final = (
     "JOBSTATUS_TOPIC",
@@ -50,18 +51,18 @@ CONSUMER_ENV: Final = (
 )
 
 ALL_ENV: Final = frozenset(PRODUCER_ENV) | frozenset(CONSUMER_ENV) | {"JOBSTATUS_LOCAL_CACHE"}
-"""One environment may serve both sides: a name is unknown only if neither side knows it."""
+"""A producer and a consumer may share an environment, so a name is unknown only if neither has such a setting."""
 
 
 def check_topic(name: str) -> str:
-    """`name` if Kafka allows it for a topic; else a `ValueError` that says what is allowed."""
+    """`name`, if it is a valid topic name. Raises `ValueError`, which says what is allowed."""
     if not _TOPIC.fullmatch(name):
         raise ValueError(f"wanted {TOPIC_WORDS}")
     return name
 
 
 def kafka_properties(environ: Mapping[str, str]) -> dict[str, str]:
-    """librdkafka's properties out of `JOBSTATUS_KAFKA_<NAME>`: lower case, underscores as dots."""
+    """librdkafka's properties from the variables `JOBSTATUS_KAFKA_<NAME>`: in lower case, with dots for underscores."""
     return {
         name[len(KAFKA_ENV_PREFIX) :].lower().replace("_", "."): value
         for name, value in environ.items()
@@ -70,7 +71,7 @@ def kafka_properties(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def unknown_settings(environ: Mapping[str, str]) -> list[str]:
-    """The names in `environ` that begin with `JOBSTATUS_` and that nothing here reads, sorted."""
+    """The names in `environ` that begin with `JOBSTATUS_` and are no setting, sorted."""
     return sorted(
         name
         for name in environ

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Batch, Log, RawRecord
 from jobstatus_consumer.store import Store
@@ -36,6 +36,7 @@ def _batches(settings: Settings) -> list[Batch]:
     builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, 60.0)
     filled: dict[int, int] = {}
     batches = []
+    decode = decoder_of(settings).decode
     for raw in _records(settings):
         builder.add(decode(raw), filled.get(raw.partition, 0), 0.0)
         filled[raw.partition] = raw.offset + 1

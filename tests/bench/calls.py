@@ -22,10 +22,10 @@ import psutil
 import psycopg
 from confluent_kafka import Producer
 from jobstatus_producer import JobStatusProducer
-from jobstatus_producer.delivery.outbox import new_event_id
-from jobstatus_schemas import JobStatusEvent, encode
-from jobstatus_schemas.codec import MARKER, schema_fingerprint, schema_text
-from jobstatus_schemas.limits import MAX_JOB_ID_BYTES, MAX_STATUS_BYTES
+from jobstatus_producer.record import new_event_id
+from jobstatus_schemas import JobStatusEvent, encode, schema_fingerprint, schema_text
+from jobstatus_schemas.event import MAX_JOB_ID_BYTES, MAX_STATUS_BYTES
+from jobstatus_schemas.framing.single_object import MARKER
 from rich.table import Table
 
 from .place import Place

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import RawRecord
 from rich.table import Table
 
@@ -154,7 +154,7 @@ def _decode(place: Place, topic: str, events: int) -> None:
         {"bootstrap.servers": place.stack.kafka.bootstrap_servers, "group.id": "decoder", "enable.auto.commit": False}
     )
     reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-    done = 0
+    done, decode = 0, Decoder().decode
     while done < events:
         for message in reader.consume(2000, 0.1):
             partition: Any = message.partition()

@@ -15,20 +15,19 @@ from uuid import UUID
 import psycopg
 from jobstatus_consumer.core.fold import fold
 from jobstatus_consumer.records import Batch, Event, Log, LogRange, RawRecord
-from jobstatus_consumer.store import Store
-from jobstatus_consumer.store import json_params as documents
+from jobstatus_consumer.store import Store, json_params
 from jobstatus_schemas import JobStatusEvent
 from rich.table import Table
 
 JOBS = 20_000
 LOGS = [Log("job-status", "AbCdEfGhIjKlMnOpQrStUv", partition) for partition in range(4)]
 STATUSES = ("pending", "processing", "success")
-_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in documents.COLUMNS)
-_NAMES = ", ".join(f'"{name}"' for name in documents.COLUMNS)
+_COLUMNS = tuple(json_params.column_lists(()))
+_PLACES = ", ".join(f"json_array_elements_text(%({name})s)" for name in _COLUMNS)
 READ = (
     "SELECT count(job_id || status || error_message), count(event_id::uuid),"
-    ' sum(attempt::integer + occurred_at::bigint + "time"::bigint + "offset"::bigint)'
-    f" FROM ROWS FROM ({_PLACES}) AS n ({_NAMES})"
+    " sum(attempt::integer + occurred_at::bigint + latest_occurred_at::bigint + log_offset::bigint)"
+    f" FROM ROWS FROM ({_PLACES}) AS n ({', '.join(_COLUMNS)})"
 )
 
 
@@ -112,10 +111,10 @@ def _compare(
     url: str, store: Store, load: Load, size: int, count: int, rounds: int
 ) -> Mapping[str, list[tuple[float, float]]]:
     with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-        documents.register(connection)
+        json_params.register(connection)
 
         def read(batch: Batch) -> object:
-            return connection.execute(READ, documents.columns(batch.events)).fetchall()
+            return connection.execute(READ, json_params.column_lists(batch.events)).fetchall()
 
         def only_fold(batch: Batch) -> object:
             return fold(batch.events)

@@ -8,15 +8,17 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from jobstatus_consumer.cli import main as entry
+from jobstatus_consumer.core.dead_letters import DeadLetter
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError
-from jobstatus_consumer.records import Batch
+from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
+from jobstatus_consumer.records import Batch, Written
 from jobstatus_consumer.store import sqlstate as classify
 from jobstatus_consumer.store import writer as store
-from jobstatus_consumer.stream import pipeline, writer
+from jobstatus_consumer.stream import writer
 
 LATE_SECONDS: Final = 12.0
 
@@ -39,16 +41,20 @@ def guard() -> None:
 
 
 def commit_order() -> None:
-    """The offsets of a batch are committed when it is handed to the writer."""
-    original = pipeline.Pipeline._submit
+    """A batch counts as written when it is handed to the writer, so its offsets are committed before the write."""
+    submit, result = writer.Writer.submit, writer.Writer.result
+    early: dict[writer.Writer, writer.Result] = {}
 
-    def committed_first(self: pipeline.Pipeline, batch: Batch) -> None:
-        for span in batch.spans:
-            self._partitions[span.partition].safe = span.end
-        self._commit(wait=True)
-        original(self, batch)
+    def submit_and_answer(self: writer.Writer, task: writer.Task) -> None:
+        submit(self, task)
+        if isinstance(task, Batch):
+            early[self] = writer.BatchWritten(task, Written(applied=len(task.events)), 0)
 
-    pipeline.Pipeline._submit = committed_first  # type: ignore[method-assign]
+    def early_result(self: writer.Writer, timeout: float) -> writer.Result | None:
+        return early.pop(self, None) or result(self, timeout)
+
+    writer.Writer.submit = submit_and_answer  # type: ignore[method-assign]
+    writer.Writer.result = early_result  # type: ignore[method-assign]
 
 
 def classification() -> None:
@@ -60,14 +66,14 @@ def classification() -> None:
 
 def dead_letter_order() -> None:
     """Dead letters are sent in the background, some time after their offsets were committed."""
-    original = writer.Writer._send
+    original = DeadLetterSender.send
 
-    def later(self: writer.Writer, rejected: list[Any]) -> None:
-        timer = threading.Timer(LATE_SECONDS, original, (self, rejected))
+    def later(self: DeadLetterSender, letters: Sequence[DeadLetter]) -> None:
+        timer = threading.Timer(LATE_SECONDS, original, (self, letters))
         timer.daemon = True
         timer.start()
 
-    writer.Writer._send = later  # type: ignore[method-assign]
+    DeadLetterSender.send = later  # type: ignore[method-assign]
 
 
 WAYS: Final[Mapping[str, Callable[[], None]]] = {

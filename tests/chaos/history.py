@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from chaos.poison import CHECK_OF_A_SHARED_JOB, MARK
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from law.model import Row, applied
 
@@ -37,6 +37,7 @@ class History:
     def __init__(self) -> None:
         self.table: dict[str, Row] = {}
         self.poison: dict[Position, Poison] = {}
+        self._decoder = Decoder()
         self.event_ids: set[str] = set()
         self.events = 0
         self.changed = 0
@@ -52,7 +53,7 @@ class History:
             if kind is not None:
                 self._take_poison(kind.decode(), raw)
                 continue
-            event = decode(raw)
+            event = self._decoder.decode(raw)
             if isinstance(event, Rejected):
                 raise TypeError(f"the chaos run produced poison without its mark: {event.reason}")
             self.events += 1

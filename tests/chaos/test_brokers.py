@@ -30,11 +30,11 @@ def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dea
     )
     opened: list[AdminClient] = []
 
-    def open_admin(properties: dict[str, Any]) -> AdminClient:
+    def make_client(properties: dict[str, Any]) -> AdminClient:
         opened.append(AdminClient(properties))
         return opened[-1]
 
-    topics = Topics(settings, open_admin=open_admin)
+    topics = Topics(settings, make_client=make_client)
     topics.create(events_plan(settings, 1, 3, 1.0))
     # which of the brokers is asked is the client's choice, and a new topic is not known to all of them at once
     until(lambda: _knows(topics, "described"), "the brokers have heard of the topic")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from support.installing import ROOT, install, make_venv, offline, run
+from support.installing import REQUIREMENTS, ROOT, install, make_venv, offline, run, wheelhouse
 
 PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local", "jobstatus_demo"}
 SOURCES = {
@@ -65,6 +65,15 @@ def worker_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     """The interpreter of an environment with the wheel and its base dependencies alone, as a worker has it."""
     python = make_venv(tmp_path_factory.mktemp("worker") / "venv")
     install(python, wheel)
+    return python
+
+
+@pytest.fixture(scope="module")
+def consumer_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment that is installed as the image does it: what is locked, then the wheel."""
+    python = make_venv(tmp_path_factory.mktemp("consumer") / "venv")
+    install(python, "--only-binary=:all:", "--require-hashes", "-r", REQUIREMENTS)
+    install(python, "--no-deps", wheel)
     return python
 
 
@@ -132,6 +141,33 @@ def test_with_the_base_alone_the_command_names_the_missing_extra(worker_python: 
     )
     assert done.returncode == 1
     assert done.stderr == "jobstatus: click is not installed; this command needs it: pip install 'jobstatus[cli]'\n"
+
+
+def test_what_the_image_installs_gives_the_command_and_its_commands(consumer_python: Path) -> None:
+    command = consumer_python.parent / "jobstatus"
+    assert "consume" in run([command, "--help"], env={})
+    assert "--until-caught-up" in run([command, "consume", "--help"], env={})
+    assert "--partitions" in run([command, "topics", "create", "--help"], env={})
+
+
+def test_what_the_image_installs_is_what_is_locked_and_nothing_else(consumer_python: Path) -> None:
+    code = "from importlib.metadata import distributions as d; print(*sorted(x.name.lower() for x in d()))"
+    installed = {canonicalize_name(name) for name in run([consumer_python, "-c", code], env={}).split()}
+    locked = {canonicalize_name(path.name.split("-")[0]) for path in wheelhouse().iterdir()}
+    assert installed == locked | {"jobstatus"}
+
+
+def test_a_consumer_without_its_settings_says_what_is_missing(consumer_python: Path) -> None:
+    done = subprocess.run(
+        [consumer_python.parent / "jobstatus", "consume"],
+        env={},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set" in done.stderr
 
 
 def test_every_module_that_names_its_extra_is_a_dependency_of_it(project: dict[str, Any]) -> None:

@@ -61,7 +61,7 @@ def _guided(seconds: float, seed: int) -> None:
     with atheris.instrument_imports(include=["fastavro", "jobstatus_schemas"]):
         from fuzz.oracle import check
         from fuzz.payloads import real
-        from jobstatus_schemas.codec import HEADER_BYTES
+        from jobstatus_schemas.framing.single_object import HEADER_BYTES
 
     corpus = Path(tempfile.mkdtemp())
     rng = Random(seed)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import Any
 
 from fastavro import _read_py
-from jobstatus_consumer.core.decode import decode as decode_record
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import RawRecord
-from jobstatus_schemas import JobStatusEvent, UndecodableError, decode, encode
-from jobstatus_schemas.codec import _LATEST, _LONG_RUN, HEADER_BYTES, REASONS, _writer_schema
+from jobstatus_schemas import JobStatusEvent, SingleObject, UndecodableError, decode, encode
+from jobstatus_schemas.errors import REASONS
+from jobstatus_schemas.schema import newest_schema
+
+FRAMING = SingleObject()
+DECODER = Decoder()
+LONG_RUN = re.compile(rb"[\x80-\xff]{9}")
+"""A number may have more than 64 bits only where nine bytes in a row announce another one."""
 
 
 def compiled(value: bytes) -> JobStatusEvent | str:
@@ -23,19 +30,19 @@ def compiled(value: bytes) -> JobStatusEvent | str:
 def pure(value: bytes) -> JobStatusEvent | str:
     """The same by the pure-Python reader."""
     try:
-        writer = _writer_schema(value)
+        writer = FRAMING.writer_of(value)
     except UndecodableError as error:
         return error.reason
     source = BytesIO(value)
-    source.seek(HEADER_BYTES)
+    source.seek(FRAMING.size)
     try:
-        fields: Any = _read_py.schemaless_reader(source, writer, _LATEST)
+        fields: Any = _read_py.schemaless_reader(source, writer.parsed, newest_schema().parsed)
     except Exception:  # noqa: BLE001 - whatever its reading ran into
         return "malformed"
     if source.tell() != len(value):
         return "trailing_bytes"
     event = JobStatusEvent(**fields)
-    return event if not _LONG_RUN.search(value) or encode(event) == value else "malformed"
+    return event if not LONG_RUN.search(value) or encode(event) == value else "malformed"
 
 
 def check(value: bytes) -> str:
@@ -47,5 +54,5 @@ def check(value: bytes) -> str:
     refused = isinstance(found, str) and isinstance(other, str)
     assert refused or found == other, f"the readers differ: {found!r} and {other!r} on {value.hex()}"
     raw = RawRecord("t", 0, 0, 0, b"key", value, (), "t/id/0")
-    decode_record(raw)  # an event or a rejected record, never an exception
+    DECODER.decode(raw)  # an event or a rejected record, never an exception
     return found if isinstance(found, str) else "good"

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 
 from jobstatus_schemas import JobStatusEvent, encode
-from jobstatus_schemas.codec import HEADER_BYTES
+from jobstatus_schemas.framing.single_object import HEADER_BYTES
 
 SIZES = (0, 1, 2, 9, 10, 11, 63, 64, 65, 300, 5000)
 NUMBERS = (b"\x00", b"\x01", b"\x80" * 9 + b"\x01", b"\xff" * 10, b"\xfe\xff\xff\xff\x0f", b"\x80\x00")

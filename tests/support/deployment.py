@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
@@ -289,7 +289,7 @@ def _read(consumer: Consumer, topic: str, topic_id: str, partitions: int) -> Ite
 
 
 def events_of(records: Iterable[RawRecord]) -> list[Event]:
-    decoded = [decode(raw) for raw in records]
+    decoded = [Decoder().decode(raw) for raw in records]
     return [item for item in decoded if not isinstance(item, Rejected)]
 
 

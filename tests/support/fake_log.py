@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.operations.ranges import OffsetRange
@@ -46,14 +47,21 @@ def scope_of(
     allowed: Container[str] = (),
 ) -> Scope:
     """The scope of these events; a status beside those `allowed` makes a record that is no event."""
-    events = {(event.log_id, event.offset): event for chunk in chunks for event in chunk}
-
-    def decode(raw: RawRecord, statuses: Container[str] | None) -> Event | Rejected:
-        event = events[raw.log_id, raw.offset]
-        if statuses is not None and event.status not in statuses:
-            return Rejected(raw, "validate", "out_of_contract", "")
-        return event
-
+    decoder: Any = FakeDecoder(chunks, allowed)
     logs = {number: LOGS[number] for number in range(partitions)}
     ranges = [OffsetRange(number, start, end) for number in logs]
-    return Scope("job-status", ranges, logs, allowed=allowed or None, decode=decode)
+    return Scope("job-status", ranges, logs, decoder=decoder)
+
+
+class FakeDecoder:
+    """Finds the event of a record by its position."""
+
+    def __init__(self, chunks: Iterable[Sequence[Event]], allowed: Container[str]) -> None:
+        self._events = {(event.log_id, event.offset): event for chunk in chunks for event in chunk}
+        self._allowed = allowed
+
+    def decode(self, raw: RawRecord) -> Event | Rejected:
+        event = self._events[raw.log_id, raw.offset]
+        if self._allowed and event.status not in self._allowed:
+            return Rejected(raw, "validate", "out_of_contract", "")
+        return event

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from hypothesis import strategies as st
 from jobstatus_consumer.operations.replay import ReplayResult
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import Row, RowPosition, RowRepair
+from jobstatus_consumer.store import CONTENT, Row, RowPosition, RowRepair
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
 from support.fake_log import LOGS
@@ -22,20 +23,7 @@ class FakeTable:
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
-        return {
-            job_id: Row(
-                row.attempt,
-                row.latest,
-                row.log,
-                row.offset,
-                row.status,
-                row.error_message,
-                row.worker_id,
-                row.occurred_at,
-                row.event_id,
-            )
-            for job_id, row in found.items()
-        }
+        return {job_id: real_row(row) for job_id, row in found.items()}
 
     def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
         found = self.rows(rows)
@@ -51,16 +39,11 @@ class FakeTable:
         stand = [item for item in rows if (item.was_log, item.was_offset) == self._place(item.job_id)]
         for item in stand:
             before = self.table[item.job_id]
-            self.table[item.job_id] = ModelRow(
-                item.status,
-                item.error_message,
-                _highest(item.attempt, before.attempt if item.keep_attempt else None),
-                item.worker_id,
-                item.occurred_at,
-                item.event_id,
-                _highest(item.latest, before.latest if item.keep_latest else None),
-                item.log_id,
-                item.log_offset,
+            row = item.row
+            self.table[item.job_id] = replace(
+                model_row(row),
+                attempt=_highest(row.attempt, before.attempt if item.keep_attempt else None),
+                latest=_highest(row.latest, before.latest if item.keep_latest else None),
             )
         return {item.job_id for item in stand}
 
@@ -71,6 +54,20 @@ class FakeTable:
     def change(self, job_id: str, **values: object) -> None:
         """What somebody did by hand."""
         self.table[job_id] = replace(self.table[job_id], **values)  # type: ignore[arg-type]
+
+
+_SAME: Final = ("attempt", "latest", *CONTENT)
+"""the fields that a row has under one name here and in the model"""
+
+
+def real_row(row: ModelRow) -> Row:
+    """The model's row as the store reads it."""
+    return Row(log_id=row.log, log_offset=row.offset, **{name: getattr(row, name) for name in _SAME})
+
+
+def model_row(row: Row) -> ModelRow:
+    """The store's row as the model has it."""
+    return ModelRow(log=row.log_id, offset=row.log_offset, **{name: getattr(row, name) for name in _SAME})
 
 
 def _highest(*values: int | None) -> int | None:

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import click
 from jobstatus_consumer.cli.commands import main as command_line
 from jobstatus_consumer.cli.options import shown_default
-from jobstatus_consumer.config import FIXED_KAFKA, Settings, env_name
+from jobstatus_consumer.config import FIXED_KAFKA, PATTERNS_IN_WORDS, Settings, allowed_values, env_name
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
@@ -86,23 +86,9 @@ def _consumer_rows() -> Iterator[tuple[str, ...]]:
     for name, info in Settings.model_fields.items():
         if name != "kafka":
             default = shown_default(name).removeprefix(" [default: ").removesuffix("]")
-            meaning = f"{info.description or ''}{_allowed(name)}"
+            allowed = "" if name in PATTERNS_IN_WORDS else allowed_values(name)
+            meaning = f"{info.description}{f' ({allowed})' if allowed else ''}"
             yield f"`{env_name(name)}`", f"`--{name.replace('_', '-')}`", f"`{default}`" if default else "", meaning
-
-
-def _allowed(name: str) -> str:
-    """The bounds and choices of a consumer's setting, as the settings themselves declare them."""
-    info = Settings.model_fields[name]
-    bounds = {}
-    for item in info.metadata:
-        for word in ("ge", "gt", "le"):
-            if getattr(item, word, None) is not None:
-                bounds[word] = getattr(item, word)
-    if bounds:
-        low = f"{bounds['ge']:,}" if "ge" in bounds else f"over {bounds['gt']:,}"
-        return f" ({low} to {bounds['le']:,})" if "le" in bounds else f" (from {low} up)"
-    choices = [word for word in get_args(info.annotation) if isinstance(word, str)]
-    return f" ({', '.join(f'`{word}`' for word in choices)})" if choices else ""
 
 
 def _producer_rows() -> Iterator[tuple[str, ...]]:

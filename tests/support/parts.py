@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import pytest
 from jobstatus_local.errors import FetchError, LocalServerError
-from jobstatus_local.jars import cache_folder
+from jobstatus_local.jars import cache_folder, kafka_classpath
 from jobstatus_local.server import LocalServer
 
 EXIT_CODE = 1
+INTEGRATION = Path(__file__).parents[1] / "integration"
+IN_WORKER = "PYTEST_XDIST_WORKER"
 SERVER = TypeVar("SERVER", bound=LocalServer)
 
 
@@ -52,6 +55,18 @@ def message_of(error: BaseException) -> str | None:
     return str(error) if isinstance(error, MissingPartError) else None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Fetch the jars before the tests are collected, if the whole suite is to run."""
+    options = session.config.option
+    whole = any(Path(arg).resolve() in (INTEGRATION, *INTEGRATION.parents) for arg in session.config.args)
+    if whole and not (options.markexpr or options.keyword or IN_WORKER in os.environ):
+        try:
+            kafka_classpath()
+        except FetchError as error:
+            _stop(str(message_of(error)))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Note in the report of a test that a part is missing: a report also reaches the controller of xdist."""
@@ -66,5 +81,9 @@ def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> Generator[None, py
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Stop the session, in the process that prints its result."""
     message = getattr(report, "missing_part", None)
-    if message is not None and "PYTEST_XDIST_WORKER" not in os.environ:
-        pytest.exit(f"no test was run after this.\n{message}", returncode=EXIT_CODE)
+    if message is not None and IN_WORKER not in os.environ:
+        _stop(message)
+
+
+def _stop(message: str) -> NoReturn:
+    pytest.exit(f"no test was run after this.\n{message}", returncode=EXIT_CODE)

@@ -9,10 +9,8 @@ import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import BrokerError
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.store import Problem, check
-from jobstatus_consumer.stream.app import problems
+from jobstatus_consumer.stream.readiness import problems
 
 
 @click.command("check")
@@ -23,7 +21,7 @@ def command(settings: Settings, as_json: bool) -> None:
 
     Exit code 0: no problem; 1: there are problems.
     """
-    found = _all(settings)
+    found = problems(settings, Topics(settings))
     if as_json:
         click.echo(json.dumps({"problems": [item._asdict() for item in found]}))
     elif found:
@@ -33,12 +31,3 @@ def command(settings: Settings, as_json: bool) -> None:
     else:
         click.echo(f"all is ready: {settings.topic}, {settings.dead_letter_topic}, {settings.table}")
     sys.exit(1 if found else 0)
-
-
-def _all(settings: Settings) -> list[Problem]:
-    try:
-        return problems(settings, Topics(settings))
-    except BrokerError as error:
-        what, _, remedy = str(error).partition(". ")
-        away = Problem(f"the broker does not answer: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")
-        return [away, *check(settings.database, settings.table)]

@@ -10,7 +10,7 @@ import click
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.stream import app
+from jobstatus_consumer.stream.app import ConsumeOptions, consume
 
 
 @click.command("consume")
@@ -49,7 +49,7 @@ def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, a
     context = click.get_current_context()
     given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
     explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
-    summary = app.consume(settings, app.Options(until_caught_up, clear_dlq_budget, explicit))
+    summary = consume(settings, ConsumeOptions(until_caught_up, clear_dlq_budget, explicit))
     with already("the events that were written are committed"):
         if as_json:
             click.echo(json.dumps(summary.as_dict()))

@@ -26,6 +26,7 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
@@ -51,15 +52,15 @@ _PAIR = re.compile(r"\d{1,9}:\d{1,18}")
 
 @click.group("dlq")
 def command() -> None:
-    """Dead letters: what could not be written, why, and how to get it in."""
+    """Dead letters: list them, apply them again once their cause is repaired, or remove them."""
 
 
 def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--offsets", metavar="P:N[,P:N...]", help="Only these: partition and offset of the original."),
-        click.option("--job-id", multiple=True, metavar="ID", help="Only of this job; may be given again."),
-        click.option("--reason", multiple=True, metavar="WORD", help="Only of this cause; may be given again."),
-        click.option("--stage", multiple=True, type=click.Choice(STAGES), help="Only of this stage."),
+        click.option("--offsets", metavar="P:N[,P:N...]", help="Only these, by partition and offset of the original."),
+        click.option("--job-id", multiple=True, metavar="ID", help="Only of this job; may be repeated."),
+        click.option("--reason", multiple=True, metavar="WORD", help="Only with this reason; may be repeated."),
+        click.option("--stage", multiple=True, type=click.Choice(STAGES), help="Only of this stage; may be repeated."),
     ):
         run = option(run)
     return run
@@ -102,12 +103,13 @@ def _refuse_stopped(stop: Event, what_now: str) -> None:
 @command.command("list")
 @with_settings(*FIELDS)
 @_selecting
-@click.option("--each", is_flag=True, help="One line for each dead letter, too.")
+@click.option("--each", is_flag=True, help="Also print one line for each dead letter.")
 @json_flag
 def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) -> None:
-    """Dead letters by stage and cause. Settled: their job's row is at or past them; open: nothing came of them yet.
+    """Count dead letters by stage and cause.
 
-    Elsewhere: they are of another topic, whose table is not this one.
+    Settled: the row of the job is at or past it. Open: it was not written, and would change the row. Elsewhere: it
+    comes from another topic, which has another table.
     """
     found: list[JudgedLetter] = []
 
@@ -117,7 +119,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 
     selection = _selection(settings, given)
     with _opened(settings) as (reader, table, stop):
-        overview = survey(reader, table, selection, settings.statuses, stop.is_set, keep)
+        overview = survey(reader, table, selection, decoder_of(settings), stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
         told: dict[str, Any] = {
@@ -209,11 +211,11 @@ def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, An
 @show_values_flag
 @json_flag
 def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
-    """One dead letter, by partition and offset of the original, decoded as far as possible."""
+    """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
     selection = LetterSelection(settings.topic, positions=frozenset(_positions(position)))
     found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):
-        survey(reader, table, selection, settings.statuses, stop.is_set, found.append)
+        survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
     if not found:
         raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
     told = [_described(item, show_values=show_values) for item in found]
@@ -233,15 +235,15 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
 @yes_flag
 @json_flag
 def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Apply open dead letters once more, each with its original position: nothing newer is overwritten.
+    """Apply open dead letters again, each with its original position, so nothing newer is overwritten.
 
-    What fails again stays. Twice changes nothing. Exit code 1 where something failed again.
+    What fails again stays a dead letter, and the exit code is 1. A second redrive changes nothing.
     """
     selection = _selection(settings, given)
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         done = None
         if dry_run or not yes:
-            planned = redrive(reader, table, selection, settings.statuses, stop.is_set, None)
+            planned = redrive(reader, table, selection, decoder_of(settings), stop.is_set, None)
             _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
             if dry_run:
@@ -263,7 +265,7 @@ def _redrive(
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
-        return redrive(reader, table, selection, settings.statuses, stop.is_set, sink)
+        return redrive(reader, table, selection, decoder_of(settings), stop.is_set, sink)
     finally:
         store.close()
 
@@ -300,19 +302,19 @@ def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
 @click.option(
     "--even-open",
     is_flag=True,
-    help="Also where open ones, those of another topic, or records of somebody else lie before it: they are lost then.",
+    help="Also remove open dead letters, those of another topic, and records of another program: they are lost then.",
 )
 @dry_run_flag
 @yes_flag
 @json_flag
 def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove dead letters before an offset or a time.
+    """Remove the dead letters before an offset or a time.
 
-    Refused while there lie open ones, another topic's, or records that are no dead letters of jobstatus.
+    Refused if open ones, those of another topic, or records that are no dead letters of jobstatus are among them.
     """
     with _opened(settings) as (reader, table, stop):
         ranges = _before(reader, before)
-        found = survey(reader, table, LetterSelection(settings.topic), settings.statuses, stop.is_set, ranges=ranges)
+        found = survey(reader, table, LetterSelection(settings.topic), decoder_of(settings), stop.is_set, ranges=ranges)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {

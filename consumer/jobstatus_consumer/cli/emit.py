@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
-from jobstatus_schemas.limits import MAX_ATTEMPT, MAX_JOB_ID_BYTES
+from jobstatus_schemas.event import MAX_ATTEMPT, MAX_JOB_ID_BYTES
 
 from jobstatus_consumer.cli.producing import (
     open_producer,

@@ -13,11 +13,12 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.dead_letters import Letter
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, StartError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.dead_letters import Letter
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.scope import Scope, current_logs, find
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
@@ -26,6 +27,8 @@ TIME: Final = len("00:00:00")
 """The least width of a time: its date and its hour take one line each, and neither is broken."""
 _WITHOUT_VALUES: Final = ("status", "attempt", "late", "occurred_at", "event_id")
 """What is shown of an event without --show-values."""
+_ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "status", "occurred_at", "event_id")
+"""What is shown of a row without --show-values."""
 
 
 @click.command("history")
@@ -42,7 +45,7 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
     with stopping() as stop, ready_table(settings, to_write=False) as table, RangeReader(settings, topics) as reader:
         found = find(reader, "beginning", "now")
         logs = current_logs(reader, commits(settings, topics), table.progress())
-        scope = Scope(reader.topic, found.ranges, logs, allowed=settings.statuses, remarks=found.remarks)
+        scope = Scope(reader.topic, found.ranges, logs, decoder=decoder_of(settings), remarks=found.remarks)
         row = table.rows([job_id]).get(job_id)
         records = records_of(reader, scope, job_id, stop.is_set)
         letters = _letters(settings, topics, job_id, stop)
@@ -116,8 +119,7 @@ def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
-    hidden = () if show_values else ("error_message", "worker_id")
-    return {name: value for name, value in row.items() if name not in hidden}
+    return {name: value for name, value in row.items() if show_values or name in _ROW_WITHOUT_VALUES}
 
 
 def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.range_reader import RangeReader
@@ -157,7 +158,7 @@ def _scope(
     for remark in found.remarks:
         say(remark)
     wanted = EventFilter(frozenset(options.job_id), frozenset(options.status))
-    return Scope(reader.topic, found.ranges, logs, wanted, settings.statuses, found.remarks)
+    return Scope(reader.topic, found.ranges, logs, wanted, decoder_of(settings), found.remarks)
 
 
 def _into_a_table(settings: Settings, options: ReplayOptions, reader: RangeReader, topics: Topics, stop: Event) -> None:
@@ -288,5 +289,5 @@ def _finished(result: live.ReplayResult, options: ReplayOptions, scope: Scope, *
     if result.refused:
         raise JobStatusError(
             f"the database refused {result.refused.total()} events ({json.dumps(dict(result.refused))}), such as "
-            f"{', '.join(result.refused_at[:3])}; all others are written. Repair the cause and run the same command again"
+            f"{', '.join(result.refused_at[:3])}; all others are written. Repair the cause and run it again"
         )

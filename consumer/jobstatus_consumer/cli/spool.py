@@ -14,7 +14,7 @@ from jobstatus_consumer.cli.producing import open_producer, producer_errors, pro
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:
-    from jobstatus_producer.spool.folder import SpoolInfo
+    from jobstatus_producer.spool import SpoolInfo
 
 
 @click.group("spool")
@@ -28,11 +28,11 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, for programs.")
 def list_spools(spool_dir: str | None, refused: bool, as_json: bool) -> None:
     """Show each spool: whether a process uses it, how much waits in it and since when."""
-    from jobstatus_producer.spool import folder as spool_folder
+    from jobstatus_producer import spool
 
     folder = _folder(dict(os.environ), spool_dir)
-    found = spool_folder.inspect(folder)
-    damaged = spool_folder.damaged(folder)
+    found = spool.inspect(folder)
+    damaged = spool.damaged(folder)
     if refused:
         _show_refused(found)
     elif as_json:
@@ -81,10 +81,10 @@ def drain(environ: dict[str, str], timeout: float) -> None:
 
 def _say_what_was_left_alone(folder: Path, topic: str) -> int:
     """Name each spool without a process that nobody has read; returns how many of them are this topic's."""
-    from jobstatus_producer.spool import folder as spool_folder
+    from jobstatus_producer import spool
 
-    ours = f"{spool_folder.topic_label(topic)}."
-    unused = [info for info in spool_folder.inspect(folder) if not info.in_use]
+    ours = f"{spool.topic_label(topic)}."
+    unused = [info for info in spool.inspect(folder) if not info.in_use]
     # what could be taken over of this topic has been drained, or was counted above
     unread = [
         info

@@ -16,6 +16,7 @@ from jobstatus_consumer.cli.session import progress, ready_table, say, show_valu
 from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
 from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.offsets import commits
@@ -124,7 +125,7 @@ class _Work:
             if waiting > 0:
                 who = f"the group {self.settings.group_id} has not written them yet"
                 remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them too)")
-        return Scope(self.reader.topic, ranges, logs, EventFilter(jobs=jobs), self.settings.statuses, remarks)
+        return Scope(self.reader.topic, ranges, logs, EventFilter(jobs=jobs), decoder_of(self.settings), remarks)
 
     def compare(self, scope: Scope) -> VerifyReport:
         """Compare the scope with the table; after a stop the report is not complete."""

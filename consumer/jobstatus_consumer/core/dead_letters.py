@@ -1,21 +1,16 @@
-"""Dead letters: what one holds, and the budget that stops a bad deployment from draining a topic into them."""
+"""The format of a dead letter, both ways: made of a rejected record, and read back from the dead letters' topic."""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.records import RawRecord, Rejected
+from jobstatus_consumer.records import Headers, Log, RawRecord, Rejected
 
 PREFIX: Final = "jobstatus.dlq."
-WINDOW: Final = 100_000
-ENOUGH: Final = 1_000
-BUCKETS: Final = 100
+"""Begins the name of every header that is ours; the original's own headers are in the letter as well."""
 
 
 class DeadLetter(NamedTuple):
@@ -28,18 +23,19 @@ class DeadLetter(NamedTuple):
 
 
 def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
-    """The dead letter for `rejected`, seen at `now` (seconds since 1970): the original, untouched, and why.
+    """The dead letter for `rejected`, which `group` saw at `now` (seconds since 1970).
 
-    (topic id, partition, offset) tells two of the same apart. No header of ours holds a value of the row.
+    It holds the original unchanged. Our headers say where the original was and why it was rejected; none of them holds
+    a value of the row. Topic id, partition and offset identify the original.
     """
     raw = rejected.raw
-    told = {
+    ours = {
         "topic": raw.topic,
         "topic.id": _topic_id(raw),
         "log.id": raw.log_id,
         "partition": str(raw.partition),
         "offset": str(raw.offset),
-        # the order of a redrive rests on it, and a topic with LogAppendTime gives the record another one
+        # a redrive orders events by it, and a topic with LogAppendTime gives the letter a timestamp of its own
         "timestamp": str(raw.timestamp),
         "group": group,
         "stage": rejected.stage,
@@ -51,14 +47,15 @@ def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
         "first.seen": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "version": version("jobstatus"),
     }
-    headers = [*raw.headers, *((PREFIX + name, text.encode()) for name, text in told.items() if text)]
+    headers = [*raw.headers, *((PREFIX + name, text.encode()) for name, text in ours.items() if text)]
     return DeadLetter(raw.key, raw.value, max(raw.timestamp, 0), headers)
 
 
 def sendable_time(letter: DeadLetter, now: float) -> int:
-    """The timestamp to send a letter with, at `now` (seconds since 1970): the original's, but no later than now.
+    """The timestamp in milliseconds to send a letter with at `now` (seconds since 1970).
 
-    A broker takes no time that lies more than an hour ahead, and the original's own is in a header.
+    It is the original's, but no later than `now`: a broker refuses a time more than an hour ahead. The original's own
+    timestamp is in a header.
     """
     return min(letter.timestamp, int(now * 1000))
 
@@ -67,84 +64,88 @@ def _topic_id(raw: RawRecord) -> str:
     return raw.log_id.removeprefix(f"{raw.topic}/").split("/", 1)[0]
 
 
-class BudgetState(NamedTuple):
-    """What a budget has counted; it travels in the metadata of the group's commits, so that a restart goes on."""
+class Letter(NamedTuple):
+    """A dead letter as it was read. `partition` and `offset` are the letter's own place in its topic."""
 
-    in_a_row: int = 0
-    sent: int = 0
-    recent_events: int = 0
-    recent_dead: int = 0
-
-
-class Budget:
-    """Stops when dead letters are no longer about single events.
-
-    `in_a_row`: so many without a good event between them. `percent`: more than that share of the last 100,000
-    events, once 1,000 dead letters were sent. Counted by the writer, continued and saved by the loop.
-    """
-
-    def __init__(self, in_a_row: int, percent: float, *, start_anew: bool = False) -> None:
-        self._limit_in_a_row = in_a_row
-        self._limit_percent = percent
-        self._start_anew = start_anew
-        self._lock = threading.Lock()
-        self._state = BudgetState()
-        self._recent: deque[tuple[int, int]] = deque()
+    partition: int
+    offset: int
+    original: RawRecord
+    """the rejected record as it was in the events' topic, with its position there"""
+    stage: str
+    reason: str
+    detail: str
+    error_class: str
+    sqlstate: str
+    where: str
+    first_seen: str
+    group: str
+    version: str
 
     @property
-    def state(self) -> BudgetState:
-        """What has been counted so far."""
-        return self._state
+    def identity(self) -> tuple[str, int]:
+        """Log and offset of the original: the same in every letter of it."""
+        return self.original.log_id, self.original.offset
 
-    def resume(self, before: BudgetState) -> None:
-        """Go on counting from what an earlier process saved; raises where that was too much already.
+    @property
+    def position(self) -> str:
+        """Partition and offset of the original, as `P:N`."""
+        return f"{self.original.partition}:{self.original.offset}"
 
-        With `start_anew` what was saved counts for nothing: somebody has looked at it.
-        """
-        with self._lock:
-            if not self._start_anew and before.sent > self._state.sent:
-                self._state = before
-                self._recent = deque([(before.recent_events, before.recent_dead)])
-        self._judge("An earlier start used the budget up: ")
+    @property
+    def cause(self) -> tuple[str, str, str]:
+        """Stage, reason, and the object or SQLSTATE that the database named: letters are grouped by it."""
+        return self.stage, self.reason, self.where or self.sqlstate
 
-    def charge(self, good: int, dead: int) -> None:
-        """Count a batch of `good` and `dead` events; raises `DeadLetterBudgetError` when that is too much.
+    @property
+    def job_id(self) -> str | None:
+        """The job by the record's key; None without a key and for one that is not UTF-8."""
+        try:
+            return self.original.key.decode() if self.original.key else None
+        except UnicodeDecodeError:
+            return None
 
-        It is raised before the batch's offsets are committed.
-        """
-        with self._lock:
-            events, dead_before = self._remember(good + dead, dead)
-            in_a_row = 0 if good else self._state.in_a_row + dead
-            self._state = BudgetState(in_a_row, self._state.sent + dead, events, dead_before)
-        if dead:
-            self._judge("")
+    def without_value(self) -> Letter:
+        """The letter without the original's value and headers, so that many fit in memory."""
+        return self._replace(original=self.original._replace(value=None, headers=()))
 
-    def _remember(self, events: int, dead: int) -> tuple[int, int]:
-        """The sums over about the last 100,000 events, kept in buckets of about 1,000."""
-        total_events, total_dead = self._state.recent_events + events, self._state.recent_dead + dead
-        if self._recent and self._recent[-1][0] + events <= WINDOW // BUCKETS:
-            last_events, last_dead = self._recent.pop()
-            events, dead = last_events + events, last_dead + dead
-        self._recent.append((events, dead))
-        while self._recent and total_events - self._recent[0][0] >= WINDOW:
-            gone_events, gone_dead = self._recent.popleft()
-            total_events, total_dead = total_events - gone_events, total_dead - gone_dead
-        return total_events, total_dead
 
-    def _judge(self, preface: str) -> None:
-        state = self._state
-        if state.in_a_row >= self._limit_in_a_row:
-            self._stop(f"{preface}{state.in_a_row} dead letters in a row; the limit is {self._limit_in_a_row}")
-        share = 100.0 * state.recent_dead / max(1, state.recent_events)
-        if state.sent >= ENOUGH and share > self._limit_percent:
-            what = f"{share:.1f} % of the last {state.recent_events} events became dead letters"
-            self._stop(f"{preface}{what}; the limit is {self._limit_percent:g} %")
+def letter_of(raw: RawRecord) -> Letter | None:
+    """The dead letter in a record of the dead letters' topic; None for a record that no consumer of ours wrote."""
+    ours = _our_headers(raw.headers)
+    topic, partition, offset = ours.get("topic", ""), ours.get("partition", ""), ours.get("offset", "")
+    if not (topic and partition.isdecimal() and offset.isdecimal()):
+        return None
+    timestamp = ours.get("timestamp", "")
+    original = RawRecord(
+        topic=topic,
+        partition=int(partition),
+        offset=int(offset),
+        timestamp=int(timestamp) if timestamp.lstrip("-").isdecimal() else raw.timestamp,
+        key=raw.key,
+        value=raw.value,
+        headers=[item for item in raw.headers if not item[0].startswith(PREFIX)],
+        log_id=ours.get("log.id") or Log(topic, ours.get("topic.id", "-"), int(partition)).id,
+    )
+    return Letter(
+        partition=raw.partition,
+        offset=raw.offset,
+        original=original,
+        stage=ours.get("stage", ""),
+        reason=ours.get("reason", ""),
+        detail=ours.get("detail", ""),
+        error_class=ours.get("error.class", ""),
+        sqlstate=ours.get("sqlstate", ""),
+        where=ours.get("where", ""),
+        first_seen=ours.get("first.seen", ""),
+        group=ours.get("group", ""),
+        version=ours.get("version", ""),
+    )
 
-    @staticmethod
-    def _stop(what: str) -> None:
-        raise DeadLetterBudgetError(
-            f"too many dead letters. {what}. Stopped, and nothing of this batch is committed. Look at the newest dead "
-            "letters' headers (jobstatus.dlq.reason): a bad deployment of the workers, or a missing column or "
-            "constraint? Mend that and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
-            "--dlq-budget-percent"
-        )
+
+def _our_headers(headers: Headers) -> Mapping[str, str]:
+    """Our headers by name, without the prefix."""
+    return {
+        name.removeprefix(PREFIX): (text or b"").decode("utf-8", "replace")
+        for name, text in headers
+        if name.startswith(PREFIX)
+    }

@@ -1,31 +1,47 @@
-"""A record's bytes to an event, or to a rejected record with stage and reason."""
+"""A record of the events' topic becomes an event, or is rejected with a stage and a reason."""
 
 from __future__ import annotations
 
 from collections.abc import Container
+from dataclasses import dataclass
 
-from jobstatus_schemas.codec import UndecodableError
-from jobstatus_schemas.codec import decode as decode_value
+from jobstatus_schemas import CODEC, Codec, UndecodableError
 from jobstatus_schemas.event import check_event
 from jobstatus_schemas.protocol import LATE_HEADER
 
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 
 
-def decode(raw: RawRecord, allowed: Container[str] | None = None) -> Event | Rejected:
-    """The event in `raw`, held to the contract; `allowed` are the statuses' words, where that is limited."""
-    try:
-        content = check_event(decode_value(raw.value), allowed)
-    except UndecodableError as error:
-        return Rejected(raw, "decode", error.reason, str(error), type(error).__name__)
-    except (ValueError, TypeError) as error:
-        return Rejected(raw, "validate", "out_of_contract", str(error), type(error).__name__)
-    if raw.key is None or raw.key != content.job_id.encode():
-        detail = "the record's key is not the event's job_id, so its order among that job's events is not kept"
-        return Rejected(raw, "validate", "key_is_not_job_id", detail)
-    time = content.occurred_at
-    if raw.timestamp >= 0:
-        # the end of the millisecond of the append: the broker's clock says no more than that
-        time = min(time, raw.timestamp * 1000 + 999)
-    late = bool(raw.headers) and any(name == LATE_HEADER for name, _ in raw.headers)
-    return Event(content, time, late, raw.log_id, raw.offset, raw)
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes records with `codec`; `statuses` are the allowed words, None allows every word. Threads may share it."""
+
+    codec: Codec = CODEC
+    statuses: Container[str] | None = None
+
+    def decode(self, raw: RawRecord) -> Event | Rejected:
+        """The event in `raw` where it keeps the contract and its key is its job's id; else why it is rejected.
+
+        It raises nothing, whatever the record holds.
+        """
+        try:
+            content = check_event(self.codec.decode(raw.value), self.statuses)
+        except UndecodableError as error:
+            return Rejected(raw, "decode", error.reason, str(error), type(error).__name__)
+        except (ValueError, TypeError) as error:
+            return Rejected(raw, "validate", "out_of_contract", str(error), type(error).__name__)
+        if raw.key is None or raw.key != content.job_id.encode():
+            detail = "the record's key is not the event's job_id, so its order among that job's events is not kept"
+            return Rejected(raw, "validate", "key_is_not_job_id", detail)
+        time = content.occurred_at
+        if raw.timestamp >= 0:
+            # the end of the millisecond of the append: the broker's clock says no more than that
+            time = min(time, raw.timestamp * 1000 + 999)
+        late = bool(raw.headers) and any(name == LATE_HEADER for name, _ in raw.headers)
+        return Event(content, time, late, raw.log_id, raw.offset, raw)
+
+
+def decoder_of(settings: Settings) -> Decoder:
+    """The decoder that a deployment with these settings uses: the live consumer's and every command's."""
+    return Decoder(CODEC, settings.statuses)

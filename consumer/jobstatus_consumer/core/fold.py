@@ -1,11 +1,10 @@
-"""Several events of one job become the fewest rows that keep the law: one statement may touch a row once.
+"""Folding: a batch's events become statements that touch each row once, as PostgreSQL demands of an upsert.
 
 The law: however a history is cut into batches, the table ends as if its events had been applied one by one.
 
-Two neighbours merge only where "first, then second" and "second alone" are the same function of EVERY row that the
-table could hold. So nothing has to be known about the row or about the batches before, chains of merges need no
-further thought, and the row that is written is an event as it came, with nothing carried over from others.
-What cannot merge waits for the next statement, in order.
+Two neighbouring events of a job merge only if "first, then second" and "second alone" do the same to EVERY row that the
+table could hold. This needs no knowledge of the row or of earlier batches, it holds for chains of merges as well, and
+the row that is written is one event as it came. Events that do not merge go into the next statement, in order.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ _NOTHING: Mapping[str, list[Event]] = {}
 
 
 class Statement(NamedTuple):
-    """Rows that go to the table at once: one event a job, sorted by job, so that two writers cannot deadlock."""
+    """Rows for one SQL statement: one event a job, sorted by job, so that two writers cannot deadlock."""
 
     events: Sequence[Event]
     merged: Mapping[str, Sequence[Event]]
-    """by job: the events, in log order, that the job's event above stands for; only jobs that have some"""
+    """by job: the events that were merged into the job's event above, in log order; only jobs with such events"""
 
 
 def fold(events: Sequence[Event]) -> list[Statement]:
-    """The statements that write these events (given in log order), in the order in which they must be written."""
+    """The statements that write `events`, which are in log order. The statements must be written in their order."""
     # every event passes here: two plain attributes are quicker than the property
     last = {event.content.job_id: event for event in events}
     if len(last) == len(events):
@@ -36,14 +35,14 @@ def fold(events: Sequence[Event]) -> list[Statement]:
 
 
 def merges(first: Event, second: Event) -> bool:
-    """Whether `second` alone does to any row what `first` and then `second` do.
+    """Whether `second` alone does the same to any row as `first` and then `second`.
 
-    `first` must not have moved the row beyond what `second` overwrites (same log, rising offset, time not falling),
-    and `second` must be applied wherever `first` was. It is, if
-    - its attempt is higher: that beats lateness and the time, and a row that refuses it refused `first` as well; or
-    - the attempts are the same and it is not late: only its offset and its attempt are asked then; or
-    - both are late, without attempts, and it is newer: where `first` was new enough, `second` is.
-      (With attempts, `first` might raise the row's attempt and so turn `second` from "higher" to merely "late".)
+    Two conditions. `second` overwrites everything that `first` may have set: they come from one log, the offset rises
+    and the time does not fall. And every row that `first` changes is changed by `second` as well, which is so if
+    - its attempt is higher: then neither lateness nor time matters, and a row that refuses it refuses `first` too; or
+    - the attempts are equal and it is not late: then only attempt and offset are compared; or
+    - both are late and without attempts, and its time is higher: a row that `first` is new enough for takes it too.
+      (With attempts, `first` could raise the row's attempt, and `second` would no longer have a higher one.)
     """
     if first.log_id != second.log_id or first.offset >= second.offset or first.time > second.time:
         return False
@@ -58,7 +57,7 @@ def merges(first: Event, second: Event) -> bool:
 
 
 def _chains(events: Sequence[Event]) -> dict[str, list[list[Event]]]:
-    """For each job its events in order, cut where two neighbours do not merge."""
+    """The events of each job in order, split where two neighbours do not merge."""
     chains: dict[str, list[list[Event]]] = {}
     for event in events:
         of_job = chains.get(event.job_id)
@@ -72,7 +71,7 @@ def _chains(events: Sequence[Event]) -> dict[str, list[list[Event]]]:
 
 
 def _layers(chains: Mapping[str, list[list[Event]]]) -> list[Statement]:
-    """The first chain of every job, then the second of those that have one, and so on."""
+    """One statement of the first chain of every job, one of the second chains, and so on."""
     statements = []
     jobs = sorted(chains)
     depth = 0

@@ -1,7 +1,7 @@
-"""The rule: may this event change this row? (docs/design.md, "which event wins")
+"""The rule: may this event change this row? (docs/design.md, "Which event wins")
 
-The guard in `store/write.sql` is the same rule in SQL; this one explains what the guard did, and serves whoever
-compares rows with the log. Both are held to a third, independent model by the tests.
+The guard in `store/write.sql` is the same rule in SQL. This one explains what the guard did, and `operations/` compares
+rows with the log by it. The tests compare both with a third model, which shares no code with them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 from jobstatus_consumer.records import Event
 
 Verdict = Literal["applied", "redelivered", "lower_attempt", "late", "other_log"]
-"""`applied`, or why an event is stale. `lower_attempt` deserves a warning: a counter that starts again hides news."""
+"""`applied`, or why the event is stale. `lower_attempt` may mean that a worker's counter started again at 1."""
 
 
 class RowState(NamedTuple):
-    """What a row remembers for the order; times in microseconds. A row that someone else wrote has no position."""
+    """The columns that the rule compares; `latest` in microseconds. A row of another program has no position."""
 
     attempt: int | None
     latest: int | None
@@ -28,7 +28,7 @@ class RowState(NamedTuple):
 
 
 def decide(row: RowState | None, event: Event) -> Verdict:
-    """What the table does with this event. The reasons are asked in the order in which they explain most."""
+    """What the table does with the event. Where several reasons hold, the one that explains most is returned."""
     if row is None:
         return "applied"
     same_log = row.log_id == event.log_id and row.has_position
@@ -44,9 +44,9 @@ def decide(row: RowState | None, event: Event) -> Verdict:
 
 
 def advance(row: RowState | None, event: Event) -> RowState:
-    """The row's state for the order after this event, whether it changed the row or not.
+    """The row's state after this event, whether the event changed the row or not.
 
-    Somebody else's row (no position) may hold any `latest`; it says nothing about our logs and is not kept.
+    The `latest` of a row without a position is dropped: another program wrote it, and it says nothing about our logs.
     """
     if row is None:
         return RowState(event.attempt, event.time, event.log_id, event.offset)

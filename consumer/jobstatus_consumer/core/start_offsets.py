@@ -1,6 +1,6 @@
-"""Where to go on in a log: what the group committed, held against what the log has and what the database knows.
+"""The offset to start with in a log, from the group's commit, the log's watermarks and the database's progress.
 
-Pure. A commit says where the group was; the database alone says what it has (a restored backup has less).
+The commit says how far the group was. Only the database says what it holds: a restored backup holds less.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jobstatus_consumer.records import Log
 
 
 class Start(NamedTuple):
-    """Where to go on, in which log; `remark` is for the log line, empty where all is as usual."""
+    """The log and the offset to start with. `remark` is for the log line; it is empty in the usual case."""
 
     log: Log
     offset: int
@@ -22,7 +22,7 @@ class Start(NamedTuple):
 
 
 class Watermarks(NamedTuple):
-    """The log's first offset and the one after its last, as the broker has them."""
+    """The log's first offset and the offset after its last one, as the broker says."""
 
     low: int
     high: int
@@ -31,10 +31,11 @@ class Watermarks(NamedTuple):
 def start_of(
     log: Log, committed: int | None, committed_topic_id: str, bounds: Watermarks, *, accept_loss: bool
 ) -> Start:
-    """Where the group goes on in `log`; a new group starts with the first offset there is.
+    """Where the group starts in `log`. Without a commit it starts with the first offset there is.
 
-    Raises `OffsetsLostError` where the log no longer has what comes next, unless `accept_loss`: then it starts with
-    what is there, in a new generation, so that its offsets are not taken for the old log's.
+    Raises `OffsetsLostError` if the log no longer holds the committed offset. With `accept_loss` the group starts with
+    the first offset that the log holds instead. The log then has a new incarnation, so that its offsets are not
+    compared with those of the rows that were written before the loss.
     """
     if committed is None:
         return Start(log, bounds.low)
@@ -42,7 +43,7 @@ def start_of(
     if not lost:
         return Start(log, committed)
     made_again = bool(committed_topic_id) and committed_topic_id != log.topic_id
-    # a topic made again is another log already; in the same one, low offsets must not be taken for the old ones
+    # a topic that was made again has another topic id, and so is another log already
     fresh = log if made_again else log._replace(incarnation=log.incarnation + 1)
     return _accept(lost, fresh, bounds.low, accept_loss=accept_loss)
 
@@ -74,10 +75,10 @@ def _loss(log: Log, committed: int, committed_topic_id: str, bounds: Watermarks)
 
 
 def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bool) -> None:
-    """Look whether a log of which the group has committed nothing follows one that was deleted.
+    """Refuse a log without a commit whose topic was deleted and made again.
 
-    With a topic the broker deletes its commits: then only the database remembers that there was another one. Raises
-    `OffsetsLostError` naming it, unless `accept_loss`.
+    The broker deletes the commits together with a topic, so only the database still knows of the old log. Raises
+    `OffsetsLostError`, which names the old topic id and offset, unless `accept_loss`.
     """
     if log.id in known or accept_loss:
         return
@@ -95,10 +96,10 @@ def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bo
 
 
 def newest_log(log: Log, known: Mapping[str, int], *, fresh: bool = False) -> Log:
-    """`log`, or the highest generation of it that the database knows; `fresh`: one that it does not know yet.
+    """`log` with the highest incarnation that the database knows; with `fresh`, the one after it.
 
-    A group's offsets may be set by a tool that says nothing of generations; rows of the newest one are there all the
-    same, and events taken for an older log's would be judged by their times instead of by their offsets.
+    Another tool may set the group's offsets without an incarnation. The rows of the newest incarnation are in the table
+    nevertheless. Events that came in as those of an older one would be compared by time instead of by offset.
     """
     same = [other for other in _logs(known) if other._replace(incarnation=log.incarnation) == log]
     newest = max([log, *same])
@@ -107,16 +108,17 @@ def newest_log(log: Log, known: Mapping[str, int], *, fresh: bool = False) -> Lo
 
 def _logs(known: Mapping[str, int]) -> Iterator[Log]:
     for log_id in known:
-        # one that no log of ours is called says nothing of ours
+        # an id that is not in our form is not one of our logs
         with suppress(ValueError, TypeError):
             yield Log.parse(log_id)
 
 
 def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> Start | None:
-    """Where to seek back to, because the database knows less than `position` (up to where all should be written).
+    """Where to seek back to if the database lacks events before `position`; None if it lacks nothing.
 
-    `known`: the next offset by the database's own progress table, None where it has none for this log. The result is
-    None where nothing is missing. Where what is missing is no longer in the log it is a loss, as in `start_of`.
+    `position` is the offset up to which everything was written. `known` is the next offset in the database's progress
+    table, None if the table does not list this log. If the log no longer holds what the database lacks, it is a loss:
+    `OffsetsLostError`, or with `accept_loss` a new incarnation, as in `start_of`.
     """
     name = f"{log.topic}[{log.partition}]"
     if known is not None and known >= position:

@@ -1,0 +1,31 @@
+"""Kafka, and the only package that imports confluent_kafka.
+
+`Topics` has the admin client, `GroupConsumer` is the member of the group, `RangeReader` reads without joining one, and
+`DeadLetterSender` is the producer of the dead letters. The module `offsets` reads and moves what a group
+has committed.
+"""
+
+from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
+from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
+from jobstatus_consumer.kafka.group import GroupView, end_offsets, group_view
+from jobstatus_consumer.kafka.group_consumer import EndOfPartition, GroupConsumer
+from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
+from jobstatus_consumer.kafka.topics import TopicFacts, Topics, dead_letters_plan, events_plan, unfit
+
+__all__ = [
+    "Checkpoint",
+    "CommitCounts",
+    "CommittedOffset",
+    "DeadLetterSender",
+    "EndOfPartition",
+    "GroupConsumer",
+    "GroupView",
+    "RangeReader",
+    "TopicFacts",
+    "Topics",
+    "dead_letters_plan",
+    "end_offsets",
+    "events_plan",
+    "group_view",
+    "unfit",
+]

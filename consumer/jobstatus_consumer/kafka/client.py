@@ -1,4 +1,4 @@
-"""What every client of the broker has in common: properties, log lines, and errors as our own."""
+"""What all clients of the broker share: their properties, their log lines, their errors as ours, and `ask`."""
 
 from __future__ import annotations
 
@@ -22,36 +22,47 @@ logger = logging.getLogger("jobstatus.kafka")
 CONSUMER_ONLY: Final = ("enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset", "enable.partition.eof")
 PRODUCER_ONLY: Final = ("acks", "enable.idempotence")
 
+FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
+    # with librdkafka's default of 1000 a fast consumer waits for records when its queue runs low
+    "fetch.queue.backoff.ms": 20,
+    # limits the memory that a backlog takes, whatever its size
+    "queued.max.messages.kbytes": 16_384,
+    "allow.auto.create.topics": "false",
+}
+"""What every consumer has unless the user sets it."""
+
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
-"""How long a question is asked again while its error is one that passes."""
+"""How long a question is asked again while its error may pass."""
 ASK_AGAIN_AFTER: Final = wait_random(0.1, 0.5)
 """Seconds between two questions: shorter than the waits for a database, since a new leader is elected quickly."""
-
 SAME_LINE_SECONDS: Final = 60.0
 """librdkafka repeats its lines with every attempt to connect: one of each kind is logged in this time."""
 
 T = TypeVar("T")
 
 
-def consumer_properties(settings: Settings, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """The user's properties, over `extra`, with what the guarantees rest on over both."""
-    return {**_base(settings), **extra, **settings.kafka, **{name: FIXED_KAFKA[name] for name in CONSUMER_ONLY}}
+def consumer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a consumer's properties: `defaults`, over them the user's, and over both those that must not change.
+
+    Raises `SettingsError` if the brokers are not set.
+    """
+    return {**_base(settings), **defaults, **settings.kafka, **{name: FIXED_KAFKA[name] for name in CONSUMER_ONLY}}
 
 
-def producer_properties(settings: Settings, extra: Mapping[str, Any]) -> dict[str, Any]:
+def producer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """As `consumer_properties`, for the producer of the dead letters."""
-    return {**_base(settings), **extra, **settings.kafka, **{name: FIXED_KAFKA[name] for name in PRODUCER_ONLY}}
+    return {**_base(settings), **defaults, **settings.kafka, **{name: FIXED_KAFKA[name] for name in PRODUCER_ONLY}}
 
 
 def admin_properties(settings: Settings) -> dict[str, Any]:
-    """The user's properties for an admin client."""
+    """Return the user's properties for an admin client; raises `SettingsError` if the brokers are not set."""
     return {**_base(settings), **settings.kafka}
 
 
 def _base(settings: Settings) -> dict[str, Any]:
-    # asked for here, so that its absence is said by its own name and not by librdkafka's
+    # the brokers are read here, so that the error for missing ones names our setting and not librdkafka's
     return {
         "bootstrap.servers": settings.bootstrap_servers,
         "client.id": "jobstatus",
@@ -60,52 +71,52 @@ def _base(settings: Settings) -> dict[str, Any]:
 
 
 class LibraryLines:
-    """A `logging` filter for librdkafka's own lines."""
+    """A `logging` filter for librdkafka's own lines: it passes one line of each kind per minute."""
 
     LEFT_OUT: Final = ("CONFWARN", "FAIL")
-    """A property that is meant for another kind of client; a broker that is away, which `error_cb` is told, too."""
+    """A property for another kind of client; an unreachable broker, which `error_cb` reports too."""
 
     def __init__(self) -> None:
         self._throttle = Throttle(SAME_LINE_SECONDS)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is passed on; its kind is its first word."""
+        """Return whether this line is logged; its kind is its first word."""
         kind = record.getMessage().split(" ", 1)[0]
         return kind not in self.LEFT_OUT and self._throttle.allows(kind)
 
 
 def library_logger() -> logging.Logger:
-    """Where librdkafka's own lines go."""
+    """Return the logger for librdkafka's own lines."""
     found = logging.getLogger("jobstatus.librdkafka")
     if not found.filters:
         found.addFilter(LibraryLines())
     return found
 
 
-def make(kind: Callable[[dict[str, Any]], T], properties: dict[str, Any]) -> T:
-    """A client of `kind`, or a `SettingsError` with what librdkafka says of the properties."""
+def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any]) -> T:
+    """Return a new client of the library; raises `SettingsError` if librdkafka refuses a property."""
     try:
-        return kind(properties)
+        return make_client(properties)
     except KafkaException as error:
         inner = error_of(error)
-        said = inner.str() if inner is not None else str(error)
-        named = [name for name in properties if f'"{name}"' in said]
-        raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {said}") from None
+        text = inner.str() if inner is not None else str(error)
+        named = [name for name in properties if f'"{name}"' in text]
+        raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {text}") from None
 
 
 def describe(error: KafkaException | KafkaError) -> str:
-    """An error of the client's library as a person reads it: its name and its text."""
+    """Return an error of the library as a person reads it: its name and its text."""
     inner = error.args[0] if isinstance(error, KafkaException) else error
     return f"{inner.name()}: {inner.str()}" if isinstance(inner, KafkaError) else str(inner)
 
 
 def error_of(error: KafkaException) -> KafkaError | None:
-    """The `KafkaError` inside an exception, where there is one."""
+    """Return the `KafkaError` inside an exception, or None if there is none."""
     return error.args[0] if error.args and isinstance(error.args[0], KafkaError) else None
 
 
 def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
-    """Our error for `error`, met while `doing`."""
+    """Return our error for one of the library; `doing` says what failed, such as "reading job-status"."""
     return BrokerError(f"{doing}: {describe(error)}")
 
 
@@ -175,7 +186,7 @@ def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
 
 
 class QuietErrors:
-    """librdkafka's `error_cb`: each kind of error is said once a minute; what is fatal or final is kept."""
+    """librdkafka's `error_cb`: it logs each kind of error once a minute, and keeps a final one in `fatal`."""
 
     def __init__(self) -> None:
         self._throttle = Throttle(SAME_LINE_SECONDS)
@@ -183,11 +194,11 @@ class QuietErrors:
         self.text = ""
 
     def __call__(self, error: KafkaError) -> None:
-        """Log `error`, unless that was just done; keep it where it is fatal or final."""
+        """Keep `error` if it is final, and log it unless one of its kind was logged in the last minute."""
         if is_final(error):
             self.fatal = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN and self.text:
-            return  # why one is away says more than that all are
+            return  # an earlier error said why a broker is unreachable; this one says only that all are
         self.text = describe(error)
         if self._throttle.allows(error.code()):
             logger.warning("Kafka: %s; the client goes on trying", self.text)

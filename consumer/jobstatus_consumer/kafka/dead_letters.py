@@ -1,10 +1,10 @@
-"""Dead letters to their topic, and the broker's acknowledgement of each before anything behind it is committed."""
+"""Sends dead letters, and waits for the broker's acknowledgement of each: no offset behind one is committed before."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -15,57 +15,66 @@ from jobstatus_consumer.kafka.client import describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN
 
 DELIVERY_SECONDS: Final = 30.0
+"""How long librdkafka tries to deliver a dead letter."""
 GRACE_SECONDS: Final = 5.0
+"""How much longer its answer is awaited; and how long closing may take."""
+STEP_SECONDS: Final = 0.1
 
-
-class _Sending:
-    """What became of the letters of one call: those of an earlier one, given up, may yet be told."""
-
-    def __init__(self) -> None:
-        self.open = 0
-        self.failed: list[KafkaError] = []
-
-    def delivered(self, error: KafkaError | None, _message: Message) -> None:
-        """One letter has ended."""
-        self.open -= 1
-        if error is not None:
-            self.failed.append(error)
+DEFAULTS: Final = {
+    # `send` reports each failure; an error between two calls of it would be reported long after it has passed
+    "error_cb": lambda _error: None,
+    "partitioner": "murmur2_random",
+    # the batch waits for the acknowledgement, so waiting for more dead letters first only costs time
+    "linger.ms": 0,
+    "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+    # larger than an event at its topic's limit with our headers; the broker enforces the topic's own limit
+    "message.max.bytes": 16 * 1024 * 1024,
+}
 
 
 class DeadLetterSender:
-    """The producer of the dead letters; made, used and polled by the thread that waits for them."""
+    """The producer of the dead letters. One thread makes, uses and closes it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        make_client: Callable[[dict[str, Any]], Producer] = Producer,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._topic = settings.dead_letter_topic
-        extra = {
-            # who sends hears of each letter; what happened between two letters would be told long after it has passed
-            "error_cb": lambda _error: None,
-            "partitioner": "murmur2_random",
-            # the batch waits for the acknowledgement: to wait for more letters first is to wait for nothing
-            "linger.ms": 0,
-            "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
-            # a record at the topic's limit and our headers still go out; the topic has the last word
-            "message.max.bytes": 16 * 1024 * 1024,
-        }
-        self._producer = make(Producer, producer_properties(settings, extra))
+        self._clock = clock
+        self._producer = make(make_client, producer_properties(settings, DEFAULTS))
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
-        """Send `letters` and return when the broker has acknowledged every one.
+        """Send `letters` and block until the broker has acknowledged every one, for 35 s at most.
 
-        Raises `DeadLetterError`; then some may have been sent, and sending them again is right (at least once).
+        Raises `DeadLetterError`. Some may have been sent even then; sending all of them again is right.
         """
-        sending = _Sending()
+        delivery = _Delivery(self._producer, self._topic)
         for letter in letters:
-            self._produce(letter, sending)
-        deadline = time.monotonic() + DELIVERY_SECONDS + GRACE_SECONDS
-        while sending.open and time.monotonic() < deadline:
-            self._producer.poll(0.1)
-        if sending.open:
-            raise DeadLetterError(f"{sending.open} dead letters to {self._topic} are not acknowledged", retriable=True)
-        if sending.failed:
-            self._raise(sending.failed[0], len(sending.failed))
+            delivery.hand_over(letter)
+        delivery.wait(self._clock() + DELIVERY_SECONDS + GRACE_SECONDS, self._clock)
 
-    def _produce(self, letter: DeadLetter, sending: _Sending) -> None:
+    def close(self) -> None:
+        """Block until no dead letter is open, for 5 s at most. A batch whose dead letter is open comes again later."""
+        self._producer.flush(GRACE_SECONDS)
+
+
+class _Delivery:
+    """The dead letters of one `send`: handed over to the library, awaited, and given up at a deadline.
+
+    The library may report on one that was given up during a later `send`; each call counts its own only.
+    """
+
+    def __init__(self, producer: Producer, topic: str) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._open = 0
+        self._failed: list[KafkaError] = []
+
+    def hand_over(self, letter: DeadLetter) -> None:
+        """Give a dead letter to the library; raises `DeadLetterError` if it does not accept it."""
         try:
             self._producer.produce(
                 self._topic,
@@ -73,24 +82,36 @@ class DeadLetterSender:
                 value=letter.value,
                 timestamp=sendable_time(letter, time.time()),
                 headers=list(letter.headers),
-                on_delivery=sending.delivered,
+                on_delivery=self._ended,
             )
         except BufferError:
-            self._producer.poll(0.1)
+            self._producer.poll(STEP_SECONDS)
             raise DeadLetterError("the queue for dead letters is full", retriable=True) from None
         except KafkaException as error:
-            self._raise(error.args[0], 1)
-        sending.open += 1
+            raise self._refused(error.args[0], 1) from None
+        self._open += 1
 
-    def _raise(self, error: KafkaError, count: int) -> None:
-        hopeless = error.fatal() or error.code() in DO_NOT_SEND_AGAIN
+    def wait(self, deadline: float, clock: Callable[[], float]) -> None:
+        """Block until all have ended; raises `DeadLetterError` if one failed, or if one is still open at `deadline`."""
+        while self._open and clock() < deadline:
+            self._producer.poll(STEP_SECONDS)
+        if self._open:
+            raise DeadLetterError(f"{self._open} dead letters to {self._topic} are not acknowledged", retriable=True)
+        if self._failed:
+            raise self._refused(self._failed[0], len(self._failed))
+
+    def _ended(self, error: KafkaError | None, _message: Message) -> None:
+        self._open -= 1
+        if error is not None:
+            self._failed.append(error)
+
+    def _refused(self, error: KafkaError, count: int) -> DeadLetterError:
+        retriable = not error.fatal() and error.code() not in DO_NOT_SEND_AGAIN
         text = f"the broker refuses {count} dead letters to {self._topic} ({describe(error)})"
-        if hopeless:
-            text += "; nothing behind them is committed. Is the topic there, may this client write to it, is its "
-            text += "max.message.bytes larger than the events topic's, and does it take the originals' timestamps "
-            text += "(message.timestamp.before.max.ms)? jobstatus check tells"
-        raise DeadLetterError(text, retriable=not hopeless)
-
-    def close(self) -> None:
-        """Wait shortly for what is still on its way; whatever is not acknowledged is not committed either."""
-        self._producer.flush(GRACE_SECONDS)
+        if not retriable:
+            text += (
+                "; nothing behind them is committed. Is the topic there, may this client write to it, is its "
+                "max.message.bytes larger than that of the events' topic, and does it accept the events' timestamps "
+                "(message.timestamp.before.max.ms)? To look for the cause: jobstatus check"
+            )
+        return DeadLetterError(text, retriable=retriable)

@@ -1,23 +1,30 @@
-"""The group member: the one place that polls, pauses, seeks and commits.
+"""The member of the consumer group: the only place that polls, pauses, seeks and commits.
 
-Everything here runs in the Kafka thread; the callbacks of a rebalance run inside `poll`. Only those that come while it
-leaves run in a thread of their own, for whose end the Kafka thread waits.
+Everything here runs in the Kafka thread, and the rebalance callbacks run inside `poll`. Only the callbacks that come
+while the member leaves the group run in a thread of their own; the Kafka thread waits for the end of that thread.
+
+The loop decides which log is read in each partition, and from which offset. This class only keeps the position up to
+which it has polled each assigned partition.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import BudgetState
+from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
+    FETCH_DEFAULTS,
     QuietErrors,
     broker_error,
     consumer_properties,
@@ -34,21 +41,17 @@ from jobstatus_consumer.records import Log, RawRecord
 logger = logging.getLogger("jobstatus.kafka")
 
 DEFAULTS: Final[Mapping[str, Any]] = {
-    # a rolling deployment does not stop the members that stay, and every broker since 2.4 knows it
+    # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
     "partition.assignment.strategy": "cooperative-sticky",
-    # with the default of 1000 a fast consumer starves when its queue runs low
-    "fetch.queue.backoff.ms": 20,
-    # bounds the memory of a backlog, whatever its size
-    "queued.max.messages.kbytes": 16_384,
-    "allow.auto.create.topics": "false",
+    **FETCH_DEFAULTS,
 }
 
 LEAVE_SECONDS: Final = 10.0
-"""For leaving the group. A commit to a broker that is away takes 6 s of it."""
+"""The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
 
-class Assigned(NamedTuple):
-    """A partition that this member got, with what the broker knows of it."""
+class AssignedPartition(NamedTuple):
+    """A partition that was assigned to this member: its log, the group's commit, and the log's watermarks."""
 
     log: Log
     committed: CommittedOffset
@@ -57,39 +60,57 @@ class Assigned(NamedTuple):
 
 
 class EndOfPartition(NamedTuple):
-    """Everything before `offset` has been polled; there may be markers in it that are no records."""
+    """Everything before `offset` was polled. The offsets before it may include transaction markers."""
 
     partition: int
     offset: int
 
 
-class Handler(Protocol):
-    """Whom a rebalance is told to, inside `poll` or `close`."""
+class RebalanceListener(Protocol):
+    """Receives rebalances and failed commits. The methods are called inside `poll` and `close`."""
 
-    def on_assigned(self, partitions: list[Assigned]) -> list[Start]:
-        """Where to start each; the partitions stay paused until they are resumed."""
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
+        """Return where to start each partition. They stay paused until `resume` is called for them."""
 
     def on_revoked(self, partitions: set[int]) -> None:
-        """Commit what is safe: after this the partitions belong to somebody else."""
+        """Commit what is written; afterwards the partitions belong to another member."""
 
     def on_lost(self, partitions: set[int]) -> None:
-        """They belong to somebody else already: commit nothing."""
+        """Commit nothing: the partitions already belong to another member."""
 
     def on_not_committed(self, partitions: set[int]) -> None:
-        """An asynchronous commit of these was refused or failed: commit again what is still ours."""
+        """An asynchronous commit of these partitions was refused or failed: commit again those still assigned."""
+
+
+@dataclass(slots=True)
+class _Position:
+    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`."""
+
+    log_id: str
+    offset: int
+
+
+def new_client(properties: dict[str, Any]) -> Consumer:
+    """A Kafka client with these properties; raises `SettingsError` where librdkafka rejects one."""
+    return make(Consumer, properties)
 
 
 class GroupConsumer:
-    """The topic, read as a member of the group, in raw records with explicit commits."""
+    """Reads the topic as a member of the group, and commits the offsets that it is given."""
 
-    def __init__(self, settings: Settings, topics: Topics, handler: Handler) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        make_client: Callable[[dict[str, Any]], Consumer] = new_client,
+        leave_seconds: float = LEAVE_SECONDS,
+    ) -> None:
         self._topic = settings.topic
         self._topics = topics
-        self._handler = handler
+        self._leave_seconds = leave_seconds
         self._cooperative = _is_cooperative(settings.kafka)
-        self._positions: dict[int, int] = {}
-        self._logs: dict[int, Log] = {}
-        self._log_ids: dict[int, str] = {}
+        self._listener: RebalanceListener
+        self._positions: dict[int, _Position] = {}
         self._rebalances = 0
         self._leaving = False
         self._errors = QuietErrors()
@@ -100,23 +121,26 @@ class GroupConsumer:
             "error_cb": self._errors,
             "on_commit": self._on_commit,
         }
-        self._consumer = make(Consumer, properties)
+        self._consumer = make_client(properties)
 
     @property
     def rebalances(self) -> int:
-        """How many times partitions came or went."""
+        """How many times partitions were assigned, revoked or lost."""
         return self._rebalances
 
-    def subscribe(self) -> None:
-        """Join the group."""
+    def subscribe(self, listener: RebalanceListener) -> None:
+        """Join the group. `listener` receives every rebalance. Does not block."""
+        self._listener = listener
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
-    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
-        """Up to `limit` records, as soon as there is one, or nothing after `timeout` seconds.
+    # -- reading ----------------------------------------------------------------------------------------------------
 
-        Raises `OffsetsLostError` or `BrokerError`; a broker that is away raises nothing: librdkafka goes on trying.
+    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+        """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
+
+        Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
         """
         before = self._rebalances
         try:
@@ -131,12 +155,12 @@ class GroupConsumer:
         if not messages:
             return []
         if self._rebalances != before:
-            self._give_back(messages)
+            self._seek_back(messages)
             return []
         return list(self._translate(messages))
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions, log_ids = self._topic, self._positions, self._log_ids
+        topic, positions = self._topic, self._positions
         for message in messages:
             if message.error() is not None:
                 yield from self._event(message)
@@ -145,10 +169,11 @@ class GroupConsumer:
             # never None in a message without an error; the stubs do not know
             assert partition is not None  # noqa: S101
             assert offset is not None  # noqa: S101
-            if offset < positions.get(partition, offset + 1):
-                continue  # fetched before a seek or a rebalance: it comes, or has come, at its own place
-            positions[partition] = offset + 1
-            yield raw_record(message, topic, partition, offset, log_ids[partition])
+            position = positions.get(partition)
+            if position is None or offset < position.offset:
+                continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
+            position.offset = offset + 1
+            yield raw_record(message, topic, partition, offset, position.log_id)
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()
@@ -156,8 +181,9 @@ class GroupConsumer:
             return
         meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
         if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
-            if partition in self._positions:
-                self._positions[partition] = max(self._positions[partition], offset)
+            position = self._positions.get(partition)
+            if position is not None:
+                position.offset = max(position.offset, offset)
                 yield EndOfPartition(partition, offset)
         elif meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(self._lost_text(partition, error))
@@ -166,46 +192,56 @@ class GroupConsumer:
         elif meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         else:
-            logger.warning("Kafka: %s; the client goes on", describe(error))
+            logger.warning("Kafka: %s; the client continues", describe(error))
 
     def _lost_text(self, partition: int | None, error: KafkaError) -> str:
         position = self._positions.get(partition) if partition is not None else None
         return (
-            f"{self._topic}[{partition}] no longer has offset {position}, which comes next: {error.str()}. "
-            "Nothing was committed. To accept the loss and go on with what is there: --on-lost-offsets earliest"
+            f"{self._topic}[{partition}] no longer has offset {position.offset if position else None}, which is the "
+            f"next one to read: {error.str()}. Nothing was committed. To accept the loss and continue with the first "
+            "offset there is: --on-lost-offsets earliest"
         )
 
-    def _give_back(self, messages: Iterable[Message]) -> None:
-        """Seek back to before `messages`: a rebalance ran while they were fetched, and theirs may have gone."""
+    def _seek_back(self, messages: Iterable[Message]) -> None:
+        """Read `messages` again: a rebalance ran while they were fetched, so their partitions may be revoked."""
         for partition in {message.partition() for message in messages}:
-            if partition is not None and partition in self._positions:
-                self.seek(Start(self._logs[partition], self._positions[partition]))
+            position = self._positions.get(partition) if partition is not None else None
+            if partition is not None and position is not None:
+                self._seek(partition, position.offset)
 
     def seek(self, start: Start) -> None:
-        """Go on at `start`, of which the partition is one of ours."""
-        self._place(start)
-        partition, offset = start.log.partition, start.offset
+        """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
+        self._set_position(start)
+        self._seek(start.log.partition, start.offset)
+
+    def _seek(self, partition: int, offset: int) -> None:
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
         except KafkaException as error:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
+    def _set_position(self, start: Start) -> None:
+        self._positions[start.log.partition] = _Position(start.log.id, start.offset)
+
     def pause(self, partitions: Iterable[int]) -> None:
-        """Fetch nothing more from `partitions`, but stay a member."""
+        """Fetch nothing more from `partitions`; the member keeps them as long as it polls."""
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Fetch from `partitions` again."""
         self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
 
-    def commit(self, offsets: Mapping[int, int], budget: BudgetState, *, wait: bool) -> bool:
-        """Commit just these offsets; True unless it is known to have failed. A refusal is counted, not raised.
+    # -- committing -------------------------------------------------------------------------------------------------
 
-        `budget` is saved beside them.
+    def commit(self, offsets: Mapping[Log, int], budget: BudgetState, *, wait: bool) -> bool:
+        """Commit exactly these next offsets, with `budget` in the metadata; True unless it is known to have failed.
+
+        With `wait` it blocks for the broker's answer; without, a failure is reported to the listener later. A refusal
+        is counted, not raised.
         """
         wanted = [
-            TopicPartition(self._topic, partition, offset, metadata=commit_metadata(self._logs[partition], budget))
-            for partition, offset in offsets.items()
+            TopicPartition(self._topic, log.partition, offset, metadata=commit_metadata(log, budget))
+            for log, offset in offsets.items()
         ]
         try:
             if not wait:
@@ -218,9 +254,9 @@ class GroupConsumer:
         failed = [item.error for item in done or () if item.error is not None]
         if failed:
             self.commits.failed_with(failed[0])
-        else:
-            self.commits.succeeded()
-        return not failed
+            return False
+        self.commits.succeeded()
+        return True
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = {item.partition for item in partitions if error is not None or item.error is not None}
@@ -228,107 +264,106 @@ class GroupConsumer:
             self.commits.succeeded()
             return
         self.commits.failed_with(error or next(item.error for item in partitions if item.error is not None))
-        self._handler.on_not_committed(failed)
+        self._listener.on_not_committed(failed)
 
     def committed(self, partitions: Iterable[int]) -> dict[int, CommittedOffset]:
-        """What the group has committed, by partition."""
+        """What the group has committed, by partition. Blocks for the answer; raises `BrokerError`."""
         return committed(self._consumer, self._topic, partitions, self._errors)
 
+    # -- the topic --------------------------------------------------------------------------------------------------
+
     def high(self, partition: int) -> int:
-        """The offset after the last one in `partition`, as the last fetch told; 0 before the first."""
+        """The high watermark of `partition` in the last fetch; 0 before the first one."""
         marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
         return max(0, marks[1]) if marks else 0
 
-    def watch(self) -> None:
-        """Ask, without waiting, whether the topic is still the one that was assigned; raises where it is not.
+    def check_topic(self, topic_id: str | None) -> None:
+        """Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
 
-        A topic that was made again may have the offset that comes next, of another history: no error would tell.
+        A topic that was deleted and created again may have the next offset, with another event: no error reports it.
+        Without an assigned partition there is no id to compare with: give None, so that no old answer is kept.
         """
-        known = next(iter(self._logs.values()), None)
         found = self._topics.watch(self._topic)
-        if known is None or found is None or found == known.topic_id:
+        if topic_id is None or found is None or found == topic_id:
             return
-        what = f"was made again while it was read: its id was {known.topic_id} and is {found}" if found else "is gone"
+        what = f"was made again while it was read: its id was {topic_id} and is {found}" if found else "is gone"
         raise OffsetsLostError(
-            f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and go on "
-            "with what is there: --on-lost-offsets earliest"
+            f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and continue "
+            "with the first offset there is: --on-lost-offsets earliest"
         )
 
-    def close(self) -> None:
-        """Leave the group, within a bound; the callbacks of the revocation run inside, and what they raise is raised.
+    # -- rebalances -------------------------------------------------------------------------------------------------
 
-        librdkafka can wait for ever where it tells of an assignment while it leaves (its issue 4884). It is given up
-        then: the group takes its partitions back after the session's time-out, as from a member that died.
+    def close(self) -> None:
+        """Leave the group; blocks for 10 s at most. Revocations run inside, and an error in them is raised here.
+
+        librdkafka may block without limit if an assignment arrives while it leaves (its issue 4884). After the limit
+        the member stops anyway, and the group takes its partitions back after the session time-out.
         """
         self._leaving = True
-        raised: list[BaseException] = []
-        thread = threading.Thread(target=self._leave_group, args=(raised,), name="jobstatus-leave", daemon=True)
-        thread.start()
-        thread.join(LEAVE_SECONDS)
-        if thread.is_alive():
-            logger.warning(
-                "the group was not left within %g s; stopping all the same. Nothing is lost: it gives the partitions "
-                "to others when the session has timed out",
-                LEAVE_SECONDS,
-            )
-        if raised:
-            raise raised[0]
+        left: Future[None] = Future()
+        threading.Thread(target=self._leave_group, args=(left,), name="jobstatus-leave", daemon=True).start()
+        if wait_for((left,), self._leave_seconds).done:
+            left.result()
+            return
+        logger.warning(
+            "the group was not left within %g s; stopping all the same. Nothing is lost: the group gives the "
+            "partitions to other members after the session time-out",
+            self._leave_seconds,
+        )
 
-    def _leave_group(self, raised: list[BaseException]) -> None:
+    def _leave_group(self, left: Future[None]) -> None:
         try:
             self._consumer.close()
+            left.set_result(None)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            raised.append(error)
+            left.set_exception(error)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
-        # told while leaving: they are given back at once, and the client answers no question any more
+        # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
-        found = self._facts([item.partition for item in partitions])
-        starts = self._handler.on_assigned(found)
+        starts = self._listener.on_assigned(self._look_up([item.partition for item in partitions]))
         wanted = [TopicPartition(self._topic, start.log.partition, start.offset) for start in starts]
         if self._cooperative:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
         for start in starts:
-            self._place(start)
+            self._set_position(start)
         self.pause(start.log.partition for start in starts)
 
-    def _place(self, start: Start) -> None:
-        partition = start.log.partition
-        self._logs[partition] = start.log
-        self._log_ids[partition] = start.log.id
-        self._positions[partition] = start.offset
-
-    def _facts(self, partitions: list[int]) -> list[Assigned]:
+    def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
         commits = self.committed(partitions)
         bounds = self._topics.bounds(self._topic, partitions)
         found = []
         for partition in partitions:
-            known = commits[partition]
-            log = Log(self._topic, topic_id, partition, known.incarnation if known.topic_id == topic_id else 0)
-            found.append(Assigned(log, known, *bounds[partition]))
+            commit = commits[partition]
+            log = Log(self._topic, topic_id, partition, commit.incarnation if commit.topic_id == topic_id else 0)
+            found.append(AssignedPartition(log, commit, *bounds[partition]))
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._leave(partitions, self._handler.on_revoked)
+        self._give_up(partitions, self._listener.on_revoked)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._leave(partitions, self._handler.on_lost)
+        self._give_up(partitions, self._listener.on_lost)
 
-    def _leave(self, partitions: list[TopicPartition], tell: Any) -> None:
+    def _give_up(self, partitions: list[TopicPartition], report: Callable[[set[int]], None]) -> None:
         self._rebalances += 1
         gone = {item.partition for item in partitions}
-        tell(gone)
+        report(gone)
         for partition in gone:
             self._positions.pop(partition, None)
 
 
 def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
-    """What a member has unless its user says otherwise; with KIP-848 the broker assigns, and a strategy is refused."""
+    """A member's properties that the user may override.
+
+    With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
+    """
     if properties.get("group.protocol", "classic").lower() == "consumer":
         return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
     return dict(DEFAULTS)

@@ -1,6 +1,6 @@
-"""A bounded read of a topic that joins no group: partitions are assigned by number, from offset to offset.
+"""A bounded read of a topic without joining a group: partitions are assigned by number, from offset to offset.
 
-Nothing is committed unless the reader has a place of its own (`Place`), in a group that is nobody else's.
+Only a named replay commits anything: its checkpoint, in a group that nothing else uses.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerError, OffsetsLostError, StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
+    FETCH_DEFAULTS,
     QuietErrors,
     ask,
     broker_error,
@@ -24,16 +25,17 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import checkpoint_fields, checkpoint_metadata
-from jobstatus_consumer.kafka.group_consumer import DEFAULTS
 from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import ask_committed, commit
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
 
 AT_ONCE: Final = 2000
+"""How many records a chunk has at most."""
 SILENCE_SECONDS: Final = 60.0
-"""How long the broker may give nothing, neither a record nor the end of a partition."""
+"""How long the broker may send nothing, neither a record nor the end of a partition."""
 STEP_SECONDS: Final = 0.1
+"""How long one poll may take; between two polls a stop is noticed."""
 
 
 class Checkpoint(NamedTuple):
@@ -44,27 +46,44 @@ class Checkpoint(NamedTuple):
 
 
 class RangeReader:
-    """Reads stretches of one topic; `positions` is what comes next of each, after the chunk that was given last."""
+    """Reads ranges of offsets of one topic. `positions` has the next offset of each partition after the last chunk.
 
-    def __init__(self, settings: Settings, topics: Topics, *, topic: str = "", group: str = "") -> None:
+    The constructor asks the broker, so it blocks; it raises `StartError` for a topic that must not be read, and
+    `BrokerError`. `make_client` makes the library's client of its properties.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topics: Topics,
+        *,
+        topic: str = "",
+        group: str = "",
+        make_client: Callable[[dict[str, Any]], Consumer] = Consumer,
+        silence_seconds: float = SILENCE_SECONDS,
+    ) -> None:
         self.topic = topic or settings.topic
         self._topics = topics
+        self._silence_seconds = silence_seconds
         self._errors = QuietErrors()
-        properties = {
-            **consumer_properties(settings, DEFAULTS),
-            # librdkafka wants a name; without a subscription and a commit it never becomes a group
-            "group.id": group or f"{settings.group_id}.reader",
-            "error_cb": self._errors,
-        }
-        properties.pop("partition.assignment.strategy", None)
         trouble = unfit(topics.describe(self.topic), self.topic)
         if trouble:
             raise StartError(trouble)
         self.topic_id = topics.topic_id(self.topic)
         self.partitions = topics.partitions(self.topic)
         self.positions: dict[int, int] = {}
-        self._consumer = make(Consumer, properties)
+        self._consumer = make(make_client, self._properties(settings, group))
         self._closed = False
+
+    def _properties(self, settings: Settings, group: str) -> dict[str, Any]:
+        properties = {
+            **consumer_properties(settings, FETCH_DEFAULTS),
+            # librdkafka needs a group id; no group is made of it without a subscription and without a commit
+            "group.id": group or f"{settings.group_id}.reader",
+            "error_cb": self._errors,
+        }
+        properties.pop("partition.assignment.strategy", None)
+        return properties
 
     def __enter__(self) -> RangeReader:
         return self
@@ -74,11 +93,14 @@ class RangeReader:
         self._consumer.close()
 
     def bounds(self) -> dict[int, Watermarks]:
-        """The first offset and the one after the last of each partition, now."""
+        """Return the watermarks of each partition now. Blocks; raises `BrokerError`."""
         return self._topics.bounds(self.topic, self.partitions)
 
     def first_at(self, milliseconds: int) -> Mapping[int, int]:
-        """For each partition the first offset at or after the time; its end where there is none."""
+        """Return each partition's first offset at or after the time since 1970-01-01 UTC, or its end if there is none.
+
+        Blocks; raises `BrokerError`.
+        """
         wanted = [TopicPartition(self.topic, number, milliseconds) for number in self.partitions]
 
         def question() -> dict[int, int]:
@@ -89,20 +111,20 @@ class RangeReader:
             return {item.partition: item.offset for item in found}
 
         found = ask("asking for the offsets of a time", question, self._errors)
-        # the broker says -1, which is also its word for "the end": nothing is at or after this time
+        # the broker answers -1 for "nothing is at or after this time"
         ends = self.bounds() if any(offset < 0 for offset in found.values()) else {}
         return {number: ends[number].high if offset < 0 else offset for number, offset in found.items()}
 
     def read(
-        self, stretches: Sequence[tuple[int, int, int]], log_ids: Mapping[int, str], stop: Callable[[], bool]
+        self, ranges: Sequence[tuple[int, int, int]], log_ids: Mapping[int, str], stop: Callable[[], bool]
     ) -> Iterator[list[RawRecord]]:
-        """The records of `stretches` (partition, start, end) in chunks, each partition in order, until `stop()`.
+        """Yield the records of `ranges` (partition, start, end) in chunks, each partition in order, until `stop()`.
 
-        Raises `OffsetsLostError` where retention overtakes it or the topic is made again, `BrokerError` where the
-        broker refuses or is silent for a minute.
+        Blocks. Raises `OffsetsLostError` if retention removes the next record or the topic is made again, and
+        `BrokerError` if the broker refuses or sends nothing for a minute.
         """
-        ends = {number: end for number, start, end in stretches if start < end}
-        self.positions = {number: start for number, start, _ in stretches}
+        ends = {number: end for number, start, end in ranges if start < end}
+        self.positions = {number: start for number, start, _ in ranges}
         self._learn_leaders()
         self._consumer.assign([TopicPartition(self.topic, n, self.positions[n]) for n in ends])
         heard = time.monotonic()
@@ -111,19 +133,19 @@ class RangeReader:
                 messages = self._consume()
                 if messages:
                     heard = time.monotonic()
-                elif time.monotonic() - heard > SILENCE_SECONDS:
-                    raise BrokerError(f"the broker has given nothing of {self.topic} for {SILENCE_SECONDS:.0f} s")
+                elif time.monotonic() - heard > self._silence_seconds:
+                    raise BrokerError(f"the broker has given nothing of {self.topic} for {self._silence_seconds:.0f} s")
                 chunk = self._translate(messages, ends, log_ids)
                 if chunk:
                     yield chunk
                 self._watch()
         finally:
-            # the traceback of an error holds on to what was being read, longer than to the reader
+            # a traceback keeps this generator alive, even after the reader was closed
             if not self._closed:
                 self._consumer.unassign()
 
     def _learn_leaders(self) -> None:
-        """librdkafka itself asks for the leaders of partitions that were assigned by hand up to a second later."""
+        """Ask for the partitions' leaders: by itself librdkafka does so up to a second after an assignment by hand."""
         ask(
             f"asking who leads {self.topic}",
             lambda: self._consumer.list_topics(self.topic, timeout=ANSWER_SECONDS),
@@ -143,17 +165,17 @@ class RangeReader:
     def _translate(
         self, messages: Sequence[Message], ends: dict[int, int], log_ids: Mapping[int, str]
     ) -> list[RawRecord]:
-        """The records before their partition's end; a partition whose end was met is not fetched any more."""
+        """Return the records before their partition's end, and stop fetching each partition that has reached it."""
         chunk = []
         topic, positions = self.topic, self.positions
-        done: dict[int, int] = {}
+        done = set()
         for message in messages:
             partition: Any = message.partition()
             end = ends.get(partition)
             if message.error() is not None:
-                # the end may be a lower one for a moment, where a leader has just changed: there is more to come
+                # after a change of leaders the broker's end may be too low for a moment, with more records to come
                 if self._at_the_end(message) and end is not None and (message.offset() or 0) >= end:
-                    done[partition] = end
+                    done.add(partition)
                 continue
             offset: Any = message.offset()
             if end is None or partition in done:
@@ -162,14 +184,16 @@ class RangeReader:
                 positions[partition] = offset + 1
                 chunk.append(raw_record(message, topic, partition, offset, log_ids[partition]))
             if offset >= end - 1:
-                # what is left up to the end is no record, but a marker of a transaction
-                done[partition] = end
-        for partition, position in done.items():
-            positions[partition] = position
-            del ends[partition]
-        if done:
-            self._consumer.incremental_unassign([TopicPartition(topic, partition) for partition in done])
+                done.add(partition)
+        self._finish(done, ends)
         return chunk
+
+    def _finish(self, partitions: set[int], ends: dict[int, int]) -> None:
+        for partition in partitions:
+            # the offsets between the last record and the end are transaction markers
+            self.positions[partition] = ends.pop(partition)
+        if partitions:
+            self._consumer.incremental_unassign([TopicPartition(self.topic, partition) for partition in partitions])
 
     def _at_the_end(self, message: Message) -> bool:
         error = message.error()

@@ -1,4 +1,4 @@
-"""The topics: what they are, whether they are fit for us, and making them."""
+"""The owner of the admin client: what the topics are, whether events may be read from them, and changing them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ T = TypeVar("T")
 
 NO_TOPIC_ID: Final = ("None", "AAAAAAAAAAAAAAAAAAAAAA")
 """What a cluster without topic ids answers: nothing, or 16 zero bytes in base64."""
-EDGES: Final[Any] = OffsetSpec
-"""Its methods have no types."""
+UNTYPED_SPEC: Final[Any] = OffsetSpec
+"""The library's class, whose methods have no types."""
 WATCH_EVERY: Final = 5.0
+"""Seconds between two questions of `watch`."""
 CONTROLLER_SECONDS: Final = 3.0
-"""How long one try to ask the controller may take: the client may be waiting for one that is dead."""
+"""How long one question to the controller may take: librdkafka may be waiting for one that is dead."""
 LOOKS: Final = 3
 DAY_MS: Final = 86_400_000
-LARGEST_RECORD: Final = 1_048_588
+DEFAULT_MAX_MESSAGE_BYTES: Final = 1_048_588
 """Kafka's own default of `max.message.bytes`."""
 
 
 class TopicFacts(NamedTuple):
-    """A topic as the broker describes it; `config` holds the few properties that matter here."""
+    """A topic as the broker describes it; `config` has the few properties that matter here."""
 
     name: str
     topic_id: str
@@ -53,7 +54,7 @@ class TopicFacts(NamedTuple):
 
 
 class TopicPlan(NamedTuple):
-    """A topic to be made."""
+    """A topic to create."""
 
     name: str
     partitions: int
@@ -62,7 +63,7 @@ class TopicPlan(NamedTuple):
 
 
 def events_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """The topic of the events: LogAppendTime, so that one clock in the future blocks nothing; never compacted."""
+    """Return the plan of the events' topic: with LogAppendTime, so that a clock in the future blocks nothing."""
     config = {
         "cleanup.policy": "delete",
         "retention.ms": str(int(retention_days * DAY_MS)),
@@ -72,25 +73,28 @@ def events_plan(settings: Settings, partitions: int, replication: int, retention
 
 
 def dead_letters_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """The topic of the dead letters: the original's timestamp is kept, and our headers find room on top of it."""
+    """Return the plan of the dead letters' topic: it keeps an event's timestamp, and has room for our headers."""
     config = {
         "cleanup.policy": "delete",
         "retention.ms": str(int(retention_days * DAY_MS)),
         "message.timestamp.type": "CreateTime",
-        "max.message.bytes": str(2 * LARGEST_RECORD),
+        "max.message.bytes": str(2 * DEFAULT_MAX_MESSAGE_BYTES),
     }
     return TopicPlan(settings.dead_letter_topic, partitions, replication, config)
 
 
 class Topics:
-    """Questions and orders about topics, each bounded in time."""
+    """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
+
+    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         patience: float = ASK_FOR_SECONDS,
-        open_admin: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+        make_client: Callable[[dict[str, Any]], AdminClient] = AdminClient,
     ) -> None:
         self._settings = settings
         self._patience = patience
@@ -99,15 +103,14 @@ class Topics:
         self._watched_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(open_admin, {**admin_properties(settings), "error_cb": self._errors})
+        self._admin = make(make_client, {**admin_properties(settings), "error_cb": self._errors})
 
     def topic_id(self, name: str) -> str:
-        """The id of the topic, another one when it is made again; `-` where the broker knows no ids."""
+        """Return the topic's id, which changes when the topic is made again; `-` if the broker has no topic ids."""
         return self._ask_controller(f"describing {name}", lambda: self._topic_id(name))
 
     def _ask_controller(self, doing: str, question: Callable[[], T]) -> T:
-        """As `ask`. librdkafka waits for the broker that it took for the controller, dead or not, for ever: after an
-        error it is made to look who that is now."""
+        """As `ask`, and after an error librdkafka looks for the controller again: it would wait for a dead one."""
 
         def asked() -> T:
             try:
@@ -119,7 +122,7 @@ class Topics:
         return self._ask(doing, asked)
 
     def _look_again(self) -> None:
-        # in short steps: nothing is heard of a signal while the library waits
+        # in short steps: Python handles no signal while the library waits
         for _ in range(LOOKS):
             try:
                 self._admin.list_topics(timeout=CONTROLLER_SECONDS / LOOKS)
@@ -132,11 +135,11 @@ class Topics:
         return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
 
     def watch(self, name: str) -> str | None:
-        """The topic's id as a question asked some seconds ago was answered; "" where it is gone, None if unknown.
+        """Return the topic's id a few seconds ago: "" if the topic is gone, None if there is no new answer.
 
-        Never waits: the question is asked again every few seconds, its answer is looked at by a later call.
+        Never blocks, and raises nothing: each call collects the answer to an earlier question, and asks every 5 s.
         """
-        # what the client has to say is said now, and not when it is asked the next time
+        # calls `error_cb` now, and not only when the next question is asked
         self._admin.poll(0)
         answer: str | None = None
         if self._watch is not None and self._watch.done():
@@ -148,7 +151,7 @@ class Topics:
         return answer
 
     def describe(self, name: str) -> TopicFacts | None:
-        """The topic's facts; None where there is no such topic."""
+        """Return the topic's facts; None if there is no such topic."""
         return self._ask_controller(f"describing {name}", lambda: self._describe(name))
 
     def _describe(self, name: str) -> TopicFacts | None:
@@ -177,7 +180,7 @@ class Topics:
         return {key: str(found[key].value) for key in wanted if key in found}
 
     def create(self, plan: TopicPlan) -> bool:
-        """Make the topic; False where it is there already (it is left as it is)."""
+        """Create the topic; return False if it exists, and leave it as it is then. Raises `StartError`."""
         new = NewTopic(
             plan.name,
             num_partitions=plan.partitions,
@@ -194,7 +197,7 @@ class Topics:
         return True
 
     def brokers(self) -> int:
-        """How many brokers answer for the cluster; raises `BrokerError` where none does."""
+        """Return how many brokers the cluster has."""
 
         def count() -> int:
             return len(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
@@ -202,7 +205,7 @@ class Topics:
         return self._ask("asking for the brokers", count)
 
     def partitions(self, name: str) -> list[int]:
-        """The partition numbers of a topic, empty where there is none of that name."""
+        """Return the partition numbers of a topic; none if there is no topic of that name."""
 
         def numbers() -> list[int]:
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
@@ -211,14 +214,14 @@ class Topics:
         return self._ask(f"asking for the partitions of {name}", numbers)
 
     def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Watermarks]:
-        """The first offset of each of these partitions and the one after its last, as their brokers have them now.
+        """Return the watermarks of these partitions, as their leaders have them now.
 
-        Asked of the admin client: a consumer goes on with what it knows of the topic, and may not be made to look
-        again while one of its callbacks runs.
+        The admin client asks: a consumer uses what it already knows of the topic, and must not ask for more while
+        one of its callbacks runs.
         """
 
         def question() -> dict[int, Watermarks]:
-            first, last = (self._edge(name, numbers, spec) for spec in (EDGES.earliest(), EDGES.latest()))
+            first, last = (self._edge(name, numbers, spec) for spec in (UNTYPED_SPEC.earliest(), UNTYPED_SPEC.latest()))
             return {number: Watermarks(first[number], last[number]) for number in numbers}
 
         return self._ask_controller(f"asking for the bounds of {name}", question) if numbers else {}
@@ -227,16 +230,16 @@ class Topics:
         wanted = {TopicPartition(name, number): spec for number in numbers}
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         try:
-            # twice: the leaders are asked for first
+            # twice the time: librdkafka first asks who the leaders are
             offsets = {item.partition: answer.result(2 * ANSWER_SECONDS + 1).offset for item, answer in found.items()}
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                # who asks has just seen the topic: this broker has not heard of it yet
+                # the caller has just seen the topic, so this broker has not heard of it yet; a code that passes
                 raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION, inner.str())) from None
             raise
         if any(offset < 0 for offset in offsets.values()):
-            # so the library tells that a leader gave no answer: without an error, with an offset that is none
+            # how the library reports a leader that did not answer: without an error, with a negative offset
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"a leader of {name} gave no answer"))
         return offsets
 
@@ -245,7 +248,7 @@ class Topics:
             try:
                 return question()
             finally:
-                self._admin.poll(0)  # in here alone the library says what it ran into, such as a wrong password
+                self._admin.poll(0)  # the library calls `error_cb` only in here, such as for a wrong password
 
         return ask(doing, heard, self._errors, self._settings.bootstrap_servers, patience=self._patience)
 
@@ -272,7 +275,7 @@ class Topics:
 
 
 def _topic_id_text(topic_id: object) -> str:
-    """The id as Kafka's own tools write it (URL-safe base64); the client's library writes `+` and `/`."""
+    """Return the id as Kafka's own tools write it, in URL-safe base64; the library writes `+` and `/`."""
     text = str(topic_id)
     return "-" if text in NO_TOPIC_ID else text.replace("+", "-").replace("/", "_")
 
@@ -286,7 +289,7 @@ def _watched(answer: Future[TopicDescription]) -> str | None:
 
 
 def unfit(facts: TopicFacts | None, name: str) -> str | None:
-    """Why events must not be read from this topic, with the remedy; None where they may."""
+    """Return why events must not be read from this topic, and the remedy; None if they may be read."""
     if facts is None:
         return f"the topic {name} is not there; make it: jobstatus topics create"
     if "compact" in facts.config.get("cleanup.policy", ""):

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.dead_letters import Letter, letter_of
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.dead_letters import Letter, letter_of
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event, Rejected
-from jobstatus_consumer.store import Row
+from jobstatus_consumer.store import Row, content_of
 
 WHY: Final[Mapping[str, str]] = {
     "shown": "the row shows this one",
@@ -68,7 +67,7 @@ def records_of(reader: RangeReader, scope: Scope, job_id: str, stop: Callable[[]
     key = job_id.encode()
     found: list[Event | Rejected] = []
     for chunk in reader.read(scope.ranges, scope.log_ids, stop):
-        found += [decode(raw, scope.allowed) for raw in chunk if raw.key == key]
+        found += [scope.decoder.decode(raw) for raw in chunk if raw.key == key]
     return in_order(found)
 
 
@@ -164,8 +163,7 @@ def _remarks(found: History, scope: Scope) -> Iterator[str]:
         return
     shown = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
     if shown is not None:
-        log = (shown.status, shown.error_message, shown.worker_id, shown.occurred_at, shown.event_id.lower())
-        if row[4:] != log:
+        if row.content != content_of(shown):
             yield "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"
         return
     if row.log_id is None or row.log_offset is None:

@@ -1,26 +1,25 @@
-"""A new table out of the log: every job's events by the rule, one by one, and the outcome copied in bulk."""
+"""A new table made from the log: the rule takes each job's events one by one, and the rows are copied in bulk."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core.rule import advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.replay import ReplayResult
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import Row
-from jobstatus_consumer.store.bulk import NewRow, NewTable, new_table
+from jobstatus_consumer.store import NewTable, Row, new_table
+from jobstatus_consumer.store.layout import State
 
-RowsPass = Pass[Row]
-"""The jobs of one pass, with their rows as the events so far make them."""
+_Pass = Pass[Row]
 
 
 class _UnknownJobsError(JobStatusError):
-    """There is no event of jobs that were asked for by name."""
+    """Some of the jobs that were named have no event."""
 
 
 def rebuild(
@@ -33,19 +32,21 @@ def rebuild(
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
 ) -> ReplayResult:
-    """Make `table` and fill it with what the scope's events make; `applied` counts its rows.
+    """Make `table` and fill it with the rows that the scope's events make; `applied` counts its rows.
 
-    All or nothing: after a stop or an error there is no new table, and none where a job that is wanted by name has no
-    event. Where everything that is retained was read, its
-    progress says so, and a consumer that is given the new table goes on there.
+    After a stop or an error there is no new table, and none if a job that was named has no event. If the scope has
+    all that is retained, the new table's progress says so, and a consumer that is given the table goes on there.
+    `stop` ends the work between two chunks; `observe` is given the records read so far; `limit` is in bytes.
+    Blocks until the log has been read, several times if the rows do not fit into `limit`.
     """
     started = time.monotonic()
     result = ReplayResult()
     try:
         with new_table(url, table) as new:
-            for found in passes(RowsPass, limit):
+            for found in passes(_Pass, limit):
                 _run(reader, scope, found, result, stop, observe)
-                result.applied += new.copy(_rows(found))
+                # sorted, so that the index of the key grows at one end
+                result.applied += new.copy(sorted(found.jobs.items()))
             _claim(new, reader, scope)
         result.complete = True
     except (StopRequestedError, _UnknownJobsError):
@@ -58,73 +59,51 @@ def rebuild(
 def _run(
     reader: RangeReader,
     scope: Scope,
-    found: RowsPass,
+    found: _Pass,
     result: ReplayResult,
     stop: Callable[[], bool],
     observe: Callable[[int], None],
 ) -> None:
     counts = result.counts if found.first else ReadCounts()
     for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
-        make_rows(chunk, found)
+        take(chunk, found)
         found.make_room()
         if found.first:
             observe(counts.records)
     if stop():
         raise StopRequestedError("a stop was requested")
     if found.first and scope.wanted.jobs - counts.seen_jobs:
-        raise _UnknownJobsError("no event of jobs that are wanted")
+        raise _UnknownJobsError("some of the jobs that were named have no event")
 
 
-def make_rows(chunk: Sequence[Event], found: RowsPass) -> None:
-    """Apply a chunk of events, in log order, to the rows of the pass."""
+def take(chunk: Sequence[Event], found: _Pass) -> None:
+    """Make the rows of the pass from one more chunk of the log."""
     jobs = found.jobs
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     for event in chunk:
-        made = jobs.get(event.job_id)
-        state = _state_after(made, event)
+        content = event.content
+        row = jobs.get(content.job_id)
+        state = _state_after(row, event)
         if state is None:
             continue
-        if made is not None and made.error_message:
-            found.extra -= len(made.error_message)
-        content = event.content
         message = content.error_message
+        if row is not None and row.error_message:
+            found.extra -= len(row.error_message)
         if message:
             found.extra += len(message)
-        jobs[content.job_id] = Row(
-            *state, content.status, message, content.worker_id, content.occurred_at, content.event_id
-        )
+        jobs[content.job_id] = Row.made(state, content)
 
 
-def _state_after(made: Row | None, event: Event) -> tuple[int | None, int | None, str | None, int | None] | None:
-    """What the row's state is after the event; None where the event changes nothing."""
-    if made is None:
+def _state_after(row: Row | None, event: Event) -> State | None:
+    """The row's state for the order after the event; None if the event changes nothing."""
+    if row is None:
         return advance(None, event)
-    attempt, latest, log_id, log_offset = made[:4]
-    # the usual case of the rule, asked first because it is nearly every event: applied for its place in the log
-    if log_id == event.log_id and attempt == event.attempt and not event.late and event.offset > (log_offset or 0):
-        return attempt, max(event.time, latest or 0), log_id, event.offset
-    before = RowState(attempt, latest, log_id, log_offset)
-    return advance(before, event) if decide(before, event) == "applied" else None
-
-
-def _rows(found: RowsPass) -> Iterator[NewRow]:
-    # sorted, so that the key's index grows at one end
-    for job_id in sorted(found.jobs):
-        attempt, latest, log_id, log_offset, status, message, worker_id, occurred_at, event_id = found.jobs[job_id]
-        # the rule gives a row it has made all of these
-        yield NewRow(
-            job_id,
-            status or "",
-            message,
-            attempt,
-            worker_id,
-            occurred_at or 0,
-            event_id or "",
-            latest or 0,
-            log_id or "",
-            log_offset or 0,
-        )
+    attempt, offset = event.content.attempt, event.offset
+    # nearly every event is applied for its place in the log alone; so this case of the rule is asked first
+    if row.log_id == event.log_id and row.attempt == attempt and not event.late and offset > (row.log_offset or 0):
+        return attempt, max(event.time, row.latest or 0), event.log_id, offset
+    return advance(row.state, event) if decide(row.state, event) == "applied" else None
 
 
 def _claim(new: NewTable, reader: RangeReader, scope: Scope) -> None:

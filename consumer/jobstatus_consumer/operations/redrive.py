@@ -7,13 +7,15 @@ nothing. What fails again stays a dead letter.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from jobstatus_consumer.core.dead_letters import Letter, letter_of
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.dead_letters import Letter, letter_of, open_again, settled
+from jobstatus_consumer.operations.dead_letters import settled
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.store import Table
@@ -183,13 +185,13 @@ def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: Let
             yield letter
 
 
-def judge(chunk: Sequence[Letter], table: Table, allowed: Container[str] | None, topic: str) -> list[JudgedLetter]:
+def judge(chunk: Sequence[Letter], table: Table, decoder: Decoder, topic: str) -> list[JudgedLetter]:
     """The state of each letter, by its job's row as it is now; letters from topics other than `topic` are elsewhere."""
     jobs = {job_id for letter in chunk if (job_id := letter.job_id) is not None and "\0" not in job_id}
     rows = table.states(jobs) if jobs else {}
     judged = []
     for letter in chunk:
-        found = open_again(letter, allowed)
+        found = decoder.decode(letter.original)
         row = rows.get(letter.job_id) if letter.job_id is not None else None
         judged.append(JudgedLetter(letter, found, _state(letter, found, row, topic)))
     return judged
@@ -211,7 +213,7 @@ def survey(
     reader: RangeReader,
     table: Table,
     selection: LetterSelection,
-    allowed: Container[str] | None,
+    decoder: Decoder,
     stop: Callable[[], bool],
     each: Callable[[JudgedLetter], None] = lambda item: None,
     ranges: Sequence[tuple[int, int, int]] | None = None,
@@ -219,7 +221,7 @@ def survey(
     """Count the selected letters by cause, in `ranges` or in the whole topic; `each` is called with every one."""
     overview = LetterOverview()
     for chunk in letters(reader, all_ranges(reader) if ranges is None else ranges, overview, stop):
-        for item in judge([letter for letter in chunk if selection.has(letter)], table, allowed, selection.topic):
+        for item in judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic):
             overview.add(item)
             each(item)
     return overview
@@ -229,14 +231,14 @@ def redrive(
     reader: RangeReader,
     table: Table,
     selection: LetterSelection,
-    allowed: Container[str] | None,
+    decoder: Decoder,
     stop: Callable[[], bool],
     sink: Sink | None,
 ) -> RedriveResult:
     """Apply the selected letters that are open; without a `sink`, only return what would be tried. May block."""
     done = RedriveResult()
     for chunk in letters(reader, all_ranges(reader), LetterOverview(), stop):
-        judged = judge([letter for letter in chunk if selection.has(letter)], table, allowed, selection.topic)
+        judged = judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic)
         done.selected += len(judged)
         done.settled += sum(item.state == "settled" for item in judged)
         done.elsewhere += sum(item.state == "elsewhere" for item in judged)

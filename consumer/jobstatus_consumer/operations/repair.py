@@ -20,7 +20,7 @@ from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import RowRepair
+from jobstatus_consumer.store import Row, RowRepair
 
 AT_ONCE: Final = 500
 """Rows or events in one statement."""
@@ -186,14 +186,14 @@ class _Repairing:
         """What the rows are set to; nothing for a row whose own event the log no longer has."""
         for job_id, found in to_set.items():
             finding = self._findings[job_id]
+            applied = found.all_applied() if finding.from_all_events else found.at_position
+            if applied is None:
+                continue
             if finding.from_all_events:
-                applied = found.all_applied()
-                if applied is not None:
-                    order = _order_of_all(finding, applied, exact=self._context.exact)
-                    yield _row_repair(job_id, finding, applied.event, order)
-            elif found.at_position is not None:
-                order = _order_at_position(finding, found.at_position, found.other_time)
-                yield _row_repair(job_id, finding, found.at_position.event, order)
+                row, keep = _from_all_events(finding, applied, exact=self._context.exact)
+            else:
+                row, keep = _at_position(finding, applied, found.other_time)
+            yield RowRepair(job_id, row, finding.log_id or "", finding.log_offset or 0, *keep)
 
     def _set_rows(self, repairs: Sequence[RowRepair]) -> None:
         if not repairs:
@@ -222,55 +222,34 @@ class _Repairing:
         done.moved_on += len(repairs) - count
 
 
-class _Order(NamedTuple):
-    """The attempt and the latest time to set. With `keep_...` the row's own value stays if it is higher."""
+class _Keep(NamedTuple):
+    """Whether the row's own attempt and latest time stay if they are higher than those that are set."""
 
-    attempt: int | None
-    latest: int
-    keep_attempt: bool
-    keep_latest: bool
+    attempt: bool
+    latest: bool
 
 
-def _order_of_all(finding: Finding, applied: _Applied, *, exact: bool) -> _Order:
+def _from_all_events(finding: Finding, applied: _Applied, *, exact: bool) -> tuple[Row, _Keep]:
     """What all events make. If some may be removed, the row's own values may be theirs, and stay."""
     state, event = applied
-    return _Order(
-        state.attempt if event.attempt is None else event.attempt,
-        max(event.time, state.latest or 0),
-        keep_attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
-        keep_latest=not exact and "latest_occurred_at" not in finding.columns,
+    attempt = state.attempt if event.attempt is None else event.attempt
+    keep = _Keep(
+        attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
+        latest=not exact and "latest_occurred_at" not in finding.columns,
     )
+    return _row(event, attempt, max(event.time, state.latest or 0)), keep
 
 
-def _order_at_position(finding: Finding, applied: _Applied, other_time: int) -> _Order:
+def _at_position(finding: Finding, applied: _Applied, other_time: int) -> tuple[Row, _Keep]:
     """What the event at the row's position says. Of the row's own values those stay that are possible with it."""
     state, event = applied
-    keep_attempt, keep_latest = "attempt" not in finding.columns, "latest_occurred_at" not in finding.columns
-    return _Order(
-        event.attempt if event.attempt is not None or keep_attempt else state.attempt,
-        # nobody knows which of the other log's events came before: a time that is too high is safe, one that is too
-        # low would let an older event set the row back
-        event.time if keep_latest else max(event.time, state.latest or 0, other_time),
-        keep_attempt,
-        keep_latest,
-    )
+    keep = _Keep("attempt" not in finding.columns, "latest_occurred_at" not in finding.columns)
+    attempt = event.attempt if event.attempt is not None or keep.attempt else state.attempt
+    # nobody knows which of the other log's events came before: a time that is too high is safe, one that is too low
+    # would let an older event set the row back
+    latest = event.time if keep.latest else max(event.time, state.latest or 0, other_time)
+    return _row(event, attempt, latest), keep
 
 
-def _row_repair(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepair:
-    content = event.content
-    return RowRepair(
-        job_id=job_id,
-        status=content.status,
-        error_message=content.error_message,
-        attempt=order.attempt,
-        worker_id=content.worker_id,
-        occurred_at=content.occurred_at,
-        event_id=content.event_id,
-        latest=order.latest,
-        log_id=event.log_id,
-        log_offset=event.offset,
-        keep_attempt=order.keep_attempt,
-        keep_latest=order.keep_latest,
-        was_log=finding.log_id or "",
-        was_offset=finding.log_offset or 0,
-    )
+def _row(event: Event, attempt: int | None, latest: int) -> Row:
+    return Row.made((attempt, latest, event.log_id, event.offset), event.content)

@@ -130,7 +130,7 @@ class LiveTable:
             self._store.connect()
         if self._present is None:
             return self._store.write(Batch(batch, (), ())), 0
-        with self._present.held({event.job_id for event in batch}) as there:
+        with self._present.locked({event.job_id for event in batch}) as there:
             kept = [event for event in batch if event.job_id in there]
             return self._store.write(Batch(kept, (), ())), len(batch) - len(kept)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from jobstatus_consumer.core.dead_letters import PREFIX
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.start_offsets import newest_log
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.commits import CommittedOffset
@@ -44,15 +44,14 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to read. `allowed` are the statuses that the live consumer takes; None if it takes every one."""
+    """What to read, and the live consumer's decoder."""
 
     topic: str
     ranges: Sequence[OffsetRange]
     logs: Mapping[int, Log]
     wanted: EventFilter = EventFilter()
-    allowed: Container[str] | None = None
+    decoder: Decoder = field(default_factory=Decoder)
     remarks: Sequence[str] = ()
-    decode: Callable[[RawRecord, Container[str] | None], Event | Rejected] = decode
 
     @property
     def offsets(self) -> int:
@@ -151,14 +150,14 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
 def _decoded(
     chunk: Sequence[RawRecord], scope: Scope, counts: ReadCounts, rejected: Callable[[RawRecord], object]
 ) -> list[Event]:
-    statuses, found = scope.wanted.statuses, []
+    statuses, decode, found = scope.wanted.statuses, scope.decoder.decode, []
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
             raise StartError(
                 f"{scope.topic} holds dead letters, whose positions are not their own: "
                 "jobstatus dlq redrive applies them"
             )
-        event = scope.decode(raw, scope.allowed)
+        event = decode(raw)
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1
             rejected(raw)

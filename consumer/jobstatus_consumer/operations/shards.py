@@ -1,7 +1,7 @@
-"""Something for each job in bounded memory: where there are too many jobs, the log is read once more for the rest.
+"""One value for each job, in bounded memory: if there are too many jobs, the log is read again for the rest.
 
-A pass holds the jobs of one class, by the checksum of their key. When they become too many, the pass keeps half of
-them, whose state is whole, and leaves the other half to a later pass. So the answer is exact for any number of jobs.
+A pass holds the jobs whose key's checksum is in one class. When the jobs become too many, the pass keeps half of them,
+which have missed nothing, and leaves the other half to a later pass. So the result is exact for any number of jobs.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from zlib import crc32
 T = TypeVar("T")
 
 BYTES: Final = 320 * 1024 * 1024
-"""About how much memory a pass may hold."""
+"""About how much memory a pass may take, in bytes."""
 OF_A_JOB: Final = 500
-"""About what a job costs beside its texts."""
+"""About how many bytes a job takes beside its error message."""
 
 
 class Pass(Generic[T]):
-    """The jobs of one class and what is known of each."""
+    """The jobs of one class, and the value of each. `extra` counts the bytes beside `OF_A_JOB`."""
 
     def __init__(self, modulus: int, residue: int, limit: int) -> None:
         self.modulus: int = modulus
@@ -31,7 +31,7 @@ class Pass(Generic[T]):
 
     @property
     def first(self) -> bool:
-        """Whether this pass is the first of all, which counts what is not of single jobs."""
+        """Whether this is the first pass. It alone sees every record, and counts them."""
         return self.residue == 0
 
     def has(self, key: bytes | None) -> bool:
@@ -39,7 +39,7 @@ class Pass(Generic[T]):
         return self.modulus == 1 or crc32(key or b"") % self.modulus == self.residue
 
     def make_room(self) -> None:
-        """Keep half of the jobs where they have become too many; call it between chunks of the log."""
+        """Keep half of the jobs if they have become too many. Call it between two chunks of the log."""
         while len(self.jobs) * OF_A_JOB + self.extra > self._limit and len(self.jobs) > 1:
             self.left.append((2 * self.modulus, self.residue + self.modulus))
             self.modulus *= 2
@@ -49,7 +49,7 @@ class Pass(Generic[T]):
 
 
 def passes(kind: Callable[[int, int, int], Pass[T]], limit: int = BYTES) -> Iterator[Pass[T]]:
-    """One pass after the other until every job was in one; each pass must be run before the next is asked for."""
+    """One pass after another, until every job has been in one. Run each pass before taking the next."""
     todo = [(1, 0)]
     while todo:
         found = kind(*todo.pop(), limit)

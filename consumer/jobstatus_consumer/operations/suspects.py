@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.core.start_offsets import Watermarks
@@ -28,11 +28,10 @@ from jobstatus_consumer.operations.findings import (
 )
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_consumer.store import Row
+from jobstatus_consumer.store import CONTENT, Row, content_of
 
 SLACK: Final = 60_000_000
 """How far, in microseconds, the clocks of the brokers and of this machine may differ."""
-CONTENT: Final = Row._fields[4:]
 INSIDE: Final = "inside"
 NOWHERE: Final = "nowhere"
 """The log has never had this offset."""
@@ -89,50 +88,35 @@ class ReadRanges:
         return Finding("different", event, log_id, offset, columns, misplaced="log_offset" in columns)
 
 
+@dataclass(slots=True)
 class Suspect:
     """One row, and what the events of its job say about it."""
 
-    __slots__ = (
-        "behind",
-        "compared_at",
-        "differing",
-        "foreign",
-        "in_turn",
-        "made",
-        "not_taken",
-        "other_log",
-        "passed_over",
-        "rejected",
-        "row",
-        "shown",
-        "top_attempt",
-        "top_time",
-        "values",
-    )
-
-    def __init__(self, row: Row, *, foreign: bool = False) -> None:
-        self.row = row
-        self.foreign = foreign
-        """Whether the row is from a log that is none of the topic's now."""
-        self.made: RowState | None = None
-        """What the rule makes of the events of the row's own log, up to the row's position."""
-        self.in_turn = True
-        self.shown = False
-        """Whether the event at the row's position was read."""
-        self.compared_at = ""
-        """The position of the event that the row was compared with: that one, or one with the row's own event_id."""
-        self.differing: tuple[str, ...] = ()
-        """The columns that cannot be so, given that event."""
-        self.values: Mapping[str, tuple[Any, Any]] | None = None
-        self.behind: str | None = None
-        """The position of an event that would change the row."""
-        self.passed_over: str | None = None
-        """The position of an event before the row's own that would have changed it, but was not there yet."""
-        self.top_attempt = -1
-        self.top_time = -1
-        self.other_log = False
-        self.rejected = False
-        self.not_taken = False
+    row: Row
+    foreign: bool = False
+    """Whether the row is from a log that is none of the topic's now."""
+    made: RowState | None = None
+    """What the rule makes of the events of the row's own log, up to the row's position."""
+    in_turn: bool = True
+    """Whether that is the row's state."""
+    shown: bool = False
+    """Whether the event at the row's position was read."""
+    compared_at: str = ""
+    """The position of the event that the row was compared with: that one, or one with the row's own event_id."""
+    differing: tuple[str, ...] = ()
+    """The columns that cannot be so, given that event."""
+    values: Mapping[str, tuple[Any, Any]] | None = None
+    behind: str | None = None
+    """The position of an event that would change the row."""
+    passed_over: str | None = None
+    """The position of an event before the row's own that would have changed it, but was not there yet."""
+    top_attempt: int = -1
+    top_time: int = -1
+    """The highest of the job's events; of the row's own log, up to the row's position."""
+    other_log: bool = False
+    rejected: bool = False
+    not_taken: bool = False
+    """Whether the record at the row's position is no event here."""
 
     def take(self, event: Event, criteria: Criteria) -> None:
         """Note one event of the job; the events of each log come in order."""
@@ -208,7 +192,7 @@ class Suspect:
         return found
 
     def _compare(self, event: Event, impossible: list[str], criteria: Criteria) -> None:
-        theirs, ours = self.row[4:], _content(event)
+        theirs, ours = self.row.content, content_of(event.content)
         columns = [name for name, row, log in zip(CONTENT, theirs, ours, strict=True) if row != log]
         self.differing = (*columns, *impossible)
         self.compared_at = _position(event)
@@ -247,11 +231,6 @@ class Suspect:
     def _finding(self, kind: Any, event: str, columns: tuple[str, ...] = (), *, misplaced: bool = False) -> Finding:
         values = None if self.values is None or not columns else {name: self.values[name] for name in columns}
         return Finding(kind, event, self.row.log_id, self.row.log_offset, columns, misplaced, values)
-
-
-def _content(event: Event) -> tuple[Any, ...]:
-    content = event.content
-    return content.status, content.error_message, content.worker_id, content.occurred_at, content.event_id.lower()
 
 
 def _position(event: Event) -> str:

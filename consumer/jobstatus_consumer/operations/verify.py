@@ -19,20 +19,21 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
-from jobstatus_consumer.operations.rebuild import RowsPass, make_rows
+from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
-from jobstatus_consumer.operations.shards import BYTES, passes
+from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.store import Row, RowPosition, Table
 
 COMPARED_AT_ONCE: Final = 5_000
-NO_ROW: Final = Row(*[None] * 9)
+NO_ROW: Final = Row()
+RowsPass = Pass[Row]
 Suspects = dict[bytes, Suspect]
 """By the key of the job's records."""
 
@@ -117,7 +118,7 @@ class _Verifying:
     def _make_rows(self, part: RowsPass) -> None:
         counts = self.report.counts if part.first else ReadCounts()
         for chunk in self._read("verifying", counts, None if part.first else part.has):
-            make_rows(chunk, part)
+            take(chunk, part)
             part.make_room()
 
     def _read(

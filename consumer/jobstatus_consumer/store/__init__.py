@@ -1,12 +1,16 @@
-"""PostgreSQL, and the only package that knows psycopg: writing a batch, what an error means, the managed tables."""
+"""PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
 from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
+from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.reader import Row, RowPosition, RowRepair, Table
+from jobstatus_consumer.store.layout import CONTENT, Row, content_of
+from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
+    "CONTENT",
     "Limits",
+    "NewTable",
     "Problem",
     "Row",
     "RowPosition",
@@ -14,6 +18,9 @@ __all__ = [
     "Store",
     "Table",
     "check",
+    "content_of",
     "migrate",
+    "new_table",
+    "refuse_taken",
     "rows_by_status",
 ]

@@ -1,4 +1,4 @@
-"""The managed tables: create them, check that all is in place, count rows. Each call has a connection of its own."""
+"""The managed tables: create them, check them, count rows. Each call opens and closes a connection."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
-from jobstatus_consumer.store.connection import Limits, connect
+from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.layout import TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
-from jobstatus_consumer.store.sqlstate import classify
+from jobstatus_consumer.store.session import Session
 
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
@@ -23,83 +23,60 @@ READS: Final = ("SELECT",)
 WRITES: Final = ("SELECT", "INSERT", "UPDATE")
 """RETURNING and ON CONFLICT read, too."""
 
-COLUMNS: Final = {
-    "job_id": "text",
-    "status": "text",
-    "error_message": "text",
-    "attempt": "integer",
-    "worker_id": "text",
-    "occurred_at": "timestamp with time zone",
-    "event_id": "uuid",
-    "latest_occurred_at": "timestamp with time zone",
-    "log_id": "text",
-    "log_offset": "bigint",
-    "updated_at": "timestamp with time zone",
-}
-PROGRESS_COLUMNS: Final = {"log_id": "text", "next_offset": "bigint", "updated_at": "timestamp with time zone"}
-
 
 class Problem(NamedTuple):
-    """Something that stands in the way, and what to do about it; `may_pass` where it may go away by itself."""
+    """What keeps a consumer from working, and the remedy; `may_pass` if it may also go away by itself."""
 
     what: str
     remedy: str
     may_pass: bool = False
 
 
-class _Column(NamedTuple):
+class _Found(NamedTuple):
+    """A column that a table has."""
+
     name: str
     type: str
     must_be_filled: bool
     is_key: bool
 
 
-class _Part(NamedTuple):
-    """One of the two tables: its name, what it must have, its key, and the block that creates it."""
-
-    name: TableName
-    columns: dict[str, str]
-    key: str
-    create: str
-
-
-def _parts(table: TableName) -> tuple[_Part, _Part]:
-    return (
-        _Part(table, COLUMNS, "job_id", "table"),
-        _Part(table.progress, PROGRESS_COLUMNS, "log_id", "progress_table"),
-    )
-
-
 def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
-    """Create what is missing and return its SQL; nothing is altered. Raises StartError for a table that is not ours."""
+    """Create the tables that are missing and return their SQL; no table is altered.
+
+    With `dry_run` nothing is created either. Raises StartError for a table that is not ours, and StoreError's kinds.
+    """
     name = TableName.parse(table)
     done = []
     with _connected(url) as connection, connection.transaction(force_rollback=dry_run):
         _ask(connection, "lock", name)
         missing = []
-        for part in _parts(name):
-            if not _exists(connection, part.name):
-                missing.append(part)
-            elif differences := _differences(connection, part):
+        for part, layout in managed_tables(name):
+            if not _exists(connection, part):
+                missing.append((part, layout))
+            elif differences := _differences(connection, part, layout):
                 raise StartError(
-                    f"there is a table {part.name} that is not ours: {'; '.join(differences)}. "
+                    f"there is a table {part} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
-        for part in missing:
-            create = block("schema.sql", part.create, name)
+        for part, layout in missing:
+            create = block("schema.sql", "create", part, layout)
             connection.execute(create)
             done.append(create.as_string(connection))
     return done
 
 
 def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
-    """Everything that would keep a consumer from writing, or others from reading, each with its remedy."""
+    """Everything that would keep a consumer from writing, each with its remedy; raises nothing for the database.
+
+    With `to_write=False`: everything that would keep a command from reading the tables.
+    """
     name = TableName.parse(table)
     try:
         with _connected(url) as connection:
             problems = list(_server_problems(connection, name, to_write=to_write))
-            for part in _parts(name):
-                problems += _table_problems(connection, part, WRITES if to_write else READS)
+            for part, layout in managed_tables(name):
+                problems += _table_problems(connection, part, layout, WRITES if to_write else READS)
             return problems
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
@@ -107,7 +84,7 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
 
 
 def rows_by_status(url: str, table: str) -> dict[str, int]:
-    """How many rows the table has of each status; raises StartError where there is no table."""
+    """How many rows the table has of each status. Raises StartError if there is no table, and StoreError's kinds."""
     name = TableName.parse(table)
     with _connected(url) as connection:
         if not _exists(connection, name):
@@ -117,16 +94,13 @@ def rows_by_status(url: str, table: str) -> dict[str, int]:
 
 @contextmanager
 def _connected(url: str) -> Iterator[Connection[TupleRow]]:
-    try:
-        connection = connect(url, LIMITS)
-    except DatabaseAwayError as error:
-        raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
-    try:
-        yield connection
-    except psycopg.Error as error:
-        raise classify(error) from error
-    finally:
-        connection.close()
+    with Session(url, LIMITS) as session:
+        try:
+            session.connect()
+        except DatabaseAwayError as error:
+            raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
+        with session.use() as connection:
+            yield connection
 
 
 def _ask(connection: Connection[TupleRow], name: str, table: TableName, **given: object) -> list[TupleRow]:
@@ -143,7 +117,7 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
     if number < OLDEST_SERVER * 10000:
         yield Problem(f"PostgreSQL {version} is too old", f"use PostgreSQL {OLDEST_SERVER} or newer")
     if standby:
-        # whoever only reads would take for missing what has not come to the standby yet
+        # reading a standby is wrong too: what has not been replicated yet would be taken for missing
         remedy = "connect to the primary (target_session_attrs=read-write)"
         yield Problem("the server is a read-only standby", remedy, may_pass=True)
     elif read_only and to_write:
@@ -154,50 +128,56 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
         )
     if encoding != "UTF8":
         yield Problem(
-            f"the database's encoding is {encoding}: text outside of it goes to the dead letters",
+            f"the database's encoding is {encoding}: events with text outside of it go to the dead letters",
             "use a database with encoding UTF8",
         )
 
 
-def _table_problems(connection: Connection[TupleRow], part: _Part, needed: Sequence[str]) -> Iterator[Problem]:
-    if not _exists(connection, part.name):
-        yield Problem(f"there is no table {part.name}", "jobstatus migrate")
+def _table_problems(
+    connection: Connection[TupleRow], name: TableName, layout: TableLayout, needed: Sequence[str]
+) -> Iterator[Problem]:
+    if not _exists(connection, name):
+        yield Problem(f"there is no table {name}", "jobstatus migrate")
         return
-    if differences := _differences(connection, part):
-        yield Problem(f"the table {part.name} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
-    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", part.name, needed=list(needed))]
+    if differences := _differences(connection, name, layout):
+        yield Problem(f"the table {name} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
-        ((*_, role),) = _ask(connection, "server", part.name)
+        ((*_, role),) = _ask(connection, "server", name)
         yield Problem(
-            f"the role {role} has no {', '.join(missing)} on {part.name}",
+            f"the role {role} has no {', '.join(missing)} on {name}",
             sql.SQL("GRANT {} ON {} TO {}")
-            .format(sql.SQL(", ").join(map(sql.SQL, missing)), part.name.identifier, sql.Identifier(role))
+            .format(sql.SQL(", ").join(map(sql.SQL, missing)), name.identifier, sql.Identifier(role))
             .as_string(connection),
         )
 
 
-def _differences(connection: Connection[TupleRow], part: _Part) -> list[str]:
-    """What is not as `migrate` makes it and matters; a column that somebody added matters where it must be filled."""
-    found = {row[0]: _Column(*row) for row in _ask(connection, "columns", part.name)}
+def _differences(connection: Connection[TupleRow], name: TableName, layout: TableLayout) -> list[str]:
+    """Where the table differs from what `migrate` makes, and that breaks a statement of ours.
+
+    A column that its owner has added breaks one only if it must be filled.
+    """
+    found = {row[0]: _Found(*row) for row in _ask(connection, "columns", name)}
     if not found:
         return ["it is not a table"]
     differences = []
-    for name, wanted in part.columns.items():
-        column = found.get(name)
+    wanted_types = layout.catalog_types
+    for wanted, type_ in wanted_types.items():
+        column = found.get(wanted)
         if column is None:
-            differences.append(f"column {name} is missing")
-        elif not _fits(column.type, wanted):
-            differences.append(f"column {name} is {column.type}, not {wanted}")
+            differences.append(f"column {wanted} is missing")
+        elif not _fits(column.type, type_):
+            differences.append(f"column {wanted} is {column.type}, not {type_}")
     differences += [
-        f"column {column.name} must be filled, and nothing of ours fills it"
+        f"column {column.name} must be filled, and jobstatus does not fill it"
         for column in found.values()
-        if column.must_be_filled and column.name not in part.columns
+        if column.must_be_filled and column.name not in wanted_types
     ]
-    if part.key in found and not found[part.key].is_key:
-        differences.append(f"{part.key} is neither its primary key nor unique")
+    if layout.key in found and not found[layout.key].is_key:
+        differences.append(f"{layout.key} is neither its primary key nor unique")
     return differences
 
 
 def _fits(found: str, wanted: str) -> bool:
-    """Somebody may have put a limit on a text column: what is too long for it is a bad row, not another table."""
+    """An owner may limit a text column: the table is still ours, and an event that is too long is a bad row."""
     return found == wanted or (wanted == "text" and found.startswith("character varying"))

@@ -1,12 +1,12 @@
--- What `migrate`, `check` and `status` ask; nothing here runs while events are written.
+-- The statements of `migrate`, `check` and `status`. None of them runs while events are written.
 
 -- lock --
--- Two migrations at once wait for each other; the number has no meaning but to be ours.
+-- Two migrations at the same time wait for each other. The number is arbitrary.
 SELECT pg_advisory_xact_lock(7021946180417)
 
 -- columns --
--- What the table of this name is like; no row where there is none. A column that must be filled and is not ours breaks
--- every insert.
+-- The columns of the table of this name; no rows if there is no table. A column that must be filled and is not ours
+-- breaks every insert.
 SELECT a.attname, format_type(a.atttypid, a.atttypmod),
        a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS must_be_filled,
        EXISTS (
@@ -20,21 +20,21 @@ WHERE a.attrelid = to_regclass(%(table)s) AND a.attnum > 0 AND NOT a.attisdroppe
 ORDER BY a.attnum
 
 -- kind --
--- Whether the name is taken, and by what.
+-- Which kind of relation has this name, if any.
 SELECT c.relkind::text FROM pg_class AS c WHERE c.oid = to_regclass(%(table)s)
 
 -- missing_privileges --
--- What this role may not do with the table.
+-- The privileges on the table that this role lacks.
 SELECT privilege
 FROM unnest(%(needed)s::text[]) WITH ORDINALITY AS needed (privilege, place)
 WHERE NOT has_table_privilege(to_regclass(%(table)s), privilege)
 ORDER BY place
 
 -- server --
--- Whether the server can serve us at all.
+-- Whether we can use this server at all.
 SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery(),
        current_setting('default_transaction_read_only') = 'on', current_setting('server_encoding'), current_user::text
 
 -- rows_by_status --
--- For `status`: a row of somebody else's may have none.
+-- For `status`. A row that another program wrote may have no status.
 SELECT coalesce(status, ''), count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1

@@ -1,39 +1,24 @@
-"""A new managed table, made and filled in one transaction: until it is whole nobody sees it."""
+"""A new managed table, made and filled in one transaction: nobody sees it before it is whole."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.store.connection import connect
+from jobstatus_consumer.store.layout import MANAGED, Row, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
-from jobstatus_consumer.store.reader import LIMITS, is_taken, progress_document
-from jobstatus_consumer.store.sqlstate import classify, kind_of
+from jobstatus_consumer.store.session import connected
+from jobstatus_consumer.store.table import LIMITS, set_progress
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class NewRow(NamedTuple):
-    """A row to be copied, in the order of the table's columns; times in microseconds."""
-
-    job_id: str
-    status: str
-    error_message: str | None
-    attempt: int | None
-    worker_id: str | None
-    occurred_at: int
-    event_id: str
-    latest: int
-    log_id: str
-    log_offset: int
+_COPIED: Final = [column.type.copied for column in MANAGED.of_row]
 
 
 class NewTable:
@@ -44,29 +29,28 @@ class NewTable:
         self._name = name
         self._now = datetime.now(UTC)
 
-    def copy(self, rows: Iterable[NewRow]) -> int:
-        """Put these rows in; the number of them."""
+    def copy(self, rows: Iterable[tuple[str, Row]]) -> int:
+        """Put in these rows, each with its job, and return their number. May block for as long as that takes."""
         count = 0
         with self._connection.cursor() as cursor, cursor.copy(block("table.sql", "copy", self._name)) as copy:
-            for row in rows:
-                occurred_at = _time(row.occurred_at)
-                latest = occurred_at if row.latest == row.occurred_at else _time(row.latest)
-                copy.write_row((*row[:5], occurred_at, row.event_id, latest, *row[8:], self._now))
+            for job_id, row in rows:
+                copy.write_row((job_id, *_copied(row), self._now))
                 count += 1
         return count
 
     def set_progress(self, offsets: Mapping[str, int]) -> None:
-        """Say how far the new table knows each log: a consumer that is given this table goes on there."""
-        self._connection.execute(block("table.sql", "set_progress", self._name), {"logs": progress_document(offsets)})
+        """Set by log the next offset: a consumer that is given the new table goes on there."""
+        set_progress(self._connection, self._name, offsets)
 
 
 def refuse_taken(url: str, table: str) -> str:
-    """Raise `StartError` where the new table's name, or that of its progress table, is taken.
+    """Raise StartError if the name of the new table, or that of its progress table, is taken.
 
-    Returns what else keeps it from being made, with the remedy: who only plans needs no right to make it.
+    Returns what else keeps the table from being made, with the remedy; an empty text if nothing does. That is no
+    error here, because a plan needs no right to make the table.
     """
     name = TableName.parse(table)
-    with _connected(url) as connection:
+    with connected(url, LIMITS) as connection:
         _refuse_taken(connection, name)
         query = block("table.sql", "may_make", name)
         ((schema, there, allowed, role, remedy),) = connection.execute(query, {"schema": name.schema})
@@ -77,40 +61,33 @@ def refuse_taken(url: str, table: str) -> str:
 
 @contextmanager
 def new_table(url: str, table: str) -> Iterator[NewTable]:
-    """Make the managed table and its progress table, to be filled; all of it or, after an error, nothing is there."""
+    """Make the managed table and its progress table, to be filled in the block. After an error there is neither."""
     name = TableName.parse(table)
-    with _connected(url) as connection:
+    with connected(url, LIMITS) as connection:
         with connection.transaction():
-            # between two passes over the log this transaction has nothing to do
+            # the transaction is idle while the log is read
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             _refuse_taken(connection, name)
             try:
-                for part in ("table", "progress_table"):
-                    connection.execute(block("schema.sql", part, name))
+                for part, layout in managed_tables(name):
+                    connection.execute(block("schema.sql", "create", part, layout))
             except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
-                raise StartError(f"{name} was made by somebody else just now; nothing was changed") from None
+                raise StartError(f"{name} was made by another session just now; nothing was changed") from None
             yield NewTable(connection, name)
         connection.execute(block("table.sql", "analyze", name))
 
 
 def _refuse_taken(connection: Connection[TupleRow], name: TableName) -> None:
-    taken = is_taken(connection, name)
+    names: dict[str, str] = {
+        "table": name.identifier.as_string(connection),
+        "progress": name.progress.identifier.as_string(connection),
+    }
+    taken = [str(found) for (found,) in connection.execute(block("table.sql", "taken", name), names)]
     if taken:
         raise StartError(f"{' and '.join(taken)}: there already. --into makes a new table; nothing was changed")
 
 
-@contextmanager
-def _connected(url: str) -> Iterator[Connection[TupleRow]]:
-    connection = connect(url, LIMITS)
-    try:
-        yield connection
-    except psycopg.Error as error:
-        if kind_of(error) is None:
-            raise
-        raise classify(error) from None
-    finally:
-        connection.close()
-
-
-def _time(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+def _copied(row: Row) -> Iterator[Any]:
+    return (
+        value if copied is None or value is None else copied(value) for copied, value in zip(_COPIED, row, strict=True)
+    )

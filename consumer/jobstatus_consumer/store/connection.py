@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL, made the way the writer needs it: bounded in every direction, or not at all."""
+"""How a connection to PostgreSQL is opened: every wait on it has a limit, and no error repeats the password."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DeploymentError
-from jobstatus_consumer.store import json_params as documents
+from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.sqlstate import classify
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long anything may take, in seconds; a packet that vanishes is noticed after `deaf` at the latest."""
+    """How long each wait may take, in seconds. A connection whose packets vanish is given up after `deaf`."""
 
     connect: float = 5.0
     statement: float = 10.0
@@ -34,9 +34,9 @@ MALFORMED: Final = (
 )
 
 
-# After the connect, not as start-up options: poolers refuse those.
-# synchronous_commit: an offset is committed on the word of this session. read committed: the guard must see what
-# another writer has just written, and not fail because of it.
+# Set after connecting and not as start-up options, which poolers refuse.
+# synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable.
+# read committed: the guard must see what another writer has just written, and not fail because of it.
 SESSION: Final = (
     b"SELECT set_config('synchronous_commit', 'on', false),"
     b" set_config('default_transaction_isolation', 'read committed', false),"
@@ -49,19 +49,11 @@ def session_parameters(limits: Limits) -> dict[str, str]:
     return {"statement": f"{round(limits.statement * 1000)}ms", "lock": f"{round(limits.lock * 1000)}ms"}
 
 
-def connect(url: str, limits: Limits = DEFAULT_LIMITS) -> Connection[TupleRow]:
-    """A session that is ready; raises what `open_connection` does."""
-    connection = open_connection(url, limits)
-    try:
-        connection.execute(SESSION, session_parameters(limits), prepare=False)
-    except psycopg.Error as error:
-        connection.close()
-        raise classify(error) from None
-    return connection
-
-
 def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
-    """Connect, and no more. Raises DatabaseAwayError when that fails, and DeploymentError for a malformed URL."""
+    """Connect, without our session settings. May block for `limits.connect` seconds.
+
+    Raises DatabaseAwayError if the server cannot be reached or refuses, and DeploymentError for a malformed URL.
+    """
     secret = ""
     try:
         given = conninfo_to_dict(url)
@@ -71,23 +63,23 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
         conninfo = make_conninfo(url, **_parameters(given, limits))
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
     except psycopg.ProgrammingError:
-        # libpq's own words repeat the URL, and nobody knows where in it the password is
+        # libpq's message repeats the URL, and in a malformed URL the password may be anywhere
         raise DeploymentError(MALFORMED) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
-    documents.register(connection)
+    json_params.register(connection)
     return connection
 
 
 def _is_misread(given: dict[str, str | int | None]) -> bool:
-    """Whether a piece of the password was taken for the host or the port: it had an @ or a / of its own."""
+    """Whether a part of the password was read as the host or the port, because it has an @ or a / in it."""
     hosts, ports = str(given.get("host") or ""), str(given.get("port") or "")
-    # one that begins with @ is a socket without a file
+    # a host that begins with @ is an abstract Unix socket, which has no file
     return any("@" in host[1:] for host in hosts.split(",")) or not re.fullmatch(r"[\d, ]*", ports)
 
 
 def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str, str | int]:
-    """What the URL does not say for itself."""
+    """Our parameters for the connection, without those that the URL sets."""
     ours: dict[str, str | int] = {
         "application_name": "jobstatus",
         "client_encoding": "utf8",

@@ -1,13 +1,13 @@
-"""The parameters of a statement as JSON documents made by orjson, which cost the client a tenth of what lists do.
+"""The parameters of a statement as JSON documents made by orjson, which cost the client a tenth of what lists cost.
 
-A value that no JSON text in UTF-8 can hold (a lone surrogate, an integer over 64 bits) raises `TypeError` here,
-before anything is sent.
+A value that JSON in UTF-8 cannot hold (a lone surrogate, an integer over 64 bits) raises BadRowError here, before
+anything is sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 from jobstatus_schemas.event import JobStatusEvent
@@ -16,9 +16,11 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 
 from jobstatus_consumer.records import Event, LogRange
+from jobstatus_consumer.store.layout import MANAGED, Row
+from jobstatus_consumer.store.sqlstate import classify
 
-COLUMNS: Final = (*JobStatusEvent._fields, "time", "log_id", "offset")
-"""What is sent of an event: every field that was reported, and its time and position for the guard."""
+_FIELDS: Final = {column.name: column.event or column.name for column in MANAGED.sent}
+"""by column: the field of the event that is sent for it"""
 
 
 class JsonText(bytes):
@@ -46,33 +48,54 @@ def register(connection: Connection) -> None:
     connection.adapters.register_dumper(JsonbText, _JsonbTextDumper)
 
 
-def columns(events: Sequence[Event]) -> dict[str, JsonText]:
-    """The rows of one statement: for each column one list, under the name of the event's field."""
+def document(value: Any) -> JsonText:
+    """Any value as one document."""
+    return JsonText(_encoded(value))
+
+
+def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
+    """The rows of one statement: for each column one list, under the column's name."""
     if not events:
         return _NO_ROWS
-    contents, times, _, log_ids, offsets, _ = zip(*events, strict=True)
-    reported = zip(JobStatusEvent._fields, zip(*contents, strict=True), strict=True)
-    found = dict(reported, time=times, log_id=log_ids, offset=offsets)
-    return {name: JsonText(orjson.dumps(values)) for name, values in found.items()}
+    values = dict(zip(Event._fields, zip(*events, strict=True), strict=True))
+    values.update(zip(JobStatusEvent._fields, zip(*values["content"], strict=True), strict=True))
+    return {name: document(values[field]) for name, field in _FIELDS.items()}
 
 
-_NO_ROWS: Final = {name: JsonText(b"[]") for name in COLUMNS}
+def row_lists(rows: Mapping[str, Row]) -> dict[str, JsonText]:
+    """Rows by job: for each column one list, under the column's name."""
+    values = zip(*rows.values(), strict=True)
+    lists = {column.name: document(items) for column, items in zip(MANAGED.of_row, values, strict=True)}
+    return {MANAGED.key: texts(rows), **lists}
+
+
+_NO_ROWS: Final = dict.fromkeys(_FIELDS, JsonText(b"[]"))
 _NOTHING_LATE: Final = JsonbText(b"{}")
 
 
-def late(events: Sequence[Event]) -> JsonbText:
+def late_jobs(events: Sequence[Event]) -> JsonbText:
     """The jobs whose event is late, as the keys of an object."""
     jobs = {event.job_id: 1 for event in events if event.late}
-    return JsonbText(orjson.dumps(jobs)) if jobs else _NOTHING_LATE
+    return JsonbText(_encoded(jobs)) if jobs else _NOTHING_LATE
 
 
-def logs(spans: Iterable[LogRange], known: Collection[str]) -> JsonText:
-    """The logs that a batch covers; `known`: the ids of those whose progress this session has seen."""
-    return JsonText(
-        orjson.dumps([{"l": log, "b": start, "n": end, "k": log in known} for _, _, log, start, end in spans])
-    )
+def log_ranges(ranges: Iterable[LogRange], seen: Collection[str]) -> JsonText:
+    """The logs that a batch covers; `seen` holds the ids of those whose progress this session has seen."""
+    return document([{"l": log, "b": start, "n": end, "k": log in seen} for _, _, log, start, end in ranges])
 
 
-def strings(values: Iterable[str]) -> JsonText:
-    """A list of strings."""
-    return JsonText(orjson.dumps(list(values)))
+def next_offsets(offsets: Mapping[str, int]) -> JsonText:
+    """The next offset of each log."""
+    return document([{"l": log, "n": offset} for log, offset in offsets.items()])
+
+
+def texts(values: Iterable[str]) -> JsonText:
+    """A list of texts."""
+    return document(list(values))
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise classify(error) from None

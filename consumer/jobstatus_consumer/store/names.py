@@ -1,4 +1,4 @@
-"""The table's name, which may have a schema, and that of the progress table beside it."""
+"""The name of the managed table, with or without a schema, and the name of its progress table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jobstatus_consumer.errors import SettingsError
 
 PROGRESS_SUFFIX = "_progress"
 MAX_NAME_BYTES = 63 - len(PROGRESS_SUFFIX)
-"""PostgreSQL cuts a longer identifier without an error, and both tables would then have one name"""
+"""PostgreSQL cuts a longer identifier without an error, and then both tables would have the same name."""
 
 _PART = r'"(?:[^"\0\ud800-\udfff]|"")+"|[^".\0\s\ud800-\udfff]+'
 _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
@@ -19,13 +19,14 @@ _NAME = re.compile(rf"(?:({_PART})\.)?({_PART})")
 
 @dataclass(frozen=True, slots=True)
 class TableName:
-    """`jobs`, `schema.jobs`, or with parts in double quotes; a part means exactly what it says, capitals too."""
+    """`jobs`, `schema.jobs`, or with parts in double quotes. Capitals count in either form."""
 
     schema: str | None
     name: str
 
     @classmethod
     def parse(cls, text: str) -> TableName:
+        """The name in a setting or an option; raises SettingsError if it is none."""
         match = _NAME.fullmatch(text)
         if match is None:
             raise SettingsError(f"the table name {text!r} is neither name nor schema.name")
@@ -36,10 +37,12 @@ class TableName:
 
     @property
     def progress(self) -> TableName:
+        """The name of the progress table, in the same schema."""
         return TableName(self.schema, self.name + PROGRESS_SUFFIX)
 
     @property
     def identifier(self) -> sql.Identifier:
+        """The name for a statement, quoted."""
         return sql.Identifier(self.name) if self.schema is None else sql.Identifier(self.schema, self.name)
 
     def __str__(self) -> str:

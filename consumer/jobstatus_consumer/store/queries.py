@@ -1,20 +1,26 @@
-"""Named blocks of SQL out of the `.sql` files beside this module.
+"""Named blocks of SQL from the `.sql` files beside this module.
 
-A block begins with a line `-- name --`; the comment after it is its reason. `{table}` and `{progress}` are filled
-in as quoted identifiers.
+A block begins with a line `-- name --`, and the comment after it is its reason. `{table}` and `{progress}` are filled
+in as quoted identifiers. Every other placeholder is a list that the table's layout makes, such as `{columns}`. A list
+whose placeholder has a line of its own gets one line for each item; any other list stays on its line.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
 from psycopg import sql
 
+from jobstatus_consumer.store.layout import MANAGED, TableLayout
 from jobstatus_consumer.store.names import TableName
 
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_OWN_LINE = re.compile(r"^( *)\{(\w+)\}(?=,?$)", re.MULTILINE)
+_IN_LINE = re.compile(r"\{(\w+)\}")
+_IDENTIFIERS = ("table", "progress")
 
 
 @cache
@@ -25,10 +31,26 @@ def blocks(file: str) -> dict[str, str]:
     return {name: _without_comments(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def block(file: str, name: str, table: TableName) -> sql.Composed:
-    """One block for one table."""
-    # the text is our own file, no input: what SQL() wants to be sure of
-    return sql.SQL(blocks(file)[name]).format(table=table.identifier, progress=table.progress.identifier)
+def block(file: str, name: str, table: TableName, layout: TableLayout = MANAGED) -> sql.Composed:
+    """One block for one table. `layout` is the shape of that table."""
+    text = _with_lists(blocks(file)[name], layout)
+    # SQL() refuses anything but a literal, to keep input out; this text is our own file
+    return sql.SQL(text).format(table=table.identifier, progress=table.progress.identifier)
+
+
+def _with_lists(text: str, layout: TableLayout) -> str:
+    def own_line(match: re.Match[str]) -> str:
+        indent, name = match.groups()
+        return match[0] if name in _IDENTIFIERS else _one_a_line(layout.lists[name], indent)
+
+    def in_line(match: re.Match[str]) -> str:
+        return match[0] if match[1] in _IDENTIFIERS else ", ".join(layout.lists[match[1]])
+
+    return _IN_LINE.sub(in_line, _OWN_LINE.sub(own_line, text))
+
+
+def _one_a_line(items: Sequence[str], indent: str) -> str:
+    return ",\n".join(indent + item.replace("\n", "\n" + indent) for item in items)
 
 
 def _without_comments(body: str) -> str:

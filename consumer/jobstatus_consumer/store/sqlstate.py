@@ -1,7 +1,7 @@
-"""What a failure means: by exception class and SQLSTATE, never by message text. The table below is the whole truth.
+"""What a failure means, by exception class and SQLSTATE, never by message text. `TABLE` has every answer.
 
-A message of the server's is passed on only where it cannot hold a value of a row: not for a row that was refused,
-and not where it was raised inside somebody's function (a trigger may put anything into it).
+The server's message is passed on only if it cannot hold a value of a row. So it is left out for a row that was
+refused, and for an error raised inside a user's function, since a trigger may put anything into its message.
 """
 
 from __future__ import annotations
@@ -24,75 +24,75 @@ STALE: Final = ConnectionStaleError
 BAD_ROW: Final = BadRowError
 WRONG: Final = DeploymentError
 
-# SQLSTATE, or its class (the first two characters): the longest that fits counts.
-# A server may say more than this one statement can ever cause; those classes are here so that each has an answer.
+# A SQLSTATE, or its class (the first two characters); a whole SQLSTATE counts before its class.
+# Some classes cannot come from our statements; they are here so that each has an answer.
 TABLE: Final[tuple[tuple[str, type[StoreError], str], ...]] = (
-    ("00", WRONG, "success is no error"),
-    ("01", WRONG, "a warning is no error"),
-    ("02", WRONG, "no data is no error"),
-    ("03", WRONG, "statement not yet complete: a broken protocol of ours"),
+    ("00", WRONG, "success is not an error"),
+    ("01", WRONG, "a warning is not an error"),
+    ("02", WRONG, "no data is not an error"),
+    ("03", WRONG, "statement not yet complete: we broke the protocol"),
     ("08", AWAY, "connection exception"),
     ("09", WRONG, "triggered action: never raised for this statement"),
-    ("0A", STALE, "not supported: a plan that changed under the prepared statement, or a pooler in between"),
+    ("0A", STALE, "not supported: the plan of a prepared statement changed, or there is a pooler"),
     ("0B", WRONG, "transaction initiation"),
     ("0F", WRONG, "locators"),
     ("0L", WRONG, "grantor"),
     ("0P", WRONG, "role specification"),
-    ("0Z", WRONG, "diagnostics, in somebody's function"),
-    ("10", WRONG, "XQuery, in somebody's function"),
-    ("20", WRONG, "CASE not found, in somebody's function"),
+    ("0Z", WRONG, "diagnostics, in a user's function"),
+    ("10", WRONG, "XQuery, in a user's function"),
+    ("20", WRONG, "CASE not found, in a user's function"),
     ("21", WRONG, "cardinality: the same key twice in one statement would be our bug"),
     ("22", BAD_ROW, "data exception: NUL, too long, out of range, not in the server's encoding"),
     ("23", BAD_ROW, "integrity constraint"),
     ("24", WRONG, "cursor state"),
-    ("25", WRONG, "transaction state, apart from these:"),
-    ("25006", AWAY, "read-only: a fail-over; writable again after it"),
-    ("25P02", STALE, "in a failed transaction: not our autocommit session any more"),
+    ("25", WRONG, "transaction state, except:"),
+    ("25006", AWAY, "read-only, during a fail-over; a new session can write"),
+    ("25P02", STALE, "in a failed transaction: this is no longer our autocommit session"),
     ("25P03", AWAY, "the server ended an idle transaction"),
     ("25P04", AWAY, "the server ended a long transaction"),
-    ("26", WRONG, "statement name, apart from:"),
-    ("26000", STALE, "the prepared statement is gone: a pooler in between"),
+    ("26", WRONG, "statement name, except:"),
+    ("26000", STALE, "the prepared statement is gone: there is a pooler"),
     ("27", WRONG, "a trigger changes the rows of its own statement"),
     ("28", WRONG, "password, role"),
     ("2B", WRONG, "dependent privileges"),
     ("2D", WRONG, "a trigger ends the transaction"),
     ("2F", WRONG, "SQL routine"),
     ("34", WRONG, "cursor name"),
-    ("38", WRONG, "external routine: somebody's function is broken"),
-    ("39", WRONG, "external routine: somebody's function is broken"),
+    ("38", WRONG, "external routine: a user's function is broken"),
+    ("39", WRONG, "external routine: a user's function is broken"),
     ("3B", WRONG, "savepoint: none is used"),
     ("3D", WRONG, "no such database"),
     ("3F", WRONG, "no such schema"),
     ("40", AWAY, "rolled back by the server: serialization, deadlock, completion unknown"),
     ("40002", BAD_ROW, "rolled back for an integrity constraint"),
     ("42", WRONG, "no such table or column, no right, wrong type"),
-    ("42P05", STALE, "the prepared statement is there already: a pooler in between"),
+    ("42P05", STALE, "the prepared statement exists already: there is a pooler"),
     ("44", BAD_ROW, "WITH CHECK OPTION"),
     ("53", AWAY, "out of memory, disk or connections"),
     ("54", BAD_ROW, "a limit, such as the size of an index entry"),
-    ("55", WRONG, "object state, apart from:"),
-    ("55P03", AWAY, "lock not available within lock_timeout"),
-    ("57", AWAY, "operator: shutdown, restart, timeout, cancelled"),
+    ("55", WRONG, "object state, except:"),
+    ("55P03", AWAY, "the lock was not free within lock_timeout"),
+    ("57", AWAY, "operator: shutdown, restart, time-out, cancelled"),
     ("58", AWAY, "system: I/O, files"),
     ("72", WRONG, "snapshot too old"),
     ("F0", WRONG, "configuration file"),
     ("HV", WRONG, "foreign data wrapper"),
-    ("P0", WRONG, "somebody's function, apart from:"),
-    ("P0001", BAD_ROW, "somebody's trigger refuses the row (RAISE EXCEPTION)"),
+    ("P0", WRONG, "a user's function, except:"),
+    ("P0001", BAD_ROW, "a user's trigger refuses the row (RAISE EXCEPTION)"),
     ("XX", WRONG, "internal error, corruption"),
 )  # fmt: skip
 
-# Where there is no SQLSTATE: the first class that fits counts.
+# For an error without a SQLSTATE; the first class that fits counts.
 WITHOUT_SQLSTATE: Final[tuple[tuple[type[Exception], type[StoreError], str], ...]] = (
     (psycopg.OperationalError, AWAY, "refused, dead, timed out; every error while connecting"),
     (psycopg.DataError, BAD_ROW, "the client refuses a value, such as NUL"),
     (UnicodeError, BAD_ROW, "the client cannot encode a value"),
     (TypeError, BAD_ROW, "orjson cannot encode a value, such as a lone surrogate"),
-    (psycopg.Error, WRONG, "the client was used wrongly, or is broken"),
+    (psycopg.Error, WRONG, "we used the client wrongly, or it is broken"),
 )
 
 POOLED: Final = ("26000", "42P05")
-"""What a pooler in transaction mode makes of prepared statements."""
+"""What prepared statements run into behind a pooler in transaction mode."""
 POOLER_REMEDY: Final = (
     "; is there a pooler in transaction mode in between, such as PgBouncer? A consumer needs one connection only: "
     "connect directly, or pool by session"
@@ -102,7 +102,7 @@ _BY_SQLSTATE: Final = {prefix: kind for prefix, kind, _ in TABLE}
 
 
 def kind_of(error: Exception) -> type[StoreError] | None:
-    """Which of our errors this is, or None for an exception that has nothing to do with a statement."""
+    """Which of our errors this is; None for an exception that is not about a statement."""
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is not None:
         return _BY_SQLSTATE.get(sqlstate) or _BY_SQLSTATE.get(sqlstate[:2]) or WRONG
@@ -110,7 +110,7 @@ def kind_of(error: Exception) -> type[StoreError] | None:
 
 
 def classify(error: Exception, secret: str = "") -> StoreError:
-    """Our error for this one; anything that is not about a statement is raised again as it is."""
+    """Our error for this exception, without the text `secret`. Raises an exception that is not about a statement."""
     kind = kind_of(error)
     if kind is None:
         raise error
@@ -125,7 +125,7 @@ def classify(error: Exception, secret: str = "") -> StoreError:
 
 
 def masked(text: str, secret: str = "") -> str:
-    """The text without the password, whether it is known or only looks like one."""
+    """The text without `secret`, and without anything that looks like a password."""
     if secret:
         text = text.replace(secret, "***")
     text = re.sub(r"(://[^:/@\s]*:)[^\s]*@", r"\1***@", text)

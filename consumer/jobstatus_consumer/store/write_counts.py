@@ -1,4 +1,4 @@
-"""What a write did, counted while it goes on."""
+"""Counts what one write does, statement by statement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobstatus_consumer.records import Event, Rejected, Written
 
 
 class WriteCounts:
-    """The counts of one batch; they add up to its events."""
+    """The counts of one batch. At the end they add up to its events."""
 
     def __init__(self) -> None:
         self.applied = 0
@@ -23,16 +23,17 @@ class WriteCounts:
         self.rejected: list[Rejected] = []
 
     def sent(self, statement: Statement) -> None:
-        """A statement was written."""
+        """Count a statement that was written."""
         self.statements += 1
         if statement.merged:
             self.merged += sum(len(statement.merged.get(event.job_id, ())) for event in statement.events)
 
     def explain(self, events: Sequence[Event], stale: int, rows: Mapping[str, RowState]) -> None:
-        """Why so many of these events changed nothing, from what the rows are now.
+        """Count `stale` of these events by the reason why they changed nothing, judged by the rows as they are now.
 
-        A row that stands at its event's own position was either written just now or by the same event before; so
-        whatever the other rows do not explain is redelivered. (A row that moved on in between counts as refused.)
+        A row at its event's own position was written either just now or by the same event before. So events that the
+        other rows do not explain are counted as redelivered. A row that another writer has moved on since is taken
+        for one that refused its event.
         """
         reasons: Counter[str] = Counter()
         for event in events:
@@ -47,7 +48,7 @@ class WriteCounts:
         self.stale.update(+reasons)
 
     def reject(self, event: Event, error: BadRowError) -> None:
-        """A row can never be written; nothing of its values is said."""
+        """Count an event whose row can never be written. The detail holds no value of the row."""
         where = f", {error.where}" if error.where else ""
         code = f" ({error.sqlstate})" if error.sqlstate else ""
         self.rejected.append(
@@ -63,6 +64,7 @@ class WriteCounts:
         )
 
     def written(self, seconds: float) -> Written:
+        """The counts as the result of the write."""
         return Written(
             applied=self.applied,
             merged=self.merged,

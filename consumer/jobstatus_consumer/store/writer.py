@@ -1,221 +1,151 @@
-"""The one connection of a consumer to PostgreSQL, used by its writer thread alone."""
+"""Writes batches under the guard: one statement for a batch, in the ordinary case."""
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from psycopg import Connection
-from psycopg.rows import TupleRow
-
 from jobstatus_consumer.core.fold import Statement, fold
 from jobstatus_consumer.core.rule import RowState
-from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
+from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError
 from jobstatus_consumer.records import Batch, Event, LogRange, Written
-from jobstatus_consumer.store import json_params as documents
-from jobstatus_consumer.store.connection import (
-    DEFAULT_LIMITS,
-    SESSION,
-    Limits,
-    open_connection,
-    session_parameters,
-)
+from jobstatus_consumer.store import json_params
+from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
-from jobstatus_consumer.store.sqlstate import classify, kind_of
+from jobstatus_consumer.store.session import Opener, Session
 from jobstatus_consumer.store.write_counts import WriteCounts
 
-logger = logging.getLogger("jobstatus.store")
 
-READ_ONLY = "25006"
-"""After a fail-over the writable server is elsewhere, and a session keeps its own default: only a new one finds out."""
+class Store(Session):
+    """A session that writes batches into one managed table. The consumer's writer thread owns one.
 
-
-class Store:
-    """Writes batches under the guard.
-
-    Every method raises one of `StoreError`'s kinds and nothing else. After an error that cost the connection
-    `connected` is false, and the caller connects anew; the same batch may then be written again.
+    After an error that cost the connection, connect again; the same batch may then be written again.
     """
 
     def __init__(
-        self, url: str, table: str, *, limits: Limits = DEFAULT_LIMITS, clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        table: str,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Callable[[], float] = time.monotonic,
+        opener: Opener = open_connection,
     ) -> None:
-        self._url = url
-        self._limits = limits
-        self._clock = clock
-        self._connection: Connection[TupleRow] | None = None
-        self._sent_at: float | None = None
-        self._known: set[str] = set()
+        super().__init__(url, limits, clock=clock, opener=opener)
+        # the logs whose progress this session has seen
+        self._seen: set[str] = set()
         name = TableName.parse(table)
-        # put together once, not for every batch
+        # composed once, not for every batch
         self._write = block("write.sql", "write", name).as_bytes()
-        self._states = block("write.sql", "states", name).as_bytes()
+        self._states = block("table.sql", "states", name).as_bytes()
         self._progress = block("write.sql", "progress", name).as_bytes()
         self._topic_progress = block("write.sql", "topic_progress", name).as_bytes()
 
-    @property
-    def connected(self) -> bool:
-        return self._connection is not None
-
     def connect(self) -> None:
-        """A new session, prepared from scratch; one that was open is closed.
+        """Open a new session; an open one is closed first. May block for `Limits.connect`.
 
-        The database behind it may be another one, or have forgotten: compare `progress` before writing anything.
+        The database behind it may be another one, or may have forgotten: compare `progress` before writing anything.
         """
-        self.close()
-        self._known.clear()
-        self._connection = open_connection(self._url, self._limits)
-        try:
-            self._execute(SESSION, session_parameters(self._limits))
-        except StoreError:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
-
-    def cancel(self, timeout: float = 2.0) -> None:
-        """End the statement that is running; the one method for another thread. The write raises DatabaseAwayError."""
-        connection = self._connection
-        if connection is not None and not connection.closed:
-            connection.cancel_safe(timeout=timeout)
-
-    @property
-    def statement_age(self) -> float:
-        """Seconds since the statement that is running was sent; 0 where none is. For any thread."""
-        sent_at = self._sent_at
-        return 0.0 if sent_at is None else self._clock() - sent_at
-
-    def cut(self) -> None:
-        """Break the connection under a statement that gets no answer; for another thread.
-
-        The socket is shut down, not closed: the thread that waits on it sees its end, and the write raises
-        DatabaseAwayError.
-        """
-        connection = self._connection
-        if connection is not None and not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as line:
-                try:
-                    line.shutdown(socket.SHUT_RDWR)
-                except OSError as error:
-                    logger.debug("the connection was gone already: %s", error)
+        self._seen.clear()
+        super().connect()
 
     def progress(self, log_ids: Iterable[str]) -> dict[str, int]:
-        """For each of these logs that the database knows: the offset it needs next."""
-        found = self._ask_progress(log_ids)
-        self._known.update(found)
-        return found
-
-    def _ask_progress(self, log_ids: Iterable[str]) -> dict[str, int]:
-        rows = self._execute(self._progress, {"logs": documents.strings(log_ids)})
-        return {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types
+        """By log, for those of `log_ids` that the database has: the next offset that it needs."""
+        return self._read_progress(self._progress, logs=json_params.texts(log_ids))
 
     def topic_progress(self, topic: str) -> dict[str, int]:
-        """For each log of the topic that the database knows, of another topic of that name too: the next offset."""
-        rows = self._execute(self._topic_progress, {"prefix": f"{topic}/"})
-        found = {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types
-        self._known.update(found)
+        """By log, for every log of a topic of this name that the database has: the next offset that it needs."""
+        return self._read_progress(self._topic_progress, prefix=f"{topic}/")
+
+    def _read_progress(self, query: bytes, **parameters: Any) -> dict[str, int]:
+        found = _pairs(self.execute(query, parameters))
+        self._seen.update(found)
         return found
 
     def write(self, batch: Batch) -> Written:
         """Write a batch, in one statement unless a job's events cannot merge or a row is bad.
 
-        1. Fold. 2. Write the statements in order, the progress of the logs in the last one. 3. Where a statement
-        refuses a row, halve it until the row stands alone; the others land. Nothing is rejected unless all else
-        was written: an error that is not about a row leaves through this method, and the batch comes again whole.
+        1. Fold the events. 2. Write the statements in order; the last one carries the progress of the logs.
+        3. If a statement is refused because of a row, halve it until that row is alone; the other rows are written.
+        A row is rejected only if everything else was written. Any other error is raised, and the caller gives the
+        whole batch again. May block for `Limits.statement` in each statement.
         """
         started = self._clock()
-        tally = WriteCounts()
+        counts = WriteCounts()
         *before, last = fold(batch.events) or [Statement((), {})]
         for statement in before:
-            self._apply(statement, (), tally)
-        self._apply(last, batch.spans, tally)
-        return tally.written(self._clock() - started)
+            self._apply(statement, (), counts)
+        self._apply(last, batch.spans, counts)
+        return counts.written(self._clock() - started)
 
-    def _apply(self, statement: Statement, spans: Sequence[LogRange], tally: WriteCounts) -> None:
-        """Write one statement, and halve it where a row is bad."""
+    def _apply(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:
+        """Write one statement; if a row of it is bad, write its halves."""
         try:
-            self._send(statement, spans, tally)
+            self._send(statement, ranges, counts)
         except BadRowError as error:
             if not statement.events:
-                # without a row in it, no row can be the reason
+                # a statement without rows cannot be refused because of a row
                 raise DeploymentError(
                     str(error), sqlstate=error.sqlstate, error_class=error.error_class, where=error.where
                 ) from error
-            for part in self._parts(statement, error, tally):
-                self._apply(part, (), tally)
-            if spans:
-                self._apply(Statement((), {}), spans, tally)
+            for part in self._parts(statement, error, counts):
+                self._apply(part, (), counts)
+            if ranges:
+                self._apply(Statement((), {}), ranges, counts)
 
     @staticmethod
-    def _parts(statement: Statement, error: BadRowError, tally: WriteCounts) -> list[Statement]:
-        """The halves; or, where the bad row stands alone, what was merged into it, folded without it."""
+    def _parts(statement: Statement, error: BadRowError, counts: WriteCounts) -> list[Statement]:
+        """The halves; or, if the bad row is alone, the events that were merged into it, folded without it."""
         events, merged = statement
         if len(events) == 1:
-            tally.reject(events[0], error)
+            counts.reject(events[0], error)
             return fold(merged.get(events[0].job_id, ()))
         middle = len(events) // 2
         return [Statement(events[:middle], merged), Statement(events[middle:], merged)]
 
-    def _send(self, statement: Statement, spans: Sequence[LogRange], tally: WriteCounts) -> None:
+    def _send(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:
         events = statement.events
-        applied, advanced = self._send_rows(events, spans)
-        if advanced < len(spans):
-            self._refuse_gaps(spans)
-        self._known.update(span.log_id for span in spans)
-        tally.sent(statement)
-        tally.applied += applied
+        applied, advanced = self._send_rows(events, ranges)
+        if advanced < len(ranges):
+            self._refuse_gaps(ranges)
+        self._seen.update(item.log_id for item in ranges)
+        counts.sent(statement)
+        counts.applied += applied
         if applied < len(events):
-            tally.explain(events, len(events) - applied, self._row_states(events))
+            counts.explain(events, len(events) - applied, self._row_states(events))
 
-    def _send_rows(self, events: Sequence[Event], spans: Sequence[LogRange]) -> tuple[int, int]:
-        try:
-            columns, late = documents.columns(events), documents.late(events)
-        except TypeError as error:
-            raise classify(error) from None
-        parameters = {**columns, "late_jobs": late, "logs": documents.logs(spans, self._known)}
-        ((applied, advanced),) = self._execute(self._write, parameters)
+    def _send_rows(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> tuple[int, int]:
+        parameters = {
+            **json_params.column_lists(events),
+            "late_jobs": json_params.late_jobs(events),
+            "logs": json_params.log_ranges(ranges, self._seen),
+        }
+        ((applied, advanced),) = self.execute(self._write, parameters)
         return applied, advanced
 
-    def _refuse_gaps(self, spans: Sequence[LogRange]) -> None:
-        """Where a log's progress did not move it was there already, or the database has forgotten what was before.
+    def _refuse_gaps(self, ranges: Sequence[LogRange]) -> None:
+        """Raise DatabaseAwayError if the database has forgotten what comes before one of the ranges.
 
-        Then this session ends, because on a new one the caller compares, and reads again what is missing.
+        The progress of a log also stays where it is if it was there already; that is no gap. After a gap the session
+        is closed: on a new one the caller compares the progress, and reads again what is missing.
         """
-        found = self._ask_progress(span.log_id for span in spans)
-        for span in spans:
-            known = found.get(span.log_id)
-            if known is None or known < span.end:
+        found = _pairs(self.execute(self._progress, {"logs": json_params.texts(item.log_id for item in ranges)}))
+        for item in ranges:
+            known = found.get(item.log_id)
+            if known is None or known < item.end:
                 self.close()
                 knows = "nothing" if known is None else f"only what is before offset {known}"
                 raise DatabaseAwayError(
-                    f"the database has forgotten: of {span.topic}[{span.partition}] it knows {knows}, "
-                    f"though offset {span.start} comes next"
+                    f"the database has forgotten: of {item.topic}[{item.partition}] it has {knows}, "
+                    f"though offset {item.start} comes next"
                 )
 
     def _row_states(self, events: Sequence[Event]) -> dict[str, RowState]:
-        jobs = documents.strings(event.job_id for event in events)
-        return {job_id: RowState(*state) for job_id, *state in self._execute(self._states, {"jobs": jobs})}
+        jobs = json_params.texts(event.job_id for event in events)
+        return {job_id: RowState(*state) for job_id, *state in self.execute(self._states, {"jobs": jobs})}
 
-    def _execute(self, query: bytes, parameters: dict[str, Any]) -> list[TupleRow]:
-        connection = self._connection
-        if connection is None:
-            raise DatabaseAwayError("not connected")
-        self._sent_at = self._clock()
-        try:
-            return connection.execute(query, parameters).fetchall()
-        except Exception as error:
-            if connection.closed or connection.broken or getattr(error, "sqlstate", None) == READ_ONLY:
-                self.close()
-            if kind_of(error) is None:
-                raise
-            raise classify(error) from None  # the text of psycopg's error may hold values of the row
-        finally:
-            self._sent_at = None
+
+def _pairs(rows: Iterable[Sequence[Any]]) -> dict[str, int]:
+    return {log_id: next_offset for log_id, next_offset in rows}  # noqa: C416 - dict() loses the types

@@ -6,7 +6,7 @@ from jobstatus_consumer.records import Batch, Event, LogRange, RawRecord, Reject
 
 
 class BatchBuilder:
-    """Fills one batch: full with `max_events` records, `max_bytes` of keys and values, or after `linger` seconds.
+    """Fills one batch. It is full with `max_events` records, `max_bytes` of keys and values, or after `linger` seconds.
 
     The age counts from the first record, by the caller's monotonic clock.
     """
@@ -19,7 +19,7 @@ class BatchBuilder:
 
     def _reset(self) -> None:
         self._records: list[Event | Rejected] = []
-        # for each partition the span that its first record opened, and where it ends by now
+        # for each partition the range that its first record opened, and the current end of that range
         self._firsts: dict[int, LogRange] = {}
         self._ends: dict[int, int] = {}
         self._bytes = 0
@@ -30,16 +30,16 @@ class BatchBuilder:
 
     @property
     def empty(self) -> bool:
-        """True where there is nothing to write and no offset to move."""
+        """True while the batch covers no offset."""
         return not self._ends
 
     @property
     def room(self) -> int:
-        """How many records still fit, by count."""
+        """How many more records fit, by count."""
         return self._max_events - len(self._records)
 
     def add(self, record: Event | Rejected, start: int, now: float) -> None:
-        """Take `record`; `start` is the offset up to which its partition was covered before it (gaps belong to it)."""
+        """Add `record`, and cover its partition from `start`, the end of what was covered before, gaps included."""
         raw = record.raw
         partition = raw.partition
         if partition in self._ends:
@@ -49,20 +49,20 @@ class BatchBuilder:
         self._records.append(record)
         self._bytes += record_size(raw)
 
-    def skip(self, span: LogRange, now: float) -> None:
-        """Cover offsets in which there is nothing to write, such as transaction markers at the end of a log."""
-        self._firsts.setdefault(span.partition, span)
-        self._ends[span.partition] = span.end
+    def skip(self, covered: LogRange, now: float) -> None:
+        """Cover offsets without an event, such as transaction markers at the end of a log."""
+        self._firsts.setdefault(covered.partition, covered)
+        self._ends[covered.partition] = covered.end
         if self._since is None:
             self._since = now
 
     @property
     def heavy(self) -> bool:
-        """True where the batch is full by bytes."""
+        """True when the batch is full by bytes."""
         return self._bytes >= self._max_bytes
 
     def full(self, now: float) -> bool:
-        """True where the batch is to be written now."""
+        """True when the batch should be written now."""
         return (
             len(self._records) >= self._max_events
             or self.heavy
@@ -70,11 +70,11 @@ class BatchBuilder:
         )
 
     def due_in(self, now: float) -> float | None:
-        """Seconds until age alone makes the batch full; None while it is empty."""
+        """Seconds until the batch is full by its age; None while it is empty."""
         return None if self._since is None else max(0.0, self._since + self._linger - now)
 
     def drop(self, partitions: set[int]) -> int:
-        """Forget what came from `partitions` (they come again elsewhere); how many records that was."""
+        """Remove what came from `partitions`, and return how many records that was. They are delivered again."""
         if not partitions & self._ends.keys():
             return 0
         before = len(self._records)
@@ -87,11 +87,11 @@ class BatchBuilder:
         return before - len(self._records)
 
     def take(self) -> Batch:
-        """The batch as it stands, and an empty builder."""
+        """Return the batch as it is, and start an empty one."""
         events = [record for record in self._records if type(record) is Event]
         rejected = [record for record in self._records if type(record) is Rejected]
-        spans = [span._replace(end=self._ends[partition]) for partition, span in self._firsts.items()]
-        batch = Batch(events, rejected, spans)
+        covered = [first._replace(end=self._ends[partition]) for partition, first in self._firsts.items()]
+        batch = Batch(events, rejected, covered)
         self._reset()
         return batch
 

@@ -1,8 +1,15 @@
-"""The writer thread: the one that waits, so that the thread that polls Kafka never does.
+"""The writer thread. It may wait for the database without a limit; the thread that polls Kafka never does.
 
-One task at a time. For a batch, in this order: the database, then its dead letters acknowledged, then the result:
-only from that may offsets be committed. On a new connection nothing is written before the database has been asked
-what it knows of the batch's logs: it may have forgotten something (design.md, "a database that forgets").
+One task in, one result out:
+
+    Batch         ->  BatchWritten    PostgreSQL has it, and its dead letters are acknowledged: commit its offsets
+                      BatchReturned   the connection is new; here is the batch, with the progress that the database has
+    ReadProgress  ->  ProgressRead    the progress that the database has
+    either        ->  Failed          it cannot be done: stop, commit nothing
+                      Stopped         a stop request ended it: commit nothing of it
+
+Nothing is written on a connection before its progress was returned to the loop: the database may have forgotten
+something (design.md, "a database that forgets").
 """
 
 from __future__ import annotations
@@ -11,11 +18,12 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
-from jobstatus_consumer.core.dead_letters import Budget, DeadLetter, dead_letter
+from jobstatus_consumer.core.dead_letter_budget import Budget
+from jobstatus_consumer.core.dead_letters import DeadLetter, dead_letter
 from jobstatus_consumer.errors import (
     ConnectionStaleError,
     DatabaseAwayError,
@@ -24,14 +32,17 @@ from jobstatus_consumer.errors import (
     StopRequestedError,
 )
 from jobstatus_consumer.records import Batch, Rejected, Written
-from jobstatus_consumer.retry import retry
+from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
 
-SAY_AGAIN_SECONDS = 30.0
-ANSWER_WITHIN = 15.0
-"""Over the server's own statement_timeout: a server that is there has answered by then."""
+LOG_AGAIN_SECONDS: Final = 30.0
+ANSWER_WITHIN: Final = 15.0
+"""In seconds. It is longer than the server's own statement_timeout: a server that works has answered by then."""
+
+DATABASE: Final = "database"
+DEAD_LETTER_TOPIC: Final = "dead letters' topic"
 
 T = TypeVar("T")
 
@@ -44,50 +55,47 @@ class StorePort(Protocol):
         """False before `connect` and after the connection broke."""
 
     def connect(self) -> None:
-        """A fresh connection, prepared from scratch."""
+        """Open a new connection, prepared from scratch."""
 
     def topic_progress(self, topic: str) -> Mapping[str, int]:
-        """The next offset of each log of the topic that the database knows of."""
+        """Return the next offset of each log of the topic that the database knows."""
 
     def write(self, batch: Batch) -> Written:
-        """Write the batch, isolating bad rows."""
+        """Write the batch; rows that the database rejects are isolated."""
 
     @property
     def statement_age(self) -> float:
-        """Seconds since the statement that is running was sent; 0 where none is."""
+        """Seconds since the running statement was sent; 0 if none runs."""
 
     def cut(self) -> None:
-        """From another thread: end the connection under a statement that gets no answer."""
+        """Break the connection under a statement that gets no answer. May be called from another thread."""
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
 
 
 class SenderPort(Protocol):
     """What the writer needs of the dead letters' topic."""
 
     def send(self, letters: list[DeadLetter]) -> None:
-        """Return when all are acknowledged."""
+        """Send the letters, and return when all are acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """Task: what does the database know of the topic, and so of these logs?"""
-
-    topic: str
-    log_ids: Collection[str]
+    """Task: read the progress that the database has of the topic."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressRead:
-    """Result of `Compare`: the next offset of each log of the topic that the database knows, old ones too."""
+    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too."""
 
-    next_offsets: Mapping[str, int]
+    progress: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """Result of a batch: written, and its dead letters acknowledged."""
+class BatchWritten:
+    """Result of a batch: it is written, and its dead letters are acknowledged."""
 
     batch: Batch
     written: Written
@@ -95,15 +103,16 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Unverified:
-    """Result of a batch that was not written: the connection is new, so compare first, then hand it in again."""
+class BatchReturned:
+    """Result of a batch that was not written, because the connection is new: compare `progress`, submit it again."""
 
     batch: Batch
+    progress: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Result of a task that a stop request ended: nothing of it may be committed."""
+    """Result of a task that a stop request ended: commit nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +123,12 @@ class Failed:
 
 
 Task = Batch | ReadProgress
-Result = ProgressRead | Done | Unverified | Stopped | Failed
+Result = ProgressRead | BatchWritten | BatchReturned | Stopped | Failed
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """The named state in which the writer waits: since when (`time.time`), for what, and when it tries again."""
+class Outage:
+    """What the writer is waiting for, since when, and when it tries again (both as `time.time`)."""
 
     since: float
     reason: str
@@ -127,24 +136,37 @@ class Waiting:
 
 
 class Writer:
-    """Owns the database's connection and the dead letters; `submit` a task, take its `result`."""
+    """Owns the database connection and sends the dead letters. `submit` a task, then take its `result`."""
 
-    def __init__(self, store: StorePort, sender: SenderPort, budget: Budget, group: str) -> None:
+    def __init__(
+        self,
+        store: StorePort,
+        sender: SenderPort,
+        budget: Budget,
+        group: str,
+        topic: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._store = store
         self._sender = sender
         self._budget = budget
         self._group = group
+        self._topic = topic
+        self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
-        self._verified: set[str] = set()
-        # since the last batch that was written a connection has been stale
+        # the loop has the progress that was read on this connection
+        self._progress_returned = False
+        # a connection was stale after the last batch that was written
         self._stale = False
         self._stop_waiting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobstatus-writer", daemon=True)
-        self._throttle = Throttle(SAY_AGAIN_SECONDS)
-        self.waiting: Waiting | None = None
+        self._throttle = Throttle(LOG_AGAIN_SECONDS, clock)
+        self.outage: Outage | None = None
         self.busy = False
         self.connections = 0
+
+    # -- for the loop, none of which blocks longer than its time-out ------------------------------------------------
 
     def start(self) -> None:
         """Start the thread."""
@@ -152,18 +174,18 @@ class Writer:
 
     @property
     def alive(self) -> bool:
-        """False once the thread has ended, for whatever reason."""
+        """False once the thread has ended, for any reason."""
         return self._thread.is_alive()
 
     def submit(self, task: Task) -> None:
-        """Hand in the next task; the result of the one before must have been taken."""
+        """Hand in the next task. The result of the previous one must have been taken."""
         if self.busy:
             raise RuntimeError("the writer has a task; take its result first")
         self.busy = True
         self._inbox.put(task)
 
     def result(self, timeout: float) -> Result | None:
-        """The result of the task, or None after `timeout` seconds. A thread that died is a `Failed` result."""
+        """Return the task's result, or None after `timeout` seconds. If the thread has died, that is `Failed`."""
         try:
             found = self._outbox.get(timeout=timeout) if timeout > 0 else self._outbox.get_nowait()
         except queue.Empty:
@@ -178,9 +200,9 @@ class Writer:
         self._stop_waiting.set()
 
     def cut_if_overdue(self) -> None:
-        """Called now and then by the loop: a server that cannot even say "timeout" any more is cut off.
+        """Cut the connection if a statement has had no answer for `ANSWER_WITHIN` seconds. The loop calls this.
 
-        Packets may vanish behind a proxy that goes on acknowledging them; no time-out of TCP sees that.
+        Packets may vanish behind a proxy that continues to acknowledge them; no time-out of TCP detects that.
         """
         age = self._store.statement_age
         if age > ANSWER_WITHIN:
@@ -188,10 +210,12 @@ class Writer:
             self._store.cut()
 
     def close(self, timeout: float) -> None:
-        """End the thread and the connection; a statement that runs longer than `timeout` is left to the server."""
+        """End the thread and the connection. A statement that runs longer than `timeout` is left to the server."""
         self._stop_waiting.set()
         self._inbox.put(None)
         self._thread.join(timeout)
+
+    # -- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -202,72 +226,70 @@ class Writer:
 
     def _do(self, task: Task) -> Result:
         try:
-            return self._compare(task) if isinstance(task, ReadProgress) else self._write(task)
+            return self._write(task) if isinstance(task, Batch) else self._until_available(self._read_progress)
         except StopRequestedError:
             return Stopped()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the loop must hear of it and stop
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
             return Failed(error)
 
-    def _compare(self, task: ReadProgress) -> ProgressRead:
-        def ask() -> ProgressRead:
-            self._connect()
-            known = self._store.topic_progress(task.topic)
-            self._verified.update(task.log_ids)
-            return ProgressRead(known)
-
-        return self._patiently(ask)
-
-    def _write(self, batch: Batch) -> Done | Unverified:
-        # 4. the database
-        written = self._patiently(lambda: self._write_if_verified(batch))
-        if written is None:
-            return Unverified(batch)
-        # 5. the dead letters, acknowledged
-        rejected = [*batch.rejected, *written.rejected]
+    def _write(self, batch: Batch) -> BatchWritten | BatchReturned:
+        # 4.1 the database
+        found = self._until_available(lambda: self._write_or_read_progress(batch))
+        if isinstance(found, ProgressRead):
+            return BatchReturned(batch, found.progress)
+        # 4.2 the dead letters, acknowledged
+        rejected = [*batch.rejected, *found.rejected]
         if rejected:
             self._send(rejected)
         self._budget.charge(batch.records - len(rejected), len(rejected))
-        # 6. the result, from which alone the loop commits
-        return Done(batch, written, len(rejected))
+        # 4.3 the result: only with it the loop commits
+        return BatchWritten(batch, found, len(rejected))
 
-    def _write_if_verified(self, batch: Batch) -> Written | None:
+    def _write_or_read_progress(self, batch: Batch) -> Written | ProgressRead:
         self._connect()
-        if not self._verified.issuperset(span.log_id for span in batch.spans):
-            return None
+        if not self._progress_returned:
+            return self._read_progress()
         written = self._store.write(batch)
         self._stale = False
         return written
 
+    def _read_progress(self) -> ProgressRead:
+        self._connect()
+        found = ProgressRead(self._store.topic_progress(self._topic))
+        self._progress_returned = True
+        return found
+
     def _connect(self) -> None:
         if not self._store.connected:
-            self._verified.clear()
+            self._progress_returned = False
             self._store.connect()
             self.connections += 1
 
     def _send(self, rejected: list[Rejected]) -> None:
-        letters = [dead_letter(item, self._group, time.time()) for item in rejected]
+        letters = [dead_letter(item, self._group, self._clock()) for item in rejected]
         retry(
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
             stop=self._stop_waiting,
-            observe=self._waits("dead letters' topic"),
+            observe=self._report_outage(DEAD_LETTER_TOPIC),
         )
-        self._goes_on("dead letters' topic")
+        self._end_outage(DEAD_LETTER_TOPIC)
 
-    def _patiently(self, action: Callable[[], T]) -> T:
+    def _until_available(self, action: Callable[[], T]) -> T:
+        """Repeat `action` until the database is available. Blocks without a limit, until it is told to stop waiting."""
         found = retry(
             lambda: self._once_more_if_stale(action),
             retry_on=DatabaseAwayError,
             stop=self._stop_waiting,
-            observe=self._waits("database"),
+            observe=self._report_outage(DATABASE),
         )
-        self._goes_on("database")
+        self._end_outage(DATABASE)
         return found
 
     def _once_more_if_stale(self, action: Callable[[], T]) -> T:
-        """Connect anew where the connection is stale, but not for ever: until a batch was written, one more is enough.
+        """Connect again if the connection is stale, but only once until a batch was written.
 
-        A write is not tried again in here, since nothing is written on a new connection before a comparison.
+        This does not write a batch twice: on the new connection `action` reads the progress.
         """
         while True:
             try:
@@ -279,19 +301,18 @@ class Writer:
                 logger.warning("the database connection is stale (SQLSTATE %s); connecting anew", error.sqlstate)
                 self._stale = True
 
-    def _waits(self, whom: str) -> Callable[[BaseException, float, int], None]:
+    def _report_outage(self, whom: str) -> Observer:
         def observe(error: BaseException, upcoming: float, tries: int) -> None:
-            now = time.time()
-            since = self.waiting.since if self.waiting else now
-            self.waiting = Waiting(since, f"{whom}: {error}", now + upcoming)
+            now = self._clock()
+            since = self.outage.since if self.outage else now
+            self.outage = Outage(since, f"{whom}: {error}", now + upcoming)
             if tries == 1:
                 self._throttle.reset()
             if self._throttle.allows():
-                began = time.strftime("%H:%M:%S", time.localtime(since))
                 logger.warning(
                     "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses",
                     whom,
-                    began,
+                    time.strftime("%H:%M:%S", time.localtime(since)),
                     now - since,
                     error,
                     tries + 1,
@@ -300,7 +321,7 @@ class Writer:
 
         return observe
 
-    def _goes_on(self, whom: str) -> None:
-        if self.waiting is not None:
-            logger.info("the %s answers again after %.1f s; going on", whom, time.time() - self.waiting.since)
-            self.waiting = None
+    def _end_outage(self, whom: str) -> None:
+        if self.outage is not None:
+            logger.info("the %s answers again after %.1f s; going on", whom, self._clock() - self.outage.since)
+            self.outage = None

@@ -12,7 +12,7 @@ TEXT = "%(asctime)s %(levelname)-7s %(message)s"
 
 
 def set_up(form: Literal["text", "json"], level: str) -> None:
-    """Send what the loggers under `jobstatus` say to stderr, from `level` on."""
+    """Write the lines of all loggers under `jobstatus` to stderr, from `level` on; replaces an earlier set-up."""
     handler = logging.StreamHandler(sys.stderr)
     if form == "json":
         fields = {"asctime": "time", "levelname": "level", "name": "logger"}

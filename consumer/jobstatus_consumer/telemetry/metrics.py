@@ -1,4 +1,4 @@
-"""Every metric this program has, declared once, with its type and meaning; docs/metrics.md is made from this file."""
+"""Every metric of the consumer, declared once, with its type and meaning; docs/metrics.md is made from this file."""
 
 from __future__ import annotations
 
@@ -11,42 +11,55 @@ WRITE_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
 
 
 class Metrics:
-    """One set of metrics for one consumer, in a registry of its own."""
+    """The metrics of one consumer, in a registry of their own."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self.events = Counter(
-            "jobstatus_events", "events written or found stale, by outcome", ["outcome"], registry=registry
+            "jobstatus_events", "events that were written or were stale, by outcome", ["outcome"], registry=registry
         )
         self.stale = Counter(
             "jobstatus_stale_events", "events that changed nothing, by reason", ["reason"], registry=registry
         )
         self.dead_letters = Counter(
             "jobstatus_dead_letters",
-            "dead letters acknowledged, by stage and reason",
+            "dead letters that the broker acknowledged, by stage and reason",
             ["stage", "reason"],
             registry=registry,
         )
         self.batches = Counter("jobstatus_batches", "batches written", registry=registry)
-        self.statements = Counter("jobstatus_statements", "statements that wrote", registry=registry)
+        self.statements = Counter("jobstatus_statements", "SQL statements that wrote rows", registry=registry)
         self.batch_events = Histogram(
-            "jobstatus_batch_events", "events in a batch", buckets=BATCH_BUCKETS, registry=registry
+            "jobstatus_batch_events", "events per batch", buckets=BATCH_BUCKETS, registry=registry
         )
         self.write_seconds = Histogram(
-            "jobstatus_write_seconds", "seconds that writing a batch took", buckets=WRITE_BUCKETS, registry=registry
+            "jobstatus_write_seconds", "seconds per write of a batch", buckets=WRITE_BUCKETS, registry=registry
         )
-        self.commits = Gauge("jobstatus_commits", "offset commits so far, by outcome", ["outcome"], registry=registry)
-        self.rebalances = Gauge("jobstatus_rebalances", "times partitions came or went", registry=registry)
-        self.partitions = Gauge("jobstatus_assigned_partitions", "partitions this member has", registry=registry)
+        self.commits = Gauge(
+            "jobstatus_commits", "offset commits since the start, by outcome", ["outcome"], registry=registry
+        )
+        self.rebalances = Gauge(
+            "jobstatus_rebalances", "times that partitions were assigned, revoked or lost", registry=registry
+        )
+        self.partitions = Gauge(
+            "jobstatus_assigned_partitions", "partitions that are assigned to this consumer", registry=registry
+        )
         self.lag = Gauge(
-            "jobstatus_lag_events", "events not yet safe to commit, by partition", ["partition"], registry=registry
+            "jobstatus_lag_events",
+            "events of the log that are not written yet, by partition",
+            ["partition"],
+            registry=registry,
         )
         self.waiting = Gauge(
-            "jobstatus_waiting_seconds", "how long the writer has been waiting; 0 if not", registry=registry
+            "jobstatus_waiting_seconds",
+            "seconds for which the writer has been waiting for the database or the broker; 0 if it is not waiting",
+            registry=registry,
         )
         self.connections = Gauge(
-            "jobstatus_database_connections", "database connections made so far", registry=registry
+            "jobstatus_database_connections", "database connections made since the start", registry=registry
         )
         self.last_write = Gauge(
-            "jobstatus_last_write_timestamp_seconds", "when the last batch was written", registry=registry
+            "jobstatus_last_write_timestamp_seconds",
+            "the time of the last written batch, in seconds since 1970-01-01 UTC",
+            registry=registry,
         )

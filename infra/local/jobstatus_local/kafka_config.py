@@ -1,4 +1,4 @@
-"""What the local brokers are told: `server.properties` and the Java command line, as pure functions."""
+"""The configuration of the local brokers: `server.properties` and the Java command line, as pure functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SERVER_CLASS = "kafka.Kafka"
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """The three listeners of one broker, and what it tells clients to connect to.
+    """The three listeners of one broker, and the address that it gives to clients.
 
-    Clients use `port`, through whatever stands at `advertised`; brokers among themselves and our own readiness probe
-    use `internal_port`, so that a fault in front of the clients does not also part the cluster.
+    Clients connect to `advertised`, which leads to `port`, perhaps through a proxy. The other brokers and our own
+    readiness probe use `internal_port`, so that a fault of the proxy does not split the cluster.
     """
 
     node_id: int
@@ -44,7 +44,7 @@ def server_properties(node: NodeAddress, cluster: Sequence[NodeAddress], data: P
         "log.dirs": str(data),
         **replication(len(cluster)),
         "auto.create.topics.enable": "false",
-        # a broker back from SIGKILL may register only after its old session; heartbeats keep two thirds in hand
+        # a broker that comes back after SIGKILL may register only when its old session has ended
         "broker.session.timeout.ms": "6000" if len(cluster) > 1 else "3000",
         "broker.heartbeat.interval.ms": "1000",
         "group.initial.rebalance.delay.ms": "0",
@@ -57,7 +57,7 @@ def server_properties(node: NodeAddress, cluster: Sequence[NodeAddress], data: P
 
 
 def replication(brokers: int) -> dict[str, str]:
-    """Three copies of which two must be in step, or as many as there are brokers."""
+    """Three replicas, of which two must be in sync; fewer if there are fewer brokers."""
     copies, in_step = str(min(brokers, 3)), str(min(brokers, 2))
     return {
         "default.replication.factor": copies,
@@ -71,7 +71,7 @@ def replication(brokers: int) -> dict[str, str]:
 
 
 def java_options(workdir: Path, heap_megabytes: int) -> list[str]:
-    """A small, quickly started virtual machine that writes nowhere but below `workdir`."""
+    """Options of a small virtual machine that starts quickly and writes only below `workdir`."""
     return [
         f"-Xmx{heap_megabytes}m",
         "-XX:+UseSerialGC",

@@ -1,7 +1,7 @@
-"""Write ``jars.lock.toml`` anew: ``python -m jobstatus_local.lock``. Needs the network; run after changing a version.
+"""Write ``jars.lock.toml`` anew: ``python -m jobstatus_local.lock``. Run it after changing a version.
 
-The file names each jar by its Maven coordinate with its SHA-256 and size, and no address, so that whoever uses it
-fetches from the registry that is set up there and still gets the same bytes.
+The file names each jar by its Maven coordinate, with its SHA-256 and size. It holds no address: each user fetches from
+the repository that is set up on the machine, and gets the same bytes.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from jobstatus_local.certificates import trust_the_system
 from jobstatus_local.jars import AVRO_TOOLS, BROKER, KAFKA_TOOLS, LOCK_NAME, download, sha256_of
 
 KAFKA_VERSION = "4.3.1"
-#: Resolved with everything they need.
+#: These are resolved with all their dependencies.
 BROKER_ROOTS = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
-#: Taken alone: the tools run on the broker's jars, and avro-tools holds what it needs.
+#: These are taken alone: the tools run on the broker's jars, and avro-tools holds its dependencies.
 SINGLE = {KAFKA_TOOLS: f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}", AVRO_TOOLS: "org.apache.avro:avro-tools:1.12.0"}
 
 
 def main() -> int:
     import jgo
 
-    broker = [f"{a.groupId}:{a.artifactId}:{a.version}" for a in jgo.resolve(BROKER_ROOTS)]
+    with trust_the_system():
+        return _write([f"{a.groupId}:{a.artifactId}:{a.version}" for a in jgo.resolve(BROKER_ROOTS)])
+
+
+def _write(broker: list[str]) -> int:
     sections = {BROKER: sorted(broker), **{name: [coordinate] for name, coordinate in SINGLE.items()}}
     lines = ["# Written by `python -m jobstatus_local.lock`: what the local broker is made of, by content."]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:

@@ -1,4 +1,4 @@
-"""Ports that stay ours while no server listens on them."""
+"""Ports that no other process can take while our server is down."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Self
 
 LOOPBACK = "127.0.0.1"
 
-#: Linux lets a server bind a port that another socket holds without listening, when both say SO_REUSEADDR (Java and
-#: PostgreSQL do). So the lease keeps the port from everybody else also while the server is down or restarts.
+#: Linux lets a server bind a port that another socket holds without listening, if both set SO_REUSEADDR; Java and
+#: PostgreSQL do. So the lease keeps other processes from the port also while the server is down or restarts.
 _CAN_HOLD = sys.platform == "linux"
 
 
 class PortLease:
-    """A free TCP port of 127.0.0.1, held until `close`. Where it cannot be held it was free a moment ago."""
+    """A free TCP port of 127.0.0.1, reserved until `close`. Outside Linux it is only free at the start."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -38,7 +38,7 @@ class PortLease:
 
 
 def is_listening(port: int, timeout: float = 0.2) -> bool:
-    """Whether something accepts connections at 127.0.0.1:port now."""
+    """Whether a server accepts connections at 127.0.0.1:port now. Blocks for at most `timeout` seconds."""
     try:
         with socket.create_connection((LOOPBACK, port), timeout=timeout):
             return True

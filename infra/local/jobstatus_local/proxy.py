@@ -4,11 +4,11 @@
         connection = psycopg.connect(proxy.through(pg.url))
         proxy.cut()         # every open connection is reset
         proxy.refuse()      # new ones are refused, as if the server were down
-        proxy.deaf()        # nothing comes through and nothing is refused, as if the cable were out
+        proxy.deaf()        # nothing comes through and nothing is refused, as if the cable were unplugged
         proxy.delay(0.05)   # every byte arrives 50 ms later, each way
-        proxy.heal()        # all well; what was held back in `deaf` goes on
+        proxy.heal()        # no fault; bytes that were held back by `deaf` go on
 
-It runs in a thread of its own, and each call returns when the fault is in force.
+It runs in a thread of its own. Each call blocks until the fault is in force.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class TcpProxy:
-    """Stands at 127.0.0.1:`port` in front of 127.0.0.1:`upstream_port`; a context manager.
+    """Listens at 127.0.0.1:`port` in front of 127.0.0.1:`upstream_port`; a context manager.
 
     Attributes:
-        port: where it listens, the same after every fault.
-        accepted: the connections taken so far.
+        port: where it listens; it stays the same after every fault.
+        accepted: the number of connections accepted so far.
     """
 
     def __init__(self, upstream_port: int) -> None:
-        """Takes its port at once, and listens from `start` on, or in a `with`."""
+        """Reserve the port. The proxy listens from `start` on, or inside a `with`."""
         self.accepted = 0
         self._upstream_port = upstream_port
         self._lease = PortLease()
@@ -68,7 +68,7 @@ class TcpProxy:
         return sum(not writer.transport.is_closing() for writer in list(self._clients))
 
     def through(self, url: str) -> str:
-        """The same URL, by way of this proxy."""
+        """The same URL, through this proxy."""
         parts = urlsplit(url)
         user = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user[0]}{user[1]}{LOOPBACK}:{self.port}"))
@@ -86,23 +86,23 @@ class TcpProxy:
         self._lease.close()
 
     def cut(self) -> None:
-        """Reset every open connection, on both sides; new ones are taken as before."""
+        """Reset every open connection, on both sides. New ones are accepted as before."""
         self._call(self._cut())
 
     def refuse(self) -> None:
-        """Refuse new connections; open ones stay."""
+        """Refuse new connections. Open ones stay."""
         self._call(self._refuse())
 
     def deaf(self) -> None:
-        """Let nothing through, in either direction, and refuse nothing: ends are not passed on either."""
+        """Let nothing through in either direction, not even the end of a connection, and refuse nothing."""
         self._call(self._clear(self._gate))
 
     def delay(self, seconds: float) -> None:
-        """Hold every byte back for this long, each way; the throughput stays."""
+        """Delay every byte by so many seconds, each way. The throughput stays."""
         self._delay = seconds
 
     def heal(self) -> None:
-        """End every fault; connections that were open and not cut go on."""
+        """End every fault. Connections that are open and were not cut continue."""
         self._delay = 0.0
         self._call(self._heal())
 

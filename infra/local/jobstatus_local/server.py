@@ -1,4 +1,4 @@
-"""What both local servers have in common: a supervisor, a folder, ports, and a start that leaves nothing behind."""
+"""What both local servers have in common: a supervisor, a folder, ports, and a start that cleans up if it fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jobstatus_local.process import Supervisor
 from jobstatus_local.workdir import Workdir
 
 _TRIES = 3
-_GRACE_SECONDS = 1.0  # what is thrown away next needs no long goodbye
+_GRACE_SECONDS = 1.0  # its data is removed next, so a clean stop is not needed
 _GRACE_TO_KEEP_SECONDS = 15.0
 _PORT_TAKEN = "Address already in use"
 
 
 class LocalServer(ABC):
-    """A context manager that runs a server; between `stop` and `start` its data and ports stay."""
+    """A server; a context manager. Between `stop` and `start` it keeps its data and its ports."""
 
     def __init__(self, kind: str, workdir: Path | None) -> None:
         self._kind = kind
@@ -30,7 +30,7 @@ class LocalServer(ABC):
 
     @property
     def workdir(self) -> Path:
-        """Configuration, data and logs."""
+        """The folder with its configuration, data and logs."""
         if self._workdir is None:
             raise self._not_running()
         return self._workdir.path
@@ -43,10 +43,10 @@ class LocalServer(ABC):
         return self._supervisor
 
     def start(self) -> None:
-        """Start what is down and wait until it answers; nothing happens if it runs.
+        """Start what is down, and block until the server answers. Nothing happens if it runs.
 
         Raises:
-            LocalServerError: what and why, with the end of the log. A first start leaves nothing running.
+            LocalServerError: what failed and why, with the end of the log. After a failed first start nothing runs.
         """
         if self._supervisor is not None:
             self._run()
@@ -64,10 +64,10 @@ class LocalServer(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """Stop cleanly; nothing happens if it is down."""
+        """Stop cleanly, and block until the server has ended. Nothing happens if it is down."""
 
     def close(self) -> None:
-        """Stop, and remove what is temporary. Idempotent."""
+        """Stop the server and remove its temporary files. Idempotent."""
         self._close(keep_logs=False)
 
     def __enter__(self) -> Self:
@@ -81,11 +81,11 @@ class LocalServer(ABC):
 
     @abstractmethod
     def _open(self) -> None:
-        """Prepare everything before the first start; begins with `_open_workdir`."""
+        """Prepare everything for the first start. Must begin with `_open_workdir`."""
 
     @abstractmethod
     def _run(self) -> None:
-        """Start what is down and wait until it answers."""
+        """Start what is down, and block until the server answers."""
 
     def _open_workdir(self, parent: Path | None = None) -> None:
         self._workdir = Workdir(self._wanted_workdir, self._kind, parent)
@@ -112,7 +112,7 @@ class LocalServer(ABC):
 
 
 def _is_port_taken(error: BaseException) -> bool:
-    """Whether a start failed because somebody else took the port; then other ports are worth a try."""
+    """Whether a start failed because another process took the port. Then it is tried again with other ports."""
     if not isinstance(error, LocalServerError) or error.log is None:
         return False
     try:

@@ -25,10 +25,10 @@ def local_stack(
     *,
     progress: Progress | None = None,
 ) -> Iterator[LocalStack]:
-    """Run a broker and a database, given or with their defaults, for the length of a `with`.
+    """Run a broker and a database for the length of a `with`. Blocks until both answer.
 
     Raises:
-        LocalServerError: one did not start; the other has been stopped.
+        LocalServerError: one of them did not start; the other one is stopped.
     """
     stack = LocalStack(kafka or LocalKafka(progress=progress), postgres or LocalPostgres())
     with ExitStack() as on_exit:

@@ -1,18 +1,19 @@
-"""The process between us and the servers: it owns them, and ends them when we are gone.
+"""The process between us and the servers: it owns the servers, and ends them when our process is gone.
 
-Run as a script, with the standard library only. One JSON object a line comes on stdin, one answer with the same "id"
-goes to stdout:
+It runs as a script, with the standard library only. Each line of stdin is a request as a JSON object; the answer with
+the same "id" goes to stdout:
 
     {"op": "start", "name", "argv", "env", "log", "user", "group", "stop_signal"}  ->  {"pid"} or {"error"}
     {"op": "signal", "name", "signal"}                                             ->  {"sent"}
     {"op": "poll", "name"}                                                         ->  {"code"} (null: it runs)
 
-The end of stdin, or another parent than the one that started it (a forked child of ours may hold the pipe open), means
-that we are gone, even by SIGKILL: every server gets its stop signal, then SIGKILL, and the folders named on the command
-line are removed. {"op": "quit", "grace": seconds} ends the servers too but leaves the folders to us.
+The end of stdin means that our process is gone, even by SIGKILL. So does another parent process than the one that
+started the supervisor: a forked child of ours may still hold the pipe open. Then every server gets its stop signal,
+after a grace SIGKILL, and the folders named on the command line are removed. {"op": "quit", "grace": seconds} ends the
+servers too, but leaves the folders to us.
 
-On Linux the supervisor also adopts what a dead server leaves (the backends of a killed postmaster) and kills it, and a
-server gets SIGKILL from the kernel when the supervisor itself is killed.
+On Linux the supervisor adopts and kills the processes that a dead server leaves behind (the backends of a killed
+postmaster). If the supervisor itself is killed, the kernel sends SIGKILL to the servers.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 class Supervisor:
-    """The servers by name, and what is done with them. One thread."""
+    """The servers by name. It has one thread."""
 
     def __init__(self, parent: int) -> None:
         self.parent = parent
@@ -85,17 +86,17 @@ class Supervisor:
         """Runs in the new process, before the server's program."""
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self.pid:
-            os._exit(1)  # the supervisor ended before the kernel knew
+            os._exit(1)  # the supervisor ended before the line above
 
     def poll(self, name: str) -> int | None:
-        """The server's exit code; None while it, or anything that it left, still runs."""
+        """The server's exit code; None while it, or a process that it left behind, still runs."""
         code = self.servers[name].poll()
         if code is not None and _LINUX and self.kill_strays():
             return None
         return code
 
     def kill_strays(self) -> bool:
-        """SIGKILL what dead servers left to us; whether there was anything."""
+        """Send SIGKILL to the processes that dead servers left behind; True if there were any."""
         known = {server.pid for server in self.servers.values()}
         strays = [pid for pid in children_of(self.pid) if pid not in known]
         for pid in strays:
@@ -119,7 +120,7 @@ class Supervisor:
             time.sleep(0.02)
 
     def serve(self) -> float | None:
-        """Answer until told to quit (the seconds that the servers get to stop) or until the parent is gone (None)."""
+        """Answer requests. Returns the grace in seconds when asked to quit, and None when the parent is gone."""
         received = b""
         while os.getppid() == self.parent:
             if not select.select([0], [], [], PARENT_CHECK_SECONDS)[0]:
@@ -143,8 +144,8 @@ def prctl(option: int, value: int) -> None:
 
 def children_of(parent: int) -> list[int]:
     """The process ids whose parent is this one (Linux)."""
-    everybody = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
-    return [pid for pid in everybody if parent_of(pid) == parent]
+    everything = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+    return [pid for pid in everything if parent_of(pid) == parent]
 
 
 def parent_of(pid: int) -> int | None:
@@ -152,11 +153,11 @@ def parent_of(pid: int) -> int | None:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return int(stat.read().rpartition(b")")[2].split()[1])
     except OSError:
-        return None  # it ended while we looked
+        return None  # it has just ended
 
 
 def remove(folder: str) -> None:
-    """Remove a folder; a server that ends at this moment may still write into it, so more than once."""
+    """Remove a folder. Try more than once, because a server that is just ending may still write into it."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.exists(folder):
@@ -171,7 +172,7 @@ def main(parent: int, folders: list[str]) -> None:
     try:
         grace = supervisor.serve()
     except OSError:
-        pass  # nobody reads our answers any more
+        pass  # no process reads our answers any more
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         supervisor.stop_all(GRACE_SECONDS if grace is None else grace)

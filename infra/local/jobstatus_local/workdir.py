@@ -1,4 +1,4 @@
-"""Where a server's files are: a folder of ours that goes when we go, or one of the caller's that stays."""
+"""The folder of a server's files: a temporary one that is removed, or the caller's own, which stays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Workdir:
-    """A new temporary folder (removed by `close`), or the caller's `path` (made if absent, never removed)."""
+    """A new temporary folder, removed by `close`; or the caller's `path`, made if absent and never removed."""
 
     def __init__(self, path: Path | None, kind: str, parent: Path | None = None) -> None:
         self.is_ours = path is None
@@ -20,11 +20,11 @@ class Workdir:
 
     @property
     def to_remove(self) -> list[Path]:
-        """What a supervisor removes if we are killed."""
+        """The folders that the supervisor removes if we are killed."""
         return [self.path] if self.is_ours else []
 
     def close(self, keep_logs: bool = False) -> None:
-        """Remove a folder of ours; after a failure its logs stay, since the error names them."""
+        """Remove a temporary folder. With `keep_logs` its logs stay, because the error of a failed start names them."""
         if not self.is_ours:
             return
         if keep_logs:

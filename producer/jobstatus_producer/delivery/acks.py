@@ -1,11 +1,10 @@
-"""What became of the events: counts, the callers who wait for one, those the broker refused, the last error."""
+"""What became of the events: who waits for them, which the broker refused, how many attempts failed, and why."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from jobstatus_schemas import JobStatusEvent
@@ -17,27 +16,31 @@ from jobstatus_producer.record import Record
 MAX_REFUSED_KEPT: Final = 10_000
 
 
-class Waiting:
-    """A caller who waits until each of `count` events is delivered or refused."""
+class AckWaiter:
+    """A caller that waits until each of `count` events is acknowledged or refused. Thread-safe."""
 
     def __init__(self, count: int, when_done: Callable[[], None] | None = None) -> None:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._when_done = when_done
         self._count = count
-        self.entries: dict[int, Record] = {}
+        self._records: dict[int, Record] = {}
         self.refused: list[tuple[Record, Failure]] = []
 
-    def told(self, seq: int, failure: Failure | None) -> None:
-        """One event has ended."""
+    def expect(self, record: Record) -> None:
+        """`record` is one of those that it waits for."""
+        self._records[record.seq] = record
+
+    def ended(self, seq: int, failure: Failure | None) -> None:
+        """One event is acknowledged, or refused with `failure`."""
         with self._lock:
-            entry = self.entries.pop(seq, None)
-            if entry is None:
-                # nobody waits for it any longer
+            record = self._records.pop(seq, None)
+            if record is None:
+                # the caller has stopped waiting
                 return
             self._count -= 1
             if failure is not None:
-                self.refused.append((entry, failure))
+                self.refused.append((record, failure))
             done = self._count == 0
         if done:
             self._done.set()
@@ -45,127 +48,111 @@ class Waiting:
                 self._when_done()
 
     def wait(self, seconds: float) -> None:
-        """Wait up to `seconds` for all of them."""
+        """Block until all events have ended, for up to `seconds`."""
         self._done.wait(seconds)
 
-    def end(self) -> list[Record]:
-        """Wait no longer; returns the events that have not ended."""
+    def stop(self) -> list[Record]:
+        """Wait no longer. Returns the events that have not ended."""
         with self._lock:
-            left = list(self.entries.values())
-            self.entries.clear()
+            left = list(self._records.values())
+            self._records.clear()
         return left
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """One moment of a producer.
-
-    Every event that was accepted or taken over is delivered, refused, given up, or in one of the depths.
-    """
-
-    accepted: int = 0
-    """events that a call took"""
-    taken_over: int = 0
-    """events in the spools of processes that are gone, which are this one's now"""
-    delivered: int = 0
-    """acknowledged by the broker, drained ones included"""
-    drained: int = 0
-    """acknowledged after they had been in the backlog or the spool"""
-    spooled: int = 0
-    """written to the spool"""
-    refused: int = 0
-    """refused by the broker for their own content"""
-    rejected: int = 0
-    """not accepted because there was no room: `BufferFullError`"""
-    failed: int = 0
-    """sendings that failed; such an event is tried again, so this is no loss"""
-    queue_depth: int = 0
-    """events in memory: with the Kafka client, or waiting to be tried again"""
-    spool_depth: int = 0
-    """events in the spool"""
-    oldest_undelivered_seconds: float = 0.0
-    """the age of the oldest event not yet acknowledged; 0 where there is none"""
-    last_error: str | None = None
-    """why the last sending failed"""
 
 
 class Acks:
-    """Thread-safe; the delivery of an event without a waiter costs it nothing."""
+    """Thread-safe. The acknowledgement of an event that no caller waits for costs no lock."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._waiting: dict[int, Waiting] = {}
+        self._waiters: dict[int, AckWaiter] = {}
         self._refused_kept: list[Record] = []
         self._throttle = Throttle()
-        self.refused = 0
-        self.failed = 0
-        self.last_error: str | None = None
+        self._last_error: str | None = None
+        self._refused = self._failed = 0
+
+    @property
+    def refused_count(self) -> int:
+        """How many events the broker refused."""
+        return self._refused
+
+    @property
+    def failed_count(self) -> int:
+        """How many attempts to send failed."""
+        return self._failed
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last attempt failed."""
+        return self._last_error
 
     @property
     def awaited(self) -> bool:
-        """Whether any caller waits."""
-        return bool(self._waiting)
+        """Whether any caller waits for an acknowledgement."""
+        return bool(self._waiters)
 
-    def expect(self, entries: Sequence[Record], waiting: Waiting) -> None:
-        """Tell `waiting` when each of `entries` has ended."""
-        for entry in entries:
-            waiting.entries[entry.seq] = entry
-            self._waiting[entry.seq] = waiting
+    def expect(self, records: Sequence[Record], waiter: AckWaiter) -> None:
+        """Tell `waiter` how each of `records` ends."""
+        for record in records:
+            waiter.expect(record)
+            self._waiters[record.seq] = waiter
 
-    def forget(self, waiting: Waiting) -> list[Record]:
-        """Its caller waits no longer; returns the events that have not ended."""
-        left = waiting.end()
-        for entry in left:
-            self._waiting.pop(entry.seq, None)
+    def stop_waiting(self, waiter: AckWaiter) -> list[Record]:
+        """Forget `waiter`. Returns those of its events that have not ended."""
+        left = waiter.stop()
+        for record in left:
+            self._waiters.pop(record.seq, None)
         return left
 
-    def delivered(self, seq: int) -> None:
-        """The broker acknowledged it."""
-        if self._waiting:
-            self._tell(seq, None)
+    def delivered(self, record: Record) -> None:
+        """The broker acknowledged `record`."""
+        if self._waiters:
+            self._end(record.seq, None)
 
-    def refuse(self, entry: Record, failure: Failure, *, kept: bool) -> None:
-        """The broker will never take it: unless it is kept, its caller is told, or a later flush or close raises it."""
-        self.last_error = failure.text
-        self.warn("refused", "the broker refuses an event of job %r: %s", entry.event.job_id, failure.text)
-        told = self._tell(entry.seq, failure)
+    def refused(self, record: Record, failure: Failure, *, kept: bool) -> None:
+        """The broker will never take `record`.
+
+        The caller that waits for it is told. If no caller waits, and the spool has not `kept` it, the next flush or
+        close raises it.
+        """
+        self.note_error(failure.text)
+        self._warn("refused", "the broker refuses an event of job %r: %s", record.event.job_id, failure.text)
+        told = self._end(record.seq, failure)
         with self._lock:
-            self.refused += 1
+            self._refused += 1
             if not told and not kept and len(self._refused_kept) < MAX_REFUSED_KEPT:
-                self._refused_kept.append(entry)
+                self._refused_kept.append(record)
 
-    def fail(self, failure: Failure) -> None:
-        """A sending failed and will be repeated."""
+    def failed(self, failure: Failure) -> None:
+        """An attempt to send failed; the event is tried again."""
         with self._lock:
-            self.failed += 1
+            self._failed += 1
         self.trouble(failure.text)
 
     def trouble(self, text: str) -> None:
-        """The way to the broker is not clear."""
-        self.last_error = text
-        self.warn("trouble", "not delivered for now: %s", text)
+        """Log that the broker cannot be reached, or does not answer."""
+        self.note_error(text)
+        self._warn("trouble", "not delivered for now: %s", text)
 
     def spool_trouble(self, text: str) -> None:
-        """The spool cannot do its part. A kind of its own: the way to the broker is seldom clear then."""
-        self.last_error = text
-        self.warn("spool", "%s", text)
+        """Log that the spool cannot be used. Both kinds of trouble may come together, so each has its own limit."""
+        self.note_error(text)
+        self._warn("spool", "%s", text)
 
-    def warn(self, kind: str, text: str, *args: object) -> None:
-        """A warning on the producer's logger, at most one of its kind in ten seconds."""
-        self._throttle.log(logging.WARNING, kind, text, *args)
-
-    def error(self, kind: str, text: str, *args: object) -> None:
-        """As `warn`, one level up."""
-        self._throttle.log(logging.ERROR, kind, text, *args)
+    def note_error(self, text: str) -> None:
+        """Keep `text` as the last error, and log nothing."""
+        self._last_error = text
 
     def take_refused(self) -> list[JobStatusEvent]:
-        """The refused events that nobody has been told of yet."""
+        """The refused events that no caller knows of yet; each is returned once."""
         with self._lock:
             taken, self._refused_kept = self._refused_kept, []
-        return [entry.event for entry in taken]
+        return [record.event for record in taken]
 
-    def _tell(self, seq: int, failure: Failure | None) -> bool:
-        waiting = self._waiting.pop(seq, None)
-        if waiting is not None:
-            waiting.told(seq, failure)
-        return waiting is not None
+    def _warn(self, kind: str, text: str, *args: object) -> None:
+        self._throttle.log(logging.WARNING, kind, text, *args)
+
+    def _end(self, seq: int, failure: Failure | None) -> bool:
+        waiter = self._waiters.pop(seq, None)
+        if waiter is not None:
+            waiter.ended(seq, failure)
+        return waiter is not None

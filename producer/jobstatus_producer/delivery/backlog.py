@@ -1,9 +1,10 @@
-"""Accepted events that the Kafka client does not hold: in memory, and in the spools where there is a spool folder."""
+"""Accepted events that wait for their next attempt: in memory, and in spool files if there is a spool folder."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from itertools import accumulate, takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -20,29 +21,40 @@ if TYPE_CHECKING:
 
 Trouble = Callable[[str], None]
 REFUSED_SHARE: Final = 10
-"""The refused events in a spool may take such a part of what the spool may take, beside it."""
+"""Refused events may take this part of `spool_max_bytes`, in addition to it."""
+
+
+class SpoolState(Enum):
+    """What this process's own spool file could do at the last attempt."""
+
+    WORKING = auto()
+    UNWRITABLE = auto()
+    """events wait in memory, within the bounds of memory"""
+    UNREADABLE = auto()
+    """as UNWRITABLE; besides, what is in the file waits, and what is in memory goes out before it"""
 
 
 class Chunk(NamedTuple):
-    """Entries that go out next, in order, and the taken-over spool they are from (None: this process's own)."""
+    """Records that go out next, in order."""
 
-    entries: list[Record]
-    orphan: SpoolFile | None
-    behind: frozenset[int]
-    """the `seq` of those of which a copy, or something newer, may be in the log already"""
+    records: list[Record]
+    taken_over: SpoolFile | None
+    """the spool of an ended process that they are from; None if they are this process's own"""
+    maybe_in_log: frozenset[int]
+    """the `seq` of those of which a copy, or newer news, may be in the log already"""
 
-    def is_late(self, entry: Record, now_micros: int) -> bool:
-        """Whether `entry` goes out marked as late: for its age, or because a copy of it may be in the log already.
+    def is_late(self, record: Record, now_micros: int) -> bool:
+        """Whether `record` goes out marked as late: for its age, or because a copy of it may be in the log already.
 
-        Between that copy and this one there may be newer events of the same job, and the copy must not undo them.
+        Newer events of the same job may follow that copy in the log, and the second copy must not undo them.
         """
-        return self.orphan is not None or entry.seq in self.behind or entry.is_late(now_micros)
+        return self.taken_over is not None or record.seq in self.maybe_in_log or record.is_late(now_micros)
 
 
 class Backlog:
-    """Keeps entries in their order until they are settled. Thread-safe.
+    """Keeps records in their order until they are settled. Thread-safe. Every method may block on a spool file.
 
-    Taken-over spools go first: what they hold is older than anything of this process.
+    Spools that were taken over go out first: what they hold is older than anything of this process.
     """
 
     def __init__(self, settings: ProducerSettings, trouble: Trouble) -> None:
@@ -53,27 +65,24 @@ class Backlog:
         self._tried: set[int] = set()
         self.bytes_in_memory = 0
         self.spooled = 0
-        self.broken = False
-        """the own spool could not be written or read at the last try"""
-        self.unreadable = False
-        """it could not be read: what is in it waits, and what is in memory goes out without it"""
+        self.spool_state = SpoolState.WORKING
         self._overtaken = 0
-        """what is older than this `seq` and was not readable was overtaken"""
+        """the highest `seq` that went out while older records in the own spool could not be read"""
         self._closed = False
         self._own: SpoolFile | None = None
-        self._orphans: list[SpoolFile] = []
+        self._taken_over: list[SpoolFile] = []
         if settings.spool_dir is not None:
             self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
-            self._orphans = self._take_over(settings.spool_dir, self._own)
+            self._taken_over = self._take_over(settings.spool_dir, self._own)
         self.taken_over = self.spool_depth
-        """events that other processes left, and that this one delivers"""
+        """how many events of ended processes this one delivers"""
 
     def __len__(self) -> int:
         return len(self._held) + self.spool_depth
 
     @property
     def in_memory(self) -> int:
-        """How many entries a crash would lose."""
+        """How many records are in memory alone: a crash would lose them."""
         return len(self._held)
 
     @property
@@ -82,153 +91,158 @@ class Backlog:
         return self._own is not None
 
     @property
-    def spool_depth(self) -> int:
-        """How many entries are in spools."""
-        return (0 if self._own is None else len(self._own)) + sum(len(orphan) for orphan in self._orphans)
+    def spool_works(self) -> bool:
+        """Whether the last attempt to use the own spool went well."""
+        return self.spool_state is SpoolState.WORKING
 
-    def accept(self, entries: Sequence[Record], *, in_memory: bool) -> bool:
-        """Keep new entries, in the spool if there is one, else where they may be `in_memory`; False if neither."""
+    @property
+    def spool_depth(self) -> int:
+        """How many records are in spools."""
+        return sum(map(len, self._all()))
+
+    def accept(self, records: Sequence[Record], *, in_memory: bool) -> bool:
+        """Keep new records: in the spool if it works, else in memory if `in_memory` allows it. False: not kept."""
         with self._lock:
-            if self._own is not None and not self.broken:
-                if len(self._fitting(entries)) < len(entries):
+            if self._own is not None and self.spool_works:
+                if len(self._fitting(records)) < len(records):
                     self._say_full()
                     return False
-                if self._spool(entries):
+                if self._spool(records):
                     return True
             if self._settings.durable or not in_memory:
                 return False
-            self._keep(entries)
+            self._keep(records)
             return True
 
-    def hold(self, entries: Sequence[Record]) -> None:
-        """Keep entries that were accepted and came back from the client; the worker moves them to the spool."""
+    def hold(self, records: Sequence[Record]) -> None:
+        """Keep records that came back from the Kafka client. In memory: `move_to_spool` writes them to the spool."""
         with self._lock:
-            self.note_tried([entry.seq for entry in entries])
-            self._keep(entries)
+            self.note_tried([record.seq for record in records])
+            self._keep(records)
 
     def note_tried(self, seqs: Sequence[int]) -> None:
-        """The client has these: if they come out again, a copy of them may be in the log."""
+        """The Kafka client has these. If they go out again, a copy of them may be in the log."""
         with self._lock:
             self._tried.update(seqs)
-            if self.unreadable:
+            if self.spool_state is SpoolState.UNREADABLE:
                 self._overtaken = max(self._overtaken, *seqs, 0)
 
     def move_to_spool(self) -> None:
-        """Try to write to the spool what is in memory."""
+        """Try to write the records in memory to the spool."""
         with self._lock:
             if self._own is None or self._closed:
                 return
-            entries = [self._held[seq] for seq in sorted(self._held)]
-            fitting = self._fitting(entries)
-            if len(fitting) < len(entries):
+            records = [self._held[seq] for seq in sorted(self._held)]
+            fitting = self._fitting(records)
+            if len(fitting) < len(records):
                 self._say_full()
-            if (fitting or self.broken) and self._spool(fitting):
-                for entry in fitting:
-                    self._release(entry)
+            if (fitting or not self.spool_works) and self._spool(fitting):
+                for record in fitting:
+                    self._release(record)
 
     def stay_in_place(self) -> None:
-        """Give new files to the spools whose files somebody removed: a cleaner of old ones, or of a whole folder."""
+        """Make the spool files anew that another program removed, such as one that deletes old files."""
         with self._lock:
             for file in self._files():
                 self._in_place(file)
 
     def first(self, count: int) -> Chunk:
-        """Up to `count` entries that go out next; they stay here until they are settled."""
+        """Up to `count` records that go out next. They stay here until they are settled."""
         with self._lock:
-            while self._orphans:
-                orphan = self._orphans[0]
-                if orphan.released:
-                    self._wake(orphan)
+            while self._taken_over:
+                file = self._taken_over[0]
+                if file.released:
+                    self._reopen(file)
                     continue
-                entries = self._read(orphan, count)
-                if entries:
-                    return Chunk(entries, orphan, frozenset())
-                if orphan in self._orphans:
-                    self._orphans.remove(orphan)
-                    orphan.close()
+                records = self._read(file, count)
+                if records:
+                    return Chunk(records, file, frozenset())
+                if file in self._taken_over:
+                    self._taken_over.remove(file)
+                    file.close()
             spooled = [] if self._own is None else self._read(self._own, count)
             if not self._held:
                 return self._chunk(spooled)
-            together = {entry.seq: entry for entry in (*spooled, *self._held.values())}
+            together = {record.seq: record for record in (*spooled, *self._held.values())}
             return self._chunk([together[seq] for seq in sorted(together)[:count]])
 
-    def settle(self, entries: Sequence[Record], orphan: SpoolFile | None) -> None:
-        """Forget `entries`: they are delivered."""
+    def settle(self, records: Sequence[Record], taken_over: SpoolFile | None) -> None:
+        """Forget `records`, which are delivered. `taken_over` is the spool that they are from, as in `Chunk`."""
         with self._lock:
-            in_spool = [entry for entry in entries if not self._release(entry)]
-            if orphan is None:
-                self._tried.difference_update(entry.seq for entry in entries)
-            source = orphan or self._own
+            in_spool = [record for record in records if not self._release(record)]
+            if taken_over is None:
+                self._tried.difference_update(record.seq for record in records)
+            source = taken_over or self._own
             if in_spool and source is not None:
                 self._remove(in_spool, source)
 
-    def refuse(self, entry: Record, reason: str, orphan: SpoolFile | None = None) -> bool:
-        """Keep an event that the broker refused, for a person; False if there is no spool that can keep it.
+    def refuse(self, record: Record, reason: str, taken_over: SpoolFile | None = None) -> bool:
+        """Keep an event that the broker refused in its spool, for a person to look at. It does not go out again.
 
-        Then it is with its caller, who is told, and goes out no more.
+        False: no spool can keep it, so its caller has to be told.
         """
         with self._lock:
-            self._release(entry)
-            if orphan is None:
-                self._tried.discard(entry.seq)
-            source = orphan or self._own
+            self._release(record)
+            if taken_over is None:
+                self._tried.discard(record.seq)
+            source = taken_over or self._own
             if source is None:
                 return False
-            kept = self._keep_refused(source, entry, reason)
+            kept = self._keep_refused(source, record, reason)
             if not kept:
-                self._remove([entry], source)
+                self._remove([record], source)
             return kept
 
-    def _remove(self, entries: Sequence[Record], source: SpoolFile) -> None:
+    def _remove(self, records: Sequence[Record], source: SpoolFile) -> None:
         try:
-            source.remove(entries)
+            source.remove(records)
         except SpoolError as error:
-            # they will not go out again from this process, and once more from the next one at worst
-            self._trouble(f"events that are done with cannot be deleted from the spool: {error}")
+            # this process does not send them again; the next one may, marked as late
+            self._trouble(f"delivered or refused events cannot be deleted from the spool: {error}")
 
-    def _keep_refused(self, source: SpoolFile, entry: Record, reason: str) -> bool:
+    def _keep_refused(self, source: SpoolFile, record: Record, reason: str) -> bool:
         share = self._settings.spool_max_bytes // REFUSED_SHARE
         try:
-            if source.refused_bytes() + size_of(entry) <= share:
-                source.refuse(entry, reason)
+            if source.refused_bytes() + size_of(record) <= share:
+                source.refuse(record, reason)
                 return True
             self._trouble(f"a refused event cannot be kept in the spool: {share} bytes of them are there")
         except SpoolError as error:
             self._trouble(f"a refused event cannot be kept in the spool: {error}")
         return False
 
-    def _keep(self, entries: Sequence[Record]) -> None:
-        for entry in entries:
-            # one that a signal's handler kept from being told of may come back twice
-            self._release(entry)
-            size = len(entry.value)
-            # no call between these two, or a signal's handler might
-            self._held[entry.seq] = entry
+    def _keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            # a record may come back twice, where a signal handler interrupted its callback
+            self._release(record)
+            size = len(record.value)
+            # Python runs signal handlers at calls, so there is none between these two lines
+            self._held[record.seq] = record
             self.bytes_in_memory += size
 
-    def _chunk(self, entries: list[Record]) -> Chunk:
-        return Chunk(entries, None, frozenset(entry.seq for entry in entries if self._may_be_behind(entry.seq)))
+    def _chunk(self, records: list[Record]) -> Chunk:
+        return Chunk(records, None, frozenset(record.seq for record in records if self._may_be_behind(record.seq)))
 
     def _may_be_behind(self, seq: int) -> bool:
-        taken_in = self._own is not None and seq in self._own.adopted
-        return taken_in or seq in self._tried or seq < self._overtaken
+        adopted = self._own is not None and seq in self._own.adopted
+        return adopted or seq in self._tried or seq < self._overtaken
 
-    def _release(self, entry: Record) -> bool:
-        found = self._held.pop(entry.seq, None)
+    def _release(self, record: Record) -> bool:
+        found = self._held.pop(record.seq, None)
         if found is not None:
             self.bytes_in_memory -= len(found.value)
         return found is not None
 
     def oldest(self) -> int | None:
-        """The `seq` of the oldest entry."""
+        """The `seq` of the oldest record."""
         return self._edge(min, SpoolFile.oldest)
 
     def newest(self) -> int | None:
-        """The `seq` of the newest entry."""
+        """The `seq` of the newest record."""
         return self._edge(max, SpoolFile.newest)
 
     def close(self) -> list[Record]:
-        """Let go of the spools; returns what is nowhere but in memory, or in a file that nobody will find."""
+        """Let go of the spools. Returns the records that no next process will find: those in memory alone."""
         with self._lock:
             if not self._closed:
                 self.move_to_spool()
@@ -239,11 +253,11 @@ class Backlog:
                 self._closed = True
                 for file in self._files():
                     file.close()
-            # the same again for whoever was interrupted before it had the answer
+            # a second call returns the same, for a caller that was interrupted before it had the answer
             return [self._held[seq] for seq in sorted(self._held)]
 
     def after_fork(self) -> None:
-        """In the child: the spools remain the parent's."""
+        """To be called in a forked child: the spools remain the parent's."""
         for file in self._files():
             file.after_fork()
 
@@ -251,74 +265,75 @@ class Backlog:
         try:
             return spool_folder.take_over(folder, own, topic=self._settings.topic, durable=self._settings.durable)
         except BaseException:
-            # nobody will close a backlog that was never made
+            # the caller gets no backlog that it could close
             own.close()
             raise
 
-    def _wake(self, orphan: SpoolFile) -> None:
-        """Its turn has come; there is nothing to take where another process was faster."""
-        assert self._own is not None  # noqa: S101 - or there would be no orphans
+    def _reopen(self, closed: SpoolFile) -> None:
+        """Open a taken-over spool whose turn has come. Another process may have taken it in the meantime."""
+        assert self._own is not None  # noqa: S101 - without it there are no taken-over spools
         depth = self.spool_depth
-        found = spool_folder.take(orphan.path, self._own, durable=self._settings.durable)
-        place = self._orphans.index(orphan)
-        self._orphans[place : place + 1] = [] if found is None else [found]
+        found = spool_folder.take(closed.path, self._own, durable=self._settings.durable)
+        place = self._taken_over.index(closed)
+        self._taken_over[place : place + 1] = [] if found is None else [found]
         self.taken_over += self.spool_depth - depth
 
     def _files(self) -> list[SpoolFile]:
-        """The open ones."""
+        """The open files."""
         return [file for file in self._all() if not file.released]
 
     def _all(self) -> list[SpoolFile]:
-        return [*self._orphans, *([] if self._own is None else [self._own])]
+        return [*self._taken_over, *([] if self._own is None else [self._own])]
 
-    def _fitting(self, entries: Sequence[Record]) -> Sequence[Record]:
-        """The first of `entries`, as many as the spool has room for."""
-        assert self._own is not None  # noqa: S101 - the callers have asked
+    def _fitting(self, records: Sequence[Record]) -> Sequence[Record]:
+        """The first of `records`, as many as the spool has room for."""
+        assert self._own is not None  # noqa: S101 - the callers have checked
         room = self._settings.spool_max_bytes - self._own.totals().bytes
-        ends = accumulate(map(size_of, entries))
-        return entries[: sum(1 for _ in takewhile(room.__ge__, ends))]
+        ends = accumulate(map(size_of, records))
+        return records[: sum(1 for _ in takewhile(room.__ge__, ends))]
 
     def _say_full(self) -> None:
         self._trouble(f"the spool is full (JOBSTATUS_SPOOL_MAX_BYTES={self._settings.spool_max_bytes})")
 
-    def _spool(self, entries: Sequence[Record]) -> bool:
-        assert self._own is not None  # noqa: S101 - the callers have asked
-        # what was written where nothing can be read would wait there for ever
-        if self.unreadable or not self._in_place(self._own):
+    def _spool(self, records: Sequence[Record]) -> bool:
+        assert self._own is not None  # noqa: S101 - the callers have checked
+        # a record that is written to a file that cannot be read might never go out
+        if self.spool_state is SpoolState.UNREADABLE or not self._in_place(self._own):
             return False
         try:
-            self._own.add(entries)
+            self._own.add(records)
         except SpoolDamagedError as error:
-            self.broken = not self._replaced(self._own, error)
+            self.spool_state = SpoolState.WORKING if self._replaced(self._own, error) else SpoolState.UNWRITABLE
             return False
         except SpoolError as error:
-            self.broken = True
+            self.spool_state = SpoolState.UNWRITABLE
             self._trouble(f"the spool cannot be written, events wait in memory: {error}")
             return False
-        self.broken = False
-        self.spooled += len(entries)
+        self.spool_state = SpoolState.WORKING
+        self.spooled += len(records)
         return True
 
     def _in_place(self, file: SpoolFile) -> bool:
-        """Whether what is written to it will be found by the next process; a file that was removed is made anew."""
+        """Whether the next process will find what is written to `file`. A file that was removed is made anew first."""
         if file.still_on_disk():
             return True
         settings = self._settings
         try:
             new = spool_folder.renew(file, topic=settings.topic, durable=settings.durable)
         except SpoolError as error:
-            self.broken = self.broken or file is self._own
+            if file is self._own and self.spool_works:
+                self.spool_state = SpoolState.UNWRITABLE
             self._trouble(f"the spool was removed while in use, and cannot be made anew: {error}")
             return False
         if file is self._own:
             self._own = new
         else:
-            self._orphans[self._orphans.index(file)] = new
+            self._taken_over[self._taken_over.index(file)] = new
         return True
 
     def _read(self, file: SpoolFile, count: int) -> list[Record]:
         try:
-            entries = file.first(count)
+            records = file.first(count)
         except SpoolDamagedError as error:
             if not self._replaced(file, error):
                 self._go_on_without(file, error)
@@ -326,29 +341,33 @@ class Backlog:
         except SpoolError as error:
             self._go_on_without(file, error)
             return []
-        if file is self._own:
-            self.unreadable = False
-        return entries
+        if file is self._own and self.spool_state is SpoolState.UNREADABLE:
+            # it works again when something is written to it
+            self.spool_state = SpoolState.UNWRITABLE
+        return records
 
     def _go_on_without(self, file: SpoolFile, error: Exception) -> None:
-        """The own spool is tried again, one that was taken over is left to the next process."""
+        """The own spool is tried again. One that was taken over is left to the next process."""
         self._trouble(f"a spool cannot be read, what is in it has to wait: {error}")
         if file is self._own:
-            self.broken = self.unreadable = True
-        elif file in self._orphans:
-            self._orphans.remove(file)
+            self.spool_state = SpoolState.UNREADABLE
+        elif file in self._taken_over:
+            self._taken_over.remove(file)
             self.taken_over -= len(file)
             file.release()
 
     def _replace(self, file: SpoolFile, error: Exception) -> None:
-        """Go on without a damaged file: what can be read of it moves to the own spool, a new one if it was that."""
+        """Go on without a damaged file: what can be read of it moves to the own spool.
+
+        If the damaged file is the own spool, a new own spool is made first.
+        """
         settings = self._settings
-        assert settings.spool_dir is not None  # noqa: S101 - or there would be no file
+        assert settings.spool_dir is not None  # noqa: S101 - without a folder there is no file
         if file is self._own:
-            # without a new one the old one stays, and the next try is as this one
+            # if this fails, the old file stays, and the next attempt does the same
             self._own = spool_folder.open_own(settings.spool_dir, topic=settings.topic, durable=settings.durable)
         else:
-            self._orphans.remove(file)
+            self._taken_over.remove(file)
         assert self._own is not None  # noqa: S101
         file.close_database()
         spool_folder.rescue(file.path, file.lock, self._own, error)
@@ -360,7 +379,7 @@ class Backlog:
         except (OSError, SpoolError) as error:
             self._trouble(f"the spool is damaged and cannot be replaced: {error}")
             if file is not self._own:
-                # what can be read of it is for the next process
+                # the next process may read what can be read of it
                 file.release()
             return file is not self._own
         finally:

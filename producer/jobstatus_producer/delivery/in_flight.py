@@ -1,136 +1,148 @@
-"""The events that librdkafka holds for its first try."""
+"""Hand records to the Kafka client, await their callbacks, give up on those that do not come."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-from jobstatus_producer.delivery.acks import Acks
-from jobstatus_producer.delivery.backlog import Backlog
-from jobstatus_producer.delivery.transport import Failure, KafkaTransport, failure_of
-from jobstatus_producer.record import Record, now_micros
+from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
+
+from jobstatus_producer.delivery.transport import Failure, Transport, failure_of
+from jobstatus_producer.record import Record
+
+MAX_TRY_SECONDS: Final = LATE_AFTER_SECONDS
+"""How long the Kafka client may try a record before it is called back.
+
+The client retries by itself, and cannot add a header to a record that it has. So a record that it may send after the
+late mark's bound has to come back by then, and go out again with the mark: the two bounds are one.
+"""
+POLL_SECONDS: Final = 0.05
 
 
-class InFlight:
-    """Hands entries to the transport; what does not arrive goes to the backlog, in its order."""
+class InFlight(ABC):
+    """Records that the Kafka client has, until each is acknowledged, has failed, or is given up. Thread-safe.
 
-    def __init__(self, backlog: Backlog, ledger: Acks) -> None:
-        self._backlog = backlog
-        self._ledger = ledger
-        # a signal's handler that reports may have interrupted this very thread
+    The client's callbacks run in whichever thread polls it, and a signal handler may raise in the middle of one.
+    """
+
+    def __init__(self) -> None:
+        # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
         self._lock = threading.RLock()
-        self._entries: dict[int, tuple[Record, float]] = {}
+        self._records: dict[int, tuple[Record, float]] = {}
         self._bytes_sent = self._bytes_ended = 0
-        self.sent = 0
-        self.returned = 0
-        self.suspects = 0
-        """how many came back with a batch that the broker refused"""
-        self.failed = False
-        """an entry came back: those behind it must not overtake it"""
-        self.fatal = False
-        """the client must be made anew"""
+        self._sent = self._undelivered = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._records)
 
     @property
     def bytes(self) -> int:
-        """The values' bytes, in all."""
+        """The bytes of all values in flight."""
         return self._bytes_sent - self._bytes_ended
 
-    def send(self, transport: KafkaTransport, entry: Record, *, late: bool = False) -> None:
-        """Under the outbox's lock: entries are sent in the order of their `seq`."""
+    @property
+    def delivered_count(self) -> int:
+        """How many records were acknowledged."""
+        return self._sent - self._undelivered - len(self._records)
+
+    def hand_over(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
+        """Give `record` to the client. Never blocks. False: the client did not take it, so it has failed already."""
         try:
-            self._entries[entry.seq] = (entry, time.monotonic())
-            self._bytes_sent += len(entry.value)
-            self.sent += 1
+            self._records[record.seq] = (record, time.monotonic())
+            self._bytes_sent += len(record.value)
+            self._sent += 1
             failure = transport.send(
-                entry.key, entry.value, partial(self._done, entry), late=late, traceparent=entry.traceparent
+                record.key, record.value, partial(self._done, record), late=late, traceparent=record.traceparent
             )
         except BaseException:
-            # raised by a signal's handler: the call that was to send it fails, and nobody waits for its callback
-            self._let_go([entry])
+            # raised by a signal handler, or by a client that cannot read the record: its caller sees the exception
+            self._give_up([record])
             raise
         if failure is not None:
-            self._ended(entry, failure)
+            self._fail(record, failure)
+        return failure is None
 
-    def oldest(self) -> tuple[Record, float] | None:
-        """The entry sent first, and when by `time.monotonic`."""
+    def wait(self, transport: Transport, over: Callable[[], bool]) -> bool:
+        """Poll until no record is in flight (True), or until `over()` (False)."""
+        while self._records:
+            if over():
+                return False
+            transport.poll(POLL_SECONDS)
+        return True
+
+    def call_back(self, transport: Transport, seconds: float) -> list[Record]:
+        """Take every record back from the client, waiting up to `seconds` for the callbacks.
+
+        Returns the records whose callback did not come. Whether the broker has these is not known; a callback that
+        comes later changes nothing.
+        """
+        transport.purge()
+        deadline = time.monotonic() + seconds
+        self.wait(transport, lambda: time.monotonic() >= deadline)
+        lost = [record for record, _ in list(self._records.values())]
+        self._give_up(lost)
+        return lost
+
+    def oldest(self) -> Record | None:
+        """The record that was handed over first."""
+        first = self._first()
+        return None if first is None else first[0]
+
+    @abstractmethod
+    def _delivered(self, record: Record) -> None:
+        """The broker acknowledged `record`."""
+
+    @abstractmethod
+    def _failed(self, record: Record, failure: Failure) -> None:
+        """`record` was not delivered. It still counts as in flight until this returns."""
+
+    def _is_overdue(self) -> bool:
+        first = self._first()
+        return first is not None and time.monotonic() - first[1] > MAX_TRY_SECONDS
+
+    def _first(self) -> tuple[Record, float] | None:
         while True:
             try:
-                return next(iter(self._entries.values()), None)
+                return next(iter(self._records.values()), None)
             except RuntimeError:
-                # a callback in another thread took an entry away between the two steps
+                # a callback in another thread removed a record between the two steps
                 continue
 
-    def entries(self) -> list[Record]:
-        """What is under way."""
-        return [entry for entry, _ in list(self._entries.values())]
-
-    def overdue(self, seconds: float) -> bool:
-        """Whether the oldest entry was sent more than `seconds` ago."""
-        oldest = self.oldest()
-        return oldest is not None and time.monotonic() - oldest[1] > seconds
-
-    def oldest_age(self) -> float:
-        """Seconds since the oldest entry was made."""
-        oldest = self.oldest()
-        return 0.0 if oldest is None else max(0.0, (now_micros() - oldest[0].seq) / 1e6)
-
-    def note_error(self, failure: Failure) -> None:
-        """An error of the client as a whole."""
-        self.fatal = self.fatal or failure.fatal
-        self._ledger.trouble(failure.text)
-
-    def give_up(self) -> list[Record]:
-        """Wait no longer for callbacks that were lost or are late: whether the broker has these is not known."""
-        entries = self.entries()
-        self._let_go(entries)
-        return entries
-
-    def _let_go(self, entries: Sequence[Record]) -> None:
-        with self._lock:
-            self.returned += sum([self._forget(entry) for entry in entries])
-
-    def _done(self, entry: Record, error: Any, _message: Any) -> None:
-        if entry.seq not in self._entries:
-            return  # given up
+    def _done(self, record: Record, error: Any, _message: Any) -> None:
+        if record.seq not in self._records:
+            return  # it was given up
         try:
             if error is None:
-                self._forget(entry)
-                self._ledger.delivered(entry.seq)
+                # first this: a caller that waits for the acknowledgement may look at the counts next
+                self._forget(record)
+                self._delivered(record)
             else:
-                self._ended(entry, failure_of(error))
+                self._fail(record, failure_of(error))
         except BaseException:
-            # raised by a signal's handler, in whichever thread polls
-            if error is not None and entry.seq in self._entries:
-                self._backlog.hold([entry])
-                self.failed = True
-            self._let_go([entry])
+            # raised by a signal handler. The client does not call a second time, so what it said must not be lost
+            if error is not None and record.seq in self._records:
+                self._failed(record, Failure("a signal handler interrupted the callback"))
+            self._give_up([record])
             raise
 
-    def _ended(self, entry: Record, failure: Failure) -> None:
-        with self._lock:
-            self.returned += 1
-            self.suspects += failure.suspect
-        if failure.refused:
-            self._ledger.refuse(entry, failure, kept=self._backlog.refuse(entry, failure.text))
-        else:
-            self._backlog.hold([entry])
-        self._forget(entry)
-        if not failure.purged and not failure.refused:
-            self.fatal = self.fatal or failure.fatal
-            self.failed = True
-            self._ledger.fail(failure)
+    def _fail(self, record: Record, failure: Failure) -> None:
+        # first this: at every moment the record is in flight, or where `_failed` puts it
+        self._failed(record, failure)
+        self._give_up([record])
 
-    def _forget(self, entry: Record) -> bool:
-        """Whether it was under way until now."""
-        # callbacks run in whichever thread polls
+    def _give_up(self, records: list[Record]) -> None:
         with self._lock:
-            known = self._entries.pop(entry.seq, None) is not None
-            if known:
-                self._bytes_ended += len(entry.value)
-            return known
+            known = [record for record in records if record.seq in self._records]
+            # counted first: `delivered_count`, which takes no lock, is never too high
+            self._undelivered += len(known)
+            for record in known:
+                self._forget(record)
+
+    def _forget(self, record: Record) -> None:
+        with self._lock:
+            if self._records.pop(record.seq, None) is not None:
+                self._bytes_ended += len(record.value)

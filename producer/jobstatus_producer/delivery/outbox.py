@@ -1,298 +1,442 @@
-"""Where an event goes: to the Kafka client while the way is clear, else to the backlog behind those that wait there.
+"""Where an event goes: straight to the Kafka client, or to the backlog behind those that wait there.
 
-The order of one producer's events is kept by one rule. While `direct` holds, the backlog is empty and events go
-straight to the client. When one comes back, or stays away too long, `direct` ends: everything under way is called
-back into the backlog, new events queue behind it, and only when the worker has drained it is `direct` true again.
+The order of one producer's events rests on one rule. While the route is `DIRECT`, the backlog is empty and events go
+to the Kafka client. When a record comes back, or the client keeps it too long, the route ends: everything in flight
+is called back into the backlog, and new events queue behind it. Only when the sender has emptied the backlog is the
+route `DIRECT` again.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
-from collections.abc import Sequence
-from queue import SimpleQueue
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from threading import RLock, get_ident
-from typing import Final, NamedTuple
+from typing import Final
 
-from jobstatus_schemas import JobStatusEvent, encode
+from jobstatus_schemas import JobStatusEvent
 
-from jobstatus_producer.clock import PROCESS_CLOCK
-from jobstatus_producer.delivery.acks import Acks, Stats, Waiting
-from jobstatus_producer.delivery.backlog import Backlog
-from jobstatus_producer.delivery.in_flight import InFlight
-from jobstatus_producer.delivery.transport import Failure, KafkaTransport
+from jobstatus_producer.clock import PROCESS_CLOCK, StrictClock
+from jobstatus_producer.delivery.acks import Acks, AckWaiter
+from jobstatus_producer.delivery.backlog import Backlog, Chunk, SpoolState
+from jobstatus_producer.delivery.first_tries import FirstTries
+from jobstatus_producer.delivery.kafka_client import KafkaClient
+from jobstatus_producer.delivery.sending import Sending
+from jobstatus_producer.delivery.state import Phase, Route
+from jobstatus_producer.delivery.stats import Stats
+from jobstatus_producer.delivery.transport import Failure, KafkaTransport, OpenTransport
+from jobstatus_producer.delivery.wakeups import Wakeups
 from jobstatus_producer.errors import ProducerClosedError, summary
 from jobstatus_producer.log import logger
-from jobstatus_producer.record import Record, now_micros
+from jobstatus_producer.record import CheckedUpdate, Record
 from jobstatus_producer.settings import ProducerSettings
 
 POLL_EVERY: Final = 256
-"""One of so many calls runs the client's callbacks, if more than that are due. With every call they would cost 16
-threads a fight for the interpreter's lock; left to the worker alone they would starve under busy threads."""
+"""One call in so many runs the client's callbacks, if more than `POLL_ABOVE` records are in flight.
+
+If every call did, 16 threads would compete for the interpreter's lock. If only the sender did, the callbacks would
+fall behind busy threads.
+"""
 POLL_ABOVE: Final = 256
-ROOM_STEP_SECONDS: Final = 0.02
+BUSY_TICK_SECONDS: Final = 0.05
+"""How long the sender sleeps at most while an event waits."""
 DEFAULT_BLOCK_SECONDS: Final = 5.0
+CALL_BACK_SECONDS: Final = 2.0
+"""How long the client may take for the callbacks of what is called back."""
 ENDS_WITHIN_SECONDS: Final = 10.0
-"""For the end of a process after its flush: other producers may be at theirs, and spools are closed."""
+"""What the end of a process may take after its flush: other producers flush, too, and spools are closed."""
 
 
-class Report(NamedTuple):
-    """An event before it is accepted: checked, but without a time."""
-
-    job_id: str
-    status: str
-    error_message: str | None
-    attempt: int | None
-    worker_id: str | None
-    traceparent: str | None
-    event_id: str
-
-
-def new_event_id() -> str:
-    """A random UUID, version 4; twice as fast as `str(uuid.uuid4())`."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+# for the lines that every call runs: in Python 3.11 an enum's attribute takes five times as long as a global
+_DIRECT: Final = Route.DIRECT
+_OPEN: Final = Phase.OPEN
+_OVER: Final = (Phase.CLOSED, Phase.PROCESS_ENDED)
+_WITH_PROCESS: Final = (Phase.PROCESS_ENDING, Phase.PROCESS_ENDED)
 
 
 class Outbox:
-    """Owns every accepted event until the broker has acknowledged it. Thread-safe."""
+    """Owns every accepted event until the broker has acknowledged it, and the state of the delivery. Thread-safe.
 
-    def __init__(self, settings: ProducerSettings) -> None:
-        self.settings = settings
-        # a signal's handler that reports may have interrupted this very thread
-        self.lock = RLock()
+    Calls put events in; the sender's thread drives the delivery by the methods in the second half.
+    """
+
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        *,
+        clock: StrictClock = PROCESS_CLOCK,
+        open_transport: OpenTransport = KafkaTransport,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
+        self._lock = RLock()
+        self._phase = Phase.OPEN
         self._putting: int | None = None
-        self._meanwhile: deque[tuple[Sequence[Report], Waiting | None]] = deque()
-        """what handlers reported in the middle of a call of the same thread"""
-        self.ledger = Acks()
-        # first what a wrong setting fails: nothing is in a folder then
-        self.transport = self.open_transport()
+        """the thread whose call is under way"""
+        self._set_aside: deque[tuple[Sequence[CheckedUpdate], AckWaiter | None]] = deque()
+        """what signal handlers reported in the middle of a call of the same thread"""
+        self._wakeups = Wakeups()
+        self._acks = Acks()
+        self._accepted = self._drained = self._rejected = 0
+        # before the backlog: a wrong setting fails here, and nothing is left in the spool folder
+        self._client = KafkaClient(settings, self._acks, open_transport)
         try:
-            self.backlog = Backlog(settings, self.ledger.spool_trouble)
+            self._backlog = Backlog(settings, self._acks.spool_trouble)
         except BaseException:
-            self.transport.drop()
+            self._client.transport.close()
             raise
-        self.flight = InFlight(self.backlog, self.ledger)
-        self.wakeups: SimpleQueue[str] = SimpleQueue()
-        self.worker_sleeps = False
-        self.direct = not settings.durable and not len(self.backlog)
-        """the way is clear; never so for a durable producer"""
-        self.failing = False
-        """the last try to drain failed"""
-        self.closed = False
-        self.ends_with_process = False
-        """closed by a signal that is about to end the process"""
-        self.given_up = False
-        """nothing that comes now is sent any more"""
-        self.accepted = 0
-        self.drained = 0
-        self.rejected = 0
+        self._first_tries = FirstTries(self._client, self._backlog, self._acks)
+        # a durable producer has each event in its spool first, so its route is never direct
+        self._route = Route.DRAINING if settings.durable or len(self._backlog) else Route.DIRECT
         # what was taken over is flushed with the rest, and everything new comes after it
-        self.last_seq = self.backlog.newest() or 0
-        PROCESS_CLOCK.rise_above(self.last_seq)
+        self._last_seq = self._backlog.newest() or 0
+        clock.rise_above(self._last_seq)
 
-    def open_transport(self) -> KafkaTransport:
-        """A new Kafka client."""
-        # librdkafka counts what awaits its callback too; the bound on events is kept by `_dispatch`
-        max_records = min(10_000_000, 2 * self.settings.max_pending_events + 10_000)
-        return KafkaTransport(self.settings.topic, self.settings.kafka, max_records, self._note_error)
+    # --- calls ---
 
-    def renew_transport(self) -> None:
-        """A client in a fatal state never recovers: go on with a new one."""
-        old, self.transport = self.transport, self.open_transport()
-        self.flight.fatal = False
-        old.close()
+    def put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None = None, *, may_block: bool = True) -> bool:
+        """Accept all of `updates` and return True, or accept none and return False, because there is no room.
 
-    def put(self, reports: Sequence[Report], waiting: Waiting | None = None, *, directly: bool = False) -> bool:
-        """Accept all of `reports`, or none because there is no room. `waiting` is told how they end.
-
-        Never waits, but for the spool's file and for who is at it: `directly` is without, and accepts less.
+        May block on the spool file, or on another call that uses it. With `may_block` False it never does, and also
+        returns False where it would have to. `waiter` learns how the events end. Raises `ProducerClosedError`.
         """
         if self._putting == get_ident():
-            # a signal's handler interrupted a call: its events come behind those of that call, which may have a time
-            self._meanwhile.append((reports, waiting))
+            # a signal handler interrupted a call of this thread. That call's events may have their times already, so
+            # those of the handler come behind them
+            self._set_aside.append((updates, waiter))
             return True
-        if directly and not self.direct:
-            # before the lock: whoever writes to the spool, or ends a drain, has it for long, and `direct` is over then
+        if not may_block and self._route is not _DIRECT:
+            # not even the lock: a thread that writes to the spool, or ends a drain, holds it for long
             return False
         try:
-            return self._put(reports, waiting, directly=directly)
+            return self._put(updates, waiter, may_block=may_block)
         except ProducerClosedError:
-            if self.ends_with_process:
-                # there is nobody to be told: a signal that nobody handles ends the process in the middle of this
-                time.sleep(self.settings.close_seconds + ENDS_WITHIN_SECONDS)
+            if self._phase in _WITH_PROCESS:
+                # no caller is left to handle an error: the signal ends the process in the middle of this sleep
+                time.sleep(self._settings.close_seconds + ENDS_WITHIN_SECONDS)
             raise
 
-    def _put(self, reports: Sequence[Report], waiting: Waiting | None, *, directly: bool) -> bool:
-        with self.lock:
-            if self.closed:
+    def _put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_block: bool) -> bool:
+        with self._lock:
+            phase = self._phase
+            if phase is not _OPEN:
                 raise ProducerClosedError("the producer is closed; nothing was queued")
             self._putting = get_ident()
             try:
-                accepted = self._accept(reports, waiting, directly=directly)
+                accepted = self._accept(updates, waiter, may_block=may_block)
             finally:
                 try:
-                    self._accept_meanwhile()
+                    self._accept_set_aside()
                 finally:
-                    # also where a handler raises right here: else all that follows would be put aside
+                    # also if a handler raises right here: else every later call of this thread would be set aside
                     self._putting = None
-            if self.given_up:
+            if self._phase in _OVER:
                 text = "the producer was closed in the middle of this call: whether its event arrives is not known"
                 raise ProducerClosedError(text)
             if not accepted:
                 return False
-            due = not directly and self.accepted % POLL_EVERY < len(reports)
-        if self.worker_sleeps:
-            self.wakeups.put("events")
-        if due and len(self.flight) > POLL_ABOVE:
-            self.transport.poll(0)
+            due = may_block and self._accepted % POLL_EVERY < len(updates)
+        if self._wakeups.needed:
+            self._wakeups.wake()
+        if due and len(self._first_tries) > POLL_ABOVE:
+            self._client.transport.poll(0)
         return True
 
     def _accept(
-        self, reports: Sequence[Report], waiting: Waiting | None, *, directly: bool = False, surely: bool = False
+        self,
+        updates: Sequence[CheckedUpdate],
+        waiter: AckWaiter | None,
+        *,
+        may_block: bool = True,
+        must_take: bool = False,
     ) -> bool:
-        entries = [stamped(report) for report in reports]
-        if waiting is not None:
-            self.ledger.expect(entries, waiting)
-        if not self._dispatch(entries, directly=directly):
-            if not surely:
-                if waiting is not None:
-                    self.ledger.forget(waiting)
+        stamp = self._clock.stamp
+        records = [update.stamped(stamp()) for update in updates]
+        if waiter is not None:
+            self._acks.expect(records, waiter)
+        if not self._dispatch(records, may_block=may_block):
+            if not must_take:
+                if waiter is not None:
+                    self._acks.stop_waiting(waiter)
                 return False
-            self.direct = False
-            self.backlog.hold(entries)
-        self.last_seq = max(self.last_seq, entries[-1].seq)
-        self.accepted += len(entries)
+            self._leave_direct()
+            self._backlog.hold(records)
+        # the higher of both: a handler that flushes in the middle of a call has accepted later events before this
+        self._last_seq = max(self._last_seq, records[-1].seq)
+        self._accepted += len(records)
         return True
 
-    def _accept_meanwhile(self) -> None:
-        while self._meanwhile:
-            self._accept(*self._meanwhile.popleft(), surely=True)
+    def _accept_set_aside(self) -> None:
+        while self._set_aside:
+            # the handler's call has returned already, so there is no way to tell it that there is no room
+            self._accept(*self._set_aside.popleft(), must_take=True)
 
-    def put_within(self, reports: Sequence[Report], seconds: float, waiting: Waiting | None = None) -> bool:
-        """`put`, waiting up to `seconds` for room."""
-        deadline = time.monotonic() + seconds
-        while not self.put(reports, waiting):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.rejected += len(reports)
-                return False
-            self.wakeups.put("room wanted")
-            self.transport.poll(min(left, ROOM_STEP_SECONDS))
-        return True
+    def _dispatch(self, records: Sequence[Record], *, may_block: bool) -> bool:
+        fits = self._fit(records)
+        if self._route is _DIRECT and fits:
+            transport = self._client.transport
+            for record in records:
+                self._first_tries.hand_over(transport, record)
+            return True
+        if not may_block:
+            return False
+        if self._route is Route.DIRECT and not self._backlog.has_spool:
+            return False
+        # with a spool, no room in memory is a reason to use it; the sender opens the direct route again
+        self._leave_direct()
+        return self._backlog.accept(records, in_memory=fits)
 
-    def unsettled(self, up_to: int) -> int:
-        """How many events are not yet settled, if any of them is no newer than `up_to`; else 0."""
-        flying = self.flight.oldest()
-        waiting = self.backlog.oldest()
-        if (flying is None or flying[0].seq > up_to) and (waiting is None or waiting > up_to):
-            return 0
-        return len(self.flight) + len(self.backlog)
-
-    def wait_until_settled(self, seconds: float, *, unless_failing: bool = False) -> int:
-        """Wait up to `seconds` for what was accepted before this call; returns how many are unsettled."""
-        deadline = time.monotonic() + seconds
-        with self.lock:
-            # a handler that flushes wants its own events there before the call that it interrupted goes on, if it does
-            self._accept_meanwhile()
-        up_to = self.last_seq
-        self.wakeups.put("flush")
-        while left := self.unsettled(up_to):
-            remaining = deadline - time.monotonic()
-            if remaining <= 0 or (unless_failing and self.failing):
-                break
-            self.transport.poll(min(remaining, ROOM_STEP_SECONDS))
-        return left
+    def _fit(self, records: Sequence[Record]) -> bool:
+        settings, in_flight, backlog = self._settings, self._first_tries, self._backlog
+        pending = len(in_flight) + backlog.in_memory
+        if pending + len(records) > settings.max_pending_events:
+            return False
+        wanted = 0
+        for record in records:
+            wanted += len(record.value)
+        # an event that is larger than the bound by itself is accepted where nothing else waits
+        return not pending or in_flight.bytes + backlog.bytes_in_memory + wanted <= settings.max_pending_bytes
 
     @property
     def block_seconds(self) -> float:
-        """How long a call may wait for room: not at all with a spool that works, unless it was set."""
-        if self.settings.max_block_seconds is not None:
-            return self.settings.max_block_seconds
-        return 0.0 if self.backlog.has_spool and not self.backlog.broken else DEFAULT_BLOCK_SECONDS
+        """How long a call may wait for room. By default: not at all with a spool that works, else 5 s."""
+        if self._settings.max_block_seconds is not None:
+            return self._settings.max_block_seconds
+        return 0.0 if self._backlog.has_spool and self._backlog.spool_works else DEFAULT_BLOCK_SECONDS
 
-    def refuse_more(self) -> None:
-        """From now on `put` raises: the producer is closing."""
-        with self.lock:
-            self.closed = True
+    def reject(self, updates: Sequence[CheckedUpdate]) -> None:
+        """Count `updates` as not accepted for want of room."""
+        self._rejected += len(updates)
+
+    def as_events(self, updates: Sequence[CheckedUpdate]) -> list[JobStatusEvent]:
+        """The events of `updates` that found no room, for the error that carries them."""
+        return [update.stamped(self._clock.stamp()).event for update in updates]
+
+    def stop_waiting(self, waiter: AckWaiter) -> list[Record]:
+        """Forget `waiter`. Returns those of its events that are neither acknowledged nor refused."""
+        return self._acks.stop_waiting(waiter)
+
+    def take_refused(self) -> list[JobStatusEvent]:
+        """The refused events that no caller knows of yet; each is returned once."""
+        return self._acks.take_refused()
+
+    def accept_set_aside(self) -> None:
+        """Accept now what a signal handler reported in the middle of a call. May block on another call.
+
+        A handler that flushes needs this: the call that it interrupted goes on after the flush, if it does at all.
+        """
+        with self._lock:
+            self._accept_set_aside()
+
+    @property
+    def newest_accepted(self) -> int:
+        """The `seq` of the newest event that was accepted. Takes no lock, which an interrupted call may hold."""
+        return self._last_seq
+
+    def unsettled(self, up_to: int) -> int:
+        """How many records are neither acknowledged nor refused; 0 if all of them are newer than `up_to`."""
+        in_flight, waiting = self._first_tries.oldest(), self._backlog.oldest()
+        if (in_flight is None or in_flight.seq > up_to) and (waiting is None or waiting > up_to):
+            return 0
+        return len(self._first_tries) + len(self._backlog)
+
+    def refuse_more(self, *, process_ends: bool = False) -> None:
+        """From now on `put` raises; what was accepted is still sent. If the process ends, calls do not return."""
+        with self._lock:
+            over = self._phase in _OVER
+            if process_ends:
+                self._phase = Phase.PROCESS_ENDED if over else Phase.PROCESS_ENDING
+            elif self._phase is Phase.OPEN:
+                self._phase = Phase.CLOSING
 
     def give_up(self, seconds: float) -> list[JobStatusEvent]:
-        """The end, after the worker's: let go of the client; returns what was not delivered."""
-        self.given_up = True
-        self.call_back(seconds)
-        self.transport.close()
-        return [entry.event for entry in self.backlog.close()]
+        """The end, after the sender's: send nothing more and let go of the client. Blocks for about `seconds`.
 
-    def tell_lost(self, events: Sequence[JobStatusEvent]) -> None:
-        """A signal ends the process, so nobody can be given `events`."""
+        Returns the events that are neither delivered nor spooled; a second call returns them again.
+        """
+        # before the lock is waited for: a call that holds it sees this at its end
+        self._phase = Phase.PROCESS_ENDED if self._phase in _WITH_PROCESS else Phase.CLOSED
+        self._leave_direct()
+        self._first_tries.call_back_all(seconds)
+        self._client.transport.close()
+        return [record.event for record in self._backlog.close()]
+
+    def log_lost(self, events: Sequence[JobStatusEvent]) -> None:
+        """Log the `events` that are lost because a signal ends the process: no caller can be given them."""
         if events:
-            why = self.ledger.last_error or "no answer"
+            why = self.last_error or "no answer"
             text = "a signal ends this process, and what is neither delivered nor spooled is lost with it: %s; why: %s"
             logger.error(text, summary(events), why)
 
-    def call_back(self, seconds: float) -> None:
-        """Bring what is under way back to the backlog, and what is in memory to the spool, within `seconds`."""
-        with self.lock:
-            self.direct = False
-        self.transport.purge()
-        deadline = time.monotonic() + seconds
-        while len(self.flight) and time.monotonic() < deadline:
-            self.transport.poll(ROOM_STEP_SECONDS)
-        self.backlog.hold(self.flight.give_up())
-        self.backlog.move_to_spool()
+    def after_fork(self) -> None:
+        """To be called in a forked child: everything here remains the parent's."""
+        self._backlog.after_fork()
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the last attempt to send failed."""
+        return self._acks.last_error
 
     def stats(self) -> Stats:
-        """This moment, in numbers."""
-        flight, ledger = self.flight, self.ledger
-        oldest = self.backlog.oldest()
-        backlog_age = 0.0 if oldest is None else max(0.0, (now_micros() - oldest) / 1e6)
+        """This moment, in numbers. Never blocks on the broker; may block on a spool file."""
+        in_flight, backlog, acks = self._first_tries, self._backlog, self._acks
+        first, waiting = in_flight.oldest(), backlog.oldest()
+        oldest = min((seq for seq in (first and first.seq, waiting) if seq is not None), default=None)
         return Stats(
-            accepted=self.accepted,
-            taken_over=self.backlog.taken_over,
-            delivered=flight.sent - flight.returned - len(flight) + self.drained,
-            drained=self.drained,
-            spooled=self.backlog.spooled,
-            refused=ledger.refused,
-            rejected=self.rejected,
-            failed=ledger.failed,
-            queue_depth=len(flight) + self.backlog.in_memory,
-            spool_depth=self.backlog.spool_depth,
-            oldest_undelivered_seconds=max(flight.oldest_age(), backlog_age),
-            last_error=ledger.last_error,
+            accepted=self._accepted,
+            taken_over=backlog.taken_over,
+            delivered=in_flight.delivered_count + self._drained,
+            drained=self._drained,
+            spooled=backlog.spooled,
+            refused=acks.refused_count,
+            rejected=self._rejected,
+            failed=acks.failed_count,
+            queue_depth=len(in_flight) + backlog.in_memory,
+            spool_depth=backlog.spool_depth,
+            oldest_undelivered_seconds=0.0 if oldest is None else max(0.0, (self._clock.now() - oldest) / 1e6),
+            last_error=acks.last_error,
         )
 
-    def _note_error(self, failure: Failure) -> None:
-        self.flight.note_error(failure)
+    # --- the sender ---
 
-    def _dispatch(self, entries: Sequence[Record], *, directly: bool) -> bool:
-        fits = self._fit(entries)
-        if self.direct and fits:
-            for entry in entries:
-                self.flight.send(self.transport, entry)
-            return True
-        if directly:
-            return False
-        if self.direct and not self.backlog.has_spool:
-            return False
-        # with a spool, a full queue is a reason to use it; the worker makes `direct` true again
-        self.direct = False
-        return self.backlog.accept(entries, in_memory=fits)
+    def wake(self) -> None:
+        """Make the sender look for work now. Never blocks, and is safe in a signal handler."""
+        self._wakeups.wake()
 
-    def _fit(self, entries: Sequence[Record]) -> bool:
-        settings, flight, backlog = self.settings, self.flight, self.backlog
-        pending = len(flight) + backlog.in_memory
-        if pending + len(entries) > settings.max_pending_events:
-            return False
-        wanted = sum([len(entry.value) for entry in entries])
-        # one that is larger than all that may wait goes alone
-        return not pending or flight.bytes + backlog.bytes_in_memory + wanted <= settings.max_pending_bytes
+    def poll(self, seconds: float) -> None:
+        """Run the Kafka client's callbacks that are due; wait up to `seconds` for the first."""
+        self._client.transport.poll(seconds)
 
+    def sleep(self, seconds_to_retry: Callable[[], float]) -> None:
+        """Block until the sender has something to do; for `seconds_to_retry()` at most if there is a backlog."""
+        if self._route is Route.DIRECT and self._acks.awaited:
+            # a caller waits for an acknowledgement: be in the client when it comes
+            self._client.transport.poll(BUSY_TICK_SECONDS)
+        else:
+            self._wakeups.sleep(lambda: self._seconds_to_sleep(seconds_to_retry()))
 
-def stamped(report: Report) -> Record:
-    """`report` with the time of now, encoded."""
-    job_id, status, error_message, attempt, worker_id, traceparent, event_id = report
-    seq = PROCESS_CLOCK.stamp()
-    event = JobStatusEvent(event_id, job_id, status, error_message, attempt, worker_id, seq)
-    return Record(seq, job_id.encode(), encode(event), traceparent)
+    def _seconds_to_sleep(self, seconds_to_retry: float) -> float | None:
+        if len(self._first_tries):
+            return BUSY_TICK_SECONDS
+        if len(self._backlog):
+            return min(BUSY_TICK_SECONDS, seconds_to_retry)
+        # nothing to send; but if the route is not direct, a last step of the drain makes it so
+        return None if self._route is Route.DIRECT or self.is_durable else 0.0
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last attempt to drain the backlog failed."""
+        return self._route is Route.BLOCKED
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether each event is in the spool before its call returns. The route is never direct then."""
+        return self._settings.durable
+
+    @property
+    def has_spool(self) -> bool:
+        """Whether there is a spool folder."""
+        return self._backlog.has_spool
+
+    @property
+    def spool_is_readable(self) -> bool:
+        """Whether the own spool could be read at the last attempt."""
+        return self._backlog.spool_state is not SpoolState.UNREADABLE
+
+    @property
+    def may_drain(self) -> bool:
+        """Whether the backlog is to be sent now: nothing in flight could be overtaken by it."""
+        return self._route is not Route.DIRECT and not len(self._first_tries)
+
+    def call_back_if_failed(self) -> int | None:
+        """If a first try failed or is overdue, call all of them back into the backlog; else return None.
+
+        Blocks for up to 2 s. Returns how many of them failed with a batch that the broker refused.
+        """
+        if not self._first_tries.must_call_back():
+            return None
+        self._leave_direct()
+        found = self._first_tries.call_back_failed(CALL_BACK_SECONDS)
+        self._client.renew_if_dead()
+        return found
+
+    def move_to_spool(self) -> int:
+        """Call everything back and write it to the spool. Returns how many events are not in the spool after that."""
+        self._leave_direct()
+        self._first_tries.call_back_all(CALL_BACK_SECONDS)
+        return self._backlog.in_memory
+
+    def prepare_attempt(self) -> None:
+        """Mend what can be mended before the backlog is tried: a dead client, removed spool files, a failing spool."""
+        self._client.renew_if_dead()
+        self._backlog.stay_in_place()
+        if self._backlog.in_memory or not self._backlog.spool_works:
+            self._backlog.move_to_spool()
+
+    def next_chunk(self, count: int) -> Chunk:
+        """Up to `count` records of the backlog, which go out next."""
+        return self._backlog.first(count)
+
+    def send(self, chunk: Chunk) -> Sending:
+        """Hand `chunk` over to the Kafka client. Never blocks on the broker."""
+        sending = Sending(chunk, self._client.transport, self._clock.now())
+        if chunk.taken_over is None:
+            self._backlog.note_tried(sending.taken)
+        return sending
+
+    def settle(self, sending: Sending) -> list[Failure]:
+        """Forget what is acknowledged or refused for good. Returns the failures of what stays in the backlog."""
+        chunk, again = sending.chunk, []
+        delivered = []
+        for record, failure in sending.results():
+            if failure is None:
+                delivered.append(record)
+            elif failure.is_final(alone=len(chunk.records) == 1):
+                kept = self._backlog.refuse(record, failure.text, chunk.taken_over)
+                self._acks.refused(record, failure, kept=kept)
+            else:
+                again.append(failure)
+                self._client.note(failure)
+        self._backlog.settle(delivered, chunk.taken_over)
+        self._drained += len(delivered)
+        for record in delivered:
+            self._acks.delivered(record)
+        return again
+
+    def calls_held_up(self) -> AbstractContextManager[object]:
+        """While this is entered, no call of another thread is accepted; calls wait."""
+        return self._lock
+
+    def go_direct_if_empty(self) -> None:
+        """End a drain: from now on new events go straight to the Kafka client. Only within `calls_held_up`."""
+        if not len(self._backlog):
+            self._route = Route.DIRECT
+
+    def note_blocked(self) -> None:
+        """An attempt to drain failed."""
+        # without the lock, which an interrupted call may hold: only this thread, the sender's, ever makes the route
+        # DIRECT, and the others only ever end that
+        if self._route is Route.DRAINING:
+            self._route = Route.BLOCKED
+
+    def note_progress(self) -> None:
+        """An attempt to drain went well."""
+        # without the lock, as above
+        if self._route is Route.BLOCKED:
+            self._route = Route.DRAINING
+
+    def note_failure(self, failure: Failure) -> None:
+        """Count and log a failed attempt."""
+        self._acks.failed(failure)
+
+    def note_error(self, text: str) -> None:
+        """Keep `text` as the last error."""
+        self._acks.note_error(text)
+
+    def _leave_direct(self) -> None:
+        """From now on new events queue in the backlog."""
+        with self._lock:
+            if self._route is Route.DIRECT:
+                self._route = Route.DRAINING

@@ -1,4 +1,4 @@
-"""The producer's one background thread: runs the client's callbacks, calls events back, drains the backlog."""
+"""The producer's one background thread: runs the Kafka client's callbacks, calls records back, drains the backlog."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty
 from typing import Final
 
-from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
-
 from jobstatus_producer.delivery.drain import Drain, Stop
-from jobstatus_producer.delivery.outbox import Outbox
+from jobstatus_producer.delivery.outbox import BUSY_TICK_SECONDS, CALL_BACK_SECONDS, Outbox
+from jobstatus_producer.delivery.waits import wait_until_settled
 from jobstatus_producer.log import logger
 
-BUSY_TICK_SECONDS: Final = 0.05
-CALL_BACK_SECONDS: Final = 2.0
 LAST_SECONDS: Final = 1.0
-"""For what was reported during the flush, as the process ends."""
+"""For events that were accepted during the flush, when the process is about to end."""
 
 
-class Worker:
-    """Made with the outbox; a daemon thread, so that it keeps no process alive: `close` and at-exit end it."""
+class Sender:
+    """Starts its thread when it is made. It is a daemon thread, which keeps no process alive: `close` ends it."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -32,95 +28,49 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="jobstatus-producer", daemon=True)
         self._thread.start()
 
-    def stop(self, seconds: float) -> bool:
-        """End the thread and wait for its end; what it was draining goes back to the backlog."""
-        self._stop.wanted = True
-        self._outbox.wakeups.put("stop")
+    def stop(self, seconds: float) -> None:
+        """End the thread; block until it has ended, for up to `seconds`. What it was sending goes to the backlog."""
+        self._stop.now()
+        self._outbox.wake()
         self._thread.join(seconds)
-        return not self._thread.is_alive()
 
     def finish(self, seconds: float, then: Callable[[], None] | None) -> None:
-        """Flush for up to `seconds` in the worker's thread. Safe in a signal handler.
+        """Flush for up to `seconds` in the sender's thread. Never blocks, and is safe in a signal handler.
 
-        Then end and call `then`, which ends the process; None: the process goes on, and so does this.
+        After that the thread ends and calls `then`, which ends the process. With `then` None, the process and the
+        thread go on.
         """
-        self._stop.until = time.monotonic() + seconds
-        self._finish = (self._stop.until, then)
-        self._outbox.wakeups.put("finish")
+        deadline = time.monotonic() + seconds
+        self._stop.end_waits_at(deadline)
+        self._finish = (deadline, then)
+        self._outbox.wake()
 
-    def end_asked_for(self) -> Callable[[], None] | None:
-        """What is to be called when the flush is done, once, by whoever ends first: the worker, or who closes."""
+    def take_over_finish(self) -> Callable[[], None] | None:
+        """The `then` of a `finish` that is not done yet. It is returned once, to the first that asks."""
         finish, self._finish = self._finish, None
         return None if finish is None else finish[1]
 
     def _run(self) -> None:
         while not self._stop.wanted:
             try:
-                self._sleep()
+                self._outbox.sleep(self._drain.seconds_to_wait)
                 self._tick()
                 self._finish_if_asked()
-            except Exception as error:  # noqa: BLE001 - a dead worker would strand every event
-                # whatever it is, the events stay where they are and the next tick tries again
-                logger.exception("the producer's worker thread ran into an error; it goes on")
-                self._outbox.ledger.last_error = f"{type(error).__name__}: {error}"
+            except Exception as error:  # noqa: BLE001 - a dead thread would leave every event undelivered
+                # whatever it is, the events stay where they are, and the next tick tries again
+                logger.exception("the producer's background thread ran into an error; it goes on")
+                self._outbox.note_error(f"{type(error).__name__}: {error}")
                 self._drain.back_off()
                 time.sleep(BUSY_TICK_SECONDS)
 
-    def _sleep(self) -> None:
-        outbox = self._outbox
-        if outbox.direct and outbox.ledger.awaited:
-            # a caller waits for an acknowledgement: be there when it comes
-            outbox.transport.poll(BUSY_TICK_SECONDS)
-            return
-        outbox.worker_sleeps = True
-        seconds = self._sleep_seconds()
-        # it wakes by itself: the calls need not
-        outbox.worker_sleeps = seconds is None
-        try:
-            outbox.wakeups.get(timeout=seconds)
-        except Empty:
-            return
-        finally:
-            outbox.worker_sleeps = False
-
-    def _sleep_seconds(self) -> float | None:
-        outbox = self._outbox
-        if len(outbox.flight):
-            return BUSY_TICK_SECONDS
-        if len(outbox.backlog):
-            return min(BUSY_TICK_SECONDS, self._drain.seconds_to_wait)
-        # nothing to do, unless `direct` is to be made true again
-        return None if outbox.direct or outbox.settings.durable else 0.0
-
     def _tick(self) -> None:
-        outbox = self._outbox
-        # all that has ended by now is served here, so what is left in flight has truly not been acknowledged
-        outbox.transport.poll(0)
-        if outbox.flight.failed or outbox.flight.fatal or self._overdue():
-            self._call_back()
-        elif not outbox.direct and not len(outbox.flight) and not self._drain.seconds_to_wait:
+        # runs every callback that is due, so what is left in flight has truly not been acknowledged
+        self._outbox.poll(0)
+        in_refused_batches = self._outbox.call_back_if_failed()
+        if in_refused_batches is not None:
+            self._drain.called_back(in_refused_batches)
+        elif self._outbox.may_drain and not self._drain.seconds_to_wait():
             self._drain.step()
-
-    def _overdue(self) -> bool:
-        # without a spool the Kafka client goes on trying, unless it holds nothing any more and a callback was lost
-        outbox = self._outbox
-        return outbox.flight.overdue(LATE_AFTER_SECONDS) and (outbox.backlog.has_spool or not len(outbox.transport))
-
-    def _call_back(self) -> None:
-        """End `direct`: from now on new events go to the backlog, and what is under way follows them there."""
-        outbox = self._outbox
-        if not outbox.flight.failed:
-            outbox.ledger.trouble(f"not acknowledged within {LATE_AFTER_SECONDS:g} s")
-        outbox.flight.failed = False
-        outbox.call_back(CALL_BACK_SECONDS)
-        if outbox.flight.fatal:
-            outbox.renew_transport()
-        if outbox.flight.suspects:
-            # the broker answers, so there is nothing to wait for
-            self._drain.send_alone(outbox.flight.suspects)
-            outbox.flight.suspects = 0
-        else:
-            self._drain.back_off()
 
     def _finish_if_asked(self) -> None:
         if self._finish is None:
@@ -128,23 +78,20 @@ class Worker:
         outbox = self._outbox
         deadline, then = self._finish
         over = time.monotonic() >= deadline
-        left = outbox.unsettled(outbox.last_seq)
-        if left and outbox.backlog.has_spool and (outbox.failing or over):
-            outbox.call_back(CALL_BACK_SECONDS)
-            left = outbox.backlog.in_memory
+        left = outbox.unsettled(outbox.newest_accepted)
+        if left and outbox.has_spool and (over or outbox.is_blocked):
+            left = outbox.move_to_spool()
         if left and not over:
             return
         if then is not None:
             self._end()
-        self._stop.until = math.inf
-        if then := self.end_asked_for():
+        self._stop.end_waits_at(math.inf)
+        if then := self.take_over_finish():
             then()
 
     def _end(self) -> None:
         outbox = self._outbox
-        # what a call took from now on would be lost without a word
-        outbox.ends_with_process = True
-        outbox.refuse_more()
-        outbox.wait_until_settled(LAST_SECONDS, unless_failing=True)
-        outbox.tell_lost(outbox.give_up(CALL_BACK_SECONDS))
-        self._stop.wanted = True
+        outbox.refuse_more(process_ends=True)
+        wait_until_settled(outbox, LAST_SECONDS, unless_blocked=True)
+        outbox.log_lost(outbox.give_up(CALL_BACK_SECONDS))
+        self._stop.now()

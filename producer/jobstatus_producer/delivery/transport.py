@@ -1,4 +1,4 @@
-"""The one module that knows the Kafka client: it hands records to librdkafka and says how that ended."""
+"""The only module of the producer that uses the Kafka client: it hands over records and classifies failures."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.protocol import LATE_HEADER
 
+from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.process import lifecycle
-from jobstatus_producer.settings import _SECRET, variable_of
+from jobstatus_producer.settings import is_secret, variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
     "acks": "all",
     "enable.idempotence": "true",
     "partitioner": "murmur2_random",
-    # how long to try is the outbox's decision, not the client's
+    # the client never gives up by itself: the outbox decides how long a record is tried
     "message.timeout.ms": 0,
     "topic.metadata.propagation.max.ms": 5000,
     "queue.buffering.max.kbytes": 2_147_483_647,
@@ -37,57 +38,110 @@ _CONTENT: Final = frozenset(
         KafkaError.POLICY_VIOLATION,
     }
 )
+_FATAL: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
 _QUOTED: Final = re.compile(r"(beginning at:).*", re.DOTALL)
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 FLUSH_SECONDS: Final = 1.0
 LET_GO_SECONDS: Final = 0.5
-"""For librdkafka's threads to end; one of them may be waiting for a name server, which takes up to half a minute."""
+"""How long `close` waits for librdkafka's threads. One of them may wait for a name server for half a minute."""
 
 Done = Callable[[KafkaError | None, Any], None]
+
+
+class FailureKind(Enum):
+    """What a failure means for the record."""
+
+    TEMPORARY = auto()
+    """the broker cannot be reached, or cannot take it now: try again"""
+    CLIENT_DEAD = auto()
+    """the Kafka client is in a fatal state, which it never leaves: make a new one, and try again"""
+    PURGED = auto()
+    """the producer itself called the record back: whether the broker has it is not known"""
+    BATCH_REFUSED = auto()
+    """the broker refuses the whole batch for the content of one of its records: try each of them alone"""
+    REFUSED = auto()
+    """refused for the content of this very record: trying again is no use"""
 
 
 class Failure(NamedTuple):
     """Why a record was not delivered."""
 
     text: str
-    refused: bool = False
-    """for its own content: trying again is no use"""
-    suspect: bool = False
-    """the broker refuses the content of its whole batch: only a record that was alone is known to be the cause"""
-    fatal: bool = False
-    """the client must be made anew"""
-    purged: bool = False
-    """because we gave it up ourselves"""
+    kind: FailureKind = FailureKind.TEMPORARY
+
+    def is_final(self, *, alone: bool) -> bool:
+        """Whether the record is refused for good. A refused batch proves that only for a record that was `alone`."""
+        return self.kind is FailureKind.REFUSED or (alone and self.kind is FailureKind.BATCH_REFUSED)
 
 
 def failure_of(error: KafkaError, secrets: Iterable[str] = ()) -> Failure:
-    """What the client's `error` means for a record; its text holds none of `secrets`."""
+    """What the client's `error` means for a record. The text contains none of `secrets`."""
+    return Failure(f"{error.name()}: {_without(secrets, error.str())}", _kind_of(error))
+
+
+def _kind_of(error: KafkaError) -> FailureKind:
     code = error.code()
-    fatal = bool(error.fatal()) or code in (KafkaError._FATAL, KafkaError._STATE)
-    text = f"{error.name()}: {_without(secrets, error.str())}"
-    return Failure(text, suspect=code in _CONTENT, fatal=fatal, purged=code in _PURGED)
+    if code in _PURGED:
+        return FailureKind.PURGED
+    if error.fatal() or code in _FATAL:
+        return FailureKind.CLIENT_DEAD
+    return FailureKind.BATCH_REFUSED if code in _CONTENT else FailureKind.TEMPORARY
+
+
+class Transport(Protocol):
+    """What the outbox needs of a Kafka client. The tests have one in memory."""
+
+    def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
+        """Hand a record over. Never blocks. A `Failure` means that the client did not take it.
+
+        Otherwise a later `poll`, in whichever thread, calls `done` with the error, or None for acknowledged.
+        """
+
+    def poll(self, seconds: float) -> None:
+        """Run the callbacks that are due; wait up to `seconds` for the first."""
+
+    def purge(self) -> None:
+        """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
+
+    def close(self) -> None:
+        """Let go of the client, within a bound. Records that were not acknowledged are given up."""
+
+    def __len__(self) -> int:
+        """How many records the client holds, those with a callback that is still to be run included."""
+
+
+OpenTransport = Callable[[str, Mapping[str, str], int, Callable[[Failure], None]], Transport]
+"""Makes a transport: topic, librdkafka's properties, how many records it may hold, and what to call for its errors."""
 
 
 class KafkaTransport:
     """One librdkafka producer."""
 
     def __init__(
-        self, topic: str, properties: Mapping[str, str], max_records: int, on_error: Callable[[Failure], None]
+        self,
+        topic: str,
+        properties: Mapping[str, str],
+        max_records: int,
+        on_error: Callable[[Failure], None],
+        *,
+        open_client: Callable[..., Producer] = Producer,
+        let_go_seconds: float = LET_GO_SECONDS,
     ) -> None:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
         self._secrets = _secrets(properties)
         self._on_error = on_error
+        self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
         try:
-            self._producer: Producer | None = Producer(config, logger=client_logger)
+            self._producer: Producer | None = open_client(config, logger=client_logger)
         except KafkaException as error:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
         self._produce = self._producer.produce
 
     def poll(self, seconds: float) -> None:
-        """Run the callbacks of what has ended, waiting up to `seconds` for the first."""
+        """Run the callbacks that are due; wait up to `seconds` for the first. A closed client just waits."""
         producer = self._producer
         if producer is None:
             time.sleep(seconds)
@@ -95,11 +149,11 @@ class KafkaTransport:
         try:
             producer.poll(seconds)
         except KafkaException as error:
-            # a fatal state of the client comes out of whatever thread polls next: it is the worker's to mend
+            # librdkafka raises its fatal state in whichever thread polls next; the sender's thread mends it
             self._on_error(failure_of(error.args[0], self._secrets))
 
     def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
-        """Hand a record over; `done` is called from a later `poll`. A `Failure` says that it was not taken."""
+        """Hand a record over. Never blocks. A `Failure` means that the client did not take it."""
         try:
             if late or traceparent:
                 self._produce(self._topic, value, key, on_delivery=done, headers=_headers(late, traceparent))
@@ -107,42 +161,38 @@ class KafkaTransport:
                 self._produce(self._topic, value, key, on_delivery=done)
         except KafkaException as error:
             failure = failure_of(error.args[0], self._secrets)
-            return failure._replace(refused=failure.suspect, suspect=False)
+            # it was refused before it was in any batch, so the record itself is the cause
+            return failure._replace(kind=FailureKind.REFUSED) if failure.is_final(alone=True) else failure
         except BufferError:
             return Failure("the client's queue is full")
         return None
 
     def __len__(self) -> int:
-        """How many records have not ended yet, or wait for their callback."""
+        """How many records the client holds, those with a callback that is still to be run included."""
         return 0 if self._producer is None else len(self._producer)
 
     def purge(self) -> None:
-        """Give up whatever is under way: each record's `done` is called with an error by a later `poll`."""
+        """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
         if self._producer is not None:
             self._producer.purge(in_queue=True, in_flight=True)
 
-    def drop(self) -> None:
-        """Close before anything was sent, where there is nobody yet to be told of anything."""
-        self._on_error = lambda _failure: None
-        self.close()
-
     def close(self) -> None:
-        """Let go of the client; what it still holds is given up. Bounded, however long its threads take to end."""
+        """Let go of the client. Blocks for 1.5 s at most, however long its threads take to end."""
         if self._producer is None:
             return
         self.purge()
         self._producer.flush(FLUSH_SECONDS)
         client = [self._producer]
         self._producer, self._produce = None, _refuse
-        # whoever lets go last waits for librdkafka's threads
+        # librdkafka's destructor, which joins its threads, runs in the thread that drops the last reference
         thread = threading.Thread(target=client.clear, name="jobstatus-let-go", daemon=True)
         try:
             thread.start()
         except RuntimeError:
-            # the interpreter ends, and with it whatever there is
-            lifecycle.abandon(client)
+            # no thread can be started, as at the end of the interpreter: keep the client until the process is gone
+            process.abandon(client)
         else:
-            thread.join(LET_GO_SECONDS)
+            thread.join(self._let_go_seconds)
 
 
 def _refuse(*_: object, **__: object) -> None:
@@ -157,12 +207,12 @@ def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes
 
 
 def _secrets(properties: Mapping[str, str]) -> list[str]:
-    return [value for name, value in properties.items() if value and any(word in name for word in _SECRET)]
+    return [value for name, value in properties.items() if value and is_secret(name)]
 
 
 def _without(secrets: Iterable[str], text: str) -> str:
-    """The client's `text` as logs may show it: it quotes what it could not read, and that may be a password."""
-    # the longest first: a short one may be a part of it
+    """The client's `text`, fit for a log: librdkafka quotes what it could not read, which may be a password."""
+    # the longest first, because a short secret may be a part of a longer one
     for secret in sorted(secrets, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return _QUOTED.sub(r"\1 ***", text)

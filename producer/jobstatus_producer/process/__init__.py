@@ -1,0 +1,8 @@
+"""The life of the process: forks, SIGTERM and the end, and what each means for the producers in it."""
+
+from __future__ import annotations
+
+from jobstatus_producer.process.end import abandon, check_not_over
+from jobstatus_producer.process.lifecycle import register, started_here, unregister
+
+__all__ = ["abandon", "check_not_over", "register", "started_here", "unregister"]

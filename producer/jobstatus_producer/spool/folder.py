@@ -37,7 +37,7 @@ def open_own(folder: Path, *, topic: str, durable: bool, create_file: Callable[[
         _warn_if_shared(folder)
         owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
         path = folder / f"{topic_label(topic)}.{owner}{SUFFIX}"
-        # the lock is there before the file: nobody can take over a spool that is being made
+        # the lock is there before the file: no process can take over a spool that is being made
         lock = lock_of(path)
     except OSError as error:
         raise SpoolError(f"JOBSTATUS_SPOOL_DIR: {folder} cannot be used: {error.strerror}") from None

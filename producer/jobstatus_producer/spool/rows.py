@@ -18,7 +18,7 @@ class Totals(NamedTuple):
     events: int
     bytes: int
     span: tuple[int, ...]
-    """`(lowest, highest)`: no `seq` in the spool is outside; empty where the spool has never held an event"""
+    """`(lowest, highest)`: no `seq` in the spool is outside; empty if the spool has never had an event"""
 
     def plus(self, records: Sequence[Record]) -> Totals:
         """The totals after `records` are added."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import urllib.error
 import urllib.request
 from typing import Any
@@ -62,7 +63,18 @@ def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: Ow
         postgres.start()
         until(lambda: asked(f"{url}/readyz")[0] == 200, "ready again")
         deployed.caught_up()
-        until(lambda: metric(url, "jobstatus_waiting_seconds") == 0, "the metric is back at nought")
+        until(lambda: metric(url, "jobstatus_waiting_seconds") == 0, "the metric is back at 0")
+        assert consumer.stop() == 0
+
+
+def test_a_client_that_sends_nothing_keeps_neither_a_probe_nor_the_end_of_the_process_waiting(
+    deployed: Deployment,
+) -> None:
+    consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0")
+    url = url_of(consumer)
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10):
+        assert asked(f"{url}/livez")[0] == 200
         assert consumer.stop() == 0
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
-from jobstatus_consumer.config import load_settings
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.errors import BrokerAwayError
-from jobstatus_consumer.kafka import group_consumer as source_module
-from jobstatus_consumer.kafka.group_consumer import Assigned, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import new_client
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.stream.app import Options, consume
+from jobstatus_consumer.stream.app import ConsumeOptions, consume
 from jobstatus_local.proxy import TcpProxy
 from support.deployment import Deployment, locked, made_events
 from support.fixture_types import OwnServer
@@ -207,79 +208,90 @@ def test_a_missing_table_in_the_middle_stops_with_a_clear_message(deployed: Depl
 class Watched:
     """A client of the library, and the names of what was asked of it while one of its callbacks ran."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self.running = False
+    def __init__(self, properties: dict[str, Any]) -> None:
+        self._client: Any = new_client(properties)
+        self._running = False
         self.asked: set[str] = set()
 
+    def subscribe(self, topics: list[str], **callbacks: Any) -> None:
+        self._client.subscribe(topics, **{name: self._inside(callback) for name, callback in callbacks.items()})
+
+    def _inside(self, callback: Any) -> Any:
+        def call(client: Any, partitions: list[TopicPartition]) -> None:
+            self._running = True
+            try:
+                callback(client, partitions)
+            finally:
+                self._running = False
+
+        return call
+
     def __getattr__(self, name: str) -> Any:
-        if self.running:
+        if self._running:
             self.asked.add(name)
         return getattr(self._client, name)
 
 
-def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_that_polls_is_asked_of_the_member_inside_its_callbacks(deployed: Deployment) -> None:
     # the library forgets there that a poll is under way, and aborts the process at the poll's next callback
     deployed.produce_events(made_events(500, 100))
     made: list[Watched] = []
+    failed: list[int] = []
 
-    def make(kind: Any, properties: dict[str, Any]) -> Any:
-        made.append(Watched(kind(properties)))
+    def make(properties: dict[str, Any]) -> Any:
+        made.append(Watched(properties))
         return made[-1]
 
-    failed: list[int] = []
-    edge, assigned, left = Topics._edge, GroupConsumer._on_assign, GroupConsumer._leave
+    class UnsureAdmin(AdminClient):
+        """Does not know the partition at first, so that the question is repeated inside the callback."""
 
-    def fail_first(topics: Topics, name: str, numbers: Any, spec: Any) -> Any:
-        if made and len(failed) < 2:
-            failed.append(1)
-            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
-        return edge(topics, name, numbers, spec)
+        def list_offsets(self, *arguments: Any, **named: Any) -> Any:
+            if made and len(failed) < 2:
+                failed.append(1)
+                raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+            return super().list_offsets(*arguments, **named)
 
-    def inside(method: Any) -> Any:
-        def call(source: GroupConsumer, *arguments: Any) -> None:
-            made[-1].running = True
-            method(source, *arguments)
-            made[-1].running = False
-
-        return call
-
-    monkeypatch.setattr(source_module, "make", make)
-    monkeypatch.setattr(Topics, "_edge", fail_first)
-    monkeypatch.setattr(GroupConsumer, "_on_assign", inside(assigned))
-    monkeypatch.setattr(GroupConsumer, "_leave", inside(left))
-    assert consume(load_settings(deployed.environ), Options(until_caught_up=True)).events == 500
+    settings, options = load_settings(deployed.environ), ConsumeOptions(until_caught_up=True)
+    topics = Topics(settings, make_client=UnsureAdmin)
+    assert consume(settings, options, topics=topics, make_client=make).events == 500
     assert len(failed) == 2
     assert made[-1].asked
     assert made[-1].asked <= {"committed", "commit", "pause"}
 
 
+class SilentTopics(Topics):
+    """Gets no answer about the first two assignments; `look` is called before the second one fails."""
+
+    def __init__(self, settings: Settings, look: Callable[[], None]) -> None:
+        super().__init__(settings)
+        self._look = look
+        self._asked = 0
+
+    def topic_id(self, name: str) -> str:
+        self._asked += 1
+        if self._asked == 2:
+            self._look()
+        if self._asked <= 2:
+            raise BrokerAwayError("asking what is committed: no answer")
+        return super().topic_id(name)
+
+
 def test_a_broker_that_is_silent_during_an_assignment_is_asked_again(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    deployed: Deployment, caplog: pytest.LogCaptureFixture
 ) -> None:
     deployed.produce_events(made_events(1_000, 100))
-    real, asked = GroupConsumer._facts, 0
     ready: list[str] = []
 
-    def silent_twice(source: GroupConsumer, partitions: list[int]) -> list[Assigned]:
-        nonlocal asked
-        asked += 1
-        if asked == 2:
-            where = re.search(r"http://\S+:\d+", caplog.text)
-            assert where
-            with pytest.raises(HTTPError, match="503") as refused:
-                urlopen(f"{where[0]}/readyz", timeout=10)
-            ready.append(refused.value.read().decode())
-        if asked <= 2:
-            raise BrokerAwayError("asking what is committed: no answer")
-        return real(source, partitions)
+    def look() -> None:
+        where = re.search(r"http://\S+:\d+", caplog.text)
+        assert where
+        with pytest.raises(HTTPError, match="503") as refused:
+            urlopen(f"{where[0]}/readyz", timeout=10)
+        ready.append(refused.value.read().decode())
 
-    monkeypatch.setattr(GroupConsumer, "_facts", silent_twice)
     caplog.set_level("INFO")
     settings = load_settings({**deployed.environ, "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0"})
-    done = consume(settings, Options(until_caught_up=True))
+    done = consume(settings, ConsumeOptions(until_caught_up=True), topics=SilentTopics(settings, look))
     assert done.events == 1_000
     assert "asking what is committed: no answer" in ready[0]
     assert caplog.text.count("no answer; nothing is lost; joining the group anew") == 2

@@ -7,14 +7,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import Any, NoReturn
 
+import psycopg
 import pytest
 from jobstatus_consumer.cli import dlq, offsets
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
-from jobstatus_consumer.store import Table, bulk
+from jobstatus_consumer.store import Table
 from support.deployment import COMMAND, Deployment, made_events
 from support.inside import run_inside
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -73,14 +76,27 @@ def test_a_reset_that_got_as_far_as_the_table_says_so(deployed: Deployment, monk
     assert "nothing was changed" not in done.stderr
 
 
-def test_a_table_that_somebody_else_makes_at_the_same_time_is_left_alone(
-    deployed: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_table_that_another_session_makes_at_the_same_time_is_left_alone(deployed: Deployment) -> None:
     deployed.produce_events(made_events(20, 5))
-    run_inside(deployed, "replay", "--into", "twice", "--yes")
-    monkeypatch.setattr(bulk, "is_taken", lambda *_: [])
-    done = run_inside(deployed, "replay", "--into", "twice", "--yes", code=1)
-    assert "twice was made by somebody else just now; nothing was changed" in done.stderr
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND query LIKE 'CREATE TABLE%'"
+    )
+    with psycopg.connect(deployed.database_url) as theirs:
+        theirs.execute("CREATE TABLE twice (theirs integer)")
+
+        def commit_once_the_command_waits() -> None:
+            until(lambda: deployed.query(waiting), "the command waits for their table")
+            theirs.commit()
+
+        # until their transaction ends, only the command's own CREATE TABLE can see that the name is taken
+        meanwhile = threading.Thread(target=commit_once_the_command_waits)
+        meanwhile.start()
+        done = run_inside(deployed, "replay", "--into", "twice", "--yes", code=1)
+        meanwhile.join(60)
+    assert "twice was made by another session just now; nothing was changed" in done.stderr
+    columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'twice'"
+    assert deployed.query(columns) == [("theirs",)]
 
 
 AWAY = "the server closed the connection"
@@ -92,7 +108,7 @@ AWAY = "the server closed the connection"
         (["verify"], "differing", f"{AWAY}. Nothing is known of the rest; run it again"),
         (["verify", "--repair"], "differing", AWAY),
         (["replay", "--dry-run"], "states", AWAY),
-        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "held", AWAY),
+        (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "locked", AWAY),
         (["dlq", "list"], "states", AWAY),
         (["dlq", "redrive", "--yes"], "states", AWAY),
     ],

@@ -9,9 +9,10 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
-from jobstatus_consumer.core import decode as consumer_decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
+from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import JobStatusEvent, decode
 
 
@@ -65,12 +66,17 @@ def statuses_by_job(records: Iterable[Record]) -> dict[str, list[str]]:
     return dict(found)
 
 
+def arrived(kafka: LocalKafka, topic: str) -> dict[str, list[str]]:
+    """The statuses of each job that are in the topic now."""
+    return statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+
+
 def shown_by_a_row(records: Iterable[Record]) -> list[JobStatusEvent]:
     """The events of one job that its row shows, one after the other, by the consumer's rule."""
     state: RowState | None = None
     shown = []
     for record in records:
-        event = consumer_decode.decode(record.raw)
+        event = Decoder().decode(record.raw)
         assert isinstance(event, Event)
         if decide(state, event) == "applied":
             shown.append(record.event)

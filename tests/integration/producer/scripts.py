@@ -9,8 +9,11 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Final
 
-PRELUDE = """
+NOBODY: Final = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+"""The environment of a producer without a broker."""
+PRELUDE: Final = """
 import os, sys, signal, time, threading
 from jobstatus_producer import JobStatusProducer
 
@@ -23,9 +26,9 @@ def rest():
 _started: list[subprocess.Popen[str]] = []
 
 
-def start(script: str, environ: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Run `script` after `PRELUDE`; its output is read through pipes, and its input stays open until `end`."""
-    arguments = [sys.executable, "-W", "error", "-c", PRELUDE + textwrap.dedent(script)]
+def start(script: str, environ: Mapping[str, str], *, prelude: str = PRELUDE) -> subprocess.Popen[str]:
+    """Run `script` after `prelude`; its output is read through pipes, and its input stays open until `end`."""
+    arguments = [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(script)]
     return launch(arguments, environ, stdin=subprocess.PIPE)
 
 
@@ -81,5 +84,6 @@ def end(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, 
     return process.returncode, out, err
 
 
-def run(script: str, environ: Mapping[str, str]) -> tuple[int, str, str]:
-    return end(start(script, environ))
+def run(script: str, environ: Mapping[str, str], *, prelude: str = PRELUDE) -> tuple[int, str, str]:
+    """Its exit code and its output."""
+    return end(start(script, environ, prelude=prelude))

@@ -17,7 +17,8 @@ import pytest
 from integration.producer import scripts
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
-from integration.producer.test_commands import COMMAND, NOBODY, jobstatus
+from integration.producer.scripts import NOBODY
+from integration.producer.test_commands import COMMAND, jobstatus
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
 from support.spools import entry, leave_behind

@@ -15,11 +15,11 @@ import pytest
 from integration.producer import scripts
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
+from integration.producer.scripts import NOBODY
 from jobstatus_local.kafka import LocalKafka
 from support.spools import entry, leave_behind
 
 COMMAND = [str(Path(sys.executable).parent / "jobstatus")]
-NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 Seen = subprocess.CompletedProcess[str]
 Jobstatus = Callable[..., Seen]
 

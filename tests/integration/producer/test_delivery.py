@@ -17,7 +17,7 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer import JobStatusProducer, NotAcknowledgedError, RefusedError, Stats
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.traceparent import TRACEPARENT
-from jobstatus_schemas.limits import MAX_ERROR_MESSAGE_BYTES
+from jobstatus_schemas.event import MAX_ERROR_MESSAGE_BYTES
 from support.fixture_types import MakeTopic
 from support.waiting import until
 

@@ -10,6 +10,7 @@ import pytest
 from jobstatus_consumer.store import Store, migrate
 from jobstatus_local.postgres import LocalPostgres
 from psycopg.rows import TupleRow
+from support.opened import Opened
 
 _numbers = itertools.count(1)
 
@@ -40,8 +41,14 @@ def url(empty_url: str) -> str:
 
 
 @pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    store = Store(url, "jobs")
+def opened() -> Opened:
+    """The connections that the store has opened."""
+    return Opened()
+
+
+@pytest.fixture
+def store(url: str, opened: Opened) -> Iterator[Store]:
+    store = Store(url, "jobs", opener=opened)
     store.connect()
     yield store
     store.close()

@@ -26,6 +26,7 @@ from jobstatus_local.postgres import LocalPostgres
 from law import table
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
+from support.opened import Opened
 
 Database = psycopg.Connection[TupleRow]
 
@@ -89,13 +90,6 @@ def test_what_the_server_says_of_a_value_is_not_passed_on(database: Database) ->
     assert "secret" not in str(classify(caught.value))
 
 
-def session(store: Store) -> Database:
-    """The store's own connection, to do to it what a server or a pooler may do."""
-    connection = store._connection
-    assert connection is not None
-    return connection
-
-
 def backend(database: Database) -> int:
     """The store's own backend: the one that last wrote, in this test's schema."""
     row = database.execute(
@@ -142,10 +136,10 @@ def postgres_of_its_own() -> Iterator[LocalPostgres]:
         yield server
 
 
-def test_a_database_that_became_read_only_is_waited_for(store: Store, database: Database) -> None:
+def test_a_database_that_became_read_only_is_waited_for(store: Store, opened: Opened) -> None:
     """As after a fail-over; the session's own setting stands for the server's."""
     store.write(batch([event(offset=0)]))
-    session(store).execute("SET default_transaction_read_only = on")
+    opened.last.execute("SET default_transaction_read_only = on")
     with pytest.raises(DatabaseAwayError) as caught:
         store.write(batch([event(offset=1)]))
     assert caught.value.sqlstate == "25006"
@@ -181,10 +175,10 @@ def test_a_column_that_changes_under_the_prepared_statement_is_no_error(store: S
     assert store.write(batch([event(offset=9)])).applied == 1
 
 
-def test_prepared_statements_that_vanished_are_a_stale_connection(store: Store, database: Database) -> None:
-    """What a pooler between does: it gives the session of somebody else."""
+def test_prepared_statements_that_vanished_are_a_stale_connection(store: Store, opened: Opened) -> None:
+    """A pooler does this: it gives the store another client's session."""
     store.write(batch([event(offset=0)]))
-    session(store).pgconn.exec_(b"DEALLOCATE ALL")
+    opened.last.pgconn.exec_(b"DEALLOCATE ALL")
     with pytest.raises(ConnectionStaleError) as caught:
         store.write(batch([event(offset=1)]))
     assert caught.value.sqlstate == "26000"

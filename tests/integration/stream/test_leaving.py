@@ -1,30 +1,30 @@
-"""A member that is told of partitions while it leaves, and one whose client never ends."""
+"""A member that is assigned partitions while it leaves, and one whose client never ends."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.core.start_offsets import Start
-from jobstatus_consumer.kafka import group_consumer as source_module
-from jobstatus_consumer.kafka.group_consumer import Assigned, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_local.kafka import LocalKafka
 from support.waiting import until
 
 
-class Handler:
-    """Would start at the beginning; writes down what it is told."""
+class Listener:
+    """Would start each partition at its beginning, and records which callbacks it gets."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
 
-    def on_assigned(self, partitions: list[Assigned]) -> list[Start]:
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
         self.told.append("assigned")
         return [Start(item.log, item.low) for item in partitions]
 
@@ -52,9 +52,9 @@ def settings(kafka: LocalKafka, topic: str, group_id: str) -> Settings:
 def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
     settings: Settings, admin: AdminClient, group_id: str
 ) -> None:
-    handler = Handler()
-    source = GroupConsumer(settings, Topics(settings), handler)
-    source.subscribe()
+    listener = Listener()
+    consumer = GroupConsumer(settings, Topics(settings))
+    consumer.subscribe(listener)
 
     def assigned_by_the_group() -> bool:
         try:
@@ -63,16 +63,16 @@ def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
             return False  # the first group of a broker makes the topic of the offsets
         return any(len(member.assignment.topic_partitions) == 4 for member in members)
 
-    # nobody polls, so the member has yet to be told: it is, inside close
+    # nothing polls, so the member gets its assignment inside close
     until(assigned_by_the_group, "the group assigns")
     began = time.monotonic()
-    source.close()
+    consumer.close()
     assert time.monotonic() - began < 15
-    assert "assigned" not in handler.told
+    assert "assigned" not in listener.told
 
 
 class Stuck:
-    """A client whose `close` does not come back, or raises: the real one does so in rare moments only."""
+    """A client whose `close` does not return, or raises: the real one does so in rare moments only."""
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.free = threading.Event()
@@ -84,23 +84,19 @@ class Stuck:
         self.free.wait(60)
 
 
-def test_a_client_that_never_ends_is_given_up(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    source = GroupConsumer(settings, Topics(settings), Handler())
+def member_with(client: Any, settings: Settings) -> GroupConsumer:
+    return GroupConsumer(settings, Topics(settings), make_client=lambda _properties: client, leave_seconds=0.2)
+
+
+def test_a_client_that_never_ends_is_given_up(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     stuck = Stuck()
-    monkeypatch.setattr(source, "_consumer", stuck)
-    monkeypatch.setattr(source_module, "LEAVE_SECONDS", 0.2)
     with caplog.at_level(logging.WARNING):
-        source.close()
+        member_with(stuck, settings).close()
     stuck.free.set()
     assert "the group was not left within 0.2 s; stopping all the same" in caplog.text
 
 
-def test_what_a_revocation_raises_while_leaving_is_raised_where_it_is_waited_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = GroupConsumer(settings, Topics(settings), Handler())
-    monkeypatch.setattr(source, "_consumer", Stuck(RuntimeError("of the handler")))
-    with pytest.raises(RuntimeError, match="of the handler"):
-        source.close()
+def test_what_a_revocation_raises_while_leaving_is_raised_where_it_is_waited_for(settings: Settings) -> None:
+    consumer = member_with(Stuck(RuntimeError("of the listener")), settings)
+    with pytest.raises(RuntimeError, match="of the listener"):
+        consumer.close()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import UserDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from jobstatus_producer import (
@@ -18,18 +18,16 @@ from jobstatus_producer import (
     NotAcknowledgedError,
     ProducerClosedError,
     ProducerError,
+    ProducerSettings,
     SettingsError,
     SpoolError,
     UndeliveredError,
 )
-from jobstatus_producer.clock import StrictClock
-from jobstatus_producer.delivery import outbox
 from jobstatus_producer.record import Record
 from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_producer.traceparent import TRACEPARENT
 from jobstatus_producer.tracking import Statuses
 from jobstatus_schemas import JobStatusEvent
-from support.spools import entry, leave_behind
 from support.waiting import until
 
 NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
@@ -251,18 +249,6 @@ def test_a_queue_that_is_full_overflows_into_the_spool(open_jobs: Open, tmp_path
     assert stats.queue_depth <= 3
 
 
-def test_new_stamps_are_above_those_in_a_spool_from_the_future(
-    open_jobs: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outbox, "PROCESS_CLOCK", StrictClock())
-    future = (time.time_ns() // 1000) + 3_600_000_000
-    leave_behind(tmp_path, [entry(future)])
-    jobs = open_jobs(SPOOL_DIR=tmp_path, MAX_PENDING_EVENTS=1, SPOOL_MAX_BYTES=1)
-    with pytest.raises(BufferFullError) as caught:
-        jobs.update_many([("job", "ok"), ("job", "ok")])
-    assert all(event.occurred_at > future for event in caught.value.events)
-
-
 def test_a_wrong_setting_leaves_nothing_in_the_spool_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         JobStatusProducer.from_env(
@@ -289,89 +275,69 @@ def test_words_that_are_not_allowed_are_refused_where_a_job_is_tracked(open_jobs
 def test_where_no_thread_can_be_started_nothing_is_accepted_and_nothing_is_left(
     open_jobs: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_outbox: object) -> None:
+    def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("jobstatus_producer.client.Worker", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
     with pytest.raises(ProducerError, match=r"thread at interpreter shutdown.*nothing was queued"):
         open_jobs(SPOOL_DIR=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-class HeldUp(NamedTuple):
-    """A lock that is held, and whether it was the loop that ended it."""
-
-    begun: threading.Event
-    end: threading.Event
-    by_the_loop: list[bool]
-
-
-@contextmanager
-def held_up(jobs: JobStatusProducer, place: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldUp]:
-    """The spool's disk is slow, or the drain is at its last chunk: until the loop ends it, or nobody does."""
-    found = HeldUp(threading.Event(), threading.Event(), [])
-
-    def hold() -> None:
-        found.begun.set()
-        found.by_the_loop.append(found.end.wait(20))
-
+def test_the_loop_stands_still_for_no_slow_disk(
+    open_jobs: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a drain that ends, `test_the_loop_stands_still_for_no_drain_that_ends` says the same."""
+    jobs = open_jobs(SPOOL_DIR=tmp_path, DURABLE=True)
+    begun, end = threading.Event(), threading.Event()
+    ended_by_the_loop: list[bool] = []
     add = SpoolFile.add
 
-    def slow_add(file: SpoolFile, entries: Sequence[Record]) -> None:
-        hold()
-        add(file, entries)
+    def slow_add(file: SpoolFile, records: Sequence[Record]) -> None:
+        begun.set()
+        ended_by_the_loop.append(end.wait(20))
+        add(file, records)
 
-    def at_the_last_chunk() -> None:
-        assert jobs._outbox is not None
-        with jobs._outbox.lock:
-            jobs._outbox.direct = False
-            hold()
-
-    if place == "disk":
-        monkeypatch.setattr(SpoolFile, "add", slow_add)
-        thread = threading.Thread(target=partial(jobs.update_job_status, "job", "0"))
-    else:
-        thread = threading.Thread(target=at_the_last_chunk)
-    thread.start()
-    assert found.begun.wait(60)
-    yield found
-    thread.join()
-
-
-@pytest.mark.parametrize("place", ["disk", "drain"])
-def test_the_loop_stands_still_for_no_slow_disk_and_no_drain(
-    open_jobs: Open, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs = open_jobs(SPOOL_DIR=tmp_path, DURABLE=True) if place == "disk" else open_jobs()
-
-    async def report(seen: HeldUp) -> None:
+    async def report() -> None:
         calls = [asyncio.create_task(jobs.aupdate_job_status("job", str(step))) for step in range(1, 5)]
         done, _ = await asyncio.wait(calls, timeout=0.05)
         assert not done, "there is no way yet"
-        seen.end.set()
+        end.set()
         await asyncio.gather(*calls)
 
-    with held_up(jobs, place, monkeypatch) as seen:
-        asyncio.run(report(seen))
-    assert set(seen.by_the_loop) == {True}
-    assert jobs.stats().accepted == 4 + (place == "disk")
+    monkeypatch.setattr(SpoolFile, "add", slow_add)
+    thread = threading.Thread(target=partial(jobs.update_job_status, "job", "0"))
+    thread.start()
+    assert begun.wait(60)
+    asyncio.run(report())
+    thread.join()
+    assert set(ended_by_the_loop) == {True}
+    assert jobs.stats().accepted == 5
 
 
-def test_a_producer_that_begins_anew_does_so_beside_the_loop(open_jobs: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+class Read(UserDict[str, str]):
+    """Properties that know which threads have read them."""
+
+    def __init__(self, properties: dict[str, str]) -> None:
+        super().__init__(properties)
+        self.by: list[threading.Thread] = []
+
+    def __iter__(self) -> Iterator[str]:
+        self.by.append(threading.current_thread())
+        return super().__iter__()
+
+
+def test_a_producer_that_begins_anew_does_so_beside_the_loop() -> None:
     """As the first call in a forked child does."""
-    jobs = open_jobs()
+    properties = Read({"bootstrap.servers": "127.0.0.1:1"})
+    jobs = JobStatusProducer(ProducerSettings(kafka=properties))
     jobs.after_fork()
-    threads = []
-    start = jobs._start
-
-    def noted() -> outbox.Outbox:
-        threads.append(threading.current_thread())
-        return start()
-
-    monkeypatch.setattr(jobs, "_start", noted)
+    properties.by.clear()
     asyncio.run(jobs.aupdate_job_status("job", "processing"))
-    assert threads
-    assert threading.current_thread() not in threads
+    assert properties.by, "a new client was opened"
+    assert threading.current_thread() not in properties.by
+    with pytest.raises(UndeliveredError):
+        jobs.close(0)
 
 
 @pytest.mark.parametrize("broken", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-\udcff", b"00-0a", 17])

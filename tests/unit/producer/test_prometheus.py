@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import fields
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_scrape_starts_no_producer_and_fails_for_none_that_is_closed() -> None
     registry.register(ProducerCollector(jobs))
     jobs.update_job_status("job", "ok")
     jobs.after_fork()
+    threads = threading.active_count()
     assert 'jobstatus_producer_accepted_total{topic="job-status"} 0.0' in generate_latest(registry).decode()
-    assert jobs._outbox is None
+    assert threading.active_count() == threads, "no producer was started"
     jobs.close()
     assert 'jobstatus_producer_accepted_total{topic="job-status"} 0.0' in generate_latest(registry).decode()

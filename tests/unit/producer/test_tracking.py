@@ -1,13 +1,15 @@
-"""`track` and `tracked` say what became of the job and keep out of its way."""
+"""`track` says what became of the job and keeps out of its way."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 
 import pytest
 from jobstatus_producer.errors import ProducerClosedError
-from jobstatus_producer.tracking import STATUSES, Statuses, Track, describe, tracked
+from jobstatus_producer.tracking import STATUSES, Statuses, Track, check_statuses, describe
+from support.tracking import BEGUN, DONE, Jobs
 
 Reports = list[tuple[str, object]]
 
@@ -83,50 +85,39 @@ def test_async_with_reports_the_same() -> None:
     assert [status for status, _ in reports] == ["processing", "success"]
 
 
-class Jobs:
-    """`JobStatusProducer.tracked` without a producer."""
-
-    def __init__(self) -> None:
-        self.reports: list[tuple[object, str]] = []
-
-    def track(self, job_id: object) -> Track:
-        def report(status: str, error_message: object = None) -> None:
-            self.reports.append((job_id, status))
-
-        return Track(report, STATUSES)
-
-
-def test_a_decorated_function_is_tracked_by_the_argument_that_names_the_job() -> None:
+@pytest.mark.parametrize("code", [None, 0, False])
+def test_an_exit_that_says_all_went_well_is_a_success(code: int | None) -> None:
     jobs = Jobs()
-
-    @tracked(jobs.track, "job_id")
-    def convert(path: str, job_id: int = 7) -> str:
-        """Convert."""
-        return path.upper()
-
-    assert convert("a") == "A"
-    assert convert("b", job_id=8) == "B"
-    assert convert("c", 9) == "C"
-    assert [job for job, status in jobs.reports if status == "success"] == [7, 8, 9]
-    assert (convert.__name__, convert.__doc__) == ("convert", "Convert.")
+    with pytest.raises(SystemExit), jobs.track("j"):
+        sys.exit(code)
+    assert jobs.reports == [BEGUN, DONE]
 
 
-def test_a_decorated_coroutine_is_tracked_until_it_ends() -> None:
+@pytest.mark.parametrize("code", [1, "no input", ""])
+def test_another_exit_is_an_error(code: int | str) -> None:
     jobs = Jobs()
-
-    @tracked(jobs.track, "job_id")
-    async def convert(job_id: str) -> str:
-        await asyncio.sleep(0)
-        assert jobs.reports == [("j", "processing")]
-        return job_id
-
-    assert asyncio.run(convert("j")) == "j"
-    assert jobs.reports == [("j", "processing"), ("j", "success")]
+    with pytest.raises(SystemExit), jobs.track("j"):
+        sys.exit(code)
+    assert [status for status, _ in jobs.reports] == ["processing", "error"]
 
 
-def test_a_function_without_that_argument_is_refused_where_it_is_decorated() -> None:
-    with pytest.raises(TypeError, match=r"^f\(\) has no argument 'job_id'"):
+def test_a_word_that_is_not_allowed_does_not_hide_the_jobs_own_error() -> None:
+    def report(status: str, error_message: object = None) -> None:
+        if status == "error":
+            raise ValueError("status: not one of the allowed words")
 
-        @tracked(Jobs().track, "job_id")
-        def f(other: int) -> None:
-            """Never called."""
+    with pytest.raises(KeyError) as caught, Track(report, STATUSES):
+        raise KeyError("the job's own")
+    (note,) = caught.value.__notes__
+    assert note == "jobstatus: the job's status was not accepted: status: not one of the allowed words"
+
+
+def test_every_word_that_no_report_may_use_is_named_at_once() -> None:
+    check_statuses(STATUSES, None)
+    check_statuses(STATUSES, frozenset(STATUSES))
+    with pytest.raises(ValueError, match=r"^done='success', failed='error': status: not one of .* \(processing\)$"):
+        check_statuses(STATUSES, frozenset(["processing"]))
+    with pytest.raises(ValueError, match=r"^begun='': status: empty"):
+        check_statuses(Statuses(begun=""), None)
+    with pytest.raises(TypeError, match=r"^failed=3: status: wanted str"):
+        check_statuses(Statuses(failed=3), None)  # type: ignore[arg-type]

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jobstatus_schemas import JobStatusEvent
 from jobstatus_schemas.event import (
+    MAX_ERROR_MESSAGE_BYTES,
+    MAX_OCCURRED_AT,
     check_attempt,
     check_event,
     check_job_id,
@@ -17,7 +19,6 @@ from jobstatus_schemas.event import (
     check_worker_id,
     clean_error_message,
 )
-from jobstatus_schemas.limits import MAX_ERROR_MESSAGE_BYTES, MAX_OCCURRED_AT
 
 EVENT = JobStatusEvent("0f4c5d8e-0000-4000-8000-000000000000", "job", "ok", None, None, None, 1_700_000_000_000_000)
 
@@ -43,6 +44,13 @@ def test_a_job_id_becomes_its_text(given_id: str | int | UUID, key: str) -> None
 def test_a_job_id_of_another_type_is_refused(given_id: object) -> None:
     with pytest.raises(TypeError, match=r"^job_id: wanted str, int or UUID"):
         check_job_id(given_id)
+
+
+@pytest.mark.parametrize("job_id", [10**5000, -(10**5000)], ids=["above", "below"])
+def test_a_number_of_thousands_of_digits_is_refused_with_what_is_allowed(job_id: int) -> None:
+    """Python itself refuses to write so many digits."""
+    with pytest.raises(ValueError, match=r"^job_id: too many digits; wanted 1 to 512 bytes of UTF-8$"):
+        check_job_id(job_id)
 
 
 BAD_TEXTS = ["", "a\x00b", "\ud800", "a\udfff"]

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from jobstatus_consumer.cli.show.screen import plain_console
-from jobstatus_consumer.core.decode import decode
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.plan import ReplayPlan
 from jobstatus_consumer.operations.replay import ReplayResult, reached
@@ -117,7 +116,7 @@ def print_events(reader: RangeReader, scope: Scope, stop: Event) -> ReplayResult
 
 
 def _print_one(raw: RawRecord, scope: Scope, found: ReplayResult) -> None:
-    event = decode(raw, scope.allowed)
+    event = scope.decoder.decode(raw)
     told: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
     if isinstance(event, Rejected):
         if scope.wanted.statuses:

@@ -1,15 +1,32 @@
-"""What a dead letter holds, and the budget that stops a bad deployment."""
+"""The format of a dead letter: what is written of a rejected record, and what is read back."""
 
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.core.dead_letters import Budget, BudgetState, dead_letter
-from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.records import RawRecord, Rejected
+from jobstatus_consumer.core.dead_letters import Letter, dead_letter, letter_of, sendable_time
+from jobstatus_consumer.core.decode import Decoder
+from jobstatus_consumer.records import Event, RawRecord, Rejected
+from jobstatus_schemas import JobStatusEvent, encode
 
 RAW = RawRecord(
     "events", 4, 17, 1234, b"job-1", b"\x00value", (("traceparent", b"00"), ("x", None)), "events/top-ic/4/2"
 )
+EVENT = JobStatusEvent("00000000-0000-0000-0000-000000000001", "job", "x", None, None, None, 1_700_000_000_000_000)
+ORIGINAL = RawRecord("t", 3, 17, 1_700_000_000_100, b"job", encode(EVENT), (("jobstatus.late", b"1"),), "t/id/3/1")
+
+
+def written(original: RawRecord = ORIGINAL) -> RawRecord:
+    """The original's dead letter as a record of its topic."""
+    sent = dead_letter(
+        Rejected(original, "write", "check_violation", "it", "CheckViolation", "23514", "known"), "g", 5.0
+    )
+    return RawRecord("t.dlq", 0, 99, sent.timestamp, sent.key, sent.value, sent.headers, "")
+
+
+def read(original: RawRecord = ORIGINAL) -> Letter:
+    found = letter_of(written(original))
+    assert found is not None
+    return found
 
 
 def test_the_original_is_untouched_and_says_where_it_came_from() -> None:
@@ -26,58 +43,51 @@ def test_the_original_is_untouched_and_says_where_it_came_from() -> None:
     assert told["jobstatus.dlq.first.seen"] == "1970-01-01T00:00:00.000+00:00"
 
 
-def test_so_many_in_a_row_stop() -> None:
-    budget = Budget(100, 100)
-    budget.charge(0, 99)
-    budget.charge(1, 50)
-    budget.charge(0, 99)
-    with pytest.raises(DeadLetterBudgetError, match="100 dead letters in a row"):
-        budget.charge(0, 1)
+@pytest.mark.parametrize(
+    ("timestamp", "sent"),
+    [(-1, 0), (0, 0), (1234, 1234), (5000, 5000), (5001, 5000), (1_767_268_800_000_000, 5000), (2**63 - 1, 5000)],
+)
+def test_the_timestamp_is_the_originals_but_never_ahead_and_a_header_keeps_it(timestamp: int, sent: int) -> None:
+    raw = RawRecord("events", 0, 1, timestamp, b"job", b"x", (), "events/id/0")
+    letter = dead_letter(Rejected(raw, "decode", "x", ""), "g", 5.0)
+    assert sendable_time(letter, 5.0) == sent
+    assert dict(letter.headers)["jobstatus.dlq.timestamp"] == str(timestamp).encode()
 
 
-def test_a_share_stops_only_once_a_thousand_were_sent() -> None:
-    budget = Budget(10_000, 5)
-    for _ in range(9):
-        budget.charge(0, 50)
-        budget.charge(50, 50)
-    with pytest.raises(DeadLetterBudgetError, match=r"% of the last \d+ events"):
-        budget.charge(0, 100)
+def test_a_dead_letter_gives_its_original_back() -> None:
+    letter = read()
+    assert letter.original == ORIGINAL._replace(headers=[("jobstatus.late", b"1")])
+    assert (letter.partition, letter.offset, letter.position) == (0, 99, "3:17")
+    assert letter.cause == ("write", "check_violation", "known")
+    assert letter.first_seen.startswith("1970-01-01T00:00:05")
+    found = Decoder().decode(letter.original)
+    assert isinstance(found, Event)
+    assert (found.log_id, found.offset, found.late) == ("t/id/3/1", 17, True)
 
 
-def test_a_low_share_never_stops() -> None:
-    budget = Budget(1000, 5)
-    for _ in range(10_000):
-        budget.charge(96, 4)
-    assert budget.state.sent == 40_000
+def test_the_originals_time_outlives_a_topic_that_gives_records_its_own() -> None:
+    for timestamp in (ORIGINAL.timestamp, -1):
+        original = ORIGINAL._replace(timestamp=timestamp)
+        found = letter_of(written(original)._replace(timestamp=1_800_000_000_000))
+        assert found is not None
+        assert found.original.timestamp == timestamp
+    of_another_version = written()
+    of_another_version = of_another_version._replace(
+        headers=[item for item in of_another_version.headers if item[0] != "jobstatus.dlq.timestamp"]
+    )
+    found = letter_of(of_another_version)
+    assert found is not None
+    assert found.original.timestamp == ORIGINAL.timestamp
 
 
-def test_the_share_is_of_the_last_100_000_events_only() -> None:
-    budget = Budget(100_000, 5)
-    for _ in range(100):
-        budget.charge(9_900, 99)
-    with pytest.raises(DeadLetterBudgetError):
-        exhaust(budget)
+def test_a_record_of_somebody_else_is_no_letter() -> None:
+    assert letter_of(ORIGINAL) is None
+    assert (
+        letter_of(written()._replace(headers=[("jobstatus.dlq.topic", b"t"), ("jobstatus.dlq.offset", b"x")])) is None
+    )
 
 
-def exhaust(budget: Budget) -> None:
-    for _ in range(20):
-        budget.charge(1_000, 1_000)
-
-
-def test_a_restart_goes_on_counting() -> None:
-    first = Budget(100, 100)
-    first.charge(0, 60)
-    second = Budget(100, 100)
-    second.resume(first.state)
-    with pytest.raises(DeadLetterBudgetError, match="100 dead letters in a row"):
-        second.charge(0, 40)
-    third = Budget(100, 100)
-    with pytest.raises(DeadLetterBudgetError, match="An earlier start used the budget up"):
-        third.resume(second.state)
-
-
-def test_a_raised_limit_goes_on() -> None:
-    budget = Budget(500, 100)
-    budget.resume(BudgetState(100, 100, 100, 100))
-    budget.charge(0, 50)
-    assert budget.state == BudgetState(150, 150, 150, 150)
+def test_a_key_that_is_no_text_has_no_job() -> None:
+    assert read(ORIGINAL._replace(key=b"\xff")).job_id is None
+    assert read(ORIGINAL._replace(key=None)).job_id is None
+    assert read().job_id == "job"

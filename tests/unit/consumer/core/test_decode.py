@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from jobstatus_consumer.core.decode import decode
+from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 
@@ -18,7 +18,7 @@ def raw(event: JobStatusEvent = EVENT, **changes: Any) -> RawRecord:
 
 
 def rejected(record: RawRecord, allowed: set[str] | None = None) -> tuple[str, str]:
-    found = decode(record, allowed)
+    found = Decoder(statuses=allowed).decode(record)
     assert isinstance(found, Rejected)
     assert found.raw is record
     assert "jöb" not in found.detail
@@ -26,7 +26,7 @@ def rejected(record: RawRecord, allowed: set[str] | None = None) -> tuple[str, s
 
 
 def test_an_event_keeps_its_fields_and_gets_its_position() -> None:
-    found = decode(raw())
+    found = Decoder().decode(raw())
     assert isinstance(found, Event)
     assert found.content == EVENT
     assert (found.job_id, found.status, found.attempt) == ("jöb", "processing", 2)
@@ -35,21 +35,21 @@ def test_an_event_keeps_its_fields_and_gets_its_position() -> None:
 
 
 def test_a_clock_in_the_future_counts_no_more_than_the_append() -> None:
-    found = decode(raw(timestamp=1_699_999_999_000))
+    found = Decoder().decode(raw(timestamp=1_699_999_999_000))
     assert isinstance(found, Event)
     assert found.content.occurred_at == EVENT.occurred_at
     assert found.time == 1_699_999_999_000_999
 
 
 def test_a_record_without_a_timestamp_counts_by_its_event() -> None:
-    found = decode(raw(timestamp=-1))
+    found = Decoder().decode(raw(timestamp=-1))
     assert isinstance(found, Event)
     assert found.time == EVENT.occurred_at
 
 
 def test_the_late_header_is_seen_whatever_its_value() -> None:
     for value in (b"1", b"", None):
-        found = decode(raw(headers=(("x", b""), ("jobstatus.late", value))))
+        found = Decoder().decode(raw(headers=(("x", b""), ("jobstatus.late", value))))
         assert isinstance(found, Event)
         assert found.late
 

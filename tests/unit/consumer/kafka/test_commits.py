@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from jobstatus_consumer.core.dead_letters import BudgetState
+from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.kafka.commits import (
     CommitCounts,
     CommittedOffset,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import KafkaError
-from jobstatus_consumer.kafka import client
 from jobstatus_consumer.kafka.client import LibraryLines, QuietErrors
 
 
@@ -27,22 +27,36 @@ def test_lines_that_tell_nothing_new_are_left_out() -> None:
     assert passed_on == ["MAXPOLL", "GETPID"]
 
 
+class Lines(logging.Handler):
+    """Collects lines. `caplog` misses them once a command has set the loggers up in this process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record.getMessage())
+
+
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is said to whoever is on call; a command may have set the loggers up in this process."""
-    found: list[str] = []
-    monkeypatch.setattr(client.logger, "warning", lambda text, *args: found.append(text % args))
-    return found
+def logged() -> Iterator[list[str]]:
+    logger, lines = logging.getLogger("jobstatus.kafka"), Lines()
+    level = logger.level
+    logger.addHandler(lines)
+    logger.setLevel(logging.WARNING)
+    yield lines.found
+    logger.setLevel(level)
+    logger.removeHandler(lines)
 
 
-def test_errors_are_said_once_with_the_reason_and_what_is_final_is_kept(said: list[str]) -> None:
+def test_errors_are_said_once_with_the_reason_and_what_is_final_is_kept(logged: list[str]) -> None:
     errors = QuietErrors()
     refused = KafkaError(KafkaError._TRANSPORT, "127.0.0.1:1: Connection refused")
     all_down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
     for _ in range(3):
         errors(refused)
         errors(all_down)
-    assert said == ["Kafka: _TRANSPORT: 127.0.0.1:1: Connection refused; the client goes on trying"]
+    assert logged == ["Kafka: _TRANSPORT: 127.0.0.1:1: Connection refused; the client goes on trying"]
     assert errors.text == "_TRANSPORT: 127.0.0.1:1: Connection refused"
     assert errors.fatal is None
     final = KafkaError(KafkaError._AUTHENTICATION, "wrong password")

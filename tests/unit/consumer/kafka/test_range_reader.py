@@ -1,4 +1,4 @@
-"""When the reader takes a partition for read; the broker is played: a real one changes leaders when it likes."""
+"""When the reader has read a partition. The broker is a fake, since a real one changes leaders at its own time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.errors import BrokerError
-from jobstatus_consumer.kafka import range_reader as module
+from jobstatus_consumer.errors import BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka.topics import TopicFacts
 
 
 class Message:
-    """A record of partition 0, or its end."""
+    """A record of partition 0, its end, or an error."""
 
-    def __init__(self, offset: int, *, end: bool = False) -> None:
+    def __init__(self, offset: int, *, end: bool = False, code: int = 0) -> None:
         self._offset = offset
-        self._error = KafkaError(KafkaError._PARTITION_EOF) if end else None
+        self._error = KafkaError(KafkaError._PARTITION_EOF if end else code) if end or code else None
 
     def error(self) -> KafkaError | None:
         return self._error
@@ -71,8 +71,8 @@ class Consumer:
 class Topics:
     """One topic of one partition."""
 
-    def describe(self, topic: str) -> None:
-        pass
+    def describe(self, topic: str) -> TopicFacts:
+        return TopicFacts(topic, "id", 1, 1, {})
 
     def topic_id(self, topic: str) -> str:
         return "id"
@@ -84,28 +84,44 @@ class Topics:
         return "id"
 
 
-def read(monkeypatch: pytest.MonkeyPatch, messages: Sequence[Message], end: int) -> tuple[list[int], dict[int, int]]:
-    """The offsets that were read, and where the reader says it is."""
-    monkeypatch.setattr(module, "make", lambda kind, properties: Consumer(messages))
-    monkeypatch.setattr(module, "unfit", lambda *_: "")
+def read(messages: Sequence[Message], end: int, **options: Any) -> tuple[list[int], dict[int, int]]:
+    """The offsets that were read, and the reader's positions afterwards."""
     topics: Any = Topics()
-    reader = RangeReader(load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"}), topics)
+    consumer: Any = Consumer(messages)
+    settings = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"})
+    reader = RangeReader(settings, topics, make_client=lambda properties: consumer, **options)
     chunks = reader.read([(0, 0, end)], {0: "log"}, lambda: False)
     return [raw.offset for chunk in chunks for raw in chunk], reader.positions
 
 
-def test_an_end_below_the_wanted_one_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_below_the_wanted_one_is_not_believed() -> None:
     messages = [Message(0), Message(1, end=True), Message(1), Message(2), Message(3, end=True)]
-    assert read(monkeypatch, messages, 3) == ([0, 1, 2], {0: 3})
+    assert read(messages, 3) == ([0, 1, 2], {0: 3})
 
 
-def test_what_is_left_up_to_the_end_may_be_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read(monkeypatch, [Message(0), Message(4, end=True)], 4) == ([0], {0: 4})
-    assert read(monkeypatch, [Message(0), Message(6, end=True)], 4) == ([0], {0: 4})
-    assert read(monkeypatch, [Message(4, end=True)], 4) == ([], {0: 4})
+def test_the_offsets_before_the_end_may_have_no_record() -> None:
+    assert read([Message(0), Message(4, end=True)], 4) == ([0], {0: 4})
+    assert read([Message(0), Message(6, end=True)], 4) == ([0], {0: 4})
+    assert read([Message(4, end=True)], 4) == ([], {0: 4})
 
 
-def test_a_broker_that_never_comes_to_the_end_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.0)
+def test_a_broker_that_never_comes_to_the_end_is_silent() -> None:
     with pytest.raises(BrokerError, match="has given nothing"):
-        read(monkeypatch, [Message(0), Message(1, end=True)], 3)
+        read([Message(0), Message(1, end=True)], 3, silence_seconds=0.0)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "text"),
+    [
+        (KafkaError.OFFSET_OUT_OF_RANGE, OffsetsLostError, "no longer has what comes next"),
+        (KafkaError._UNKNOWN_PARTITION, OffsetsLostError, "is gone"),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, BrokerError, "reading job-status"),
+    ],
+)
+def test_an_error_in_place_of_a_record_ends_the_read(code: int, expected: type[Exception], text: str) -> None:
+    with pytest.raises(expected, match=text):
+        read([Message(0), Message(1, code=code)], 3)
+
+
+def test_an_error_that_passes_does_not_end_the_read() -> None:
+    assert read([Message(0, code=KafkaError._TRANSPORT), Message(0), Message(1)], 2) == ([0, 1], {0: 2})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from jobstatus_consumer.operations import plan
-from jobstatus_consumer.operations.rebuild import make_rows
+from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.shards import Pass
 from law.events import event
 
@@ -25,7 +25,7 @@ def test_of_verify_and_of_a_rebuild() -> None:
     found: Any = Pass(1, 0, 1_000_000)
     found.jobs = Unwalked()
     for start in (0, 5):
-        make_rows(EVENTS[start : start + 5], found)
+        take(EVENTS[start : start + 5], found)
     assert len(found.jobs) == 3
 
 

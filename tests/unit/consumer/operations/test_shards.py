@@ -14,6 +14,7 @@ from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.records import Event
 from law.histories import histories, logs
 from law.model import one_by_one
+from support.fake_table import model_row
 
 SCOPE = Scope("job-status", [], {})
 
@@ -59,24 +60,10 @@ def test_a_rebuild_is_what_the_sequential_model_makes(events: list[Event], limit
     made = {}
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
-            rebuild.make_rows(chunk, found)
+            rebuild.take(chunk, found)
             found.make_room()
-        made.update({row.job_id: row for row in rebuild._rows(found)})
-    expected = one_by_one({}, events)
-    assert made.keys() == expected.keys()
-    for job_id, row in expected.items():
-        found_row = made[job_id]
-        assert found_row[1:] == (
-            row.status,
-            row.error_message,
-            row.attempt,
-            row.worker_id,
-            row.occurred_at,
-            row.event_id,
-            row.latest,
-            row.log,
-            row.offset,
-        )
+        made.update({job_id: model_row(row) for job_id, row in found.jobs.items()})
+    assert made == one_by_one({}, events)
 
 
 class Rows:

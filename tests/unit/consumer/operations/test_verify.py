@@ -14,7 +14,7 @@ from jobstatus_consumer.operations.findings import AFTER, NO_POSITION, OTHER_LOG
 from jobstatus_consumer.operations.suspects import SLACK, Criteria
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 from jobstatus_consumer.records import Event
-from jobstatus_schemas.limits import MAX_OCCURRED_AT
+from jobstatus_schemas.event import MAX_OCCURRED_AT
 from law.events import LOG_A, NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow

@@ -1,27 +1,37 @@
 """The loop under a seeded schedule of slow and failing writes, rebalances, and a database that forgets.
 
-The broker and the writer are played here, because the schedules are what real ones do not show on demand; the same
-claims are held against real ones in tests/integration and tests/chaos.
+The broker and the writer are fakes here, because real ones do not produce such schedules on demand. The tests in
+tests/integration and tests/chaos check the same claims against real ones.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.core.dead_letters import Budget, BudgetState
+from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import Start
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
-from jobstatus_consumer.kafka.group_consumer import Assigned, EndOfPartition
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition
 from jobstatus_consumer.records import Batch, Log, RawRecord, Written
-from jobstatus_consumer.stream import pipeline as module
-from jobstatus_consumer.stream.pipeline import Pipeline
+from jobstatus_consumer.stream.caught_up import CaughtUp
+from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import Done, Failed, ProgressRead, ReadProgress, Result, Stopped, Task, Unverified
+from jobstatus_consumer.stream.writer import (
+    BatchReturned,
+    BatchWritten,
+    Failed,
+    ProgressRead,
+    ReadProgress,
+    Result,
+    Stopped,
+    Task,
+)
 from jobstatus_consumer.telemetry.metrics import Metrics
 
 PARTITIONS = 3
@@ -53,10 +63,9 @@ class FakeWriter:
     def __init__(self, database: Database, rng: random.Random) -> None:
         self._database = database
         self._rng = rng
-        self._task: Task | None = None
-        self._verified: set[str] = set()
         self._connection = -1
-        self.waiting = None
+        self.task: Task | None = None
+        self.outage = None
         self.busy = False
         self.alive = True
         self.stopped = False
@@ -64,34 +73,29 @@ class FakeWriter:
 
     def submit(self, task: Task) -> None:
         assert not self.busy
-        self.busy, self._task = True, task
+        self.busy, self.task = True, task
 
     def result(self, timeout: float) -> Result | None:
-        if self._task is None or (self._rng.random() < 0.5 and timeout < module.STOP_WAIT / 2):
+        if self.task is None or (self._rng.random() < 0.5 and timeout < STOP_WAIT / 2):
             return None
-        task, self._task, self.busy = self._task, None, False
-        return self._done(task)
+        task, self.task, self.busy = self.task, None, False
+        return self.do(task)
 
-    def _done(self, task: Task) -> Result:
-        if self._connection != self._database.connection:
+    def do(self, task: Task) -> Result:
+        if isinstance(task, ReadProgress) or self._connection != self._database.connection:
             self._connection = self._database.connection
-            self._verified.clear()
-        if isinstance(task, ReadProgress):
-            self._verified.update(task.log_ids)
-            known = self._database.progress
-            return ProgressRead(dict(known))
-        if not self._verified.issuperset(span.log_id for span in task.spans):
-            return Unverified(task)
+            progress = dict(self._database.progress)
+            return ProgressRead(progress) if isinstance(task, ReadProgress) else BatchReturned(task, progress)
         return self._write(task)
 
-    def _write(self, batch: Batch) -> Done:
+    def _write(self, batch: Batch) -> BatchWritten:
         for item in batch.rejected:  # what does not decode counts as much as what does
             self._database.written[item.raw.partition].add(item.raw.offset)
         for span in batch.spans:
             known = self._database.progress.get(span.log_id)
             assert known is None or known >= span.start, "the progress would jump over what is not written"
             self._database.progress[span.log_id] = max(span.end, known or 0)
-        return Done(batch, Written(applied=0), len(batch.rejected))
+        return BatchWritten(batch, Written(applied=0), len(batch.rejected))
 
     def stop_waiting(self) -> None:
         self.stopped = True
@@ -100,11 +104,11 @@ class FakeWriter:
         pass
 
 
-class FakeSource:
+class FakeConsumer:
     """A group member over logs in memory, with gaps in the offsets; rebalances come at any poll."""
 
-    def __init__(self, handler: Pipeline, database: Database, rng: random.Random, length: int) -> None:
-        self._handler = handler
+    def __init__(self, database: Database, rng: random.Random, length: int) -> None:
+        self._listener: Pipeline
         self._database = database
         self._rng = rng
         self._length = length
@@ -115,29 +119,33 @@ class FakeSource:
         self.commits = CommitCounts()
         self.rebalances = 0
         self.forgot = False
+        self.inside_rebalance = False
 
-    def subscribe(self) -> None:
+    def subscribe(self, listener: Pipeline) -> None:
+        self._listener = listener
         self.rebalances += 1
         self._assign(set(range(PARTITIONS)))
 
     def _assign(self, numbers: set[int]) -> None:
         found = [
-            Assigned(Log("t", "id", n), CommittedOffset(self.group.get(n), "id"), 0, self._length)
+            AssignedPartition(Log("t", "id", n), CommittedOffset(self.group.get(n), "id"), 0, self._length)
             for n in sorted(numbers)
         ]
-        self._positions.update({start.log.partition: start.offset for start in self._handler.on_assigned(found)})
+        self._positions.update({start.log.partition: start.offset for start in self._listener.on_assigned(found)})
         self._paused |= numbers
 
     def rebalance(self) -> None:
+        self.inside_rebalance = True
         gone = {number for number in self._positions if self._rng.random() < 0.6}
-        (self._handler.on_lost if self._rng.random() < 0.3 else self._handler.on_revoked)(gone)
+        (self._listener.on_lost if self._rng.random() < 0.3 else self._listener.on_revoked)(gone)
         for number in gone:
             del self._positions[number]
         self._assign(set(range(PARTITIONS)) - self._positions.keys())
+        self.inside_rebalance = False
 
     def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
         refused, self._refused = self._refused, set()
-        self._handler.on_not_committed(refused)
+        self._listener.on_not_committed(refused)
         if self._rng.random() < 0.02:
             self.rebalance()
             return []
@@ -161,19 +169,25 @@ class FakeSource:
         self._paused |= set(numbers)
 
     def resume(self, numbers: Iterable[int]) -> None:
+        assert not self.inside_rebalance, "resumed inside a callback of the client"
         self._paused -= set(numbers)
 
     def seek(self, start: Start) -> None:
+        assert not self.inside_rebalance, "sought inside a callback of the client"
         assert start.log.partition in self._positions
         self._positions[start.log.partition] = start.offset
 
-    def watch(self) -> None:
-        pass
+    def check_topic(self, topic_id: str | None) -> None:
+        assert topic_id == ("id" if self._positions else None)
+
+    def committed(self, numbers: Iterable[int]) -> dict[int, CommittedOffset]:
+        return {number: CommittedOffset() for number in numbers}
 
     def high(self, number: int) -> int:
         return self._length
 
-    def commit(self, offsets: Mapping[int, int], budget: BudgetState, *, wait: bool) -> bool:
+    def commit(self, by_log: Mapping[Log, int], budget: BudgetState, *, wait: bool) -> bool:
+        offsets = {log.partition: offset for log, offset in by_log.items()}
         for number, offset in offsets.items():
             assert number in self._positions, "a commit for a partition that is not ours"
             assert self.forgot or self._database.has_all_before(number, offset), "committed past an unwritten event"
@@ -185,52 +199,51 @@ class FakeSource:
         return True
 
     def close(self) -> None:
-        self._handler.on_revoked(set(self._positions))
+        self._listener.on_revoked(set(self._positions))
         self._positions.clear()
 
 
-def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline, FakeSource, FakeWriter, Database]:
+def ticking() -> Callable[[], float]:
+    """A clock on which a commit is due with every step, since each step reads it several times."""
+    now = itertools.count(0.0, COMMIT_EVERY / 3)
+    return lambda: next(now)
+
+
+def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline, FakeConsumer, FakeWriter, Database]:
     database = database or Database()
     writer: Any = FakeWriter(database, rng)
+    consumer: Any = FakeConsumer(database, rng, 200)
     settings = load_settings({}, {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0})
-    made: list[FakeSource] = []
-
-    def source(handler: Pipeline) -> Any:
-        made.append(FakeSource(handler, database, rng, 200))
-        return made[0]
-
-    return Pipeline(settings, source, writer, RunStats(Metrics()), Budget(10**9, 100)), made[0], writer, database
-
-
-@pytest.fixture(autouse=True)
-def _commit_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COMMIT_EVERY", 0.0)
+    loop = Pipeline(settings, consumer, writer, RunStats(Metrics()), Budget(10**9, 100), ticking())
+    return loop, consumer, writer, database
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(seed: int) -> None:
     rng = random.Random(seed)
-    loop, source, _, database = make(rng)
+    loop, consumer, _, database = make(rng)
     ends = dict.fromkeys(range(PARTITIONS), 200)
+    caught_up = CaughtUp(ends, loop.assignment, consumer)
     steps = 0
 
     def stop() -> bool:
         nonlocal steps
         steps += 1
         assert steps < 100_000, "the loop does not come to an end"
-        return loop.caught_up(ends, lambda others: {})
+        return caught_up.reached()
 
     loop.run(stop)
     assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
-    assert source.group == ends
+    assert consumer.group == ends
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_what_the_database_forgot_is_written_again(seed: int) -> None:
     rng = random.Random(1000 + seed)
-    loop, source, _, database = make(rng)
-    source.forgot = True
+    loop, consumer, _, database = make(rng)
+    consumer.forgot = True
     ends = dict.fromkeys(range(PARTITIONS), 200)
+    caught_up = CaughtUp(ends, loop.assignment, consumer)
     steps, left = 0, 5
 
     def stop() -> bool:
@@ -240,19 +253,19 @@ def test_what_the_database_forgot_is_written_again(seed: int) -> None:
         if left and rng.random() < 0.02:
             left -= 1
             database.restore(rng.random())
-        return left == 0 and loop.caught_up(ends, lambda others: {})
+        return left == 0 and caught_up.reached()
 
     loop.run(stop)
     # what was forgotten after the last write is seen by the next start, though the group has committed all of it
-    again, source_again, _, _ = make(rng, database=database)
-    source_again.group, source_again.forgot = dict(source.group), True
-    again.run(lambda: again.caught_up(ends, lambda others: {}))
+    again, consumer_again, _, _ = make(rng, database=database)
+    consumer_again.group, consumer_again.forgot = dict(consumer.group), True
+    again.run(CaughtUp(ends, again.assignment, consumer_again).reached)
     assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> None:
-    loop, source, _, _ = make(random.Random(3000 + seed))
+    loop, consumer, _, _ = make(random.Random(3000 + seed))
     ends = dict.fromkeys(range(PARTITIONS), 200)
     steps = 0
 
@@ -260,7 +273,7 @@ def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> 
         nonlocal steps
         steps += 1
         assert steps < 100_000, "the last offsets are never committed"
-        return source.group == ends
+        return consumer.group == ends
 
     loop.run(stop)
 
@@ -268,7 +281,7 @@ def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int) -> None:
     rng = random.Random(2000 + seed)
-    loop, source, _, database = make(rng)
+    loop, consumer, _, database = make(rng)
     steps = rng.randrange(150)
 
     def stop() -> bool:
@@ -278,7 +291,7 @@ def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int) -> None:
 
     loop.run(stop)
     for number in range(PARTITIONS):
-        assert database.has_all_before(number, source.group.get(number, 0))
+        assert database.has_all_before(number, consumer.group.get(number, 0))
 
 
 @pytest.mark.parametrize(
@@ -289,22 +302,23 @@ def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int) -> None:
     ],
 )
 def test_what_cannot_be_done_stops_the_loop_and_commits_nothing(result: Result, error: type[Exception]) -> None:
-    loop, source, writer, _ = make(random.Random(5))
-    real = writer._done
+    loop, consumer, writer, _ = make(random.Random(5))
+    real = writer.do
 
     def done(task: Task) -> Result:
         return real(task) if isinstance(task, ReadProgress) else result
 
-    writer._done = done  # type: ignore[method-assign]
+    writer.do = done  # type: ignore[method-assign]
     with pytest.raises(error):
         loop.run(lambda: False)
-    assert source.group == {}
+    assert consumer.group == {}
 
 
 @pytest.mark.parametrize("passed_over", [False, True], ids=["told", "passed over"])
 def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(passed_over: bool) -> None:
-    loop, source, writer, database = make(random.Random(5))
-    real, batches = writer._done, 0
+    loop, consumer, writer, database = make(random.Random(5))
+    real, batches = writer.do, 0
+    nothing = BatchWritten(Batch((), (), ()), Written(0), 0)
 
     def done(task: Task) -> Result:
         nonlocal batches
@@ -312,22 +326,20 @@ def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(pa
         if batches == 3:
             batches += 1
             database.progress = {span.log_id: span.end for span in getattr(task, "spans", ())}
-            return Stopped()
+            return nothing if passed_over else Stopped()
         return real(task)
 
-    writer._done = done  # type: ignore[method-assign]
-    if passed_over:
-        loop._on_stopped = lambda: None  # type: ignore[method-assign]
+    writer.do = done  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="were never written" if passed_over else "told to stop"):
         loop.run(lambda: False)
     for number in range(PARTITIONS):
-        assert database.has_all_before(number, source.group.get(number, 0))
+        assert database.has_all_before(number, consumer.group.get(number, 0))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int) -> None:
-    loop, source, writer, database = make(random.Random(seed))
-    real, taken, given_up = writer._done, writer.result, False
+    loop, consumer, writer, database = make(random.Random(seed))
+    real, taken, given_up = writer.do, writer.result, False
 
     def done(task: Task) -> Result:
         nonlocal given_up
@@ -338,29 +350,29 @@ def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int) -> No
 
     def result(timeout: float) -> Result | None:
         # the first batch waits until it is told to stop; one behind it would be written
-        return None if isinstance(writer._task, Batch) and not writer.stopped else taken(timeout)
+        return None if isinstance(writer.task, Batch) and not writer.stopped else taken(timeout)
 
-    writer._done, writer.result = done, result  # type: ignore[method-assign]
+    writer.do, writer.result = done, result  # type: ignore[method-assign]
     steps = iter(range(80))
     loop.run(lambda: next(steps) > 60)
     assert given_up
-    assert source.group == {}
+    assert consumer.group == {}
     assert not any(database.written.values())
 
 
 def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> None:
-    loop, source, writer, _ = make(random.Random(5))
-    real = writer._done
+    loop, consumer, writer, _ = make(random.Random(5))
+    real = writer.do
 
     def done(task: Task) -> Result:
         return real(task) if isinstance(task, ReadProgress) else Stopped()
 
     def result(timeout: float) -> Result | None:
         # it waits until it is told to stop
-        return None if isinstance(writer._task, Batch) and not writer.stopped else taken(timeout)
+        return None if isinstance(writer.task, Batch) and not writer.stopped else taken(timeout)
 
     taken = writer.result
-    writer._done, writer.result = done, result  # type: ignore[method-assign]
+    writer.do, writer.result = done, result  # type: ignore[method-assign]
     steps = iter(range(50))
     loop.run(lambda: next(steps) > 40)
-    assert source.group == {}
+    assert consumer.group == {}

@@ -7,14 +7,23 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from jobstatus_consumer.core.dead_letters import Budget
+from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.records import Batch, Written
-from jobstatus_consumer.stream.writer import Done, Failed, ProgressRead, ReadProgress, Result, Task, Unverified, Writer
-from law.events import LOG_A, batch, event
+from jobstatus_consumer.stream.writer import (
+    BatchReturned,
+    BatchWritten,
+    Failed,
+    ProgressRead,
+    ReadProgress,
+    Result,
+    Task,
+    Writer,
+)
+from law.events import batch, event
 
 BATCH = batch([event()])
-COMPARE = ReadProgress("job-status", [LOG_A])
+PROGRESS = {"job-status/id/0": 7}
 STALE = ConnectionStaleError("FeatureNotSupported (0A000)", sqlstate="0A000")
 
 
@@ -37,7 +46,8 @@ class Store:
 
     def topic_progress(self, topic: str) -> Mapping[str, int]:
         self._next(self._comparisons)
-        return {}
+        assert topic == "job-status"
+        return PROGRESS
 
     def write(self, batch: Batch) -> Written:
         self._next(self._writes)
@@ -53,7 +63,7 @@ class Store:
 @contextmanager
 def writing(*writes: StoreError | None, comparisons: list[StoreError | None] | None = None) -> Iterator[Writer]:
     sender: Any = None
-    writer = Writer(Store(list(writes), comparisons or []), sender, Budget(100, 5.0), "group")
+    writer = Writer(Store(list(writes), comparisons or []), sender, Budget(100, 5.0), "group", "job-status")
     writer.start()
     yield writer
     writer.close(10)
@@ -68,41 +78,42 @@ def result(writer: Writer, task: Task) -> Result:
 
 
 def outcomes(writer: Writer, tries: int) -> list[type[Result]]:
-    """What the loop hears when it hands in a batch again and again, and compares where it must."""
-    assert isinstance(result(writer, COMPARE), ProgressRead)
+    """The results when the batch is submitted again and again."""
+    assert isinstance(result(writer, ReadProgress()), ProgressRead)
     found = []
     for _ in range(tries):
-        said = result(writer, BATCH)
-        found.append(type(said))
-        if isinstance(said, Unverified):
-            result(writer, COMPARE)
-        if isinstance(said, Failed):
-            assert isinstance(said.error, DeploymentError)
-            assert "again, on a new connection" in str(said.error)
-            assert said.error.sqlstate == "0A000"
+        outcome = result(writer, BATCH)
+        found.append(type(outcome))
+        if isinstance(outcome, BatchReturned):
+            assert outcome == BatchReturned(BATCH, PROGRESS)
+        if isinstance(outcome, Failed):
+            assert isinstance(outcome.error, DeploymentError)
+            assert "again, on a new connection" in str(outcome.error)
+            assert outcome.error.sqlstate == "0A000"
             break
     return found
 
 
 def test_a_connection_that_was_stale_once_is_made_anew() -> None:
     with writing(STALE) as writer:
-        assert outcomes(writer, 3) == [Unverified, Done, Done]
+        assert outcomes(writer, 3) == [BatchReturned, BatchWritten, BatchWritten]
         assert writer.connections == 2
 
 
 def test_a_write_that_is_stale_on_the_new_connection_too_ends_the_consumer() -> None:
     with writing(STALE, STALE) as writer:
-        assert outcomes(writer, 10) == [Unverified, Failed]
+        assert outcomes(writer, 10) == [BatchReturned, Failed]
 
 
 def test_what_is_stale_once_in_a_while_is_made_anew_each_time() -> None:
     with writing(STALE, None, STALE, None, None, STALE, None) as writer:
-        assert outcomes(writer, 7) == [Unverified, Done, Unverified, Done, Done, Unverified, Done]
+        once = [BatchReturned, BatchWritten]
+        assert outcomes(writer, 7) == [*once, *once, BatchWritten, *once]
 
 
 @pytest.mark.parametrize("between", [[], [DatabaseAwayError("away")]])
 def test_a_comparison_that_is_stale_twice_ends_the_consumer(between: list[StoreError | None]) -> None:
     with writing(comparisons=[STALE, *between, STALE]) as writer:
-        failed = result(writer, COMPARE)
+        failed = result(writer, ReadProgress())
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, DeploymentError)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import pytest
 from jobstatus_producer import ProducerSettings
 from jobstatus_producer.delivery.backlog import REFUSED_SHARE, Backlog
+from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.spool.rows import size_of
 from support.spools import entry, leave_behind
 
@@ -39,13 +43,26 @@ def open_backlog(tmp_path: Path, troubles: list[str]) -> Iterator[Open]:
 
 
 def seqs(backlog: Backlog, count: int = 1000) -> list[int]:
-    return [found.seq for found in backlog.first(count).entries]
+    return [found.seq for found in backlog.first(count).records]
 
 
-def read_only(backlog: Backlog, yes: bool) -> None:
-    """SQLite itself refuses to write."""
-    assert backlog._own is not None
-    backlog._own._database.execute(f"pragma query_only={int(yes)}")
+def read_only(folder: Path, yes: bool) -> None:
+    """SQLite itself refuses to write to the spools in `folder`."""
+    for path in spool_folder.paths(folder):
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            for table, change in product(("events", "refused"), ("insert", "update", "delete")):
+                name = f"no_{change}_{table}"
+                if yes:
+                    fail = "begin select raise(abort, 'attempt to write a readonly database'); end"
+                    database.execute(f"create trigger {name} before {change} on {table} {fail}")
+                else:
+                    database.execute(f"drop trigger {name}")
+
+
+def refused_in(folder: Path) -> list[str]:
+    """Why the events in the folder's only spool were refused."""
+    (info,) = spool_folder.inspect(folder)
+    return [refused.reason for refused in info.refused]
 
 
 def test_without_a_spool_events_wait_in_memory_in_their_order(open_backlog: Open) -> None:
@@ -75,35 +92,37 @@ def test_with_a_spool_a_new_event_is_in_the_file_when_it_is_accepted(open_backlo
 
 
 def test_a_spool_that_cannot_be_written_makes_events_wait_in_memory_within_their_bound(
-    open_backlog: Open, troubles: list[str]
+    open_backlog: Open, tmp_path: Path, troubles: list[str]
 ) -> None:
     backlog = open_backlog()
     assert backlog.accept([entry(1)], in_memory=True)
-    read_only(backlog, True)
+    read_only(tmp_path, True)
     assert backlog.accept([entry(2)], in_memory=True)
     assert not backlog.accept([entry(3)], in_memory=False)
-    assert (backlog.broken, backlog.in_memory, seqs(backlog)) == (True, 1, [1, 2])
+    assert (backlog.spool_works, backlog.in_memory, seqs(backlog)) == (False, 1, [1, 2])
     assert "the spool cannot be written, events wait in memory" in troubles[0]
-    read_only(backlog, False)
+    read_only(tmp_path, False)
     backlog.move_to_spool()
-    assert (backlog.broken, backlog.in_memory, backlog.spool_depth) == (False, 0, 2)
+    assert (backlog.spool_works, backlog.in_memory, backlog.spool_depth) == (True, 0, 2)
 
 
-def test_a_durable_one_accepts_nothing_that_it_cannot_write(open_backlog: Open) -> None:
+def test_a_durable_one_accepts_nothing_that_it_cannot_write(open_backlog: Open, tmp_path: Path) -> None:
     backlog = open_backlog(durable=True)
-    read_only(backlog, True)
+    read_only(tmp_path, True)
     assert not backlog.accept([entry(1)], in_memory=True)
     assert len(backlog) == 0
 
 
-def test_events_that_cannot_be_deleted_are_not_sent_twice(open_backlog: Open, troubles: list[str]) -> None:
+def test_events_that_cannot_be_deleted_are_not_sent_twice(
+    open_backlog: Open, tmp_path: Path, troubles: list[str]
+) -> None:
     backlog = open_backlog()
     assert backlog.accept([entry(1), entry(2)], in_memory=False)
-    read_only(backlog, True)
+    read_only(tmp_path, True)
     backlog.settle([entry(1)], None)
     assert seqs(backlog) == [2]
     assert "cannot be deleted" in troubles[0]
-    read_only(backlog, False)
+    read_only(tmp_path, False)
 
 
 def test_a_full_spool_accepts_nothing_new_and_goes_on_when_there_is_room(
@@ -145,13 +164,24 @@ def test_what_dead_processes_left_goes_out_first(open_backlog: Open, tmp_path: P
     assert backlog.accept([entry(9)], in_memory=False)
     assert (len(backlog), backlog.oldest(), backlog.newest()) == (5, 1, 9)
     found = []
-    while chunk := backlog.first(1).entries:
-        source = backlog.first(1).orphan
+    while chunk := backlog.first(1).records:
+        source = backlog.first(1).taken_over
         found.append(chunk[0].seq)
         backlog.settle(chunk, source)
     assert sorted(found[:4]) == [1, 1, 2, 3]
     assert found[4:] == [9]
     assert len([name for name in os.listdir(tmp_path) if name.endswith(".spool")]) == 1
+
+
+def damage(path: Path) -> None:
+    """Overwrite the middle of a spool file. The write before it makes its owner read the file and not its cache."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("create table other (value)")
+        database.execute("drop table other")
+        database.execute("pragma wal_checkpoint(truncate)")
+    with path.open("r+b") as damaged:
+        damaged.seek(4096)
+        damaged.write(random.Random(3).randbytes(path.stat().st_size - 4096 * 3))
 
 
 @pytest.mark.parametrize("whose", ["own", "taken over"])
@@ -161,23 +191,17 @@ def test_a_file_that_is_damaged_while_in_use_is_replaced_and_what_is_readable_go
     left = leave_behind(tmp_path, [entry(seq, message="m" * 300) for seq in range(1, 101)])
     backlog = open_backlog()
     assert backlog.accept([entry(seq, message="m" * 300) for seq in range(200, 300)], in_memory=False)
-    assert backlog._own is not None
-    path = left if whose == "taken over" else backlog._own.path
+    own = next(path for path in spool_folder.paths(tmp_path) if path != left)
     if whose == "own":
-        while (chunk := backlog.first(50)).orphan is not None:
-            backlog.settle(chunk.entries, chunk.orphan)
-    file = backlog._own if whose == "own" else backlog._orphans[0]
-    file._database.execute("pragma wal_checkpoint(truncate)")
-    file._database.execute("pragma shrink_memory")
-    with path.open("r+b") as damaged:
-        damaged.seek(4096)
-        damaged.write(random.Random(3).randbytes(path.stat().st_size - 4096 * 3))
+        while (chunk := backlog.first(50)).taken_over is not None:
+            backlog.settle(chunk.records, chunk.taken_over)
+    damage(left if whose == "taken over" else own)
     found = set()
     while chunk := backlog.first(50):
-        if not chunk.entries:
+        if not chunk.records:
             break
-        found.update(chunk.entries)
-        backlog.settle(chunk.entries, chunk.orphan)
+        found.update(chunk.records)
+        backlog.settle(chunk.records, chunk.taken_over)
     assert all(kept == entry(kept.seq, message="m" * 300) for kept in found)
     if whose == "taken over":
         assert {kept.seq for kept in found} >= set(range(200, 300)), "the sound file is not touched by it"
@@ -193,12 +217,11 @@ def test_a_refused_event_is_kept_where_there_is_a_spool(open_backlog: Open, tmp_
     backlog.hold([entry(1)])
     assert backlog.refuse(entry(1), "too large")
     assert len(backlog) == 0
-    assert backlog._own is not None
-    assert [refused.reason for refused in backlog._own.refused()] == ["too large"]
+    assert refused_in(tmp_path) == ["too large"]
 
 
 def test_refused_events_take_a_bounded_part_and_those_beyond_it_are_not_kept(
-    open_backlog: Open, troubles: list[str]
+    open_backlog: Open, tmp_path: Path, troubles: list[str]
 ) -> None:
     backlog = open_backlog(max_bytes=2 * REFUSED_SHARE * size_of(entry(1)))
     assert backlog.accept([entry(seq) for seq in range(1, 5)], in_memory=False)
@@ -209,16 +232,29 @@ def test_refused_events_take_a_bounded_part_and_those_beyond_it_are_not_kept(
         troubles
         == [f"a refused event cannot be kept in the spool: {2 * size_of(entry(1))} bytes of them are there"] * 2
     )
-    assert backlog._own is not None
-    backlog._own._database.execute("delete from refused")
+    (path,) = spool_folder.paths(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("delete from refused")
     assert backlog.refuse(entry(9), "too large"), "a person may make room at any moment"
 
 
-def test_a_refused_event_that_cannot_be_written_is_its_callers(open_backlog: Open, troubles: list[str]) -> None:
+def test_a_refused_event_that_cannot_be_written_is_its_callers(
+    open_backlog: Open, tmp_path: Path, troubles: list[str]
+) -> None:
     backlog = open_backlog()
     assert backlog.accept([entry(1), entry(2)], in_memory=False)
-    read_only(backlog, True)
+    read_only(tmp_path, True)
     assert not backlog.refuse(entry(1), "too large")
     assert "a refused event cannot be kept in the spool" in troubles[0]
     assert (len(backlog), seqs(backlog)) == (1, [2])
-    read_only(backlog, False)
+    read_only(tmp_path, False)
+
+
+def test_a_record_that_is_done_with_leaves_no_mark_behind(open_backlog: Open) -> None:
+    backlog = open_backlog()
+    for end in (lambda: backlog.settle([entry(1)], None), lambda: backlog.refuse(entry(1), "too large")):
+        assert backlog.accept([entry(1)], in_memory=False)
+        assert backlog.first(1).maybe_in_log == frozenset()
+        backlog.note_tried([1])
+        assert backlog.first(1).maybe_in_log == {1}
+        end()

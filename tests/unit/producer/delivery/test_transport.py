@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
 from jobstatus_producer import JobStatusProducer, UndeliveredError
-from jobstatus_producer.delivery import transport
-from jobstatus_producer.delivery.transport import Failure, KafkaTransport
-from jobstatus_producer.process import dns_after_fork as lookup
-from jobstatus_producer.process import lifecycle
+from jobstatus_producer.delivery.transport import Failure, FailureKind, KafkaTransport
 from support.waiting import until
 
 NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
 
 
 @pytest.fixture
-def opened() -> Callable[[], KafkaTransport]:
-    return lambda: KafkaTransport("topic", NOBODY, 100, lambda _failure: None)
+def opened() -> Callable[..., KafkaTransport]:
+    return partial(KafkaTransport, "topic", NOBODY, 100, lambda _failure: None)
 
 
 def threads_of_the_client() -> int:
@@ -44,9 +41,7 @@ def test_a_closed_producer_leaves_no_thread_of_its_client() -> None:
     until(lambda: threads_of_the_client() <= before, "they are gone")
 
 
-def test_closing_waits_a_bounded_time_for_the_clients_threads(
-    opened: Callable[[], KafkaTransport], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_waits_a_bounded_time_for_the_clients_threads(opened: Callable[..., KafkaTransport]) -> None:
     """librdkafka's destructor joins its threads, one of which may be waiting for a name server."""
     answer, gone = threading.Event(), threading.Event()
 
@@ -55,15 +50,13 @@ def test_closing_waits_a_bounded_time_for_the_clients_threads(
             answer.wait(60)
             gone.set()
 
-    monkeypatch.setattr(transport, "Producer", Waiting)
-    monkeypatch.setattr(transport, "LET_GO_SECONDS", 0.01)
-    opened().close()
+    opened(open_client=Waiting, let_go_seconds=0.01).close()
     assert not gone.is_set()
     answer.set()
     assert gone.wait(60)
 
 
-def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[[], KafkaTransport]) -> None:
+def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[..., KafkaTransport]) -> None:
     client = opened()
     client.close()
     client.close()
@@ -73,19 +66,4 @@ def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[[], KafkaTra
     failure = client.send(b"key", b"value", lambda *_: None, late=False, traceparent=None)
     assert isinstance(failure, Failure)
     assert failure.text.startswith("_DESTROY")
-    assert not failure.refused
-
-
-@pytest.mark.parametrize("stuck", [True, False])
-def test_a_forked_process_that_can_look_up_no_address_says_so(
-    stuck: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    answer = threading.Event()
-    monkeypatch.setattr(lookup, "_look_up", answer.wait if stuck else lambda: None)
-    monkeypatch.setattr(lifecycle, "AFTER_FORK_SECONDS", 0.05 if stuck else 60)
-    monkeypatch.setattr(lifecycle, "_unsure", [True])
-    with caplog.at_level(logging.ERROR, "jobstatus.producer"):
-        lifecycle.started_here()
-        lifecycle.started_here()
-    answer.set()
-    assert [line.split(":")[0] for line in caplog.messages] == ["this process cannot connect to a broker"] * 2 * stuck
+    assert failure.kind is FailureKind.TEMPORARY

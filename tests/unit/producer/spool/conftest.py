@@ -42,9 +42,9 @@ def open_backlog(folder: Path, troubles: list[str]) -> Iterator[OpenBacklog]:
 def drained(backlog: Backlog) -> list[int]:
     """The `seq` of everything that comes out, settled as it comes."""
     found = []
-    while (chunk := backlog.first(10)).entries:
-        found += [each.seq for each in chunk.entries]
-        backlog.settle(chunk.entries, chunk.orphan)
+    while (chunk := backlog.first(10)).records:
+        found += [each.seq for each in chunk.records]
+        backlog.settle(chunk.records, chunk.taken_over)
     return found
 
 

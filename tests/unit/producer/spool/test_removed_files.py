@@ -36,7 +36,7 @@ def test_a_spool_that_is_removed_while_in_use_is_made_anew_with_all_it_held(
     assert backlog.refuse(entry(2), "too large")
     remove(folder, what)
     assert backlog.accept([entry(4)], in_memory=False)
-    assert (len(backlog), [each.seq for each in backlog.first(10).entries]) == (2, [3, 4])
+    assert (len(backlog), [each.seq for each in backlog.first(10).records]) == (2, [3, 4])
     assert caplog.text.count("was removed while in use") == 1
     assert backlog.close() == []
     (info,) = spool_folder.inspect(folder)
@@ -65,7 +65,7 @@ def test_where_no_spool_can_be_made_anew_its_events_come_back_at_close(
     shutil.rmtree(folder)
     folder.write_text("in the way")
     assert backlog.accept([entry(3)], in_memory=True) is not durable
-    assert backlog.broken
+    assert not backlog.spool_works
     assert "the spool was removed while in use, and cannot be made anew" in troubles[0]
     assert backlog.close() == [entry(seq) for seq in ([1, 2] if durable else [1, 2, 3])]
 

@@ -23,16 +23,16 @@ def test_without_a_spool_that_cannot_be_read_the_others_and_memory_go_on(
     backlog = open_backlog()
     assert backlog.accept([entry(1)], in_memory=True)
     with unreadable(path_of_own(folder)):
-        assert backlog.first(10).entries == []
+        assert backlog.first(10).records == []
         assert backlog.accept([entry(2)], in_memory=True)
         backlog.move_to_spool()
         assert backlog.in_memory == 1, "what cannot be read is written to no more"
-        assert [each.seq for each in backlog.first(10).entries] == [2]
+        assert [each.seq for each in backlog.first(10).records] == [2]
         assert (len(backlog), backlog.oldest(), backlog.newest()) == (2, 1, 2)
         assert "a spool cannot be read, what is in it has to wait: " in troubles[0]
     assert drained(backlog) == [1, 2]
     backlog.move_to_spool()
-    assert (backlog.broken, backlog.unreadable) == (False, False)
+    assert backlog.spool_works
     assert backlog.accept([entry(3)], in_memory=False)
     assert drained(backlog) == [3]
 
@@ -42,9 +42,9 @@ def test_a_durable_producer_accepts_nothing_while_its_spool_cannot_be_read(
 ) -> None:
     backlog = open_backlog(durable=True)
     with unreadable(path_of_own(folder)):
-        assert backlog.first(10).entries == []
+        assert backlog.first(10).records == []
         assert not backlog.accept([entry(1)], in_memory=True)
-    assert backlog.first(10).entries == []
+    assert backlog.first(10).records == []
     backlog.move_to_spool()
     assert backlog.accept([entry(2)], in_memory=True)
     assert drained(backlog) == [2]
@@ -69,9 +69,9 @@ def test_a_damaged_spool_that_cannot_be_replaced_yet_is_replaced_later(
     assert backlog.accept([entry(seq, message="m" * 300) for seq in range(1, 101)], in_memory=False)
     damage(path_of_own(folder), page=2)
     with no_new_files():
-        assert backlog.first(1000).entries == []
+        assert backlog.first(1000).records == []
         assert backlog.accept([entry(200)], in_memory=True)
-        assert [each.seq for each in backlog.first(1000).entries] == [200]
+        assert [each.seq for each in backlog.first(1000).records] == [200]
         assert "the spool is damaged and cannot be replaced" in troubles[0]
     drained(backlog)
     backlog.move_to_spool()
@@ -110,9 +110,9 @@ def test_what_is_saved_of_two_damaged_spools_is_all_there_though_they_used_the_s
     found = backlog.first(1000)
     assert caplog.text.count("a spool is damaged") == 2
     assert min(map(len, saved)) > 10
-    assert len(found.entries) == len(backlog) == sum(map(len, saved))
-    assert {each.value for each in found.entries} == {each.value for part in saved for each in part}
-    assert [each.seq for each in found.entries] == sorted({each.seq for each in found.entries})
-    assert all(found.is_late(each, each.seq) for each in found.entries), "a copy of each may be in the log"
-    backlog.settle(found.entries, None)
+    assert len(found.records) == len(backlog) == sum(map(len, saved))
+    assert {each.value for each in found.records} == {each.value for part in saved for each in part}
+    assert [each.seq for each in found.records] == sorted({each.seq for each in found.records})
+    assert all(found.is_late(each, each.seq) for each in found.records), "a copy of each may be in the log"
+    backlog.settle(found.records, None)
     assert len(backlog) == 0

@@ -1,5 +1,4 @@
-"""SIGTERM: with the application's own handler the producer goes on for as long as the process does, without one the
-end is bounded and names what it takes with it."""
+"""SIGTERM to a process that goes on after it, or whose flush cannot deliver: nothing is lost without a word."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from integration.producer.reading import read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer.spool import folder as spool_folder
 
-NOBODY = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "JOBSTATUS_CLOSE_SECONDS": "0.5"}
+NOBODY = scripts.NOBODY | {"JOBSTATUS_CLOSE_SECONDS": "0.5"}
 
 GOES_ON = """
     from confluent_kafka.admin import AdminClient, NewTopic
@@ -50,7 +49,6 @@ def test_a_process_that_goes_on_after_sigterm_delivers_for_as_long_as_it_does(
 
 
 LOST = """
-    from jobstatus_producer import spool
     {before}
     jobs = JobStatusProducer.from_env()
     for number in range(200):
@@ -59,8 +57,10 @@ LOST = """
     {then}
 """
 CANNOT_WRITE = """
-    def fails(*_): raise spool.SpoolWriteError("disk full")
-    spool.SpoolFile.add = fails
+    from jobstatus_producer.spool.database import SpoolWriteError
+    from jobstatus_producer.spool.file import SpoolFile
+    def fails(*_): raise SpoolWriteError("disk full")
+    SpoolFile.add = fails
 """
 
 

@@ -1,4 +1,4 @@
-"""What happens to a spool between two steps of its owner: a SIGKILL, on the real broker."""
+"""A worker is killed between the acknowledgement of its events and their deletion from its spool."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from pathlib import Path
 
 from integration.producer import scripts
 from integration.producer.conftest import Environ
-from integration.producer.reading import Record, read_all
-from jobstatus_consumer.core.rule import RowState, advance, decide
-from jobstatus_consumer.records import Event, RawRecord
+from integration.producer.reading import read_all, shown_by_a_row
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer import JobStatusProducer
-from jobstatus_schemas.protocol import LATE_HEADER
 
 KILLED = """
 from jobstatus_producer.spool.file import SpoolFile
@@ -33,22 +30,4 @@ def test_copies_of_what_a_killed_worker_had_delivered_leave_the_row_as_it_is(
     records = read_all(kafka.bootstrap_servers, topic)
     assert [record.event.status for record in records] == ["processing", "success"] * 2
     assert [record.event.event_id for record in records[:2]] == [record.event.event_id for record in records[2:]]
-    assert shown(records) == ["processing", "success"]
-
-
-def shown(records: list[Record]) -> list[str]:
-    """The statuses that the row shows, one after the other."""
-    state: RowState | None = None
-    found = []
-    for record in records:
-        event = as_the_consumer_sees(record)
-        if decide(state, event) == "applied":
-            found.append(event.status)
-        state = advance(state, event)
-    return found
-
-
-def as_the_consumer_sees(record: Record) -> Event:
-    event, late = record.event, LATE_HEADER in record.headers
-    raw = RawRecord("t", record.partition, record.offset, -1, record.key, None, [], "t/id/0")
-    return Event(event, event.occurred_at, late, raw.log_id, record.offset, raw)
+    assert [event.status for event in shown_by_a_row(records)] == ["processing", "success"]

@@ -1,0 +1,101 @@
+"""The budget of dead letters: it stops a bad deployment from draining a topic into them."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Final, NamedTuple
+
+from jobstatus_consumer.errors import DeadLetterBudgetError
+
+WINDOW: Final = 100_000
+"""The share of dead letters is that of about so many events, the newest."""
+ENOUGH: Final = 1_000
+"""The share counts only after so many dead letters."""
+BUCKETS: Final = 100
+"""The window moves in steps of a hundredth of it."""
+
+
+class BudgetState(NamedTuple):
+    """The counts of a budget. The group's commits carry them as metadata, so that a restart goes on counting."""
+
+    in_a_row: int = 0
+    sent: int = 0
+    recent_events: int = 0
+    recent_dead: int = 0
+
+
+class Budget:
+    """Stops the consumer when dead letters are no longer about single events.
+
+    It stops after `in_a_row` dead letters without a good event between them. It also stops when more than `percent` of
+    the last 100,000 events became dead letters, once 1,000 were sent. Thread-safe: the writer's thread counts, and the
+    polling thread saves and resumes.
+    """
+
+    def __init__(self, in_a_row: int, percent: float, *, start_anew: bool = False) -> None:
+        self._limit_in_a_row = in_a_row
+        self._limit_percent = percent
+        self._start_anew = start_anew
+        self._lock = threading.Lock()
+        self._state = BudgetState()
+        self._recent: deque[tuple[int, int]] = deque()
+
+    @property
+    def state(self) -> BudgetState:
+        """The counts so far."""
+        return self._state
+
+    def resume(self, before: BudgetState) -> None:
+        """Go on counting from what an earlier process saved.
+
+        Raises `DeadLetterBudgetError` if that is over the limit already. With `start_anew` the saved counts are
+        ignored: an operator has dealt with those dead letters.
+        """
+        with self._lock:
+            if not self._start_anew and before.sent > self._state.sent:
+                self._state = before
+                self._recent = deque([(before.recent_events, before.recent_dead)])
+        self._judge("An earlier start used the budget up: ")
+
+    def charge(self, good: int, dead: int) -> None:
+        """Count a batch of `good` and `dead` events, before its offsets are committed.
+
+        Raises `DeadLetterBudgetError` if that is over a limit.
+        """
+        with self._lock:
+            events, dead_before = self._remember(good + dead, dead)
+            in_a_row = 0 if good else self._state.in_a_row + dead
+            self._state = BudgetState(in_a_row, self._state.sent + dead, events, dead_before)
+        if dead:
+            self._judge("")
+
+    def _remember(self, events: int, dead: int) -> tuple[int, int]:
+        """Add to the window; the sums over about the last 100,000 events, kept in buckets of about 1,000."""
+        total_events, total_dead = self._state.recent_events + events, self._state.recent_dead + dead
+        if self._recent and self._recent[-1][0] + events <= WINDOW // BUCKETS:
+            last_events, last_dead = self._recent.pop()
+            events, dead = last_events + events, last_dead + dead
+        self._recent.append((events, dead))
+        while self._recent and total_events - self._recent[0][0] >= WINDOW:
+            gone_events, gone_dead = self._recent.popleft()
+            total_events, total_dead = total_events - gone_events, total_dead - gone_dead
+        return total_events, total_dead
+
+    def _judge(self, preface: str) -> None:
+        state = self._state
+        if state.in_a_row >= self._limit_in_a_row:
+            self._stop(f"{preface}{state.in_a_row} dead letters in a row; the limit is {self._limit_in_a_row}")
+        share = 100.0 * state.recent_dead / max(1, state.recent_events)
+        if state.sent >= ENOUGH and share > self._limit_percent:
+            what = f"{share:.1f} % of the last {state.recent_events} events became dead letters"
+            self._stop(f"{preface}{what}; the limit is {self._limit_percent:g} %")
+
+    @staticmethod
+    def _stop(what: str) -> None:
+        raise DeadLetterBudgetError(
+            f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. "
+            "`jobstatus dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column "
+            "or constraint? Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
+            "--dlq-budget-percent"
+        )

@@ -1,0 +1,121 @@
+"""The managed table, read and repaired in bulk: for replay, verify, history and redrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from jobstatus_consumer.core.rule import RowState
+from jobstatus_consumer.store import json_params
+from jobstatus_consumer.store.connection import Limits, open_connection
+from jobstatus_consumer.store.json_params import JsonText
+from jobstatus_consumer.store.layout import MANAGED, Row
+from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.session import Opener, Session
+
+LIMITS: Final = Limits(statement=3600.0)
+"""One statement may read or fill the whole table here."""
+AT_ONCE: Final = 20_000
+"""Rows that are fetched at once from a cursor."""
+
+
+class RowPosition(NamedTuple):
+    """Where one row came from; `log_id` and `log_offset` are None if another program wrote it."""
+
+    job_id: str
+    log_id: str | None
+    log_offset: int | None
+    too_late: bool
+
+
+class RowRepair(NamedTuple):
+    """What a row is set to, if it is still at `was_log` and `was_offset`."""
+
+    job_id: str
+    row: Row
+    was_log: str
+    was_offset: int
+    keep_attempt: bool
+    """whether the row keeps an attempt of its own that is higher"""
+    keep_latest: bool
+    """whether the row keeps a latest time of its own that is higher"""
+
+    def as_record(self) -> dict[str, Any]:
+        """The repair by column, for the block `repair`."""
+        return {
+            **{column.name: value for column, value in zip(MANAGED.of_row, self.row, strict=True)},
+            **{name: value for name, value in self._asdict().items() if name != "row"},
+        }
+
+
+class Table(Session):
+    """One managed table. Each method connects if there is no connection, and may block for as long as it reads."""
+
+    def __init__(self, url: str, table: str, *, opener: Opener = open_connection) -> None:
+        super().__init__(url, LIMITS, opener=opener)
+        self.name = TableName.parse(table)
+
+    def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
+        """By job: the rows of these jobs; a job without a row is left out."""
+        return {job_id: Row(*rest) for job_id, *rest in self._ask("rows", jobs=json_params.texts(jobs))}
+
+    def states(self, jobs: Iterable[str]) -> dict[str, RowState]:
+        """By job: what the rule compares of these jobs' rows; a job without a row is left out."""
+        return {job_id: RowState(*rest) for job_id, *rest in self._ask("states", jobs=json_params.texts(jobs))}
+
+    @contextmanager
+    def locked(self, jobs: Iterable[str]) -> Iterator[set[str]]:
+        """Those of the jobs that have a row. Nobody can delete such a row inside the block; updates need not wait."""
+        with self._use() as connection, connection.transaction():
+            found = connection.execute(block("table.sql", "lock", self.name), {"jobs": json_params.texts(jobs)})
+            yield {job_id for (job_id,) in found}
+
+    def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+        """By job: the row in the table if it is not the one in `rows`; None if the job has no row there."""
+        found = self._ask("differing", **json_params.row_lists(rows))
+        return {job_id: Row(*row) if exists else None for job_id, exists, *row in found}
+
+    def positions(self, limit: int) -> Iterator[RowPosition]:
+        """The positions of all rows, and whether their time is `limit` (microseconds) or later.
+
+        All of them are of one snapshot, and few are in memory at a time.
+        """
+        with self._use() as connection, connection.transaction(), connection.cursor("positions") as cursor:
+            cursor.itersize = AT_ONCE
+            cursor.execute(block("table.sql", "positions", self.name), {"limit": limit})
+            for row in cursor:
+                yield RowPosition(*row)
+
+    def progress(self) -> dict[str, int]:
+        """By log, for every log that the database has: the next offset that it needs."""
+        return dict(self._ask("progress"))
+
+    def set_progress(self, offsets: Mapping[str, int]) -> None:
+        """Set by log the next offset that the database needs, whatever it was before."""
+        with self._use() as connection:
+            set_progress(connection, self.name, offsets)
+
+    def mend(self, rows: Sequence[RowRepair]) -> set[str]:
+        """Set these rows, and return the jobs whose row was still at the position where it was read."""
+        return {job_id for (job_id,) in self._ask("repair", rows=json_params.document([r.as_record() for r in rows]))}
+
+    def _ask(self, name: str, **parameters: JsonText) -> list[TupleRow]:
+        with self._use() as connection:
+            return connection.execute(block("table.sql", name, self.name), parameters).fetchall()
+
+    @contextmanager
+    def _use(self) -> Iterator[Connection[TupleRow]]:
+        if not self.connected:
+            self.connect()
+        with self.use() as connection:
+            yield connection
+
+
+def set_progress(connection: Connection[TupleRow], name: TableName, offsets: Mapping[str, int]) -> None:
+    """Set by log the next offset that the database needs. Raises what psycopg raises."""
+    connection.execute(block("table.sql", "set_progress", name), {"logs": json_params.next_offsets(offsets)})

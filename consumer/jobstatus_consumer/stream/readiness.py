@@ -1,0 +1,90 @@
+"""Whether a consumer can work: the topics, the tables and the database, each problem with its remedy."""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Event
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import BrokerError, DatabaseAwayError, StartError
+from jobstatus_consumer.kafka.topics import Topics, unfit
+from jobstatus_consumer.retry import Observer, retry
+from jobstatus_consumer.store import Problem, Store, check
+
+logger = logging.getLogger("jobstatus.consumer")
+
+
+def problems(settings: Settings, topics: Topics) -> list[Problem]:
+    """Return everything that keeps a consumer from working, in the order in which to solve it.
+
+    An unreachable broker is a problem like any other. Blocks until broker and database have answered, or have not.
+    """
+    try:
+        found = _topic_problems(settings, topics)
+    except BrokerError as error:
+        what, _, remedy = str(error).partition(". ")
+        found = [
+            Problem(f"the broker does not answer: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")
+        ]
+    return found + check(settings.database, settings.table)
+
+
+def wait_until_ready(settings: Settings, topics: Topics, stop: Event) -> None:
+    """Return once a consumer can work. Blocks for `wait_for_database` seconds at most.
+
+    Raises `StartError` at once for a problem that only a person can solve, and at the end of that time for one that
+    may pass, such as a fail-over. Raises `BrokerError` if no broker answers, and `StopRequestedError`.
+    """
+    deadline = time.monotonic() + settings.wait_for_database
+    _wait_for_database(settings, stop, deadline)
+    _wait_for_problems_to_pass(settings, topics, stop, deadline)
+
+
+def _wait_for_database(settings: Settings, stop: Event, deadline: float) -> None:
+    """Connect for the first time. This wait is limited: a wrong password looks like an unreachable server."""
+    store = Store(settings.database, settings.table)
+    observe = _warn_once("the database does not answer yet: %s; trying for %g s", settings.wait_for_database)
+    try:
+        retry(store.connect, retry_on=DatabaseAwayError, stop=stop, deadline=deadline, observe=observe)
+    except DatabaseAwayError as error:
+        raise StartError(
+            f"no connection to the database in {settings.wait_for_database:g} s: {error}. Is JOBSTATUS_DATABASE_URL "
+            "right (host, port, user, password, database)? --wait-for-database sets how long to try"
+        ) from None
+    # the checks and the writer connect on their own, and a consumer needs one connection at a time
+    store.close()
+
+
+class _NotReadyYetError(StartError):
+    """All problems may pass without a person, such as a server that is not writable yet."""
+
+
+def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, deadline: float) -> None:
+    def look() -> None:
+        found = _topic_problems(settings, topics) + check(settings.database, settings.table)
+        if found:
+            lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
+            kind = _NotReadyYetError if all(item.may_pass for item in found) else StartError
+            raise kind(f"not ready:\n{lines}\njobstatus check lists this at any time")
+
+    observe = _warn_once("%s; trying for %g s", settings.wait_for_database)
+    retry(look, retry_on=_NotReadyYetError, stop=stop, deadline=deadline, observe=observe)
+
+
+def _topic_problems(settings: Settings, topics: Topics) -> list[Problem]:
+    found = []
+    for name in (settings.topic, settings.dead_letter_topic):
+        trouble = unfit(topics.describe(name), name)
+        if trouble:
+            what, _, remedy = trouble.partition("; ")
+            found.append(Problem(what, remedy))
+    return found
+
+
+def _warn_once(line: str, seconds: float) -> Observer:
+    def observe(error: BaseException, _upcoming: float, tries: int) -> None:
+        if tries == 1:
+            logger.warning(line, error, seconds)
+
+    return observe

@@ -1,0 +1,46 @@
+"""The Kafka client of a producer, which is made anew when it is dead."""
+
+from __future__ import annotations
+
+from jobstatus_producer.delivery.acks import Acks
+from jobstatus_producer.delivery.transport import Failure, FailureKind, OpenTransport, Transport
+from jobstatus_producer.settings import ProducerSettings
+
+
+class KafkaClient:
+    """Owns the transport. `transport` is replaced by `renew_if_dead`, so it is asked for at each use."""
+
+    def __init__(self, settings: ProducerSettings, acks: Acks, open_transport: OpenTransport) -> None:
+        self._settings = settings
+        self._acks = acks
+        self._open_transport = open_transport
+        self._dead = False
+        self.transport = self._open()
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether librdkafka is in a fatal state, which it never leaves."""
+        return self._dead
+
+    def note(self, failure: Failure) -> None:
+        """Learn from the `failure` of a record whether the client is dead."""
+        if failure.kind is FailureKind.CLIENT_DEAD:
+            self._dead = True
+
+    def renew_if_dead(self) -> None:
+        """Go on with a new client if this one is dead. Blocks for 1.5 s at most."""
+        if self._dead:
+            old, self.transport = self.transport, self._open()
+            self._dead = False
+            old.close()
+
+    def _open(self) -> Transport:
+        settings = self._settings
+        # librdkafka also counts records that wait for their callbacks; the outbox keeps the bound on events
+        max_records = min(10_000_000, 2 * settings.max_pending_events + 10_000)
+        return self._open_transport(settings.topic, settings.kafka, max_records, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        """An error of the client as a whole. Called by whichever thread polls."""
+        self.note(failure)
+        self._acks.trouble(failure.text)

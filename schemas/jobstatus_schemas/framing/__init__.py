@@ -1,0 +1,31 @@
+"""Framings: the bytes in front of an event's Avro body, which say with which schema the body was written.
+
+A framing is a value that is handed to `Codec`. To add one, write a class with the three members of `Framing` in a file
+of its own here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from jobstatus_schemas.framing.single_object import SingleObject
+from jobstatus_schemas.schema import Schema
+
+__all__ = ["Framing", "SingleObject"]
+
+
+class Framing(Protocol):
+    """Writes and reads the header of a value."""
+
+    @property
+    def size(self) -> int:
+        """The length of the header in bytes; the Avro body follows it."""
+
+    def header(self, schema: Schema) -> bytes:
+        """The header of a value whose body is written with `schema`."""
+
+    def writer_of(self, value: bytes) -> Schema:
+        """The schema with which the body of `value` was written.
+
+        Raises `UndecodableError` for a value without such a header, and for a schema that is not known.
+        """

@@ -1,0 +1,64 @@
+"""The budget that stops a bad deployment from draining a topic into the dead letters."""
+
+from __future__ import annotations
+
+import pytest
+from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
+from jobstatus_consumer.errors import DeadLetterBudgetError
+
+
+def test_so_many_in_a_row_stop() -> None:
+    budget = Budget(100, 100)
+    budget.charge(0, 99)
+    budget.charge(1, 50)
+    budget.charge(0, 99)
+    with pytest.raises(DeadLetterBudgetError, match="100 dead letters in a row"):
+        budget.charge(0, 1)
+
+
+def test_a_share_stops_only_once_a_thousand_were_sent() -> None:
+    budget = Budget(10_000, 5)
+    for _ in range(9):
+        budget.charge(0, 50)
+        budget.charge(50, 50)
+    with pytest.raises(DeadLetterBudgetError, match=r"% of the last \d+ events"):
+        budget.charge(0, 100)
+
+
+def test_a_low_share_never_stops() -> None:
+    budget = Budget(1000, 5)
+    for _ in range(10_000):
+        budget.charge(96, 4)
+    assert budget.state.sent == 40_000
+
+
+def test_the_share_is_of_the_last_100_000_events_only() -> None:
+    budget = Budget(100_000, 5)
+    for _ in range(100):
+        budget.charge(9_900, 99)
+    with pytest.raises(DeadLetterBudgetError):
+        exhaust(budget)
+
+
+def exhaust(budget: Budget) -> None:
+    for _ in range(20):
+        budget.charge(1_000, 1_000)
+
+
+def test_a_restart_goes_on_counting() -> None:
+    first = Budget(100, 100)
+    first.charge(0, 60)
+    second = Budget(100, 100)
+    second.resume(first.state)
+    with pytest.raises(DeadLetterBudgetError, match="100 dead letters in a row"):
+        second.charge(0, 40)
+    third = Budget(100, 100)
+    with pytest.raises(DeadLetterBudgetError, match="An earlier start used the budget up"):
+        third.resume(second.state)
+
+
+def test_a_raised_limit_goes_on() -> None:
+    budget = Budget(500, 100)
+    budget.resume(BudgetState(100, 100, 100, 100))
+    budget.charge(0, 50)
+    assert budget.state == BudgetState(150, 150, 150, 150)
