@@ -1,4 +1,4 @@
-"""A demo's report without a demo: all went well, unless a test says otherwise."""
+"""The report of a demo, made without a demo. Everything went well, unless a test says otherwise."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ import click
 from jobstatus_consumer.cli.commands import main as command_line
 from jobstatus_consumer.cli.options import shown_default
 from jobstatus_consumer.config import FIXED_KAFKA, PATTERNS_IN_WORDS, Settings, allowed_values, env_name
+from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
@@ -45,7 +46,7 @@ def settings_page() -> str:
     return _page(
         "# Settings",
         "A setting is a flag or an environment variable; the flag wins.",
-        "A name that begins with `JOBSTATUS_` and is none of these stops the start, and so does a value out of bounds.",
+        "An unknown name that begins with `JOBSTATUS_` is an error at the start; so is a value that is not allowed.",
         "An empty variable counts as not set.",
         "",
         "## The consumer and its commands",
@@ -54,11 +55,11 @@ def settings_page() -> str:
         "",
         "## The producer",
         "",
-        "A worker reads the environment alone; `ProducerSettings` takes the same names in lower case.",
+        "A worker reads environment variables only; `ProducerSettings` takes the same names in lower case.",
         "",
         *_table(("variable", "default", "meaning"), _producer_rows()),
         "",
-        "`TRACEPARENT`, where it is set, goes along with every event as the header `traceparent`.",
+        "If `TRACEPARENT` is set, every event has it in the header `traceparent`.",
         "",
         "## The local servers of the demo and the tests",
         "",
@@ -68,15 +69,15 @@ def settings_page() -> str:
         "",
         "## Kafka's own properties",
         "",
-        "`JOBSTATUS_KAFKA_<NAME>` is librdkafka's property of that name, in lower case with dots for underscores.",
+        "`JOBSTATUS_KAFKA_<NAME>` sets a property of librdkafka: its name in upper case, with underscores for dots.",
         "`JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS` must be set; `--bootstrap-servers` is its flag.",
-        "`--kafka NAME=VALUE` gives any other property to a command, more than once if needed.",
+        "`--kafka NAME=VALUE` sets any other property for a command; it may be given several times.",
         "",
-        "The promises rest on these, so another value is refused:",
+        "The guarantees need these values, so another one is refused:",
         "",
         *_table(("side", "property", "allowed"), _fixed_rows()),
         "",
-        "These have a setting of ours and are refused:",
+        "These properties are refused; set what the last column names:",
         "",
         *_table(("side", "property", "instead"), _refused_rows()),
     )
@@ -117,8 +118,10 @@ def metrics_page() -> str:
     return _page(
         "# Metrics",
         "A consumer answers at `/metrics` on `JOBSTATUS_HTTP_ADDRESS`, in Prometheus' format.",
-        "`/livez` and `/readyz` stand beside it: alive means that only a restart would help where it is not,"
-        " ready means that events are written as they come.",
+        "`/livez` answers 200 while the consumer is alive, and 503 when only a restart helps.",
+        "`/readyz` answers 200 while events are written as they come, and 503 while the writer waits.",
+        f"A connection may stay open for {REQUEST_SECONDS:g} s, and {CONNECTIONS} may be open at once;"
+        " beyond that a new one takes the place of the oldest.",
         "",
         "## The consumer",
         "",

@@ -1,4 +1,4 @@
-"""Waiting for a state, and looking at processes."""
+"""Waiting for a state, and asking about processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psutil
 
 
 def wait_until(is_true: Callable[[], object], what: str, timeout: float = 20.0) -> None:
-    """Wait until `is_true()`; a failure of the test after `timeout` seconds."""
+    """Block until `is_true()`. The test fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not is_true():
         assert time.monotonic() < deadline, f"not within {timeout:.0f} s: {what}"
@@ -18,7 +18,7 @@ def wait_until(is_true: Callable[[], object], what: str, timeout: float = 20.0) 
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is more than an unread exit code."""
+    """Whether the process exists and is not a zombie."""
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -16,8 +16,8 @@ from jobstatus_demo.stage import Stage
 from jobstatus_demo.watch import Watch
 from jobstatus_demo.worker import Work
 
-READY_SECONDS: Final = 30.0
-GONE_SECONDS: Final = 10.0
+READY_SECONDS: Final = 90.0
+GONE_SECONDS: Final = 30.0
 NEVER: Final = 86_400.0
 
 

@@ -20,8 +20,8 @@ from jobstatus_demo.command import jobstatus
 from jobstatus_demo.errors import DemoError
 from jobstatus_demo.worker import Assignment, Work
 
-GRACE_SECONDS: Final = 10.0
-READY_SECONDS: Final = 60.0
+GRACE_SECONDS: Final = 30.0
+READY_SECONDS: Final = 120.0
 LOOK_EVERY: Final = 0.02
 
 
@@ -66,7 +66,7 @@ class Child:
         self._close()
 
     def terminate(self) -> str:
-        """Send SIGTERM and return what it printed; raises `DemoError` if it does not exit with 0 within 10 s."""
+        """Send SIGTERM and return what it printed; raises `DemoError` if it does not exit with 0 within 30 s."""
         self._process.send_signal(signal.SIGTERM)
         try:
             printed, _ = self._process.communicate(timeout=GRACE_SECONDS)
@@ -76,7 +76,7 @@ class Child:
         return printed.decode()
 
     def end(self) -> None:
-        """End it whatever its state is: SIGTERM, and SIGKILL after 10 s."""
+        """End it whatever its state is: SIGTERM, and SIGKILL after 30 s."""
         if self._process.poll() is None:
             self._process.terminate()
             try:

@@ -12,7 +12,7 @@ from typing import Final
 
 from jobstatus_demo.errors import DemoError
 
-RUN_SECONDS: Final = 90.0
+RUN_SECONDS: Final = 120.0
 """The longest that one command may take; it has bounds of its own below this."""
 
 
@@ -28,7 +28,7 @@ def jobstatus() -> str:
 
 
 def run_jobstatus(env: Mapping[str, str], *arguments: str) -> None:
-    """Run one command to its end. Blocks for at most 90 s.
+    """Run one command to its end. Blocks for at most 120 s.
 
     Raises `DemoError` with the command's own message and its exit code if it failed.
     """

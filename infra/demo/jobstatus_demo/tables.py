@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from jobstatus_demo.command import run_jobstatus
 from jobstatus_demo.plan import Plan
 
-CONNECT_SECONDS: Final = 5
+CONNECT_SECONDS: Final = 15
 STATEMENT_MILLISECONDS: Final = 30_000
 
 NOTE: Final = """

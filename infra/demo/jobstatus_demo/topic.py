@@ -26,8 +26,15 @@ logger = logging.getLogger("jobstatus.demo")
 PARTITIONS: Final = 6
 RETENTION_DAYS: Final = 1
 ANSWER_SECONDS: Final = 10.0
+ASK_FOR_SECONDS: Final = 30.0
+"""How long a question is repeated while its error is one that passes."""
 ASK_EVERY: Final = 0.05
-PASSING: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._TRANSPORT)
+PASSING: Final = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError._TRANSPORT,
+    KafkaError._TIMED_OUT,
+)
 NEVER_THERE: Final = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 T = TypeVar("T")
@@ -36,7 +43,7 @@ T = TypeVar("T")
 class Topic:
     """The topic `name`, its dead-letter topic and the group `name`, through clients of the demo's own.
 
-    Every question to the broker blocks for about 10 s at most, and raises `DemoError` if there is no answer.
+    A question to the broker blocks for about 40 s at most, and raises `DemoError` if there is no answer.
     """
 
     def __init__(self, name: str, env: Mapping[str, str]) -> None:
@@ -87,8 +94,8 @@ class Topic:
         asked = self._admin.describe_consumer_groups([self.name], request_timeout=ANSWER_SECONDS)
         try:
             return bool(asked[self.name].result(ANSWER_SECONDS + 1).state == ConsumerGroupState.STABLE)
-        except KafkaException:
-            return False  # the group does not exist yet
+        except (KafkaException, TimeoutError):
+            return False  # the group does not exist yet, or the broker is busy
 
     def committed(self) -> dict[int, int]:
         """The group's committed offset of each partition that has one."""
@@ -121,11 +128,14 @@ class Topic:
 
 
 def patiently(question: Callable[[], T]) -> T:
-    """The broker's answer. Asks again for up to 10 s while the error is one that passes; then raises `DemoError`."""
-    deadline = time.monotonic() + ANSWER_SECONDS
+    """The broker's answer. Asks again for up to 30 s while the error is one that passes; then raises `DemoError`."""
+    deadline = time.monotonic() + ASK_FOR_SECONDS
     while True:
         try:
             return question()
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise DemoError("the broker does not answer") from None
         except KafkaException as error:
             inner = error.args[0]
             if (not inner.retriable() and inner.code() not in PASSING) or time.monotonic() > deadline:

@@ -13,9 +13,10 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from jobstatus_producer.log import logger
 from jobstatus_producer.process.state import STATE, Registered
@@ -78,9 +79,9 @@ def handle(number: int, frame: FrameType | None) -> None:
         _flush_and_end(number)
 
 
-def _call_applications(before: signal._HANDLER, number: int, frame: FrameType | None) -> None:
+def _call_applications(before: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
     # the application's handler may call ours again, with the same frame; a second signal interrupts another frame
-    if not callable(before) or any(frame is interrupted for interrupted in STATE.interrupted_frames):
+    if any(frame is interrupted for interrupted in STATE.interrupted_frames):
         return
     STATE.interrupted_frames.append(frame)
     try:

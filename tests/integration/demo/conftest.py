@@ -1,4 +1,4 @@
-"""A database that the tests of one kept demo share."""
+"""The database that all tests of the kept demo use."""
 
 from __future__ import annotations
 

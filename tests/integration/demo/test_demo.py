@@ -32,7 +32,7 @@ JOBS, WORKERS = 400, 4
 SIZE = ["--jobs", str(JOBS), "--workers", str(WORKERS), "--work-seconds", "3", "--before-seconds", "1"]
 SMALL = ["--jobs", "100", "--workers", "2", "--work-seconds", "2", "--before-seconds", "0.5"]
 DEMO = [COMMAND, "demo", *SIZE]
-RUN_SECONDS = 120
+RUN_SECONDS = 240
 A_CLOSED_PORT = "http://127.0.0.1:9"
 WITHOUT_A_REPOSITORY = {
     **dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), A_CLOSED_PORT),
@@ -82,9 +82,9 @@ def last_of_each_job(bootstrap_servers: str, topic: str) -> tuple[int, dict[str,
     wanted = sum(reader.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions)
     reader.assign(partitions)
     last: dict[str, tuple[str, str]] = {}
-    count, deadline = 0, time.monotonic() + 30
+    count, deadline = 0, time.monotonic() + 60
     while count < wanted:
-        assert time.monotonic() < deadline, f"{count} of {wanted} events in 30 s"
+        assert time.monotonic() < deadline, f"{count} of {wanted} events in 60 s"
         for message in reader.consume(500, 0.2):
             event = decode(message.value())
             last[event.job_id] = (event.status, event.event_id)
@@ -234,12 +234,12 @@ def test_an_interrupted_demo_leaves_nothing_behind(
     kafka: LocalKafka, database_url: str, number: signal.Signals
 ) -> None:
     with started(DEMO, on_these(kafka, database_url)) as process:
-        wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=60)
-        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=60)
+        wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=180)
+        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=180)
         everybody = family(process.pid)
         process.send_signal(number)
-        wait_until_gone(everybody[1:], timeout=40)
-        _, said = process.communicate(timeout=40)
+        wait_until_gone(everybody[1:], timeout=90)
+        _, said = process.communicate(timeout=90)
         assert process.returncode != 0
     if number != signal.SIGKILL:
         assert "was not removed" not in said

@@ -12,7 +12,7 @@ from jobstatus_local.proxy import TcpProxy
 
 
 class ProxiedKafka:
-    """A broker of this folder's own, to be broken: clients reach it through `proxy` only."""
+    """A broker that tests may break. Clients reach it only through `proxy`."""
 
     def __init__(self) -> None:
         self.proxy: TcpProxy | None = None
@@ -26,7 +26,7 @@ class ProxiedKafka:
 
 @pytest.fixture(scope="module")
 def breakable() -> Iterator[tuple[LocalKafka, TcpProxy]]:
-    """A broker that a test may kill, behind a proxy; every test leaves both as it found them."""
+    """A broker that a test may kill, behind a proxy. Every test leaves both as it found them."""
     proxied = ProxiedKafka()
     with proxied.kafka:
         assert proxied.proxy is not None
@@ -36,7 +36,7 @@ def breakable() -> Iterator[tuple[LocalKafka, TcpProxy]]:
 
 @pytest.fixture
 def port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The first port that is leased has somebody listening on it; the list says how many were asked for."""
+    """Another server listens on the first port that is leased. The list holds all ports that were leased."""
     thief = socketserver.ThreadingTCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler)
     threading.Thread(target=thief.serve_forever, args=(0.01,), daemon=True).start()
     asked: list[int] = []

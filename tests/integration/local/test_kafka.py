@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -125,11 +126,14 @@ def test_a_storage_that_cannot_be_formatted_says_why_and_leaves_only_its_log() -
 
 
 def test_altered_jars_are_refused_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    jars.kafka_classpath()
-    shutil.copytree(jars.cache_folder(), tmp_path / "jars")
+    (tmp_path / "jars").mkdir()
+    for jar in map(Path, jars.kafka_classpath().split(os.pathsep)):
+        copy = tmp_path / "jars" / jar.name
+        if jar.name.startswith("kafka-server-4"):
+            copy.write_bytes(jar.read_bytes() + b"!")
+        else:
+            copy.symlink_to(jar)
     monkeypatch.setenv(jars.CACHE_VARIABLE, str(tmp_path))
-    with next((tmp_path / "jars").glob("kafka-server-4*.jar")).open("ab") as jar:
-        jar.write(b"!")
     with pytest.raises(LocalServerError, match=r"kafka-server-4.*is not the org\.apache\.kafka:kafka-server"):
         LocalKafka(workdir=tmp_path / "work").start()
     assert not (tmp_path / "work").exists()

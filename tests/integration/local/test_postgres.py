@@ -81,7 +81,7 @@ def test_nobody_else_can_read_its_files(breakable: LocalPostgres) -> None:
     assert not stat.S_IMODE(breakable.workdir.stat().st_mode) & 0o066
 
 
-def test_a_dropped_database_is_gone_whoever_is_connected(breakable: LocalPostgres) -> None:
+def test_a_dropped_database_is_gone_even_if_a_session_is_connected(breakable: LocalPostgres) -> None:
     url = breakable.create_database('odd "name"')
     connection = psycopg.connect(url.replace('odd "name"', "odd%20%22name%22"))
     breakable.drop_database('odd "name"')

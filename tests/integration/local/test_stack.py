@@ -1,4 +1,4 @@
-"""Both servers at once, and what a killed parent leaves of them: nothing."""
+"""Both servers at once. A killed parent leaves nothing of them behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child that ends badly is noticed, with what it said; none outlives the demo."""
+"""A child that fails is reported with the end of its log. No child outlives the demo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recount is the demo's witness: it must notice everything that can be wrong with a row."""
+"""The recount must notice everything that can be wrong with a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor, with `sleep` and `sh` in the servers' place; parents that die are real ones."""
+"""The supervisor, with `sleep` and `sh` instead of servers. The parents that die are real processes."""
 
 from __future__ import annotations
 
