@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from jobstatus_schemas.event import MAX_OCCURRED_AT
@@ -32,6 +32,9 @@ from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.store import Row, RowPosition, Table
 
 COMPARED_AT_ONCE: Final = 5_000
+"""Rows in one statement."""
+JUDGED_AT_ONCE: Final = 200_000
+"""Rows that are judged in one further read of the log, under 1 KiB of memory each."""
 NO_ROW: Final = Row()
 RowsPass = Pass[Row]
 Suspects = dict[bytes, Suspect]
@@ -101,9 +104,8 @@ class _Verifying:
     def run(self, part: RowsPass) -> None:
         """The three steps for the jobs of one part."""
         self._make_rows(part)
-        suspects = dict(self._compare(part))
-        suspects.update(self._without_events(part))
-        if suspects:
+        found = chain(self._compare(part), self._without_events(part))
+        while suspects := dict(islice(found, JUDGED_AT_ONCE)):
             self._judge(suspects)
 
     def _drop_removed(self) -> None:
@@ -140,13 +142,16 @@ class _Verifying:
         """The rows that are not equal; jobs without a row are findings."""
         # sorted, so that neighbours in the table's index are asked for together
         jobs = iter(sorted(part.jobs))
-        partitions = ReadRanges(self._scope, self._reader.bounds).partitions
+        partitions = {log.id: number for number, log in self._scope.logs.items()}
+        logs: dict[str | None, str] = {log_id: log_id for log_id in partitions}
         while some := list(islice(jobs, COMPARED_AT_ONCE)):
             self._end_if_stopped()
             made = {job_id: part.jobs[job_id] for job_id in some}
             for job_id, row in self._table.differing(made).items():
                 if row is not None:
-                    yield job_id.encode(), Suspect(row, foreign=row.log_id not in partitions)
+                    # one text for all rows of a log
+                    shared = row._replace(log_id=logs.get(row.log_id, row.log_id))
+                    yield job_id.encode(), Suspect(shared, foreign=row.log_id not in partitions)
                 elif not self._criteria.ignore_missing:
                     self.report.add(job_id, _missing(made[job_id], partitions))
             # the job stays known, but its row's memory is for the suspects now
