@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from hypothesis import strategies as st
-from jobstatus_consumer.operations.replay import Result
-from jobstatus_consumer.records import Event, Log
-from jobstatus_consumer.store import CONTENT, Row, RowRepair
+from jobstatus_consumer.operations.replay import ReplayResult
+from jobstatus_consumer.records import Event
+from jobstatus_consumer.store import CONTENT, Row, RowPosition, RowRepair
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
-
-LOGS = {number: Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", number) for number in (0, 1)}
+from support.fake_log import LOGS
 
 
 class FakeTable:
@@ -26,14 +25,14 @@ class FakeTable:
         found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
         return {job_id: real_row(row) for job_id, row in found.items()}
 
-    def positions(self, logs: Iterable[str] = (), limit: int = 2**62) -> list[tuple[str, str, int, bool]]:
-        return [
-            (job, row.log, row.offset, (row.latest or 0) >= limit)
-            for job, row in self.table.items()
-            if row.log and row.offset is not None
-        ]
+    def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+        found = self.rows(rows)
+        return {job_id: found.get(job_id) for job_id, row in rows.items() if found.get(job_id) != row}
 
-    def write(self, chunk: Sequence[Event], result: Result) -> None:
+    def positions(self, limit: int) -> list[RowPosition]:
+        return [RowPosition(job, row.log, row.offset, (row.latest or 0) >= limit) for job, row in self.table.items()]
+
+    def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
         self.table = one_by_one(self.table, chunk)
 
     def mend(self, rows: Sequence[RowRepair]) -> set[str]:

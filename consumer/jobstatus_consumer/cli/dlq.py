@@ -13,12 +13,12 @@ from typing import Any, Final
 import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.replay import ready_table
 from jobstatus_consumer.cli.session import (
     PATIENCE,
     agreed,
     already,
     dry_run_flag,
+    ready_table,
     say,
     show_values_flag,
     stopping,
@@ -31,7 +31,14 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.redrive import Judged, Overview, Redriven, Selection, redrive, survey
+from jobstatus_consumer.operations.redrive import (
+    JudgedLetter,
+    LetterOverview,
+    LetterSelection,
+    RedriveResult,
+    redrive,
+    survey,
+)
 from jobstatus_consumer.operations.replay import LiveTable
 from jobstatus_consumer.operations.scope import find
 from jobstatus_consumer.operations.times import brief, shown_ms
@@ -45,22 +52,22 @@ _PAIR = re.compile(r"\d{1,9}:\d{1,18}")
 
 @click.group("dlq")
 def command() -> None:
-    """Dead letters: what could not be written, why, and how to get it in."""
+    """Dead letters: list them, apply them again once their cause is repaired, or remove them."""
 
 
 def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--offsets", metavar="P:N[,P:N...]", help="Only these: partition and offset of the original."),
-        click.option("--job-id", multiple=True, metavar="ID", help="Only of this job; may be given again."),
-        click.option("--reason", multiple=True, metavar="WORD", help="Only of this cause; may be given again."),
-        click.option("--stage", multiple=True, type=click.Choice(STAGES), help="Only of this stage."),
+        click.option("--offsets", metavar="P:N[,P:N...]", help="Only these, by partition and offset of the original."),
+        click.option("--job-id", multiple=True, metavar="ID", help="Only of this job; may be repeated."),
+        click.option("--reason", multiple=True, metavar="WORD", help="Only with this reason; may be repeated."),
+        click.option("--stage", multiple=True, type=click.Choice(STAGES), help="Only of this stage; may be repeated."),
     ):
         run = option(run)
     return run
 
 
-def _selection(settings: Settings, given: Mapping[str, Any]) -> Selection:
-    return Selection(
+def _selection(settings: Settings, given: Mapping[str, Any]) -> LetterSelection:
+    return LetterSelection(
         settings.topic,
         frozenset(given["stage"]),
         frozenset(given["reason"]),
@@ -96,16 +103,17 @@ def _refuse_stopped(stop: Event, what_now: str) -> None:
 @command.command("list")
 @with_settings(*FIELDS)
 @_selecting
-@click.option("--each", is_flag=True, help="One line for each dead letter, too.")
+@click.option("--each", is_flag=True, help="Also print one line for each dead letter.")
 @json_flag
 def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) -> None:
-    """Dead letters by stage and cause. Settled: their job's row is at or past them; open: nothing came of them yet.
+    """Count dead letters by stage and cause.
 
-    Elsewhere: they are of another topic, whose table is not this one.
+    Settled: the row of the job is at or past it. Open: it was not written, and would change the row. Elsewhere: it
+    comes from another topic, which has another table.
     """
-    found: list[Judged] = []
+    found: list[JudgedLetter] = []
 
-    def keep(item: Judged) -> None:
+    def keep(item: JudgedLetter) -> None:
         if each:
             found.append(item._replace(letter=item.letter.without_value()))
 
@@ -133,7 +141,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
         click.echo(visible(line.rstrip()))
 
 
-def _show_groups(settings: Settings, overview: Overview) -> None:
+def _show_groups(settings: Settings, overview: LetterOverview) -> None:
     # 80 columns hold a line a row
     table = narrow("stage", "cause", title=settings.dead_letter_topic)
     counts = [name for name in ("open", "settled", "elsewhere") if name != "elsewhere" or overview.topics]
@@ -163,7 +171,7 @@ def _show_groups(settings: Settings, overview: Overview) -> None:
         console.print(f"{overview.foreign:,} records in the topic are no dead letters of jobstatus")
 
 
-def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
+def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, Any]:
     letter, original = item.letter, item.letter.original
     told: dict[str, Any] = {
         "topic": original.topic,
@@ -203,9 +211,9 @@ def _described(item: Judged, *, show_values: bool = False) -> dict[str, Any]:
 @show_values_flag
 @json_flag
 def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
-    """One dead letter, by partition and offset of the original, decoded as far as possible."""
-    selection = Selection(settings.topic, positions=frozenset(_positions(position)))
-    found: list[Judged] = []
+    """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
+    selection = LetterSelection(settings.topic, positions=frozenset(_positions(position)))
+    found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):
         survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
     if not found:
@@ -227,9 +235,9 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
 @yes_flag
 @json_flag
 def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Apply open dead letters once more, each with its original position: nothing newer is overwritten.
+    """Apply open dead letters again, each with its original position, so nothing newer is overwritten.
 
-    What fails again stays. Twice changes nothing. Exit code 1 where something failed again.
+    What fails again stays a dead letter, and the exit code is 1. A second redrive changes nothing.
     """
     selection = _selection(settings, given)
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
@@ -251,7 +259,9 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
         raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
 
 
-def _redrive(settings: Settings, selection: Selection, reader: RangeReader, table: Table, stop: Event) -> Redriven:
+def _redrive(
+    settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
+) -> RedriveResult:
     store = Store(settings.database, settings.table)
     sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
@@ -260,11 +270,11 @@ def _redrive(settings: Settings, selection: Selection, reader: RangeReader, tabl
         store.close()
 
 
-def _failures(done: Redriven) -> str:
+def _failures(done: RedriveResult) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in {**done.undecodable, **done.result.refused}.items())
 
 
-def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
+def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
     if as_json:
         click.echo(json.dumps({"dry_run": planned, **done.as_dict()}))
         return
@@ -292,19 +302,19 @@ def _show_redrive(done: Redriven, *, as_json: bool, planned: bool) -> None:
 @click.option(
     "--even-open",
     is_flag=True,
-    help="Also where open ones, those of another topic, or records of somebody else lie before it: they are lost then.",
+    help="Also remove open dead letters, those of another topic, and records of another program: they are lost then.",
 )
 @dry_run_flag
 @yes_flag
 @json_flag
 def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove dead letters before an offset or a time.
+    """Remove the dead letters before an offset or a time.
 
-    Refused while there lie open ones, another topic's, or records that are no dead letters of jobstatus.
+    Refused if open ones, those of another topic, or records that are no dead letters of jobstatus are among them.
     """
     with _opened(settings) as (reader, table, stop):
-        stretches = _before(reader, before)
-        found = survey(reader, table, Selection(settings.topic), decoder_of(settings), stop.is_set, stretches=stretches)
+        ranges = _before(reader, before)
+        found = survey(reader, table, LetterSelection(settings.topic), decoder_of(settings), stop.is_set, ranges=ranges)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {
@@ -313,7 +323,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
             "elsewhere": found.topics.total(),
             "foreign": found.foreign,
         }
-        ends = {item.partition: item.end for item in stretches if item.size}
+        ends = {item.partition: item.end for item in ranges if item.size}
         done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
     told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
     with already(f"the records before {before} are removed" if done else ""):
@@ -326,7 +336,7 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
 
 def _before(reader: RangeReader, before: str) -> Sequence[OffsetRange]:
     try:
-        return find(reader, "beginning", before).stretches
+        return find(reader, "beginning", before).ranges
     except SettingsError as error:
         raise SettingsError(str(error).replace("--to", "--before")) from None
 

@@ -10,8 +10,7 @@ from typing import Any, Final
 import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.session import say, show_values_flag, stopping
+from jobstatus_consumer.cli.session import ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letters import Letter
@@ -20,12 +19,12 @@ from jobstatus_consumer.errors import JobStatusError, StartError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.history import History, Item, explain, letters_of, records_of
+from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.scope import Scope, current_logs, find
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 
 TIME: Final = len("00:00:00")
-"""Columns that a time has at least: its day and its hour in a line each, and neither is broken."""
+"""The least width of a time: its date and its hour take one line each, and neither is broken."""
 _WITHOUT_VALUES: Final = ("status", "attempt", "late", "occurred_at", "event_id")
 """What is shown of an event without --show-values."""
 _ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "status", "occurred_at", "event_id")
@@ -38,15 +37,15 @@ _ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "stat
 @show_values_flag
 @json_flag
 def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -> None:
-    """Why is this job in this state? Every retained event of it, which one the row shows, and why not the others.
+    """Show why a job is in its state: each retained event, the one that the row shows, and why others do not count.
 
-    Exit code 1 where there is neither an event nor a row of the job.
+    Exit code 1: the job has neither an event nor a row.
     """
     topics = Topics(settings)
     with stopping() as stop, ready_table(settings, to_write=False) as table, RangeReader(settings, topics) as reader:
         found = find(reader, "beginning", "now")
         logs = current_logs(reader, commits(settings, topics), table.progress())
-        scope = Scope(reader.topic, found.stretches, logs, decoder=decoder_of(settings), remarks=found.remarks)
+        scope = Scope(reader.topic, found.ranges, logs, decoder=decoder_of(settings), remarks=found.remarks)
         row = table.rows([job_id]).get(job_id)
         records = records_of(reader, scope, job_id, stop.is_set)
         letters = _letters(settings, topics, job_id, stop)
@@ -61,7 +60,7 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
 
 def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> list[Letter]:
     if topics.describe(settings.dead_letter_topic) is None:
-        say(f"{settings.dead_letter_topic} is not there: dead letters are not looked at")
+        say(f"{settings.dead_letter_topic} does not exist: dead letters are not looked at")
         return []
     with RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader:
         return letters_of(reader, job_id, stop.is_set)
@@ -88,7 +87,7 @@ def _show(found: History, *, as_json: bool, show_values: bool) -> None:
         console.print(remark)
 
 
-def _cells(item: Item, *, show_values: bool) -> list[str]:
+def _cells(item: HistoryEntry, *, show_values: bool) -> list[str]:
     event = item.event
     why = item.why + (f" ({item.detail})" if item.detail else "")
     mark = "-> " if item.outcome == "shown" else ""
@@ -123,7 +122,7 @@ def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
     return {name: value for name, value in row.items() if show_values or name in _ROW_WITHOUT_VALUES}
 
 
-def _item(item: Item, *, show_values: bool) -> dict[str, Any]:
+def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:
     told: dict[str, Any] = {
         "partition": item.partition,
         "offset": item.offset,

@@ -1,4 +1,4 @@
-"""`jobstatus offsets show|reset`: where the group itself is, and moving it."""
+"""`jobstatus offsets show|reset`: the offsets of the consumer group, and how to move them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import click
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.replay import ready_table
-from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
+from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, say, yes_flag
 from jobstatus_consumer.cli.show.screen import plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
@@ -29,8 +28,8 @@ from jobstatus_consumer.records import Log
 FIELDS = ("topic", "group_id", "database_url", "table")
 
 
-class Place(NamedTuple):
-    """One partition: what the log has, what the group has committed, what the table has."""
+class PartitionState(NamedTuple):
+    """One partition: what the log has, what the group has committed, and what the table has."""
 
     log: Log
     bounds: Watermarks
@@ -39,7 +38,7 @@ class Place(NamedTuple):
 
     @property
     def lag(self) -> int:
-        """How many offsets the group has still to do."""
+        """The number of offsets that the group has not committed yet."""
         return self.bounds.high - (self.bounds.low if self.commit.offset is None else self.commit.offset)
 
     @property
@@ -51,12 +50,12 @@ class Place(NamedTuple):
 
     @property
     def made_again(self) -> bool:
-        """Whether the commit is of a topic that is gone."""
+        """Whether the commit is of an earlier topic of this name."""
         return self.commit.topic_id not in ("", self.log.topic_id)
 
 
 class Move(NamedTuple):
-    """From where to where a partition's next offset goes, and in which log."""
+    """The next offset of a partition before and after a reset, and the log it is in."""
 
     log: Log
     before: int | None
@@ -69,17 +68,17 @@ class Move(NamedTuple):
 
 @click.group("offsets")
 def command() -> None:
-    """The consumer group's own offsets."""
+    """Show or move the offsets of the consumer group."""
 
 
 @command.command("show")
 @with_settings(*FIELDS)
 @json_flag
 def show(settings: Settings, as_json: bool) -> None:
-    """What the log has, what the group has committed, and what the table knows to have."""
+    """Show what the log has, what the group has committed, and what the table has."""
     topics = Topics(settings)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
-        places = _places(settings, topics, reader, table.progress())
+        places = _partition_states(settings, topics, reader, table.progress())
     word, members = topics.group_state(settings.group_id)
     if as_json:
         told = [
@@ -107,7 +106,7 @@ def show(settings: Settings, as_json: bool) -> None:
             console.print(f"partition {item.log.partition}: what the group committed {what}")
 
 
-def _table(settings: Settings, places: list[Place]) -> Shown:
+def _table(settings: Settings, places: list[PartitionState]) -> Shown:
     table = Shown("partition", title=settings.topic, title_justify="left")
     for name in ("first", "committed", "table", "end", "lag"):
         table.add_column(name, justify="right")
@@ -127,11 +126,13 @@ def _number(offset: int | None) -> str:
     return "-" if offset is None else f"{offset:,}"
 
 
-def _places(settings: Settings, topics: Topics, reader: RangeReader, known: Mapping[str, int]) -> list[Place]:
+def _partition_states(
+    settings: Settings, topics: Topics, reader: RangeReader, known: Mapping[str, int]
+) -> list[PartitionState]:
     committed = commits(settings, topics)
     logs = current_logs(reader, committed, known)
     return [
-        Place(logs[number], bounds, committed.get(number, CommittedOffset()), known.get(logs[number].id))
+        PartitionState(logs[number], bounds, committed.get(number, CommittedOffset()), known.get(logs[number].id))
         for number, bounds in reader.bounds().items()
     ]
 
@@ -149,24 +150,24 @@ def _places(settings: Settings, topics: Topics, reader: RangeReader, known: Mapp
 @yes_flag
 @json_flag
 def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Move the group, which must have no members, and the table's progress with it.
+    """Move the group's offsets, and the table's progress with them. The group must have no members.
 
-    Back: events come again and change nothing that is newer. Forward: what lies between is never written.
-    To write events again without moving the group, use replay.
+    After a move back, events are read again and change nothing that is newer. After a move forward, the events in
+    between are never written. To write events again without moving the group, use replay.
     """
     _check_where(where)
     topics = Topics(settings)
     refuse_active(settings, topics)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=not dry_run) as table:
         targets = _targets(reader, where)
-        places = {item.log.partition: item for item in _places(settings, topics, reader, table.progress())}
+        places = {item.log.partition: item for item in _partition_states(settings, topics, reader, table.progress())}
         moves = [_move(places[number], offset) for number, offset in targets.items()]
         if not as_json or not (dry_run or yes):
             _tell(moves, places)
         if not dry_run:
             agreed(f"Move the group {settings.group_id} now?", yes=yes)
             refuse_active(settings, topics)
-            # the table first: a consumer that finds the commit must not be sent back, or forward, by the progress
+            # the table first: its progress must not send a consumer away from the offset that the group commits next
             table.set_progress({move.log.id: move.after for move in moves})
             try:
                 reset(settings, topics, {move.log: move.after for move in moves})
@@ -186,7 +187,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
 
 
 def _check_where(where: str) -> None:
-    """Refuse what can mean nothing, whoever is in the group: wrong usage is said before anything is asked."""
+    """Refuse words that mean nothing before the broker is asked."""
     with _in_words_of_to():
         if where.strip() != "now":
             parse_bound("--from", where, datetime.now(UTC))
@@ -196,27 +197,27 @@ def _targets(reader: RangeReader, where: str) -> dict[int, int]:
     with _in_words_of_to():
         if where.strip() == "now":
             return {number: bounds.high for number, bounds in reader.bounds().items()}
-        return {item.partition: item.start for item in find(reader, where, "now").stretches}
+        return {item.partition: item.start for item in find(reader, where, "now").ranges}
 
 
 @contextmanager
 def _in_words_of_to() -> Iterator[None]:
-    """What is said of `--from` is said of `--to`, which may be now, too."""
+    """Let a message about `--from` name `--to`, which may also be now."""
     try:
         yield
     except SettingsError as error:
         raise SettingsError(str(error).replace("--from", "--to").replace("beginning,", "beginning, now,")) from None
 
 
-def _move(place: Place, offset: int) -> Move:
+def _move(place: PartitionState, offset: int) -> Move:
     log = place.log
     if place.lost:
-        # as the consumer does where a loss is accepted: low offsets must not be taken for the old log's
+        # as the consumer does where a loss is accepted: low offsets must not be taken for those of the old log
         log = log._replace(incarnation=log.incarnation + 1)
     return Move(log, place.commit.offset, offset)
 
 
-def _tell(moves: list[Move], places: Mapping[int, Place]) -> None:
+def _tell(moves: list[Move], places: Mapping[int, PartitionState]) -> None:
     for log, before, after in moves:
         at = places[log.partition].bounds.low if before is None else before
         what = f"{at - after:,} offsets come again" if after < at else f"{after - at:,} offsets are NEVER written"

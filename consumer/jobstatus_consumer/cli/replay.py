@@ -20,6 +20,7 @@ from jobstatus_consumer.cli.session import (
     already,
     dry_run_flag,
     progress,
+    ready_table,
     say,
     show_values_flag,
     stopping,
@@ -34,17 +35,17 @@ from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations import checkpoint as places
 from jobstatus_consumer.operations import replay as live
-from jobstatus_consumer.operations.plan import NoRows, Plan, Rows, make_plan
+from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
 from jobstatus_consumer.operations.ranges import NOTHING
 from jobstatus_consumer.operations.rebuild import rebuild
-from jobstatus_consumer.operations.scope import Scope, Wanted, current_logs, find
-from jobstatus_consumer.store import Store, Table, check
+from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find
+from jobstatus_consumer.store import Store, Table
 from jobstatus_consumer.store.bulk import refuse_taken
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line asks of one replay."""
+class ReplayOptions:
+    """The options of one replay."""
 
     first: str
     last: str
@@ -69,8 +70,8 @@ class Options:
     default="beginning",
     show_default=True,
     metavar="WHERE",
-    help='beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". A list of offsets also says '
-    "which partitions.",
+    help='The start: beginning, P:N[,P:N...], or a time: ISO 8601 with a zone, or "2h ago". '
+    "A list of offsets also says which partitions are read.",
 )
 @click.option(
     "--to",
@@ -78,35 +79,40 @@ class Options:
     default="now",
     show_default=True,
     metavar="WHERE",
-    help="Up to, but without: now (fixed at the start), P:N[,P:N...], or a time.",
+    help="The exclusive end: now (fixed when the command starts), P:N[,P:N...], or a time.",
 )
-@click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be given again.")
-@click.option("--status", multiple=True, metavar="WORD", help="Only events with this status; may be given again.")
-@click.option("--existing-only", is_flag=True, help="Only jobs that have a row: do not bring purged ones back.")
-@click.option("--into", metavar="TABLE", help="Make this new table and fill it in bulk, instead of the live one.")
-@click.option("--print", "print_", is_flag=True, help="To the screen, as JSON lines with all values.")
-@click.option("--name", metavar="NAME", help="Keep the place in a group of its own, and go on there the next time.")
+@click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be repeated.")
+@click.option("--status", multiple=True, metavar="WORD", help="Only events with this status; may be repeated.")
+@click.option("--existing-only", is_flag=True, help="Only jobs that have a row: do not bring back purged ones.")
+@click.option(
+    "--into", metavar="TABLE", help="Create this new table and fill it in bulk, instead of writing to the live one."
+)
+@click.option(
+    "--print", "print_", is_flag=True, help="Print the events as JSON lines, with all values, instead of writing them."
+)
+@click.option(
+    "--name", metavar="NAME", help="Keep a checkpoint in a group of its own; the same command goes on from there."
+)
 @click.option(
     "--max-rate",
     type=click.FloatRange(0, min_open=True),
     default=None,
     metavar="EVENTS",
-    help="No more events than this a second, so that the live consumer is not starved.",
+    help="At most this many events a second, to leave the database to the live consumer.",
 )
 @dry_run_flag
 @yes_flag
 @show_values_flag
 @json_flag
 def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
-    """Read a stretch of the log again, into the live table unless told otherwise.
+    """Read a range of the log again and write its events to the live table.
 
-    Every event is applied with the position that it always had: nothing newer is overwritten, and a second replay
-    changes nothing. It needs no group and never moves the live group's offsets. Without --yes it first shows what
-    would change, and asks.
+    Each event keeps its own position, so nothing newer is overwritten and a second replay changes nothing. The
+    offsets of the live group are never moved. Without --yes the command first shows what would change, and asks.
 
-    Exit code 0: done; 1: not all of it, or refused; 2: wrong usage.
+    Exit code 0: done. 1: not all of it was done, or some of it was refused. 2: wrong usage.
     """
-    options = Options(max_rate=max_rate or 0.0, **given)
+    options = ReplayOptions(max_rate=max_rate or 0.0, **given)
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
@@ -118,7 +124,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
             _into_a_table(settings, options, reader, topics, stop)
 
 
-def _refuse_contradictions(settings: Settings, options: Options) -> None:
+def _refuse_contradictions(settings: Settings, options: ReplayOptions) -> None:
     into, name = options.into is not None, options.name is not None
     for one, other, both in (
         ("--into", "--print", into and options.print_),
@@ -134,14 +140,14 @@ def _refuse_contradictions(settings: Settings, options: Options) -> None:
     if options.into is not None and not re.fullmatch(TABLE_NAME, options.into):
         raise SettingsError(f"--into {options.into!r}: wanted {TABLE_WORDS}")
     if options.into is not None and options.into in (settings.table, f"{settings.table}_progress"):
-        raise SettingsError(f"--into {options.into} is the live table; leave --into away to replay into it")
+        raise SettingsError(f"--into {options.into} is the live table; omit --into to replay into it")
     if not math.isfinite(options.max_rate):
-        raise SettingsError(f"--max-rate {options.max_rate}: wanted a number above 0; leave it away for no limit")
+        raise SettingsError(f"--max-rate {options.max_rate}: wanted a number above 0; omit it for no limit")
 
 
 def _scope(
     settings: Settings,
-    options: Options,
+    options: ReplayOptions,
     reader: RangeReader,
     topics: Topics,
     known: Mapping[str, int] | None = None,
@@ -151,19 +157,11 @@ def _scope(
     logs = current_logs(reader, commits(settings, topics), known or {})
     for remark in found.remarks:
         say(remark)
-    wanted = Wanted(frozenset(options.job_id), frozenset(options.status))
-    return Scope(reader.topic, found.stretches, logs, wanted, decoder_of(settings), found.remarks)
+    wanted = EventFilter(frozenset(options.job_id), frozenset(options.status))
+    return Scope(reader.topic, found.ranges, logs, wanted, decoder_of(settings), found.remarks)
 
 
-def ready_table(settings: Settings, *, to_write: bool) -> Table:
-    """The managed table, or a `StartError` with everything that is wrong with it."""
-    problems = check(settings.database, settings.table, to_write=to_write)
-    if problems:
-        raise StartError("; ".join(f"{item.what} ({item.remedy})" for item in problems) + ". Nothing was changed")
-    return Table(settings.database, settings.table)
-
-
-def _into_a_table(settings: Settings, options: Options, reader: RangeReader, topics: Topics, stop: Event) -> None:
+def _into_a_table(settings: Settings, options: ReplayOptions, reader: RangeReader, topics: Topics, stop: Event) -> None:
     with ready_table(settings, to_write=options.into is None and not options.dry_run) as table:
         if options.into is not None:
             _rebuild(settings, options, reader, _scope(settings, options, reader, topics, table.progress()), stop)
@@ -179,8 +177,8 @@ def _into_a_table(settings: Settings, options: Options, reader: RangeReader, top
         done = places.done_by(reader, options.name, marked) if options.name is not None else NOTHING
         scope, began = _scope(settings, options, reader, topics, table.progress(), done), bool(done)
         if options.name is not None and began:
-            places.refuse_overtaken(reader, options.name, scope.stretches)
-            say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in scope.stretches})}")
+            places.refuse_overtaken(reader, options.name, scope.ranges)
+            say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in scope.ranges})}")
         if options.dry_run or not options.yes:
             plan = _plan(options, reader, scope, table, stop)
             show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
@@ -193,7 +191,7 @@ def _into_a_table(settings: Settings, options: Options, reader: RangeReader, top
             _finished(result, options, scope, began=began)
 
 
-def _plan(options: Options, reader: RangeReader, scope: Scope, rows: Rows, stop: Event) -> Plan:
+def _plan(options: ReplayOptions, reader: RangeReader, scope: Scope, rows: Rows, stop: Event) -> ReplayPlan:
     with progress("planning", scope.offsets) as observe:
         plan = make_plan(reader, scope, rows, existing_only=options.existing_only, stop=stop.is_set, observe=observe)
     if not plan.complete:
@@ -208,20 +206,20 @@ def _refuse_unknown(jobs: Sequence[str], scope: Scope) -> None:
 
 def _live(
     settings: Settings,
-    options: Options,
+    options: ReplayOptions,
     reader: RangeReader,
     scope: Scope,
     table: Table,
     marked: Mapping[str, Any],
     stop: Event,
-) -> live.Result:
+) -> live.ReplayResult:
     store = Store(settings.database, settings.table)
     sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
     keep = places.keeper(reader, marked) if options.name is not None else None
-    result = live.Result()
+    result = live.ReplayResult()
     if keep is not None:
-        # so that a kill before the first batch is not another beginning
-        keep({item.partition: item.start for item in scope.stretches})
+        # so that a replay killed before its first batch does not begin somewhere else the next time
+        keep({item.partition: item.start for item in scope.ranges})
     try:
         with progress("replaying", scope.offsets) as observe:
             live.run(
@@ -246,7 +244,7 @@ def _live(
     return result
 
 
-def _rebuild(settings: Settings, options: Options, reader: RangeReader, scope: Scope, stop: Event) -> None:
+def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, scope: Scope, stop: Event) -> None:
     into = str(options.into)
     trouble = refuse_taken(settings.database, into)
     if trouble and not options.dry_run:
@@ -276,12 +274,12 @@ def _rebuild(settings: Settings, options: Options, reader: RangeReader, scope: S
         show.result(result, as_json=options.as_json, table=into, applied="rows made")
 
 
-def _unknown(result: live.Result, scope: Scope) -> list[str]:
+def _unknown(result: live.ReplayResult, scope: Scope) -> list[str]:
     return sorted(scope.wanted.jobs - result.counts.seen_jobs)
 
 
-def _finished(result: live.Result, options: Options, scope: Scope, *, began: bool = False) -> None:
-    """Exit with 1, and with words, unless all of it was done; one that `began` before may have met its jobs then."""
+def _finished(result: live.ReplayResult, options: ReplayOptions, scope: Scope, *, began: bool = False) -> None:
+    """Exit with 1 and a message unless all was done. A replay that `began` earlier may have met its jobs then."""
     if not result.complete:
         say(show.how_to_go_on(result.positions, scope, options.name))
         sys.exit(1)
@@ -291,5 +289,5 @@ def _finished(result: live.Result, options: Options, scope: Scope, *, began: boo
     if result.refused:
         raise JobStatusError(
             f"the database refused {result.refused.total()} events ({json.dumps(dict(result.refused))}), such as "
-            f"{', '.join(result.refused_at[:3])}; all others are written. Mend the cause and run it again"
+            f"{', '.join(result.refused_at[:3])}; all others are written. Repair the cause and run it again"
         )

@@ -13,8 +13,10 @@ from typing import Final
 
 import click
 
-from jobstatus_consumer.errors import JobStatusError, SettingsError
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.signals import handled_by, stop_at_once
+from jobstatus_consumer.store import Table, check
 
 LINE_EVERY: Final = 5.0
 PATIENCE: Final = "Seconds to wait for a database that becomes unavailable during the run. At the start it must answer."
@@ -117,6 +119,14 @@ def already(what: str) -> Iterator[None]:
 def say(text: str) -> None:
     """Print a line for a person to stderr; stdout is for the result."""
     click.echo(f"jobstatus: {text}", err=True)
+
+
+def ready_table(settings: Settings, *, to_write: bool) -> Table:
+    """The managed table; raises `StartError` with everything that is wrong with it, and what to do about each."""
+    problems = check(settings.database, settings.table, to_write=to_write)
+    if problems:
+        raise StartError("; ".join(f"{item.what} ({item.remedy})" for item in problems) + ". Nothing was changed")
+    return Table(settings.database, settings.table)
 
 
 yes_flag = click.option("--yes", is_flag=True, help="Do not ask before the change.")

@@ -1,4 +1,4 @@
-"""Where a named replay was: in a group of its own, with a mark of what it was asked, so that nothing is mixed up."""
+"""The checkpoint of a named replay: offsets in a consumer group of its own, with a mark of the options it had."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from jobstatus_consumer.operations.ranges import OffsetRange
 
 
 def group_of(group_id: str, name: str) -> str:
-    """The group in which the replay of this name keeps its place; never the live one."""
+    """The group that holds the checkpoint of the replay of this name; never the live group."""
     return f"{group_id}.replay.{name}"
 
 
 def mark(reader: RangeReader, **asked: Any) -> dict[str, Any]:
-    """What a place says of itself: the topic's id, and a digest of what the replay was asked."""
+    """The mark in a checkpoint: the topic id, and a digest of the replay's options."""
     text = json.dumps(asked, sort_keys=True, default=sorted)
     return {"topic_id": reader.topic_id, "asked": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
 
 def done_by(reader: RangeReader, name: str, marked: Mapping[str, Any]) -> Mapping[int, int]:
-    """Up to where the replay of this name has done each partition; nothing where it has not begun."""
+    """By partition, the offset that the replay of this name needs next; empty if it has not begun.
+
+    Raises `SettingsError` if the checkpoint is of another topic or of other options.
+    """
     place = reader.checkpoint()
     if not place.offsets:
         return {}
@@ -42,7 +45,7 @@ def done_by(reader: RangeReader, name: str, marked: Mapping[str, Any]) -> Mappin
 
 
 def refuse_overtaken(reader: RangeReader, name: str, left: Sequence[OffsetRange]) -> None:
-    """Raise `OffsetsLostError` where the log no longer has what comes next at the place, naming what is there."""
+    """Raise `OffsetsLostError` if the log no longer has the offsets that come next; it names those that it has."""
     lows = {number: bounds.low for number, bounds in reader.bounds().items()}
     gone = [f"{n}:{start}-{min(end, lows[n])}" for n, start, end in left if start < min(end, lows[n])]
     if gone:
@@ -55,7 +58,7 @@ def refuse_overtaken(reader: RangeReader, name: str, left: Sequence[OffsetRange]
 
 
 def keeper(reader: RangeReader, marked: Mapping[str, Any]) -> Callable[[Mapping[int, int]], None]:
-    """What commits the place; only partitions that moved are committed again."""
+    """A function that commits the checkpoint; it commits only partitions that have moved."""
     kept: dict[int, int] = {}
 
     def keep(positions: Mapping[int, int]) -> None:

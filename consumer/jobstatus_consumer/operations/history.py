@@ -1,4 +1,4 @@
-"""Every retained event of one job: which one the row shows, and why each other one does not count."""
+"""Every retained event of one job: which one the row shows, and why the others do not count."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ WHY_BY_ROW: Final[Mapping[str, str]] = {
     "lower_attempt": "its attempt is lower than the row's",
     "late": "late out of a spool, and not newer than the row",
 }
-"""The same where no event that is retained tells it, but the row itself."""
+"""The same, where the row itself shows it and no retained event does."""
 
 
-class Item(NamedTuple):
-    """One record of the job; `event` is None where it is none."""
+class HistoryEntry(NamedTuple):
+    """One record of the job; `event` is None if it is no event."""
 
     partition: int
     offset: int
@@ -44,7 +44,7 @@ class Item(NamedTuple):
     outcome: str
     detail: str = ""
     by_row: bool = False
-    """whether the outcome is what the row's own state says"""
+    """Whether the row's own state decided the outcome."""
 
     @property
     def why(self) -> str:
@@ -54,10 +54,10 @@ class Item(NamedTuple):
 
 @dataclass(slots=True)
 class History:
-    """What is retained of a job, in log order, and its row; `remarks` where they do not explain each other."""
+    """The retained records of a job in log order, and its row; `remarks` where they do not explain each other."""
 
     job_id: str
-    items: Sequence[Item] = ()
+    items: Sequence[HistoryEntry] = ()
     row: Row | None = None
     remarks: list[str] = field(default_factory=list)
 
@@ -66,16 +66,16 @@ def records_of(reader: RangeReader, scope: Scope, job_id: str, stop: Callable[[]
     """The job's records in the scope, in the order in which they were appended."""
     key = job_id.encode()
     found: list[Event | Rejected] = []
-    for chunk in reader.read(scope.stretches, scope.log_ids, stop):
+    for chunk in reader.read(scope.ranges, scope.log_ids, stop):
         found += [scope.decoder.decode(raw) for raw in chunk if raw.key == key]
     return in_order(found)
 
 
 def in_order(records: Sequence[Event | Rejected]) -> list[Event | Rejected]:
-    """By the time of appending, and always in log order within a partition, whatever the times in it say.
+    """Sort by the time of appending, and within a partition always by offset.
 
-    There is one partition in the usual case, two after the topic was given more of them; where producers give the
-    times, a record may say an earlier one than the record before it.
+    A job usually has one partition, and two after partitions were added to the topic. Where the producers set the
+    times, a record may have an earlier time than the record before it.
     """
     latest: dict[int, int] = {}
     keyed = []
@@ -87,11 +87,11 @@ def in_order(records: Sequence[Event | Rejected]) -> list[Event | Rejected]:
 
 
 def letters_of(reader: RangeReader, job_id: str, stop: Callable[[], bool]) -> list[Letter]:
-    """The dead letters with the job's key."""
-    stretches = [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
+    """The dead letters that have the job's key."""
+    ranges = [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
     key = job_id.encode()
     found = []
-    for chunk in reader.read(stretches, dict.fromkeys(reader.partitions, ""), stop):
+    for chunk in reader.read(ranges, dict.fromkeys(reader.partitions, ""), stop):
         found += [letter for raw in chunk if raw.key == key and (letter := letter_of(raw)) is not None]
     return found
 
@@ -99,7 +99,7 @@ def letters_of(reader: RangeReader, job_id: str, stop: Callable[[], bool]) -> li
 def explain(
     job_id: str, records: Sequence[Event | Rejected], row: Row | None, letters: Sequence[Letter], scope: Scope
 ) -> History:
-    """What became of each record, by the rule, held against the row as it is."""
+    """What became of each record, by the rule and the row as it is."""
     dead = {letter.identity: letter for letter in letters}
     found = History(job_id, list(_items(records, row, dead)), row)
     found.remarks = list(_remarks(found, scope))
@@ -108,7 +108,7 @@ def explain(
 
 def _items(
     records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
-) -> Iterator[Item]:
+) -> Iterator[HistoryEntry]:
     judged = list(_judged(records, row, dead))
     outcomes = [outcome for outcome, _ in judged]
     counted = [number for number, outcome in enumerate(outcomes) if outcome in ("shown", "applied")]
@@ -122,13 +122,13 @@ def _items(
             outcome = "superseded"
             if not passed or number == counted[-1]:
                 outcome, by_row = decide(row.state, event), True
-        yield Item(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail, by_row)
+        yield HistoryEntry(raw.partition, raw.offset, raw.timestamp, raw.log_id, event, outcome, detail, by_row)
 
 
 def _judged(
     records: Sequence[Event | Rejected], row: Row | None, dead: Mapping[tuple[str, int], Letter]
 ) -> Iterator[tuple[str, str]]:
-    """Outcome and detail of each record; `applied` where it counted among those that are retained."""
+    """Outcome and detail of each record; `applied` if it counted among the retained ones."""
     state: RowState | None = None
     for record in records:
         letter = dead.get((record.raw.log_id, record.raw.offset))
@@ -152,7 +152,7 @@ def _outcome(event: Event, state: RowState | None, row: Row | None, letter: Lett
 
 
 def _is_before(event: Event, row: Row) -> bool:
-    """Whether the row stands behind the event in the same log."""
+    """Whether the row is past the event in the same log."""
     return row.log_id == event.log_id and row.log_offset is not None and event.offset < row.log_offset
 
 

@@ -1,4 +1,4 @@
-"""The dry run: what a replay would do, by the rule, against the rows as they are. Nothing is written."""
+"""The dry run: what a replay would change in the rows as they are now, by the rule. Nothing is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.scope import Counts, Scope, events
+from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 
@@ -17,34 +17,34 @@ SHOWN: Final = 10
 
 
 class Rows(Protocol):
-    """What the events are held against; the `Table` is one."""
+    """Reads what the rule compares of rows; `Table` does."""
 
     def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
-        """The rows of these jobs, those that there are, as much of them as the rule asks."""
+        """The states of those of these jobs that have a row."""
 
 
 class NoRows:
-    """A table that is yet to be made."""
+    """A table that does not exist yet."""
 
     def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
-        """None of them."""
+        """No job has a row."""
         return {}
 
 
-class Example(NamedTuple):
-    """One job whose row would change: from where to where, and how often."""
+class PlannedChange(NamedTuple):
+    """One job whose row would change: its position before and after."""
 
     job_id: str
     how: str
     before: str
     after: str
     status: str
-    """the status that the row would have"""
+    """The status that the row would have."""
 
 
 @dataclass(slots=True)
-class Plan:
-    """What a replay would do. `stale` events by reason change nothing."""
+class ReplayPlan:
+    """What a replay would change. `stale` counts, by reason, the events that change nothing."""
 
     records: int = 0
     events: int = 0
@@ -53,19 +53,19 @@ class Plan:
     new_rows: int = 0
     changed_rows: int = 0
     skipped_jobs: int = 0
-    """without a row, while only rows that exist are wanted"""
+    """Without a row, with `--existing-only`."""
     stale: Counter[str] = field(default_factory=Counter)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[PlannedChange] = field(default_factory=list)
     unknown_jobs: list[str] = field(default_factory=list)
     complete: bool = True
 
     @property
     def rows(self) -> int:
-        """How many rows would change."""
+        """The number of rows that would change."""
         return self.new_rows + self.changed_rows
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`; without the status words."""
+        """For `--json`."""
         names = ("records", "events", "jobs", "new_rows", "changed_rows", "skipped_jobs", "unknown_jobs", "complete")
         return {
             **{name: getattr(self, name) for name in names},
@@ -77,7 +77,7 @@ class Plan:
 
 
 class _Job:
-    """One job in a pass: its row as it would be now, and what its events did."""
+    """One job in a pass: its row as the events so far would leave it, and what they did."""
 
     __slots__ = ("again", "before", "last", "stale", "state")
 
@@ -111,12 +111,15 @@ def make_plan(
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
-) -> Plan:
-    """Read the scope once (more often where it has very many jobs) and say what a replay of it would change."""
-    plan = Plan()
+) -> ReplayPlan:
+    """Read the scope and return what a replay of it would change. Blocks until it is read.
+
+    The log is read more than once if the jobs do not fit into `limit` bytes.
+    """
+    plan = ReplayPlan()
     for found in passes(_Pass, limit):
-        counts = Counts()
-        for chunk in events(reader, scope, counts, stop, None if found.first else found):
+        counts = ReadCounts()
+        for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
             _take(chunk, found, table)
             found.make_room()
             if found.first:
@@ -140,7 +143,7 @@ def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
         found.jobs[event.job_id].take(event)
 
 
-def _conclude(plan: Plan, found: _Pass, counts: Counts, scope: Scope, *, existing_only: bool) -> None:
+def _conclude(plan: ReplayPlan, found: _Pass, counts: ReadCounts, scope: Scope, *, existing_only: bool) -> None:
     if found.first:
         plan.records, plan.events = counts.records, counts.events
         plan.undecodable = counts.undecodable
@@ -161,9 +164,9 @@ def _conclude(plan: Plan, found: _Pass, counts: Counts, scope: Scope, *, existin
             plan.examples.append(_example(job_id, job))
 
 
-def _example(job_id: str, job: _Job) -> Example:
+def _example(job_id: str, job: _Job) -> PlannedChange:
     how = "new row" if job.before is None else "changed"
-    return Example(job_id, how, _position(job.before), _position(job.state), job.last or "")
+    return PlannedChange(job_id, how, _position(job.before), _position(job.state), job.last or "")
 
 
 def _position(state: RowState | None) -> str:

@@ -1,6 +1,6 @@
-"""Which stretch of the log: what `--from` and `--to` say, held against what each partition has.
+"""The offset ranges that `--from` and `--to` name, checked against what each partition has. Does no I/O.
 
-Pure. Offsets are next ones: a stretch goes from `start` to before `end`. A list of offsets also says which partitions.
+A range begins at `start` and ends before `end`. A list of offsets also says which partitions are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PAIR = re.compile(r"(0|[1-9][0-9]{0,9}):(0|[1-9][0-9]{0,18})")
 
 
 class RangeBound(NamedTuple):
-    """One end of what is wanted: the log's own end, an instant, or offsets by partition. `text` is as it was given."""
+    """One end of a range: the end of the log itself, an instant, or offsets by partition. `text` is what was typed."""
 
     text: str
     kind: Literal["open", "instant", "offsets"]
@@ -31,7 +31,7 @@ class RangeBound(NamedTuple):
 
 
 class OffsetRange(NamedTuple):
-    """What is read of one partition: `start` to before `end`."""
+    """The offsets of one partition from `start` to before `end`."""
 
     partition: int
     start: int
@@ -39,26 +39,26 @@ class OffsetRange(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many offsets it has, gaps included."""
+        """The number of offsets, gaps included."""
         return max(0, self.end - self.start)
 
 
-class Found(NamedTuple):
-    """The stretches, and what an operator must know about them."""
+class ResolvedRanges(NamedTuple):
+    """The ranges, and what an operator must know about them."""
 
-    stretches: Sequence[OffsetRange]
+    ranges: Sequence[OffsetRange]
     remarks: Sequence[str]
 
 
 class Times(Protocol):
-    """Who knows the offsets of times."""
+    """Finds the offsets of times; `RangeReader` does."""
 
     def first_at(self, milliseconds: int) -> Mapping[int, int]:
         """For each partition the first offset at or after the time; its end where there is none."""
 
 
 def parse_bound(option: str, text: str, now: datetime) -> RangeBound:
-    """What `--from` or `--to` (`option`) says; raises `SettingsError`, which names what is allowed."""
+    """The bound that `--from` or `--to` (`option`) names; raises `SettingsError`, which says what is allowed."""
     wanted = text.strip()
     open_word = "beginning" if option == "--from" else "now"
     if wanted == open_word:
@@ -79,7 +79,7 @@ def parse_offsets(option: str, text: str) -> dict[int, int]:
     for pair in text.replace(" ", "").split(","):
         match = _PAIR.fullmatch(pair)
         if match is None or int(match[2]) >= 2**63:
-            # a time of day looks nearly so
+            # a time of day looks like a pair
             raise SettingsError(f"{option} {text!r}: {pair!r} is not {OFFSETS}; a time needs its date: {ALLOWED}")
         if int(match[1]) in found:
             raise SettingsError(f"{option} {text!r}: partition {match[1]} is named twice")
@@ -93,10 +93,11 @@ def resolve(
     bounds: Mapping[int, Watermarks],
     times: Times,
     done: Mapping[int, int] = NOTHING,
-) -> Found:
-    """The stretch of each partition that is wanted; raises `SettingsError` where that makes no sense.
+) -> ResolvedRanges:
+    """The range of each partition that is wanted; raises `SettingsError` where that makes no sense.
 
-    `done` is the place of whoever goes on: it begins there, whether the log still has what comes before or not.
+    `done` is the checkpoint of a replay that goes on: its ranges begin there, even if the log no longer has the
+    offsets before it.
     """
     partitions = _wanted(first, last, bounds)
     if first.instant is not None and last.instant is not None and first.instant > last.instant:
@@ -106,13 +107,15 @@ def resolve(
     there = {n: Watermarks(0, held.high) if n in done else held for n, held in bounds.items()}
     starts = {**_starts(first, partitions, there, times), **done}
     ends = _ends(last, partitions, there, times)
-    stretches = []
+    ranges = []
     for number in partitions:
         start, end = starts[number], ends[number]
         if start > end and number not in done and "offsets" in (first.kind, last.kind):
             raise SettingsError(f"--from is after --to in partition {number}: {start} is after {end}")
-        stretches.append(OffsetRange(number, start, max(start, end)))
-    return Found(stretches, list(_remarks(first, [item for item in stretches if item.partition not in done], bounds)))
+        ranges.append(OffsetRange(number, start, max(start, end)))
+    return ResolvedRanges(
+        ranges, list(_remarks(first, [item for item in ranges if item.partition not in done], bounds))
+    )
 
 
 def _wanted(first: RangeBound, last: RangeBound, bounds: Mapping[int, Watermarks]) -> list[int]:
@@ -148,15 +151,15 @@ def _ends(
     edge: RangeBound, partitions: Sequence[int], bounds: Mapping[int, Watermarks], times: Times
 ) -> Mapping[int, int]:
     if edge.instant is not None:
-        # what came in while the question was asked is not wanted
+        # not what came in while the broker was asked
         return {n: min(offset, bounds[n].high) for n, offset in _at(edge.instant, times).items() if n in bounds}
     given = edge.offsets or {}
     return {n: _inside("--to", edge, n, given.get(n, bounds[n].high), bounds[n]) for n in partitions}
 
 
 def _at(instant: datetime, times: Times) -> Mapping[int, int]:
-    # a message's time is in milliseconds: the first one that is not before the instant; no message is older than
-    # the epoch, and to the broker negative times are other questions
+    # The time of a message is in milliseconds, so round up. No message is older than the epoch, and negative times
+    # mean something else to the broker.
     return times.first_at(max(0, -((_EPOCH - instant) // _MILLISECOND)))
 
 
@@ -169,9 +172,9 @@ def _inside(option: str, edge: RangeBound, number: int, offset: int, bounds: Wat
     raise SettingsError(f"{option} {edge.text}: partition {number} has no offset {offset}: {why}")
 
 
-def _remarks(first: RangeBound, stretches: Sequence[OffsetRange], bounds: Mapping[int, Watermarks]) -> list[str]:
-    """Where retention has taken what was asked for: said, not hidden."""
-    cut = [item for item in stretches if item.start == bounds[item.partition].low > 0]
+def _remarks(first: RangeBound, ranges: Sequence[OffsetRange], bounds: Mapping[int, Watermarks]) -> list[str]:
+    """Say what retention has removed of the ranges that were asked for."""
+    cut = [item for item in ranges if item.start == bounds[item.partition].low > 0]
     if first.kind == "offsets" or not cut:
         return []
     gone = sum(bounds[item.partition].low for item in cut)

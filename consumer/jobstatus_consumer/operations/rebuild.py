@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from jobstatus_consumer.core.rule import advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.replay import Result
-from jobstatus_consumer.operations.scope import Counts, Scope, events
+from jobstatus_consumer.operations.replay import ReplayResult
+from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import NewTable, Row, new_table
@@ -31,7 +31,7 @@ def rebuild(
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
-) -> Result:
+) -> ReplayResult:
     """Make `table` and fill it with the rows that the scope's events make; `applied` counts its rows.
 
     After a stop or an error there is no new table, and none if a job that was named has no event. If the scope has
@@ -40,7 +40,7 @@ def rebuild(
     Blocks until the log has been read, several times if the rows do not fit into `limit`.
     """
     started = time.monotonic()
-    result = Result()
+    result = ReplayResult()
     try:
         with new_table(url, table) as new:
             for found in passes(_Pass, limit):
@@ -60,12 +60,12 @@ def _run(
     reader: RangeReader,
     scope: Scope,
     found: _Pass,
-    result: Result,
+    result: ReplayResult,
     stop: Callable[[], bool],
     observe: Callable[[int], None],
 ) -> None:
-    counts = result.counts if found.first else Counts()
-    for chunk in events(reader, scope, counts, stop, None if found.first else found):
+    counts = result.counts if found.first else ReadCounts()
+    for chunk in events(reader, scope, counts, stop, None if found.first else found.has):
         take(chunk, found)
         found.make_room()
         if found.first:
@@ -110,5 +110,5 @@ def _claim(new: NewTable, reader: RangeReader, scope: Scope) -> None:
     if not scope.wanted.all:
         return
     lows = {number: bounds.low for number, bounds in reader.bounds().items()}
-    whole = [item for item in scope.stretches if item.start <= lows[item.partition]]
+    whole = [item for item in scope.ranges if item.start <= lows[item.partition]]
     new.set_progress({scope.logs[item.partition].id: item.end for item in whole})

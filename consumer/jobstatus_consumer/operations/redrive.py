@@ -1,7 +1,7 @@
-"""Dead letters held against the table, and applied once more after their cause was mended.
+"""Dead letters compared with the table, and applied again once their cause is repaired.
 
-A redriven event has the position that it always had, so it cannot overwrite what came after it, and twice changes
-nothing. What fails again stays where it is.
+A redriven event keeps its own position, so it cannot overwrite what came after it, and a second redrive changes
+nothing. What fails again stays a dead letter.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.dead_letters import settled
-from jobstatus_consumer.operations.replay import Result, Sink
+from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.store import Table
 
 SHOWN: Final = 10
 
 State = Literal["open", "settled", "elsewhere"]
-"""`settled`: its row is at or past it. `elsewhere`: it is of another topic, whose table is not this one."""
+"""`settled`: its row is at or past it. `elsewhere`: it is from another topic, which has another table."""
 
 
-class Judged(NamedTuple):
-    """A letter, what it holds by today's code, and what has become of it."""
+class JudgedLetter(NamedTuple):
+    """A letter, the event in it (or why there is none), and its state."""
 
     letter: Letter
     found: Event | Rejected
@@ -40,8 +40,8 @@ class Judged(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
-    """Which letters; nothing given means all. `positions` are the original record's; `topic` is ours."""
+class LetterSelection:
+    """Which letters; an empty set means all. `positions` are those of the originals; `topic` is the events' topic."""
 
     topic: str
     stages: frozenset[str] = frozenset()
@@ -50,7 +50,7 @@ class Selection:
     positions: frozenset[tuple[int, int]] = frozenset()
 
     def has(self, letter: Letter) -> bool:
-        """Whether the letter is wanted."""
+        """Whether the letter is selected."""
         return (
             (not self.stages or letter.stage in self.stages)
             and (not self.reasons or letter.reason in self.reasons)
@@ -60,7 +60,7 @@ class Selection:
 
 
 @dataclass(slots=True)
-class Group:
+class CauseGroup:
     """Letters of one cause."""
 
     stage: str
@@ -72,7 +72,7 @@ class Group:
     first_seen: str = ""
     last_seen: str = ""
 
-    def add(self, item: Judged) -> None:
+    def add(self, item: JudgedLetter) -> None:
         """Count one letter."""
         self.settled += item.state == "settled"
         self.open += item.state == "open"
@@ -83,7 +83,7 @@ class Group:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of letters."""
         return self.open + self.settled + self.elsewhere
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,45 +102,45 @@ class Group:
 
 
 @dataclass(slots=True)
-class Overview:
-    """Every letter that is there: by cause, how many twice, and how many records that are no letters of ours.
+class LetterOverview:
+    """Counts of letters by cause, of second copies, and of records that another program wrote.
 
-    `topics` counts the letters of topics other than ours.
+    `topics` counts the letters from topics other than the selected one.
     """
 
-    groups: dict[tuple[str, str, str], Group] = field(default_factory=dict)
+    groups: dict[tuple[str, str, str], CauseGroup] = field(default_factory=dict)
     topics: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     foreign: int = 0
 
-    def add(self, item: Judged) -> None:
+    def add(self, item: JudgedLetter) -> None:
         """Count one letter."""
         cause = item.letter.cause
-        self.groups.setdefault(cause, Group(*cause)).add(item)
+        self.groups.setdefault(cause, CauseGroup(*cause)).add(item)
         if item.state == "elsewhere":
             self.topics[item.letter.original.topic] += 1
 
     @property
     def open(self) -> int:
-        """How many still wait for somebody."""
+        """The number of open letters."""
         return sum(group.open for group in self.groups.values())
 
     @property
     def settled(self) -> int:
-        """How many nobody needs any more."""
+        """The number of settled letters."""
         return sum(group.settled for group in self.groups.values())
 
 
 @dataclass(slots=True)
-class Redriven:
-    """What a redrive did, or would try."""
+class RedriveResult:
+    """What a redrive did or, in a dry run, would try."""
 
     selected: int = 0
     settled: int = 0
     elsewhere: int = 0
     tried: int = 0
     undecodable: Counter[str] = field(default_factory=Counter)
-    result: Result = field(default_factory=Result)
+    result: ReplayResult = field(default_factory=ReplayResult)
     examples: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -159,21 +159,21 @@ class Redriven:
 
     @property
     def failed(self) -> int:
-        """How many failed again."""
+        """The number of events that failed again."""
         return self.undecodable.total() + self.result.refused.total()
 
 
 def letters(
-    reader: RangeReader, stretches: Sequence[tuple[int, int, int]], overview: Overview, stop: Callable[[], bool]
+    reader: RangeReader, ranges: Sequence[tuple[int, int, int]], overview: LetterOverview, stop: Callable[[], bool]
 ) -> Iterator[list[Letter]]:
-    """The letters of their topic in chunks, each record's first one only."""
+    """The letters in chunks; of several letters of one record only the first."""
     seen: set[tuple[str, int]] = set()
     nothing = dict.fromkeys(reader.partitions, "")
-    for chunk in reader.read(stretches, nothing, stop):
+    for chunk in reader.read(ranges, nothing, stop):
         yield list(_fresh(chunk, seen, overview))
 
 
-def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: Overview) -> Iterator[Letter]:
+def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: LetterOverview) -> Iterator[Letter]:
     for raw in chunk:
         letter = letter_of(raw)
         if letter is None:
@@ -185,42 +185,42 @@ def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: Ove
             yield letter
 
 
-def judge(chunk: Sequence[Letter], table: Table, decoder: Decoder, topic: str) -> list[Judged]:
-    """Each letter of `topic` held against its job's row as it is now."""
+def judge(chunk: Sequence[Letter], table: Table, decoder: Decoder, topic: str) -> list[JudgedLetter]:
+    """The state of each letter, by its job's row as it is now; letters from topics other than `topic` are elsewhere."""
     jobs = {job_id for letter in chunk if (job_id := letter.job_id) is not None and "\0" not in job_id}
     rows = table.states(jobs) if jobs else {}
     judged = []
     for letter in chunk:
         found = decoder.decode(letter.original)
         row = rows.get(letter.job_id) if letter.job_id is not None else None
-        judged.append(Judged(letter, found, _state(letter, found, row, topic)))
+        judged.append(JudgedLetter(letter, found, _state(letter, found, row, topic)))
     return judged
 
 
 def _state(letter: Letter, found: Event | Rejected, row: RowState | None, topic: str) -> State:
     if letter.original.topic != topic:
-        # another deployment shares the topic of the dead letters: the row of that name here is not this job's
+        # another deployment shares the dead letter topic: a row with this job id here is another job
         return "elsewhere"
     return "settled" if settled(letter, found, row) else "open"
 
 
-def all_stretches(reader: RangeReader) -> list[tuple[int, int, int]]:
-    """Everything that the topic holds now."""
+def all_ranges(reader: RangeReader) -> list[tuple[int, int, int]]:
+    """The ranges of everything that the topic has now."""
     return [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
 
 
 def survey(
     reader: RangeReader,
     table: Table,
-    selection: Selection,
+    selection: LetterSelection,
     decoder: Decoder,
     stop: Callable[[], bool],
-    each: Callable[[Judged], None] = lambda item: None,
-    stretches: Sequence[tuple[int, int, int]] | None = None,
-) -> Overview:
-    """Every selected letter, counted by cause; `each` is told every one of them. Only of `stretches`, where given."""
-    overview = Overview()
-    for chunk in letters(reader, all_stretches(reader) if stretches is None else stretches, overview, stop):
+    each: Callable[[JudgedLetter], None] = lambda item: None,
+    ranges: Sequence[tuple[int, int, int]] | None = None,
+) -> LetterOverview:
+    """Count the selected letters by cause, in `ranges` or in the whole topic; `each` is called with every one."""
+    overview = LetterOverview()
+    for chunk in letters(reader, all_ranges(reader) if ranges is None else ranges, overview, stop):
         for item in judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic):
             overview.add(item)
             each(item)
@@ -230,14 +230,14 @@ def survey(
 def redrive(
     reader: RangeReader,
     table: Table,
-    selection: Selection,
+    selection: LetterSelection,
     decoder: Decoder,
     stop: Callable[[], bool],
     sink: Sink | None,
-) -> Redriven:
-    """Apply the selected letters that are open; without a `sink` only say what would be tried."""
-    done = Redriven()
-    for chunk in letters(reader, all_stretches(reader), Overview(), stop):
+) -> RedriveResult:
+    """Apply the selected letters that are open; without a `sink`, only return what would be tried. May block."""
+    done = RedriveResult()
+    for chunk in letters(reader, all_ranges(reader), LetterOverview(), stop):
         judged = judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic)
         done.selected += len(judged)
         done.settled += sum(item.state == "settled" for item in judged)
@@ -246,7 +246,7 @@ def redrive(
     return done
 
 
-def _apply(items: Sequence[Judged], done: Redriven, sink: Sink | None) -> None:
+def _apply(items: Sequence[JudgedLetter], done: RedriveResult, sink: Sink | None) -> None:
     events = []
     for letter, found, _ in items:
         if len(done.examples) < SHOWN:

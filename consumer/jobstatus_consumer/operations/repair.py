@@ -1,16 +1,15 @@
-"""Setting the rows that `verify` named to what the log says, and no others.
+"""Set the rows that `verify` named to what the log says, and no others.
 
-A row that is missing or behind gets its job's events through the guard, as in a replay. A row that is different, or
-out of turn, is set only while it stands where it stood when it was judged: one that has moved on since has news of its
-own. Until it is set the guard may not be asked: with a wrong attempt or time it lets an event pass that the row has had
-before the one it shows, out of another partition.
-The scope is to begin where the log does, whatever stretch was judged: a row is made of all of its job's events.
+A row that is missing or behind gets the events of its job through the guard, as in a replay. A row that is different or
+out of turn is set, but only while it is at the position at which it was judged: one that has moved on has newer events.
+Events that are newer than such a row go through the guard only after the row is set. Before that, a wrong attempt or
+time in the row could let an older event of another partition pass.
+The scope must begin where the log begins, whatever range was judged: a row is made of all events of its job.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -18,223 +17,239 @@ from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.errors import BadRowError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.findings import Finding
-from jobstatus_consumer.operations.replay import Result, Sink
-from jobstatus_consumer.operations.scope import Counts, Scope, Wanted, events
+from jobstatus_consumer.operations.replay import ReplayResult, Sink
+from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowRepair
 
 AT_ONCE: Final = 500
+"""Rows or events in one statement."""
 SET: Final = ("different", "out_of_turn")
-"""The kinds that the guard would leave as they are."""
-Mender = Callable[[Sequence[RowRepair]], Collection[str]]
-"""Sets rows, and names the jobs whose row stood where it was read: `Table.mend`."""
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Shows how much of so many is done."""
+"""The kinds of rows that the guard would leave as they are."""
+SetRows = Callable[[Sequence[RowRepair]], Collection[str]]
+"""Sets rows and returns the jobs whose row was still where it was judged: `Table.mend`."""
 
 
 @dataclass(slots=True)
-class Repaired:
-    """What a repair did: rows set where they stood, and what went through the guard."""
+class RepairResult:
+    """What a repair did."""
 
     set_rows: int = 0
     moved_on: int = 0
+    """Rows that were not set, because they had moved on since they were judged."""
     refused: dict[str, str] = field(default_factory=dict)
-    """by job: why the database does not take its row, and where it says so; no values"""
-    result: Result = field(default_factory=Result)
+    """By job, why the database does not take its row and where it says so, without values."""
+    result: ReplayResult = field(default_factory=ReplayResult)
+    """The events that went through the guard."""
     complete: bool = False
 
-    def told(self) -> str:
-        """What was done, where that is not all of it, and what to do."""
+    def summary(self) -> str:
+        """What was done by a repair that did not come to its end, and the next command."""
         return (
             f"{self.set_rows:,} rows were set, and {self.result.applied:,} events applied to others; nothing else "
             "was changed. jobstatus verify --repair goes on with what still differs"
         )
 
 
-@dataclass(slots=True)
-class _Made:
-    """What the log makes of one row, event by event.
+@dataclass(frozen=True, slots=True)
+class RepairContext:
+    """What a repair needs: how to set rows, where events go, when to stop, and how to show progress.
 
-    Between two logs, of two partitions, there is no order that could be read again, so each is followed alone.
+    `exact`: the log still has every event that the rows were ever made of.
     """
 
-    by_log: dict[str, tuple[RowState, Event]] = field(default_factory=dict)
-    """what the rule makes of each log's events, and the last of them that counted"""
-    at_place: tuple[RowState, Event] | None = None
-    """the same where the row stands: it shows this event, whatever the rule makes of it now (late, or redriven)"""
+    set_rows: SetRows
+    sink: Sink
+    stop: Callable[[], bool]
+    exact: bool
+    progress: Progress = quiet
+
+
+def repair(
+    reader: RangeReader, scope: Scope, findings: Mapping[str, Finding], context: RepairContext, done: RepairResult
+) -> None:
+    """Read the scope again for the jobs of `findings` and repair their rows, except those that the database refuses.
+
+    `done` counts along, so it is right also where an error or a stop ends the repair. Blocks until the log is read and
+    the rows are written.
+    """
+    done.complete = False
+    try:
+        _Repairing(reader, scope, findings, context, done).run()
+    except StopRequestedError:
+        return
+    done.complete = not context.stop()
+
+
+class _Applied(NamedTuple):
+    """The state that the rule makes, and the last event that it applied."""
+
+    state: RowState
+    event: Event
+
+
+@dataclass(slots=True)
+class _JobEvents:
+    """What the events of one job make of its row.
+
+    The order between events of two logs (two partitions) cannot be read again, so each log is followed alone.
+    """
+
+    by_log: dict[str, _Applied] = field(default_factory=dict)
+    at_position: _Applied | None = None
+    """The state up to the row's position, and the event there, which the row shows even if the rule refuses it now
+    (a late event, or a redriven dead letter)."""
     other_time: int = 0
+    """The highest time of the other logs' events."""
     has_more: bool = False
-    """whether there are events that may be news to the row"""
+    """Whether there are events that may be newer than the row."""
 
     def take(self, event: Event, finding: Finding) -> None:
-        """One more event, in its log's order."""
-        state, last = self.by_log.get(event.log_id, (None, None))
+        """Note one more event; the events of each log come in order."""
         event = event._replace(raw=event.raw._replace(value=None, headers=()))
-        if last is None or decide(state, event) == "applied":
-            last = event
-        state = advance(state, event)
-        self.by_log[event.log_id] = state, last
+        before = self.by_log.get(event.log_id)
+        if before is None:
+            applied = _Applied(advance(None, event), event)
+        else:
+            counts = decide(before.state, event) == "applied"
+            applied = _Applied(advance(before.state, event), event if counts else before.event)
+        self.by_log[event.log_id] = applied
         if event.log_id != finding.log_id:
             self.other_time = max(self.other_time, event.time)
             self.has_more = True
         elif event.offset == finding.log_offset:
-            self.at_place = state, event
+            self.at_position = _Applied(applied.state, event)
         elif event.offset > (finding.log_offset or 0):
             self.has_more = True
 
-    def of_all(self) -> tuple[RowState, Event] | None:
-        """What all events make: one log's after the other's, by when the last that counted was appended."""
-        state, shown = None, None
-        for made, last in sorted(self.by_log.values(), key=lambda item: item[1].raw.timestamp):
-            whole = last._replace(content=last.content._replace(attempt=made.attempt), time=made.latest or 0)
-            if decide(state, whole) == "applied":
-                shown = last
-            state = advance(state, whole)
-        return None if state is None or shown is None else (state, shown)
+    def all_applied(self) -> _Applied | None:
+        """What all events make: one log's after another's, in the order in which their last events were appended."""
+        found: _Applied | None = None
+        for state, last in sorted(self.by_log.values(), key=lambda item: item.event.raw.timestamp):
+            whole = last._replace(content=last.content._replace(attempt=state.attempt), time=state.latest or 0)
+            before = None if found is None else found.state
+            shown = last if found is None or decide(before, whole) == "applied" else found.event
+            found = _Applied(advance(before, whole), shown)
+        return found
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How a repair reaches the table, is stopped, and shows how far it is.
+class _Repairing:
+    """One repair."""
 
-    `exact`: all that ever happened to the rows is in the log.
-    """
+    def __init__(
+        self,
+        reader: RangeReader,
+        scope: Scope,
+        findings: Mapping[str, Finding],
+        context: RepairContext,
+        done: RepairResult,
+    ) -> None:
+        self._reader = reader
+        self._scope = scope
+        self._findings = findings
+        self._context = context
+        self._done = done
 
-    mend: Mender
-    sink: Sink
-    stop: Callable[[], bool]
-    exact: bool
-    progress: Progress = lambda what, total: nullcontext(lambda done: None)
+    def run(self) -> None:
+        """Read the events; set the rows; then apply the events that are newer than the rows that were set."""
+        findings = self._findings
+        to_set = {job_id: _JobEvents() for job_id, finding in findings.items() if finding.kind in SET}
+        for chunk in self._events_of(findings):
+            for event in chunk:
+                if event.job_id in to_set:
+                    to_set[event.job_id].take(event, findings[event.job_id])
+            self._apply([event for event in chunk if event.job_id not in to_set])
+        self._set_rows(sorted(self._repairs(to_set)))
+        newer = [job for job, found in to_set.items() if found.has_more and not findings[job].from_all_events]
+        if newer:
+            for chunk in self._events_of(newer):
+                self._apply(chunk)
 
+    def _events_of(self, jobs: Iterable[str]) -> Iterator[list[Event]]:
+        wanted, counts = replace(self._scope, wanted=EventFilter(jobs=frozenset(jobs))), ReadCounts()
+        with self._context.progress("reading their events", wanted.offsets) as observe:
+            for chunk in events(self._reader, wanted, counts, self._context.stop):
+                yield chunk
+                observe(counts.records)
+        self._end_if_stopped()
 
-def repair(reader: RangeReader, scope: Scope, findings: Mapping[str, Finding], way: Way, done: Repaired) -> None:
-    """Read the scope once more for the jobs of `findings` and mend their rows, all but those that are refused.
+    def _apply(self, chunk: Sequence[Event]) -> None:
+        for start in range(0, len(chunk), AT_ONCE):
+            self._end_if_stopped()
+            self._context.sink.write(chunk[start : start + AT_ONCE], self._done.result)
 
-    `done` says what was done, also where an error or a stop ends it.
-    """
-    done.complete = False
-    try:
-        _repair(reader, scope, findings, way, done)
-    except StopRequestedError:
-        return
-    done.complete = not way.stop()
+    def _end_if_stopped(self) -> None:
+        if self._context.stop():
+            raise StopRequestedError("a stop was requested")
 
-
-def _repair(reader: RangeReader, scope: Scope, findings: Mapping[str, Finding], way: Way, done: Repaired) -> None:
-    made = {job_id: _Made() for job_id, finding in findings.items() if finding.kind in SET}
-    for chunk in _events_of(findings, reader, scope, way):
-        for event in chunk:
-            if event.job_id in made:
-                made[event.job_id].take(event, findings[event.job_id])
-        _through([event for event in chunk if event.job_id not in made], way, done)
-    _set_rows(sorted(_mends(findings, made, exact=way.exact)), way, done)
-    news = [job_id for job_id, row in made.items() if row.has_more and not findings[job_id].whole]
-    if news:
-        for chunk in _events_of(news, reader, scope, way):
-            _through(chunk, way, done)
-
-
-def _events_of(jobs: Iterable[str], reader: RangeReader, scope: Scope, way: Way) -> Iterator[list[Event]]:
-    wanted, counts = replace(scope, wanted=Wanted(jobs=frozenset(jobs))), Counts()
-    with way.progress("reading their events", scope.offsets) as observe:
-        for chunk in events(reader, wanted, counts, way.stop):
-            yield chunk
-            observe(counts.records)
-    _stop_here(way)
-
-
-def _through(chunk: Sequence[Event], way: Way, done: Repaired) -> None:
-    """Give events to the guard."""
-    for start in range(0, len(chunk), AT_ONCE):
-        _stop_here(way)
-        way.sink.write(chunk[start : start + AT_ONCE], done.result)
-
-
-def _stop_here(way: Way) -> None:
-    if way.stop():
-        raise StopRequestedError("a stop was requested")
-
-
-def _mends(findings: Mapping[str, Finding], made: Mapping[str, _Made], *, exact: bool) -> Iterator[RowRepair]:
-    """What the rows are set to of which an event was read."""
-    for job_id, row in made.items():
-        finding = findings[job_id]
-        found = row.of_all() if finding.whole else row.at_place
-        if found is not None:
-            state, event = found
-            if finding.whole:
-                order = _of_all(finding, state, event, exact=exact)
+    def _repairs(self, to_set: Mapping[str, _JobEvents]) -> Iterator[RowRepair]:
+        """What the rows are set to; nothing for a row whose own event the log no longer has."""
+        for job_id, found in to_set.items():
+            finding = self._findings[job_id]
+            applied = found.all_applied() if finding.from_all_events else found.at_position
+            if applied is None:
+                continue
+            if finding.from_all_events:
+                row, keep = _from_all_events(finding, applied, exact=self._context.exact)
             else:
-                order = _at_place(finding, state, event, row.other_time)
-            yield _mend(job_id, finding, event, order)
+                row, keep = _at_position(finding, applied, found.other_time)
+            yield RowRepair(job_id, row, finding.log_id or "", finding.log_offset or 0, *keep)
 
-
-class _Order(NamedTuple):
-    """Attempt and latest time to be set; where the row's own is kept, only if they are higher."""
-
-    attempt: int | None
-    latest: int
-    keep_attempt: bool
-    keep_latest: bool
-
-
-def _of_all(finding: Finding, state: RowState, event: Event, *, exact: bool) -> _Order:
-    """What all events make; what brought the row's own may have been removed, where not all is in the log."""
-    attempt = state.attempt if event.attempt is None else event.attempt
-    return _Order(
-        attempt,
-        max(event.time, state.latest or 0),
-        keep_attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
-        keep_latest=not exact and "latest_occurred_at" not in finding.columns,
-    )
-
-
-def _at_place(finding: Finding, state: RowState, event: Event, other_time: int) -> _Order:
-    """What the event at the row's position says, and of the row's own what is possible with it."""
-    keep_attempt, keep_latest = "attempt" not in finding.columns, "latest_occurred_at" not in finding.columns
-    return _Order(
-        event.attempt if event.attempt is not None or keep_attempt else state.attempt,
-        # which of another log's events came before is not known: too high a time is safe, a lower one sets the row back
-        event.time if keep_latest else max(event.time, state.latest or 0, other_time),
-        keep_attempt,
-        keep_latest,
-    )
-
-
-def _mend(job_id: str, finding: Finding, event: Event, order: _Order) -> RowRepair:
-    state = RowState(order.attempt, order.latest, event.log_id, event.offset)
-    return RowRepair(
-        job_id=job_id,
-        row=Row.made(state, event.content),
-        was_log=finding.log_id or "",
-        was_offset=finding.log_offset or 0,
-        keep_attempt=order.keep_attempt,
-        keep_latest=order.keep_latest,
-    )
-
-
-def _set_rows(mends: Sequence[RowRepair], way: Way, done: Repaired) -> None:
-    if not mends:
-        return
-    with way.progress("setting rows", len(mends)) as observe:
-        for start in range(0, len(mends), AT_ONCE):
-            _stop_here(way)
-            _set_some(mends[start : start + AT_ONCE], way.mend, done)
-            observe(start + AT_ONCE)
-
-
-def _set_some(mends: Sequence[RowRepair], mend: Mender, done: Repaired) -> None:
-    """Set these rows at once; where one is refused, in halves, until it stands alone."""
-    try:
-        mended = len(mend(mends))
-    except BadRowError as error:
-        middle = len(mends) // 2
-        if middle == 0:
-            where = f", {error.where}" if error.where else ""
-            done.refused[mends[0].job_id] = f"{error.error_class} ({error.sqlstate or 'no SQLSTATE'}{where})"
+    def _set_rows(self, repairs: Sequence[RowRepair]) -> None:
+        if not repairs:
             return
-        _set_some(mends[:middle], mend, done)
-        _set_some(mends[middle:], mend, done)
-        return
-    done.set_rows += mended
-    done.moved_on += len(mends) - mended
+        with self._context.progress("setting rows", len(repairs)) as observe:
+            for start in range(0, len(repairs), AT_ONCE):
+                self._end_if_stopped()
+                self._set_some(repairs[start : start + AT_ONCE])
+                observe(start + AT_ONCE)
+
+    def _set_some(self, repairs: Sequence[RowRepair]) -> None:
+        """Set these rows in one statement; if the database refuses one, in halves, until that one stands alone."""
+        done = self._done
+        try:
+            count = len(self._context.set_rows(repairs))
+        except BadRowError as error:
+            middle = len(repairs) // 2
+            if middle == 0:
+                where = f", {error.where}" if error.where else ""
+                done.refused[repairs[0].job_id] = f"{error.error_class} ({error.sqlstate or 'no SQLSTATE'}{where})"
+                return
+            self._set_some(repairs[:middle])
+            self._set_some(repairs[middle:])
+            return
+        done.set_rows += count
+        done.moved_on += len(repairs) - count
+
+
+class _Keep(NamedTuple):
+    """Whether the row's own attempt and latest time stay if they are higher than those that are set."""
+
+    attempt: bool
+    latest: bool
+
+
+def _from_all_events(finding: Finding, applied: _Applied, *, exact: bool) -> tuple[Row, _Keep]:
+    """What all events make. If some may be removed, the row's own values may be theirs, and stay."""
+    state, event = applied
+    attempt = state.attempt if event.attempt is None else event.attempt
+    keep = _Keep(
+        attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
+        latest=not exact and "latest_occurred_at" not in finding.columns,
+    )
+    return _row(event, attempt, max(event.time, state.latest or 0)), keep
+
+
+def _at_position(finding: Finding, applied: _Applied, other_time: int) -> tuple[Row, _Keep]:
+    """What the event at the row's position says. Of the row's own values those stay that are possible with it."""
+    state, event = applied
+    keep = _Keep("attempt" not in finding.columns, "latest_occurred_at" not in finding.columns)
+    attempt = event.attempt if event.attempt is not None or keep.attempt else state.attempt
+    # nobody knows which of the other log's events came before: a time that is too high is safe, one that is too low
+    # would let an older event set the row back
+    latest = event.time if keep.latest else max(event.time, state.latest or 0, other_time)
+    return _row(event, attempt, latest), keep
+
+
+def _row(event: Event, attempt: int | None, latest: int) -> Row:
+    return Row.made((attempt, latest, event.log_id, event.offset), event.content)

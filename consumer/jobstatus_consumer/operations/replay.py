@@ -1,6 +1,6 @@
-"""The replay itself: the same fold, the same guard, the events' own positions; no offsets and no progress of others.
+"""Replay: write events of the log to the table again, through the same fold and the same guard.
 
-A batch of a replay covers no span, so the table's progress cannot claim what the consumer has not written.
+A replayed batch covers no range of the log, so the table's progress never claims what the consumer has not written.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.scope import Counts, Scope, alongside, events
+from jobstatus_consumer.operations.scope import ReadCounts, Scope, alongside, events
 from jobstatus_consumer.records import Batch, Event, Rejected, Written
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.store import Store, Table
 
 BATCH: Final = 500
-"""Events in a statement: larger than the consumer's, since nobody waits for a single one."""
+"""Events in one statement: more than in the consumer's, since nobody waits for a single event."""
 KEEP_EVERY: Final = 0.5
 SHOWN: Final = 10
 
@@ -29,24 +29,24 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Result:
+class ReplayResult:
     """What a replay did, in numbers of events."""
 
-    counts: Counts = field(default_factory=Counts)
+    counts: ReadCounts = field(default_factory=ReadCounts)
     applied: int = 0
     merged: int = 0
     skipped: int = 0
-    """of jobs without a row, while only rows that exist are wanted"""
+    """Of jobs without a row, with `--existing-only`."""
     stale: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     refused_at: list[str] = field(default_factory=list)
     seconds: float = 0.0
     positions: Mapping[int, int] = field(default_factory=dict)
-    """up to where everything is written: the next offset of each partition, before anything that was refused"""
+    """By partition, the next offset: everything before it is written, and nothing before it was refused."""
     complete: bool = False
 
     def add(self, written: Written) -> None:
-        """Count what a batch did."""
+        """Count the result of one batch."""
         self.applied += written.applied
         self.merged += written.merged
         self.stale.update(written.stale)
@@ -79,22 +79,25 @@ def position_of(item: Rejected) -> str:
     return f"{item.raw.partition}:{item.raw.offset}"
 
 
-class Placed(NamedTuple):
-    """A chunk of events, and up to where it goes: the next offset of each partition."""
+class PositionedChunk(NamedTuple):
+    """A chunk of events, and the next offset of each partition after it."""
 
     chunk: Sequence[Event]
     positions: Mapping[int, int]
 
 
 class Sink(Protocol):
-    """What the events of a chunk are given to."""
+    """Takes the events of a chunk."""
 
-    def write(self, chunk: Sequence[Event], result: Result) -> None:
+    def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
         """Write them, and count into `result`."""
 
 
-def patiently(action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None]) -> T:
-    """The result of `action`; while the database is away it is tried again, for `patience` seconds at most."""
+def retry_database(action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None]) -> T:
+    """Return the result of `action`; while the database is unavailable, try again for up to `patience` seconds.
+
+    Blocks meanwhile, and says once that it waits. Raises the last `DatabaseAwayError` after that time.
+    """
 
     def observe(error: BaseException, upcoming: float, tries: int) -> None:
         if tries == 1:
@@ -105,7 +108,7 @@ def patiently(action: Callable[[], T], stop: Flag, patience: float, say: Callabl
 
 
 class LiveTable:
-    """Writes to the managed table; while the database is away it waits, up to `patience` seconds each time."""
+    """Writes to the managed table. While the database is unavailable it waits, up to `patience` seconds each time."""
 
     def __init__(
         self, store: Store, present: Table | None, stop: Flag, patience: float, say: Callable[[str], None]
@@ -116,9 +119,9 @@ class LiveTable:
         self._patience = patience
         self._say = say
 
-    def write(self, chunk: Sequence[Event], result: Result) -> None:
-        """Write one batch; `present`, where given, knows which jobs have a row."""
-        written, skipped = patiently(lambda: self._write(chunk), self._stop, self._patience, self._say)
+    def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
+        """Write one batch; if `present` is given, only the events of jobs that have a row there. May block."""
+        written, skipped = retry_database(lambda: self._write(chunk), self._stop, self._patience, self._say)
         result.add(written)
         result.skipped += skipped
 
@@ -133,7 +136,7 @@ class LiveTable:
 
 
 class Pace:
-    """No more than so many events a second, so that the live consumer is not starved; 0 for no limit."""
+    """Limits the events a second, so that the live consumer is not starved; a rate of 0 means no limit."""
 
     def __init__(self, rate: float, stop: Flag, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -144,11 +147,11 @@ class Pace:
 
     @property
     def at_once(self) -> int:
-        """Events in a statement: at a slow rate about a second's, so that no stop and no progress waits long."""
+        """Events in one statement: at a slow rate about those of one second, so that a stop need not wait long."""
         return max(1, int(min(BATCH, self._rate))) if self._rate > 0 else BATCH
 
     def wait(self, count: int) -> None:
-        """Wait until `count` more events are within the rate; a stop ends the wait."""
+        """Block until `count` more events are within the rate; a stop ends the wait."""
         self._done += count
         if self._rate > 0:
             ahead = self._done / self._rate - (self._clock() - self._started)
@@ -158,17 +161,17 @@ class Pace:
 
 @dataclass(slots=True)
 class _Writing:
-    """Writes chunks batch by batch, and knows after each up to where that goes; for the thread of the work alone."""
+    """Writes chunks batch by batch, and knows the offsets up to which all is written. Used by one thread only."""
 
     sink: Sink
     pace: Pace
     stop: Flag
     observe: Callable[[int], None]
     keep: Callable[[Mapping[int, int]], None] | None
-    result: Result
+    result: ReplayResult
     passed: dict[int, int]
     cut: bool = False
-    """whether something that was read has not been written; nothing after it may be, then"""
+    """Whether something that was read was not written. Then nothing after it may be written either."""
     events: int = 0
     before: int = 0
     kept_at: float = field(default_factory=time.monotonic)
@@ -177,8 +180,8 @@ class _Writing:
         self.before = sum(self.passed.values())
         self.result.positions = dict(self.passed)
 
-    def write(self, placed: Placed) -> None:
-        """Write a chunk; after a stop nothing more than the batch that is under way."""
+    def write(self, placed: PositionedChunk) -> None:
+        """Write a chunk; a stop ends it after the batch in progress."""
         if self.cut:
             return
         step = self.pace.at_once
@@ -189,7 +192,7 @@ class _Writing:
             batch = placed.chunk[start : start + step]
             self.sink.write(batch, self.result)
             self.events += len(batch)
-            # each partition in order, so that what lies between two events is no event that is wanted
+            # events come in order in each partition, so there is no wanted event between two of them
             self._passes({event.raw.partition: event.raw.offset + 1 for event in batch})
             self.pace.wait(len(batch))
         self._passes(placed.positions)
@@ -198,7 +201,7 @@ class _Writing:
         self.passed.update(positions)
         self.observe(sum(self.passed.values()) - self.before)
         if self.result.refused:
-            # whoever goes on from the place shall meet again what was refused
+            # the next replay from these positions must meet the refused event again
             return
         self.result.positions = dict(self.passed)
         if self.keep is not None and time.monotonic() - self.kept_at >= KEEP_EVERY:
@@ -215,18 +218,19 @@ def run(
     pace: Pace,
     observe: Callable[[int], None] = lambda offsets: None,
     keep: Callable[[Mapping[int, int]], None] | None = None,
-    result: Result,
+    result: ReplayResult,
 ) -> None:
-    """Read the scope and give it to `sink` in order, until its end or until `stop`.
+    """Read the scope and write its events to `sink` in order, until the end or until `stop`. Blocks until then.
 
-    `keep` is told, now and then and at the end, up to where everything is written; so says `result`, also when an
-    error ends the run. `observe` is told how many offsets are done. Both are called by the thread that writes.
+    `keep` is called about twice a second, and at the end, with the positions up to which all is written. `result` has
+    them too, even if an error ends the replay. `observe` is called with the number of offsets done. Both are called by
+    the thread that writes.
     """
-    starts = {item.partition: item.start for item in scope.stretches}
+    starts = {item.partition: item.start for item in scope.ranges}
     writing = _Writing(sink, pace, stop, observe, keep, result, starts)
     started = time.monotonic()
     try:
-        # closed before anything else is told of an error: nothing is being written then
+        # closed first, so that nothing is being written when an error leaves this function
         with closing(alongside(_chunks(reader, scope, stop, result), writing.write)) as written:
             for _ in written:
                 pass
@@ -236,7 +240,7 @@ def run(
         result.complete = reached(scope, reader.positions)
         if not result.refused:
             result.positions = dict(reader.positions)
-    # not what was only read, ahead of the writing
+    # events that were read ahead but not written do not count
     result.counts.events = writing.events
     result.seconds = time.monotonic() - started
     if keep is not None:
@@ -244,10 +248,10 @@ def run(
 
 
 def reached(scope: Scope, positions: Mapping[int, int]) -> bool:
-    """Whether all of the scope is before these positions."""
-    return all(positions.get(item.partition, item.start) >= item.end for item in scope.stretches)
+    """Whether these positions are at or past the end of every range."""
+    return all(positions.get(item.partition, item.start) >= item.end for item in scope.ranges)
 
 
-def _chunks(reader: RangeReader, scope: Scope, stop: Flag, result: Result) -> Iterator[Placed]:
+def _chunks(reader: RangeReader, scope: Scope, stop: Flag, result: ReplayResult) -> Iterator[PositionedChunk]:
     for chunk in events(reader, scope, result.counts, stop.is_set):
-        yield Placed(chunk, dict(reader.positions))
+        yield PositionedChunk(chunk, dict(reader.positions))

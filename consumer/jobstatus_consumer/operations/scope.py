@@ -1,13 +1,14 @@
-"""What is read again: stretches of the log, with the log ids that the live consumer gives them, and what is wanted."""
+"""What is read again: ranges of the log, the log ids that the live consumer gives them, and which events count."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from jobstatus_consumer.core.dead_letters import PREFIX
 from jobstatus_consumer.core.decode import Decoder
@@ -15,15 +16,22 @@ from jobstatus_consumer.core.start_offsets import newest_log
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.ranges import NOTHING, Found, OffsetRange, parse_bound, resolve
+from jobstatus_consumer.operations.ranges import NOTHING, OffsetRange, ResolvedRanges, parse_bound, resolve
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 
 Chunk = TypeVar("Chunk")
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Shows what is being done, and how much of its total number of steps is done."""
+
+
+def quiet(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A `Progress` that shows nothing."""
+    return nullcontext(lambda done: None)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events count; nothing given means all."""
+class EventFilter:
+    """Which events count: those of these jobs and statuses. An empty set means all."""
 
     jobs: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
@@ -36,52 +44,44 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What to read. `decoder` is the live consumer's."""
+    """What to read, and the live consumer's decoder."""
 
     topic: str
-    stretches: Sequence[OffsetRange]
+    ranges: Sequence[OffsetRange]
     logs: Mapping[int, Log]
-    wanted: Wanted = Wanted()
+    wanted: EventFilter = EventFilter()
     decoder: Decoder = field(default_factory=Decoder)
     remarks: Sequence[str] = ()
 
     @property
     def offsets(self) -> int:
-        """How many offsets there are to read, gaps included."""
-        return sum(item.size for item in self.stretches)
+        """The number of offsets to read, gaps included."""
+        return sum(item.size for item in self.ranges)
 
     @property
     def log_ids(self) -> dict[int, str]:
-        """What a row remembers of each partition's log."""
+        """By partition, the log id that rows hold."""
         return {number: log.id for number, log in self.logs.items()}
 
 
 @dataclass(slots=True)
-class Counts:
-    """What was met on the way: records, those that are wanted events, and why others are none."""
+class ReadCounts:
+    """What was read: records, wanted events, and by reason the records that are no events."""
 
     records: int = 0
     events: int = 0
     undecodable: Counter[str] = field(default_factory=Counter)
     seen_jobs: set[str] = field(default_factory=set)
-    """of the jobs that were asked for by name"""
-
-
-class Share(Protocol):
-    """Which keys are looked at now; the others in another pass."""
-
-    @property
-    def modulus(self) -> int:
-        """How many classes of keys there are; 1 where all are looked at."""
-
-    def has(self, key: bytes | None) -> bool:
-        """Whether a record with this key is looked at."""
+    """Those of the jobs named by the user that have an event."""
 
 
 def find(
     reader: RangeReader, first: str, last: str, now: datetime | None = None, done: Mapping[int, int] = NOTHING
-) -> Found:
-    """The stretches that `--from` and `--to` name, held against what the topic has now; without what is `done`."""
+) -> ResolvedRanges:
+    """The ranges that `--from` and `--to` name, checked against what the topic has now, from `done` on.
+
+    Raises `SettingsError` for words or offsets that make no range. Asks the broker.
+    """
     now = now or datetime.now(UTC)
     edges = parse_bound("--from", first, now), parse_bound("--to", last, now)
     return resolve(*edges, reader.bounds(), reader, done)
@@ -90,9 +90,9 @@ def find(
 def current_logs(
     reader: RangeReader, commits: Mapping[int, CommittedOffset], known: Mapping[str, int]
 ) -> dict[int, Log]:
-    """The log of each partition as the live consumer names it: its generation counts accepted losses.
+    """The log of each partition as the live consumer names it: its incarnation counts accepted losses.
 
-    The group's commit says it, and so does the table's progress; where they disagree the later one is true.
+    Both the group's commit and the table's progress (`known`) hold it; if they disagree, the later one is right.
     """
     logs = {}
     for number in reader.partitions:
@@ -106,22 +106,22 @@ def current_logs(
 def events(
     reader: RangeReader,
     scope: Scope,
-    counts: Counts,
+    counts: ReadCounts,
     stop: Callable[[], bool],
-    share: Share | None = None,
+    of_key: Callable[[bytes | None], bool] | None = None,
     rejected: Callable[[RawRecord], object] = lambda raw: None,
 ) -> Iterator[list[Event]]:
-    """The wanted events in chunks, in log order within each partition; `counts` goes along.
+    """The wanted events in chunks, in log order within each partition. `counts` is updated before each chunk.
 
-    `rejected` is told of every record that is no event.
+    `of_key` says which keys are wanted, and `rejected` is called with every wanted record that is no event.
     """
     keys: frozenset[bytes | None] = frozenset(job.encode() for job in scope.wanted.jobs)
-    for chunk in reader.read(scope.stretches, scope.log_ids, stop):
+    for chunk in reader.read(scope.ranges, scope.log_ids, stop):
         counts.records += len(chunk)
         if keys:
             chunk = [raw for raw in chunk if raw.key in keys]
-        if share is not None and share.modulus > 1:
-            chunk = [raw for raw in chunk if share.has(raw.key)]
+        if of_key is not None:
+            chunk = [raw for raw in chunk if of_key(raw.key)]
         found = _decoded(chunk, scope, counts, rejected)
         counts.events += len(found)
         if keys:
@@ -130,9 +130,10 @@ def events(
 
 
 def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Generator[Chunk]:
-    """Give each chunk once `work` is done with it, in order; the next one is read and decoded meanwhile.
+    """Call `work` with each chunk in a thread of its own, while the next one is read and decoded here.
 
-    Raises what `work` raises; `work` has a thread of its own, which has ended when the iterator has.
+    Yields each chunk once `work` is done with it, in order. Raises what `work` raises. The thread has ended when the
+    iterator has.
     """
     with ThreadPoolExecutor(1, "jobstatus-work") as worker:
         before: tuple[Future[object], Chunk] | None = None
@@ -147,7 +148,7 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
 
 
 def _decoded(
-    chunk: Sequence[RawRecord], scope: Scope, counts: Counts, rejected: Callable[[RawRecord], object]
+    chunk: Sequence[RawRecord], scope: Scope, counts: ReadCounts, rejected: Callable[[RawRecord], object]
 ) -> list[Event]:
     statuses, decode, found = scope.wanted.statuses, scope.decoder.decode, []
     for raw in chunk:

@@ -1,4 +1,4 @@
-"""What an operator writes for a time: ISO 8601 with a zone, or how long ago. Nothing is guessed."""
+"""Times as an operator types and reads them: ISO 8601 with a zone, or how long ago. Nothing is guessed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALLOWED: Final = (
 )
 
 NO_TIME: Final = -1
-"""The timestamp of a record that has none"""
+"""The timestamp of a record that has none."""
 HALF_A_YEAR: Final = timedelta(days=183)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ _UNITS: Final = {
 
 
 def parse_time(text: str, now: datetime) -> datetime:
-    """The instant that `text` names, in UTC; raises `SettingsError` for anything unclear and for the future."""
+    """The instant that `text` names, in UTC; raises `SettingsError` if it is unclear or in the future."""
     wanted = text.strip()
     found = _ago(wanted, now) if wanted.lower().endswith("ago") else _iso(wanted)
     if found > now:
@@ -46,9 +46,9 @@ def shown(instant: datetime) -> str:
 
 
 def shown_ms(milliseconds: int) -> str:
-    """A record's timestamp as this program writes it; `-` where it has none, the number where that is no date.
+    """A record's timestamp (milliseconds) as this program writes it: `-` if it has none, the number if it is no date.
 
-    A producer gives it, and one that took microseconds for milliseconds names the year 50,000.
+    Producers may set it, and one that sends microseconds instead of milliseconds names the year 50,000.
     """
     if milliseconds == NO_TIME:
         return "-"
@@ -59,9 +59,9 @@ def shown_ms(milliseconds: int) -> str:
 
 
 def brief(text: str, now: datetime, *, seconds: bool = True) -> str:
-    """A time as `shown` writes it for a narrow table: UTC without saying so, the year only where that is in doubt.
+    """A time in UTC for a narrow table, with the year only if it is more than half a year away.
 
-    What is no time stays as it is.
+    A text that is no time is returned as it is.
     """
     try:
         instant = datetime.fromisoformat(text)
@@ -111,7 +111,7 @@ def _iso(text: str) -> datetime:
 
 
 def _in_zone(text: str, local: datetime, name: str) -> datetime:
-    """Local time to UTC; an hour that the clocks skip or show twice is refused."""
+    """Local time to UTC; raises `SettingsError` for an hour that the clocks skip or show twice."""
     try:
         zone = ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

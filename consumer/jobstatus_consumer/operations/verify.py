@@ -1,376 +1,201 @@
-"""Does the table say what the log says? Every event of a stretch is held against its job's row.
+"""Does the table say what the log says?
 
-Missing: there is no row. Behind: an event would change the row. Different: the event at the row's position says
-something else than the row. Out of turn: an event before the row's own would have counted, but was not there when the
-row was written; it was a dead letter, which is no fault, or a consumer wrote into a table that had lost rows.
-The stretch's end is fixed before any row is read, and everything before it was written by then; so a row that has
-moved on meanwhile is judged by its position, and a live consumer causes no false alarm.
-A job may have events in two logs, of two partitions after their number was raised: in what order those were written
-nobody can read again. So what would be a fault of a row with one log is judged when all events were seen.
-A record that is no event for us may have been one for the consumer that wrote the row: what it brought is no fault.
-Where not all that happened is there (retention, an older log), an attempt or a time that no event has is explained.
+1. The rows are made anew from the log by the rule, as `replay --into` makes them, and compared in the database. A row
+   that is equal is right.
+2. Every row of a job without an event in the log is looked at by its position.
+3. The log is read once more for the rows that are not equal, and each is judged by all events of its job
+   (`suspects.py`).
+
+The end of what is read is fixed before any row is read, and everything before it was written by then. A row that a live
+consumer has moved on past the end is judged by its position alone, so there is no false alarm.
+Where there are more jobs than fit into memory, the three steps are done for one part of the jobs after the other.
 """
 
 from __future__ import annotations
 
 import time
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Final
-from zlib import crc32
 
 from jobstatus_schemas.event import MAX_OCCURRED_AT
 
-from jobstatus_consumer.core.rule import advance, decide
-from jobstatus_consumer.kafka.range_reader import AT_ONCE, RangeReader
-from jobstatus_consumer.operations.findings import SLACK, Finding, Kind, Report, TrackedRow
-from jobstatus_consumer.operations.scope import Scope, alongside, events
+from jobstatus_consumer.errors import StopRequestedError
+from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.findings import Finding, VerifyReport
+from jobstatus_consumer.operations.rebuild import take
+from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
+from jobstatus_consumer.operations.shards import BYTES, Pass, passes
+from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
 from jobstatus_consumer.records import Event, RawRecord
-from jobstatus_consumer.store import CONTENT, Row, Table, content_of
+from jobstatus_consumer.store import Row, RowPosition, Table
 
-CACHED_ROWS: Final = 1_000_000
-"""Rows in memory at once, about 400 bytes each; with more jobs some rows are read more than once."""
-OUT_OF_TURN: Final = "written without an event before theirs that would have counted; --strict names them"
-OTHER: Final = 0xFFFFFFFF
-"""Marks the key of a record that is no event."""
-ASIDE: Final = 100_000
-"""Suspicions in memory at once that only the end of the log can confirm; with more of them none is judged."""
-TOO_MANY: Final = (
-    "not judged any further: whether their attempt or time is from another partition would fill the memory"
-)
-UNEXPLAINED: Final = (
-    "with an attempt or a time that no event read has: that event may be removed, of another log, or not taken"
-)
-FORGOTTEN: Final = (
-    "not held against all of their events together, since there are too many jobs: an attempt or a time that is too "
-    "high is not named then (--job-id looks at single jobs)"
-)
-NOT_TAKEN: Final = "at a record that this version, or these --statuses, do not take"
-MISPLACED: Final = (("log_offset",), ("log_offset", "latest_occurred_at"))
-
-Aside = list[tuple[Event, TrackedRow]]
-
-
-TOLD: Final = TrackedRow(Row(), {})
-"""Stands for the row of a job that is known to have none, once that was told."""
-
-
-class Verifier:
-    """Holds events against rows in bounded memory: rows are read as they are needed and kept while there is room."""
-
-    def __init__(
-        self,
-        table: Table,
-        scope: Scope,
-        *,
-        exact: bool,
-        ignore_missing: bool,
-        show_values: bool,
-        strict: bool = False,
-        limit: int = MAX_OCCURRED_AT,
-    ) -> None:
-        # no event has this time, or a later one
-        self.limit = limit
-        self._table = table
-        self._scope = scope
-        self._ignore_missing = ignore_missing
-        self._show_values = show_values
-        self._strict = strict
-        self._logs: dict[str | None, str] = {log.id: log.id for log in scope.logs.values()}
-        self._numbers = {log.id: number for number, log in scope.logs.items()}
-        self._cache: dict[str, TrackedRow | None] = {}
-        # four bytes for each offset: whose event it is
-        self._owners = {n: array("I", bytes(4 * max(0, end - start))) for n, start, end in scope.stretches}
-        self._starts = {item.partition: item.start for item in scope.stretches}
-        # four bytes of the keys of records that were rejected
-        self._rejected_keys: set[int] = set()
-        self._aside: dict[Kind, Aside] = {"different": [], "out_of_turn": []}
-        self._full = False
-        self.report = Report(exact=exact)
-
-    def take(self, chunk: Sequence[Event]) -> None:
-        """Judge some events, in log order."""
-        if len(self._cache) > CACHED_ROWS:
-            self._forget_rows()
-        cache, starts, strict = self._cache, self._starts, self._strict
-        # one by one: a difference to the cache's keys walks through all of them
-        self._read_rows({event.job_id for event in chunk if event.job_id not in cache})
-        suspects = []
-        for event in chunk:
-            content, made_at, log_id, offset, raw = event.content, event.time, event.log_id, event.offset, event.raw
-            job_id, attempt, number = content.job_id, content.attempt, raw.partition
-            # the key is the job's id, as decoding has made sure of
-            self._owners[number][offset - starts[number]] = crc32(raw.key or b"")
-            known = cache[job_id]
-            if known is None or known is TOLD:
-                if known is None:
-                    self._missing(event)
-                continue
-            if strict:
-                self._follow(event, known)
-            if known.log_id == log_id and known.log_offset is not None and offset <= known.log_offset:
-                if made_at > known.top_time:
-                    known.top_time = made_at
-                if attempt is not None and attempt > known.top_attempt:
-                    known.top_attempt = attempt
-                if offset == known.log_offset:
-                    if known.digest != hash(content_of(event.content)) or known.wrong(event, self.limit):
-                        suspects.append((event, known))
-                    if known.too_high(event):
-                        self._put_aside("different", event, known)
-                elif (attempt != known.attempt or made_at > known.bound) and known.was_without(event):
-                    self._out_of_turn(event, known)
-                continue
-            if known.log_id != log_id:
-                known.has_other(event)
-            if decide(known.state, event) == "applied":
-                self.report.add(job_id, Finding("behind", _position(event), known.log_id, known.log_offset), known)
-            elif known.event_id == event.content.event_id.lower() and known.digest != hash(content_of(event.content)):
-                # the same event in another log says the same
-                suspects.append((event, known))
-        if suspects:
-            self._name_columns(suspects, lambda row, at: row.wrong(at, self.limit))
-
-    def reject(self, raw: RawRecord) -> None:
-        """Note a record that is no event: a row may stand there, or have its attempt or time from it.
-
-        It may come from another thread than `take`.
-        """
-        key = crc32(raw.key or b"")
-        self._owners[raw.partition][raw.offset - self._starts[raw.partition]] = key ^ OTHER
-        if len(self._rejected_keys) <= CACHED_ROWS:
-            self._rejected_keys.add(key)
-
-    def _read_rows(self, jobs: Iterable[str]) -> None:
-        wanted = list(jobs)
-        if not wanted:
-            return
-        found = self._table.rows(wanted)
-        for job_id in wanted:
-            row = found.get(job_id)
-            self._cache[job_id] = None if row is None else TrackedRow(row, self._logs)
-
-    def _follow(self, event: Event, known: TrackedRow) -> None:
-        """Make the row anew from its job's events, and compare at the event that it shows."""
-        known.made = advance(known.made, event)
-        if (event.log_id, event.offset) == (known.log_id, known.log_offset) and known.made != known.state:
-            self._put_aside("out_of_turn", event, known)
-
-    def _put_aside(self, kind: Kind, event: Event, known: TrackedRow) -> None:
-        """Keep a suspicion about a row that only the end of the log can confirm."""
-        if self._full or (kind == "out_of_turn" and not self.report.exact):
-            return
-        found = self._aside[kind]
-        found.append((event._replace(raw=event.raw._replace(value=None, headers=())), known))
-        if len(found) > ASIDE:
-            self.report.explained[TOO_MANY] = len(found)
-            self.report.exact = False
-            self._full = True
-            for items in self._aside.values():
-                items.clear()
-
-    def _forget_rows(self) -> None:
-        """Read the rows anew from here on; what their jobs' events had so far is forgotten with them."""
-        self.report.explained[FORGOTTEN] += len(self._cache)
-        self.report.exact = False
-        self._cache.clear()
-        self._aside["out_of_turn"].clear()
-
-    def _out_of_turn(self, event: Event, known: TrackedRow) -> None:
-        finding = Finding("out_of_turn", _position(event), known.log_id, known.log_offset)
-        self.report.add_out_of_turn(event.job_id, finding, known)
-
-    def _missing(self, event: Event) -> None:
-        self._cache[event.job_id] = TOLD
-        if not self._ignore_missing:
-            self.report.add(event.job_id, Finding("missing", _position(event), None, None))
-
-    def _name_columns(
-        self, suspects: Sequence[tuple[Event, TrackedRow]], wrong: Callable[[TrackedRow, Event], Iterable[str]]
-    ) -> None:
-        rows = self._table.rows({event.job_id for event, _ in suspects})
-        for event, known in suspects:
-            row = rows.get(event.job_id)
-            if row is None or (row.log_id, row.log_offset) != (known.log_id, known.log_offset):
-                continue  # it has moved on since
-            said = zip(CONTENT, row.content, content_of(event.content), strict=True)
-            differing = {name: (theirs, ours) for name, theirs, ours in said if theirs != ours}
-            elsewhere = row.log_id != event.log_id
-            for name in () if elsewhere else wrong(known, event):
-                values = {"attempt": (row.attempt, event.attempt), "latest_occurred_at": (row.latest, event.time)}
-                differing[name] = values[name]
-            if differing:
-                finding = Finding(
-                    "different",
-                    _position(event),
-                    row.log_id,
-                    row.log_offset,
-                    tuple(differing),
-                    misplaced=elsewhere,
-                    values=differing if self._show_values else None,
-                )
-                self.report.add(event.job_id, finding, known)
-
-    def take_positions(self, positions: Iterable[tuple[str, str, int, bool]], ends: Mapping[int, int]) -> None:
-        """Judge where rows say that they came from, and whether their time is beyond `limit`.
-
-        `ends` is what the log has now.
-        """
-        explained = self.report.explained
-        for job_id, log_id, offset, beyond in positions:
-            number = self._numbers[log_id]
-            start = self._starts.get(number)
-            place = None if start is None else offset - start
-            if place is None or start is None:
-                word = "of a partition that was not read"
-            elif place < 0 and beyond:
-                self._misplaced(job_id, log_id, offset, "latest_occurred_at")
-                continue
-            elif place < 0:
-                word = "at an event before the stretch, or removed by retention"
-            elif place < len(self._owners[number]):
-                owner, key = self._owners[number][place], crc32(job_id.encode())
-                if owner == key:
-                    continue
-                if owner != key ^ OTHER:
-                    self._misplaced(job_id, log_id, offset, *MISPLACED[beyond])
-                    continue
-                word = NOT_TAKEN
-            elif offset >= ends[number]:
-                self._misplaced(job_id, log_id, offset, *MISPLACED[beyond])
-                continue
-            else:
-                word = "at an event after the stretch"
-            explained[word] += 1
-
-    def conclude(self) -> None:
-        """All events were seen. Rows out of turn are findings, or explained."""
-        report = self.report
-        alone, _ = self._set_apart("out_of_turn")
-        for event, known in alone:
-            self._out_of_turn(event, known)
-        different, unsure = self._set_apart("different")
-        for start in range(0, len(different), AT_ONCE):
-            self._name_columns(
-                different[start : start + AT_ONCE], lambda row, at: [*row.wrong(at, self.limit), *row.too_high(at)]
-            )
-        unexplained = {event.job_id for event, known in unsure if known.is_unexplained()}
-        if unexplained:
-            report.explained[UNEXPLAINED] = len(unexplained - report.findings.keys())
-        if self._strict:
-            for job_id, finding in report.out_of_turn.items():
-                report.add(job_id, finding)
-            report.more["out_of_turn"] += report.more_out_of_turn
-        else:
-            report.explained[OUT_OF_TURN] = len(report.out_of_turn) + report.more_out_of_turn
-        report.explained = +report.explained
-
-    def _set_apart(self, kind: Kind) -> tuple[Aside, Aside]:
-        """What was put aside: of rows with a single log that is whole, all of it events; and of others."""
-        keys, exact = self._rejected_keys, self.report.exact and len(self._rejected_keys) <= CACHED_ROWS
-        alone: Aside = []
-        others: Aside = []
-        for event, known in self._aside[kind]:
-            sure = exact and not known.several and crc32(event.raw.key or b"") not in keys
-            (alone if sure else others).append((event, known))
-        return alone, others
-
-    def _misplaced(self, job_id: str, log_id: str, offset: int, *columns: str) -> None:
-        at = f"{self._numbers[log_id]}:{offset}"
-        finding = Finding("different", at, log_id, offset, columns, misplaced="log_offset" in columns)
-        known = self._cache.get(job_id)
-        self.report.add(job_id, finding, None if known is TOLD else known)
+COMPARED_AT_ONCE: Final = 5_000
+"""Rows in one statement."""
+JUDGED_AT_ONCE: Final = 200_000
+"""Rows that are judged in one further read of the log, under 1 KiB of memory each."""
+NO_ROW: Final = Row()
+RowsPass = Pass[Row]
+Suspects = dict[bytes, Suspect]
+"""By the key of the job's records."""
 
 
 def verify(
     reader: RangeReader,
     scope: Scope,
     table: Table,
-    verifier: Verifier,
+    criteria: Criteria,
     stop: Callable[[], bool],
-    observe: Callable[[int], None] = lambda records: None,
-) -> Report:
-    """Hold the scope against the table: first every event against its row, then every row against its position."""
-    report = verifier.report
+    *,
+    progress: Progress = quiet,
+    limit: int = BYTES,
+) -> VerifyReport:
+    """Compare the table with the scope; `limit` bounds the memory for rows, in bytes.
+
+    After a stop the report has what was found until then, and is not complete.
+    """
+    verifying = _Verifying(reader, scope, table, criteria, stop, progress)
     started = time.monotonic()
-    # while the database is asked for a chunk's rows, the next chunk is read and decoded
-    chunks = events(reader, scope, report.counts, stop, rejected=verifier.reject)
-    for _ in alongside(chunks, verifier.take):
-        observe(report.counts.records)
-    if stop():
-        return report
-    if scope.wanted.jobs:
-        verifier.take_positions(_of_jobs(table, scope, verifier.limit), _ends(reader))
-    else:
-        _explain(table, scope, report)
-        verifier.take_positions(_until(table.positions(scope.log_ids.values(), verifier.limit), stop), _Ends(reader))
-    verifier.conclude()
-    report.complete = not stop()
-    report.seconds = time.monotonic() - started
-    return report
-
-
-class _Ends(dict[int, int]):
-    """The ends of the log, asked when the first row beyond the stretch is met: by then it must be there."""
-
-    def __init__(self, reader: RangeReader) -> None:
-        super().__init__()
-        self._reader = reader
-
-    def __missing__(self, number: int) -> int:
-        self.update(_ends(self._reader))
-        return self[number]
-
-
-def _ends(reader: RangeReader) -> dict[int, int]:
-    return {number: bounds.high for number, bounds in reader.bounds().items()}
-
-
-def _until(
-    rows: Iterator[tuple[str, str, int, bool]], stop: Callable[[], bool]
-) -> Iterator[tuple[str, str, int, bool]]:
-    for row in rows:
-        if stop():
-            return
-        yield row
-
-
-def _of_jobs(table: Table, scope: Scope, limit: int) -> list[tuple[str, str, int, bool]]:
-    current = set(scope.log_ids.values())
-    return [
-        (job_id, row.log_id, row.log_offset, (row.latest or 0) >= limit)
-        for job_id, row in table.rows(scope.wanted.jobs).items()
-        if row.log_id in current and row.log_id is not None and row.log_offset is not None
-    ]
-
-
-def _explain(table: Table, scope: Scope, report: Report) -> None:
-    current = set(scope.log_ids.values())
-    named = Counter(item.log_id for item in report.findings.values() if item.kind != "missing")
-    for log_id, rows in table.by_log().items():
-        report.rows += rows
-        count = rows - named[log_id]
-        if log_id is None:
-            word = "written by somebody else (no position)"
-        elif log_id not in current:
-            word = f"from a log that is gone or not this topic's: {log_id}"
-        else:
-            continue
-        if count > 0:
-            report.explained[word] += count
+    try:
+        for part in passes(RowsPass, limit):
+            verifying.run(part)
+        verifying.report.complete = True
+    except StopRequestedError:
+        pass
+    verifying.report.seconds = time.monotonic() - started
+    return verifying.report
 
 
 def time_limit(append_time: bool, now: float) -> int:
-    """A time that no event can have; where the broker stamps the records that is one not yet come."""
+    """A time (microseconds) that no event has: where the broker stamps the records, one that is yet to come."""
     return int(now * 1e6) + SLACK if append_time else MAX_OCCURRED_AT
 
 
 def is_exact(scope: Scope, known: Iterable[str]) -> bool:
-    """Whether all that ever happened to these rows is in the scope: nothing removed, and no other log ever taken."""
-    whole = len(scope.stretches) == len(scope.logs) and all(item.start == 0 for item in scope.stretches)
+    """Whether the scope has all events that the rows were ever made of: none removed, and none of another log.
+
+    `known` are the ids of the logs that the database has taken events of.
+    """
+    whole = len(scope.ranges) == len(scope.logs) and all(item.start == 0 for item in scope.ranges)
     return whole and set(known) <= set(scope.log_ids.values())
 
 
-def _position(event: Event) -> str:
-    return f"{event.raw.partition}:{event.offset}"
+class _Verifying:
+    """One run of `verify`."""
+
+    def __init__(
+        self,
+        reader: RangeReader,
+        scope: Scope,
+        table: Table,
+        criteria: Criteria,
+        stop: Callable[[], bool],
+        progress: Progress,
+    ) -> None:
+        self._reader = reader
+        self._scope = scope
+        self._table = table
+        self._criteria = criteria
+        self._stop = stop
+        self._progress = progress
+        self.report = VerifyReport(exact=criteria.exact)
+
+    def run(self, part: RowsPass) -> None:
+        """The three steps for the jobs of one part."""
+        self._make_rows(part)
+        found = chain(self._compare(part), self._without_events(part))
+        while suspects := dict(islice(found, JUDGED_AT_ONCE)):
+            self._judge(suspects)
+
+    def _drop_removed(self) -> None:
+        """Leave out what retention has removed since, so that it is no error that the log does not have it."""
+        lows = {number: now.low for number, now in self._reader.bounds().items()}
+        ranges = [item._replace(start=max(item.start, lows[item.partition])) for item in self._scope.ranges]
+        if ranges != list(self._scope.ranges):
+            self._scope = replace(self._scope, ranges=ranges)
+            self._criteria = replace(self._criteria, exact=False)
+            self.report.exact = False
+
+    def _make_rows(self, part: RowsPass) -> None:
+        counts = self.report.counts if part.first else ReadCounts()
+        for chunk in self._read("verifying", counts, None if part.first else part.has):
+            take(chunk, part)
+            part.make_room()
+
+    def _read(
+        self,
+        what: str,
+        counts: ReadCounts,
+        of_key: Callable[[bytes | None], bool] | None,
+        rejected: Callable[[RawRecord], object] = lambda raw: None,
+    ) -> Iterator[list[Event]]:
+        """The wanted events in chunks; raises `StopRequestedError` after a stop."""
+        self._drop_removed()
+        with self._progress(what, self._scope.offsets) as observe:
+            for chunk in events(self._reader, self._scope, counts, self._stop, of_key, rejected):
+                yield chunk
+                observe(counts.records)
+        self._end_if_stopped()
+
+    def _compare(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
+        """The rows that are not equal; jobs without a row are findings."""
+        # sorted, so that neighbours in the table's index are asked for together
+        jobs = iter(sorted(part.jobs))
+        partitions = {log.id: number for number, log in self._scope.logs.items()}
+        logs: dict[str | None, str] = {log_id: log_id for log_id in partitions}
+        while some := list(islice(jobs, COMPARED_AT_ONCE)):
+            self._end_if_stopped()
+            made = {job_id: part.jobs[job_id] for job_id in some}
+            for job_id, row in self._table.differing(made).items():
+                if row is not None:
+                    # one text for all rows of a log
+                    shared = row._replace(log_id=logs.get(row.log_id, row.log_id))
+                    yield job_id.encode(), Suspect(shared, foreign=row.log_id not in partitions)
+                elif not self._criteria.ignore_missing:
+                    self.report.add(job_id, _missing(made[job_id], partitions))
+            # the job stays known, but its row's memory is for the suspects now
+            part.jobs.update(dict.fromkeys(some, NO_ROW))
+
+    def _without_events(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
+        """Rows of jobs without an event in the ranges: suspects where their position is inside, else judged here."""
+        places, criteria = ReadRanges(self._scope, self._reader.bounds), self._criteria
+        jobs = self._scope.wanted.jobs
+        rows = self._table.positions(criteria.limit) if not jobs else _positions_of(self._table, jobs, criteria.limit)
+        for job_id, log_id, offset, too_late in rows:
+            self._end_if_stopped()
+            if job_id in part.jobs or not part.has(job_id.encode()):
+                continue
+            row = NO_ROW._replace(log_id=log_id, log_offset=offset, latest=criteria.limit if too_late else None)
+            suspect = Suspect(row)
+            if places.of(log_id, offset) == INSIDE:
+                yield job_id.encode(), suspect
+            else:
+                self.report.add(job_id, suspect.judge(criteria, places))
+
+    def _judge(self, suspects: Suspects) -> None:
+        """Read the events of the suspects again, and judge each by them."""
+
+        def reject(raw: RawRecord) -> None:
+            suspects[raw.key or b""].reject(raw)
+
+        for chunk in self._read("looking at the rows that differ", ReadCounts(), suspects.__contains__, reject):
+            for event in chunk:
+                suspects[event.raw.key or b""].take(event, self._criteria)
+        places = ReadRanges(self._scope, self._reader.bounds)
+        for key, suspect in suspects.items():
+            self.report.add(key.decode(), suspect.judge(self._criteria, places))
+
+    def _end_if_stopped(self) -> None:
+        if self._stop():
+            raise StopRequestedError("a stop was requested")
+
+
+def _missing(row: Row, partitions: Mapping[str, int]) -> Finding:
+    return Finding("missing", f"{partitions[row.log_id or '']}:{row.log_offset}", None, None)
+
+
+def _positions_of(table: Table, jobs: Iterable[str], limit: int) -> Iterator[RowPosition]:
+    for job_id, row in table.rows(jobs).items():
+        log_id = row.log_id if row.log_offset is not None else None
+        yield RowPosition(job_id, log_id, row.log_offset, too_late=(row.latest or 0) >= limit)

@@ -4,7 +4,7 @@ from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_stat
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, content_of
-from jobstatus_consumer.store.table import RowRepair, Table
+from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "NewTable",
     "Problem",
     "Row",
+    "RowPosition",
     "RowRepair",
     "Store",
     "Table",

@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 
 from jobstatus_consumer.records import Event, LogRange
-from jobstatus_consumer.store.layout import MANAGED
+from jobstatus_consumer.store.layout import MANAGED, Row
 from jobstatus_consumer.store.sqlstate import classify
 
 _FIELDS: Final = {column.name: column.event or column.name for column in MANAGED.sent}
@@ -60,6 +60,13 @@ def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
     values = dict(zip(Event._fields, zip(*events, strict=True), strict=True))
     values.update(zip(JobStatusEvent._fields, zip(*values["content"], strict=True), strict=True))
     return {name: document(values[field]) for name, field in _FIELDS.items()}
+
+
+def row_lists(rows: Mapping[str, Row]) -> dict[str, JsonText]:
+    """Rows by job: for each column one list, under the column's name."""
+    values = zip(*rows.values(), strict=True)
+    lists = {column.name: document(items) for column, items in zip(MANAGED.of_row, values, strict=True)}
+    return {MANAGED.key: texts(rows), **lists}
 
 
 _NO_ROWS: Final = dict.fromkeys(_FIELDS, JsonText(b"[]"))

@@ -156,6 +156,8 @@ class TableLayout:
             "sent": _names(self.sent),
             "json_lists": [f"json_array_elements_text(%({column.name})s)" for column in self.sent],
             "values": [column.made_from(column.name, cast=True) for column in self.columns],
+            "sent_of_table": [f"t.{column.name}" for column in self.sent],
+            "sent_of_new": [column.made_from(f"n.{column.name}", cast=True) for column in self.sent],
             "content_from_excluded": [f"{column.name} = excluded.{column.name}" for column in content],
             "record": [f"{column.name} {column.type.json}" for column in self.sent],
             "content_from_record": [f"{column.name} = {column.made_from(f'n.{column.name}')}" for column in content],

@@ -24,6 +24,15 @@ AT_ONCE: Final = 20_000
 """Rows that are fetched at once from a cursor."""
 
 
+class RowPosition(NamedTuple):
+    """Where one row came from; `log_id` and `log_offset` are None if another program wrote it."""
+
+    job_id: str
+    log_id: str | None
+    log_offset: int | None
+    too_late: bool
+
+
 class RowRepair(NamedTuple):
     """What a row is set to, if it is still at `was_log` and `was_offset`."""
 
@@ -66,21 +75,21 @@ class Table(Session):
             found = connection.execute(block("table.sql", "lock", self.name), {"jobs": json_params.texts(jobs)})
             yield {job_id for (job_id,) in found}
 
-    def by_log(self) -> dict[str | None, int]:
-        """How many rows came from each log; None stands for rows that another program wrote."""
-        return dict(self._ask("by_log"))
+    def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
+        """By job: the row in the table if it is not the one in `rows`; None if the job has no row there."""
+        found = self._ask("differing", **json_params.row_lists(rows))
+        return {job_id: Row(*row) if exists else None for job_id, exists, *row in found}
 
-    def positions(self, logs: Iterable[str], limit: int) -> Iterator[tuple[str, str, int, bool]]:
-        """Job, log and offset of every row of these logs, and whether its time is `limit` (microseconds) or later.
+    def positions(self, limit: int) -> Iterator[RowPosition]:
+        """The positions of all rows, and whether their time is `limit` (microseconds) or later.
 
         All of them are of one snapshot, and few are in memory at a time.
         """
         with self._use() as connection, connection.transaction(), connection.cursor("positions") as cursor:
             cursor.itersize = AT_ONCE
-            asked = {"logs": json_params.texts(logs), "limit": limit}
-            cursor.execute(block("table.sql", "positions", self.name), asked)
+            cursor.execute(block("table.sql", "positions", self.name), {"limit": limit})
             for row in cursor:
-                yield row[0], row[1], row[2], row[3]
+                yield RowPosition(*row)
 
     def progress(self) -> dict[str, int]:
         """By log, for every log that the database has: the next offset that it needs."""

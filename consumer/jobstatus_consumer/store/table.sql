@@ -24,16 +24,25 @@ WHERE t.job_id IN (SELECT json_array_elements_text(%(jobs)s))
 ORDER BY t.job_id
 FOR KEY SHARE
 
--- by_log --
--- How many rows came from each log; NULL for rows that another program wrote.
-SELECT CASE WHEN log_offset IS NULL THEN NULL ELSE log_id END AS log, count(*) FROM {table} GROUP BY 1
+-- differing --
+-- Of the jobs of these rows, those whose row in the table is another one or missing.
+SELECT
+  n.job_id,
+  t.job_id IS NOT NULL,
+  {row}
+FROM ROWS FROM (
+  {json_lists}
+) AS n ({sent})
+LEFT JOIN {table} AS t ON t.job_id = n.job_id
+WHERE ({sent_of_table}) IS DISTINCT FROM (
+  {sent_of_new}
+)
 
 -- positions --
--- Where the rows of these logs came from, and whether their time is at or after the limit.
-SELECT t.job_id, t.log_id, t.log_offset,
+-- Where every row came from, and whether its time is at or after the limit.
+SELECT t.job_id, CASE WHEN t.log_offset IS NOT NULL THEN t.log_id END, t.log_offset,
        coalesce(t.latest_occurred_at >= timestamptz 'epoch' + %(limit)s * interval '1 microsecond', false)
 FROM {table} AS t
-WHERE t.log_id IN (SELECT json_array_elements_text(%(logs)s)) AND t.log_offset IS NOT NULL
 
 -- progress --
 -- How far the database has every log that it ever took events from.

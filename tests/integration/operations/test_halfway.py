@@ -105,8 +105,8 @@ AWAY = "the server closed the connection"
 @pytest.mark.parametrize(
     ("arguments", "method", "said"),
     [
-        (["verify"], "rows", f"{AWAY}. Nothing is known of the rest; run it again"),
-        (["verify", "--repair"], "rows", AWAY),
+        (["verify"], "differing", f"{AWAY}. Nothing is known of the rest; run it again"),
+        (["verify", "--repair"], "differing", AWAY),
         (["replay", "--dry-run"], "states", AWAY),
         (["replay", "--yes", "--existing-only", "--wait-for-database", "0"], "locked", AWAY),
         (["dlq", "list"], "states", AWAY),

@@ -129,7 +129,7 @@ INCIDENTS: dict[str, tuple[Step, Step]] = {
     "One job looks wrong": (written, exact),
     "The table must be rebuilt beside the live one": (written, caught_up_and_exact),
     "A long replay at night": (emptied, exact),
-    "Which stretch": (written, exact),
+    "Which range": (written, exact),
     "Moving the group itself": (emptied, exact),
     "See what is there": (refused, nothing_more),
     "A constraint refused what is right": (refused, exact),

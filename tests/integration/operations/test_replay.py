@@ -325,3 +325,30 @@ def test_bad_input_is_named_and_changes_nothing(deployed: Deployment) -> None:
     nobody = run_inside(deployed, "replay", code=2)
     assert "give --yes" in nobody.stderr
     assert deployed.rows() == {}
+
+
+EMPTY_OR_NO_NUMBER = (
+    (["--into", ""], "--into: empty; wanted TABLE"),
+    (["--name", ""], "--name: empty; wanted NAME"),
+    (["--status", "error", "--status", ""], "--status: empty; wanted WORD"),
+    (["--job-id", ""], "--job-id: empty"),
+    (["--into", "", "--name", "x"], "--into: empty"),
+    (["--max-rate", "nan"], "--max-rate nan: wanted a number above 0"),
+    (["--max-rate", "inf"], "--max-rate inf: wanted a number above 0"),
+    (["--from", "01:30"], "without leading zeros"),
+)
+
+
+def test_empty_texts_and_rates_that_are_none_are_refused(deployed: Deployment) -> None:
+    deployed.produce_events(made_events(20, 5))
+    for arguments, words in EMPTY_OR_NO_NUMBER:
+        done = run_inside(deployed, "replay", *arguments, "--yes", code=2)
+        assert words in done.stderr, done.stderr
+    assert deployed.rows() == {}
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "0001-01-01T00:00Z", "3000w ago"])
+def test_a_time_before_the_epoch_is_before_all_events(deployed: Deployment, text: str) -> None:
+    deployed.produce_events(made_events(50, 10))
+    done = run_inside(deployed, "replay", "--from", text, "--dry-run", "--json")
+    assert json.loads(done.stdout)["events"] == 50

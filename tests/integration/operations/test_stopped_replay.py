@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -79,3 +80,23 @@ def test_after_ctrl_c_the_kept_place_is_what_was_written(deployed: Deployment) -
     done = json.loads(run_inside(deployed, "replay", "--name", "slow", "--yes", "--json").stdout)
     assert done["events"] == done["applied"] == 4_000 - written
     deployed.assert_exact()
+
+
+def test_after_ctrl_c_a_print_goes_on_where_it_says(deployed: Deployment) -> None:
+    events = made_events(6_000, 6_000)
+    deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
+    process = subprocess.Popen(
+        [COMMAND, "replay", "--print"], env=deployed.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    # nobody reads on, so that it cannot come to its end before the signal
+    first = os.read(process.stdout.fileno(), 4096)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    match = re.search(r"with (--from \S+) (--to \S+)$", said.decode().strip())
+    assert match, said
+    rest = run_inside(deployed, "replay", "--print", *match[1].split(), *match[2].split()).stdout
+    lines = (first + out).decode().splitlines() + rest.splitlines()
+    jobs = [json.loads(line)["job_id"] for line in lines]
+    assert sorted(jobs) == sorted(f"job-{number}" for number in range(6_000))

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from jobstatus_consumer.operations import findings, repair
-from jobstatus_consumer.operations.verify import Verifier
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import RowRepair, Table
 from support.deployment import Deployment, made_events
@@ -69,12 +68,12 @@ def test_a_stopped_repair_says_how_many_rows_it_has_set_and_the_next_one_goes_on
 
 def test_a_stopped_verify_shows_what_it_found_until_then(bogus: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        stopping_after(patch, Verifier, "take")
+        stopping_after(patch, Table, "differing")
         done = run_inside(bogus, "verify", code=1)
     assert "NOT complete" in done.stdout
     assert "the table says" not in done.stdout
     assert "nothing is known of the rest" in done.stderr
-    stopping_after(monkeypatch, Verifier, "take")
+    stopping_after(monkeypatch, Table, "differing")
     told = json.loads(run_inside(bogus, "verify", "--json", "--repair", code=1).stdout)
     assert told["complete"] is False
     assert left(bogus) == 40, "what is not known whole is not mended"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
-from jobstatus_consumer.operations.verify import OUT_OF_TURN, UNEXPLAINED
+from jobstatus_consumer.operations.findings import OUT_OF_TURN, UNEXPLAINED
 from support.deployment import COMMAND, Deployment, made_events
 from support.inside import run_inside
 from support.mixtures import mixed_records

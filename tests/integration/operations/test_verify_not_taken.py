@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from jobstatus_consumer.operations.verify import NOT_TAKEN
+from jobstatus_consumer.operations.findings import NOT_TAKEN
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
 

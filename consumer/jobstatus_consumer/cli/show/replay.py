@@ -1,4 +1,4 @@
-"""How a replay speaks: its plan, its result, and how to go on."""
+"""What `jobstatus replay` prints: its plan, its result, and how to go on."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import click
 
 from jobstatus_consumer.cli.show.screen import plain_console
 from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.plan import Plan
-from jobstatus_consumer.operations.replay import Result, reached
+from jobstatus_consumer.operations.plan import ReplayPlan
+from jobstatus_consumer.operations.replay import ReplayResult, reached
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.operations.times import shown_ms
 from jobstatus_consumer.records import RawRecord, Rejected
 
 
 def offsets(found: Mapping[int, int]) -> str:
-    """Offsets as `--from` takes them."""
+    """Offsets in the form that `--from` takes."""
     return ",".join(f"{number}:{offset}" for number, offset in sorted(found.items()))
 
 
 def no_event_of(jobs: Sequence[str], scope: Scope) -> str:
-    """What is said of jobs that the scope has no event of."""
+    """The message for jobs without an event in the scope."""
     named = ", ".join(repr(job) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
-    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {_stretches(scope)}: {named}"
+    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {_ranges(scope)}: {named}"
 
 
 def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -> str:
-    """What to give to go on where it stopped."""
+    """The message of a replay that was stopped, with the options that go on from there."""
     if name:
-        return f"stopped; the place is kept: give --name {name} and the same options to go on"
-    ends = {item.partition: item.end for item in scope.stretches}
+        return f"stopped; the checkpoint is kept: give --name {name} and the same options to go on"
+    ends = {item.partition: item.end for item in scope.ranges}
     return f"stopped; to go on, give the same options with --from {offsets(positions)} --to {offsets(ends)}"
 
 
-def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
-    """The plan, to stderr for people: stdout is for the result; a dry run's JSON to stdout."""
+def plan(found: ReplayPlan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
+    """Print the plan: for people to stderr, since stdout is for the result; as JSON to stdout."""
     if as_json:
         click.echo(json.dumps({"dry_run": True, **_as_dict(found, scope, show_values=show_values)}))
         return
@@ -46,8 +46,8 @@ def plan(found: Plan, scope: Scope, as_json: bool, *, show_values: bool) -> None
     _tell(found, scope, changes, show_values=show_values)
 
 
-def rebuild_plan(found: Plan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
-    """What a rebuild would do, as `plan`: the new table has no rows to compare with."""
+def rebuild_plan(found: ReplayPlan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
+    """Print what a rebuild would do, as `plan` does; the new table has no rows to compare with."""
     if as_json:
         told = {"dry_run": True, "into": into, "offsets": scope.offsets}
         click.echo(json.dumps({**told, **_as_dict(found, scope, show_values=show_values)}))
@@ -56,7 +56,7 @@ def rebuild_plan(found: Plan, scope: Scope, into: str, as_json: bool, *, show_va
     _tell(found, scope, changes, show_values=show_values)
 
 
-def _as_dict(found: Plan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
+def _as_dict(found: ReplayPlan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
     told = found.as_dict()
     if not show_values:
         for item in told["examples"]:
@@ -64,15 +64,15 @@ def _as_dict(found: Plan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
     return {**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
 
 
-def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None:
+def _tell(found: ReplayPlan, scope: Scope, changes: str, *, show_values: bool) -> None:
     console = plain_console(stderr=True, soft_wrap=True)
-    console.print(f"to read: {scope.topic}, {_stretches(scope)}")
+    console.print(f"to read: {scope.topic}, {_ranges(scope)}")
     console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
     if found.undecodable:
         console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
     console.print(changes)
     if found.skipped_jobs:
-        console.print(f"  {found.skipped_jobs:,} jobs have no row and stay away (--existing-only)")
+        console.print(f"  {found.skipped_jobs:,} jobs have no row and are left out (--existing-only)")
     if +found.stale:
         console.print(f"  events that change nothing: {dict(+found.stale)}")
     for item in found.examples:
@@ -82,8 +82,8 @@ def _tell(found: Plan, scope: Scope, changes: str, *, show_values: bool) -> None
         console.print(f"  ... and {found.rows - len(found.examples):,} more")
 
 
-def result(found: Result, *, as_json: bool, table: str, applied: str) -> None:
-    """What was done; `applied` is the word for what `found` counts so."""
+def result(found: ReplayResult, *, as_json: bool, table: str, applied: str) -> None:
+    """Print what was done; `applied` is the word for what `found.applied` counts."""
     if as_json:
         click.echo(json.dumps({"table": table, **found.as_dict()}))
         return
@@ -101,11 +101,11 @@ def result(found: Result, *, as_json: bool, table: str, applied: str) -> None:
     )
 
 
-def print_events(reader: RangeReader, scope: Scope, stop: Event) -> Result:
-    """Every wanted record as a JSON line, what is no event with its reason."""
-    found = Result(positions={item.partition: item.start for item in scope.stretches})
+def print_events(reader: RangeReader, scope: Scope, stop: Event) -> ReplayResult:
+    """Print every wanted record as a JSON line; a record that is no event with the reason."""
+    found = ReplayResult(positions={item.partition: item.start for item in scope.ranges})
     jobs = {job.encode() for job in scope.wanted.jobs}
-    for chunk in reader.read(scope.stretches, scope.log_ids, stop.is_set):
+    for chunk in reader.read(scope.ranges, scope.log_ids, stop.is_set):
         for raw in chunk:
             if not jobs or raw.key in jobs:
                 _print_one(raw, scope, found)
@@ -115,7 +115,7 @@ def print_events(reader: RangeReader, scope: Scope, stop: Event) -> Result:
     return found
 
 
-def _print_one(raw: RawRecord, scope: Scope, found: Result) -> None:
+def _print_one(raw: RawRecord, scope: Scope, found: ReplayResult) -> None:
     event = scope.decoder.decode(raw)
     told: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
     if isinstance(event, Rejected):
@@ -131,11 +131,11 @@ def _print_one(raw: RawRecord, scope: Scope, found: Result) -> None:
     click.echo(json.dumps(told))
 
 
-def _stretches(scope: Scope) -> str:
-    parts = [f"{n}:{start}-{end}" for n, start, end in scope.stretches[:8]]
-    more = f", ... ({len(scope.stretches)} partitions)" if len(scope.stretches) > 8 else ""
+def _ranges(scope: Scope) -> str:
+    parts = [f"{n}:{start}-{end}" for n, start, end in scope.ranges[:8]]
+    more = f", ... ({len(scope.ranges)} partitions)" if len(scope.ranges) > 8 else ""
     return f"offsets {', '.join(parts)}{more}"
 
 
 def _as_lists(scope: Scope) -> list[dict[str, int]]:
-    return [item._asdict() for item in scope.stretches]
+    return [item._asdict() for item in scope.ranges]

@@ -12,8 +12,8 @@ from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.session import say
 from jobstatus_consumer.cli.show.screen import plain_console
-from jobstatus_consumer.operations.findings import Finding, Report
-from jobstatus_consumer.operations.repair import Repaired
+from jobstatus_consumer.operations.findings import Finding, VerifyReport
+from jobstatus_consumer.operations.repair import RepairResult
 from jobstatus_consumer.operations.scope import Scope
 
 SHOWN: Final = 20
@@ -21,31 +21,31 @@ SHOWN: Final = 20
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found; of a repair also what it did, and, where it came to its end, what is left."""
+    """What was found. After a repair also what it did and, if it was not stopped, what is left."""
 
     scope: Scope
-    report: Report
-    repaired: Repaired | None = None
-    left: Report | None = None
+    report: VerifyReport
+    repaired: RepairResult | None = None
+    left: VerifyReport | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether nothing was stopped."""
+        """Whether the command was not stopped."""
         return self.report.complete and (self.repaired is None or self.repaired.complete)
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing differs, or not any more."""
+        """Whether nothing differs, or nothing does any more."""
         return self.complete and (self.left or self.report).total == 0
 
     @property
     def mended(self) -> int:
-        """How many rows do not differ any more."""
+        """The number of rows that do not differ any more."""
         return 0 if self.left is None else max(0, self.report.total - self.left.total)
 
 
 def show(found: Outcome, *, as_json: bool) -> None:
-    """The answer on stdout; after a stop what was done is said on stderr."""
+    """Print the result to stdout; after a stop, say on stderr what was done and how to go on."""
     if as_json:
         click.echo(json.dumps(_as_dict(found)))
     else:
@@ -54,7 +54,7 @@ def show(found: Outcome, *, as_json: bool) -> None:
         read = f"{found.report.counts.records:,} of {found.scope.offsets:,} offsets"
         say(f"stopped after {read}; nothing is known of the rest. Run it again, or give --from and --to")
     elif found.repaired is not None and not found.complete:
-        say(f"stopped; {found.repaired.told()}")
+        say(f"stopped; {found.repaired.summary()}")
 
 
 def _show(found: Outcome) -> None:
@@ -81,7 +81,7 @@ def _show(found: Outcome) -> None:
         console.print(_verdict(report))
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: VerifyReport) -> str:
     if not report.counts.events:
         return "nothing was judged: no event was read"
     if report.explained:
@@ -89,7 +89,7 @@ def _verdict(report: Report) -> str:
     return "the table says what the log says"
 
 
-def _show_findings(report: Report, console: Console) -> None:
+def _show_findings(report: VerifyReport, console: Console) -> None:
     for job_id, item in list(report.findings.items())[:SHOWN]:
         columns = f" in {', '.join(item.columns)}" if item.columns else ""
         row = f"row at {item.log_id}@{item.log_offset}" if item.log_id else "no row" * (item.kind == "missing")
@@ -101,8 +101,8 @@ def _show_findings(report: Report, console: Console) -> None:
         console.print(f"  ... and {report.total - SHOWN:,} more; --json names {named}")
 
 
-def _show_refused(repaired: Repaired, console: Console) -> None:
-    """What the database does not take: rows that were to be set, and events of rows that are missing or behind."""
+def _show_refused(repaired: RepairResult, console: Console) -> None:
+    """What the database refused: rows that were to be set, and events of rows that are missing or behind."""
     for job_id, why in list(repaired.refused.items())[:SHOWN]:
         console.print(f"  {job_id}: the database refuses its row: {why}")
     if len(repaired.refused) > SHOWN:
@@ -123,7 +123,7 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
         "events_per_second": round(report.counts.events / report.seconds, 1) if report.seconds else 0.0,
         "complete": found.complete,
         "undecodable": dict(report.counts.undecodable),
-        "stretches": [item._asdict() for item in found.scope.stretches],
+        "stretches": [item._asdict() for item in found.scope.ranges],
         "remarks": list(found.scope.remarks),
         **report.kinds(),
         "explained": report.explained,
@@ -138,7 +138,7 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
     return told
 
 
-def _repaired(repaired: Repaired) -> dict[str, Any]:
+def _repaired(repaired: RepairResult) -> dict[str, Any]:
     return {
         "rows_set": repaired.set_rows,
         "events_applied": repaired.result.applied,

@@ -5,20 +5,11 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from jobstatus_consumer.operations import plan
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.shards import Pass
-from jobstatus_consumer.operations.verify import Verifier
-from jobstatus_consumer.records import Log
 from law.events import event
 
-LOG = Log("job-status", "AAAAAAAAAAAAAAAAAAAAAA", 0)
 EVENTS = [event(f"job-{number % 3}", number) for number in range(10)]
-
-
-class NoRows:
-    def rows(self, jobs: object) -> dict[str, Any]:
-        return {}
 
 
 class Unwalked(dict[str, Any]):
@@ -30,13 +21,12 @@ class Unwalked(dict[str, Any]):
     __iter__ = items = values = keys
 
 
-def test_of_verify() -> None:
-    scope = Scope("job-status", [OffsetRange(0, 0, 10)], {0: LOG})
-    verifier: Any = Verifier(NoRows(), scope, exact=True, ignore_missing=False, show_values=False)  # type: ignore[arg-type]
-    verifier._cache = Unwalked()
+def test_of_verify_and_of_a_rebuild() -> None:
+    found: Any = Pass(1, 0, 1_000_000)
+    found.jobs = Unwalked()
     for start in (0, 5):
-        verifier.take(EVENTS[start : start + 5])
-    assert len(verifier._cache) == len(verifier.report.findings) == 3
+        take(EVENTS[start : start + 5], found)
+    assert len(found.jobs) == 3
 
 
 def test_of_a_plan() -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from jobstatus_consumer.operations.history import WHY, WHY_BY_ROW, Item, explain
+from hypothesis import given
+from hypothesis import strategies as st
+from jobstatus_consumer.operations.history import WHY, WHY_BY_ROW, HistoryEntry, explain, in_order
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.records import Event
+from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.store import Row
 from law.events import LOG_B, event
 from law.model import one_by_one
-from support.fake_table import LOGS, FakeTable, in_second
+from support.fake_log import LOGS
+from support.fake_table import FakeTable, in_second
 
 SCOPE = Scope("job-status", [OffsetRange(0, 0, 10), OffsetRange(1, 0, 10)], LOGS)
 
@@ -24,7 +28,7 @@ def row_of(events: Sequence[Event], **by_hand: Any) -> Row:
     return table.rows(["job-1"])["job-1"]
 
 
-def told(events: Sequence[Event], row: Row) -> list[Item]:
+def told(events: Sequence[Event], row: Row) -> list[HistoryEntry]:
     return list(explain("job-1", events, row, [], SCOPE).items)
 
 
@@ -66,3 +70,32 @@ def test_what_the_row_has_passed_is_superseded_also_in_another_partition() -> No
         ("shown", False),
         ("lower_attempt", False),
     ]
+
+
+def records_at(*told: tuple[int, int, int]) -> list[Rejected]:
+    """Records by partition, offset and time."""
+    return [Rejected(RawRecord("t", p, n, ms, b"job", b"", (), f"t/id/{p}"), "decode", "x", "") for p, n, ms in told]
+
+
+def ordered(found: list[Rejected]) -> list[tuple[int, int]]:
+    return [(item.raw.partition, item.raw.offset) for item in in_order(found)]
+
+
+def test_times_that_go_back_do_not_break_the_logs_ordered() -> None:
+    assert ordered(records_at((0, 0, 96), (0, 1, 99), (0, 2, 98))) == [(0, 0), (0, 1), (0, 2)]
+    assert ordered(records_at((0, 0, 96), (0, 1, -1), (0, 2, 98))) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_two_partitions_are_merged_by_time() -> None:
+    assert ordered(records_at((3, 7, 10), (3, 8, 20), (0, 0, 15), (0, 1, 30))) == [(3, 7), (0, 0), (3, 8), (0, 1)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 5)), max_size=20), st.randoms(use_true_random=False))
+def test_within_a_partition_it_is_always_the_logs_ordered(told: list[tuple[int, int]], rng: random.Random) -> None:
+    found = records_at(*((partition, offset, time) for offset, (partition, time) in enumerate(told)))
+    rng.shuffle(found)
+    found_order = ordered(found)
+    for partition in range(3):
+        offsets = [offset for number, offset in found_order if number == partition]
+        assert offsets == sorted(offsets)
+    assert len(found_order) == len(told)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from unittest import mock
 
 import pytest
 from hypothesis import assume, given, settings
@@ -12,41 +11,33 @@ from hypothesis import strategies as st
 from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.operations import repair as module
 from jobstatus_consumer.operations.findings import Finding
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.repair import Repaired, Way, repair
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.verify import Verifier
+from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
+from jobstatus_consumer.operations.suspects import Criteria
+from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import RowRepair
 from law.events import NOON, event
 from law.histories import logs
 from law.model import Table, one_by_one
-from support.fake_table import LOGS, FakeTable, in_second, interleaved
+from support.fake_log import LOGS, FakeReader, scope_of
+from support.fake_table import FakeTable, in_second, interleaved
 
-SCOPE = Scope("job-status", [OffsetRange(0, 0, 10), OffsetRange(1, 0, 10)], LOGS)
 Chunks = Sequence[Sequence[Event]]
 
 
 def found(table: Any, chunks: Chunks, *, exact: bool = True) -> Mapping[str, Finding]:
-    verifier = Verifier(table, SCOPE, exact=exact, ignore_missing=False, show_values=False)
-    for chunk in chunks:
-        verifier.take(chunk)
-    verifier.take_positions(table.positions(), {0: 10, 1: 10})
-    verifier.conclude()
-    return verifier.report.findings
+    reader: Any = FakeReader(chunks)
+    return verify(reader, scope_of(chunks, partitions=2), table, Criteria(exact), lambda: False).findings
 
 
-def repaired(table: Any, chunks: Chunks, *, exact: bool = True, stop: Callable[[], bool] = lambda: False) -> Repaired:
-    def events(reader: Any, scope: Scope, *_: Any) -> Iterator[list[Event]]:
-        for chunk in chunks:
-            yield [item for item in chunk if item.job_id in scope.wanted.jobs]
-
-    reader: Any = None
-    with mock.patch.object(module, "events", events):
-        done = Repaired()
-        way = Way(table.mend, table, stop, exact=exact)
-        repair(reader, SCOPE, found(table, chunks, exact=exact), way, done)
-        return done
+def repaired(
+    table: Any, chunks: Chunks, *, exact: bool = True, stop: Callable[[], bool] = lambda: False
+) -> RepairResult:
+    reader: Any = FakeReader(chunks)
+    done = RepairResult()
+    way = RepairContext(table.mend, table, stop, exact=exact)
+    repair(reader, scope_of(chunks, partitions=2), found(table, chunks, exact=exact), way, done)
+    return done
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -178,7 +169,7 @@ def test_a_stop_ends_the_setting_of_rows_after_the_batch_under_way(monkeypatch: 
         table.change(job_id, status="bogus")
     done = repaired(table, [events], stop=lambda: table.statements >= 2)
     assert (done.set_rows, done.complete) == (6, False)
-    assert done.told().startswith("6 rows were set")
+    assert done.summary().startswith("6 rows were set")
     assert sum(row.status == "bogus" for row in table.table.values()) == 3
     done = repaired(table, [events])
     assert (done.set_rows, done.complete) == (3, True)

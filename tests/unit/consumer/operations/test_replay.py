@@ -47,7 +47,7 @@ def table(store: Any, patience: float, stop: Flag | None = None, said: list[str]
 
 
 def test_a_database_that_is_away_is_waited_for_and_said_once() -> None:
-    store, said, result = Store(away=2), [], live.Result()  # type: ignore[var-annotated]
+    store, said, result = Store(away=2), [], live.ReplayResult()  # type: ignore[var-annotated]
     table(store, 30, said=said).write([event()], result)
     assert result.applied == 1
     assert len(said) == 1
@@ -57,11 +57,11 @@ def test_a_database_that_is_away_is_waited_for_and_said_once() -> None:
 
 def test_the_wait_has_an_end_and_a_stop_ends_it_at_once() -> None:
     with pytest.raises(DatabaseAwayError):
-        table(Store(away=10**6), 0).write([event()], live.Result())
+        table(Store(away=10**6), 0).write([event()], live.ReplayResult())
     stop = Flag()
     stop.set()
     with pytest.raises(StopRequestedError):
-        table(Store(away=10**6), 60, stop).write([event()], live.Result())
+        table(Store(away=10**6), 60, stop).write([event()], live.ReplayResult())
 
 
 class RangeReader:
@@ -70,7 +70,7 @@ class RangeReader:
     def __init__(self) -> None:
         self.positions: dict[int, int] = {}
 
-    def read(self, stretches: Any, log_ids: Mapping[int, str], stop: Any) -> Any:
+    def read(self, ranges: Any, log_ids: Mapping[int, str], stop: Any) -> Any:
         for start in (0, 400, 800):
             if stop():
                 return
@@ -91,7 +91,7 @@ class Sink:
         self.after = after
         self.error = error
 
-    def write(self, chunk: Sequence[Event], result: live.Result) -> None:
+    def write(self, chunk: Sequence[Event], result: live.ReplayResult) -> None:
         self.after -= 1
         if self.after == 0 and self.error is not None:
             raise self.error
@@ -100,8 +100,8 @@ class Sink:
         result.applied += len(chunk)
 
 
-def run(after: int, error: Exception | None = None) -> tuple[live.Result, list[Mapping[int, int]]]:
-    stop, kept, result = Flag(), [], live.Result()  # type: ignore[var-annotated]
+def run(after: int, error: Exception | None = None) -> tuple[live.ReplayResult, list[Mapping[int, int]]]:
+    stop, kept, result = Flag(), [], live.ReplayResult()  # type: ignore[var-annotated]
     reader: Any = RangeReader()
     sink = Sink(stop, after, error)
     with contextlib.suppress(DatabaseAwayError):

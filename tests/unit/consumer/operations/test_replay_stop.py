@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.operations import replay as live
 from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.scope import Scope, Wanted
+from jobstatus_consumer.operations.scope import EventFilter, Scope
 from jobstatus_consumer.records import Event, Log, Rejected, Written
 from jobstatus_schemas import JobStatusEvent, encode
 from law.events import NOON, event
@@ -29,7 +29,7 @@ class RangeReader:
     def __init__(self) -> None:
         self.positions: dict[int, int] = {}
 
-    def read(self, stretches: Any, log_ids: Mapping[int, str], stop: Any) -> Any:
+    def read(self, ranges: Any, log_ids: Mapping[int, str], stop: Any) -> Any:
         for half in (0, 500):
             self.positions = dict.fromkeys(ENDS, half + 500)
             yield [_raw(p, start + n) for start in range(half, half + 500, 10) for p in ENDS for n in range(10)]
@@ -51,7 +51,7 @@ class Sink:
     refuses: tuple[int, int] | None = None
     batches: list[list[tuple[int, int]]] = field(default_factory=list)
 
-    def write(self, chunk: Sequence[Event], result: live.Result) -> None:
+    def write(self, chunk: Sequence[Event], result: live.ReplayResult) -> None:
         self.batches.append([(item.raw.partition, item.raw.offset) for item in chunk])
         bad = [item for item in chunk if (item.raw.partition, item.raw.offset) == self.refuses]
         rejected = [Rejected(item.raw, "write", "check_violation", "") for item in bad]
@@ -68,7 +68,7 @@ class Sink:
 class Run:
     """What became of a run."""
 
-    result: live.Result
+    result: live.ReplayResult
     sink: Sink
     kept: list[Mapping[int, int]]
     told: list[int]
@@ -76,7 +76,7 @@ class Run:
 
 def run(scope: Scope = SCOPE, *, rate: float = 0, **wanted: Any) -> Run:
     stop = threading.Event()
-    done = Run(live.Result(), Sink(stop, **wanted), [], [])
+    done = Run(live.ReplayResult(), Sink(stop, **wanted), [], [])
     reader: Any = RangeReader()
     pace: Any = live.Pace(rate, stop)
     pace.wait = lambda count: None
@@ -104,7 +104,7 @@ def test_after_a_stop_nothing_more_is_written_and_the_place_is_right(rate: float
 
 
 def test_a_chunk_without_wanted_events_after_a_stop_moves_no_place() -> None:
-    scope = Scope("job-status", SCOPE.stretches, LOGS, Wanted(statuses=frozenset({"first"})))
+    scope = Scope("job-status", SCOPE.ranges, LOGS, EventFilter(statuses=frozenset({"first"})))
     done = run(scope, rate=100, after=3)
     assert done.sink.written == events({0: 0, 1: 0}, done.result.positions)
     assert not done.result.complete

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.operations import plan, rebuild
-from jobstatus_consumer.operations.scope import Counts, Scope
+from jobstatus_consumer.operations.scope import ReadCounts, Scope
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.records import Event
 from law.histories import histories, logs
@@ -81,12 +81,12 @@ class Rows:
 @given(histories(), st.integers(500, 2000), st.integers(1, 5))
 def test_a_plan_counts_the_rows_that_the_model_changes(history: Any, limit: int, size: int) -> None:
     events = keyed(history.in_order)
-    counted = plan.Plan()
+    counted = plan.ReplayPlan()
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
             plan._take(chunk, found, Rows(history.rows))
             found.make_room()
-        plan._conclude(counted, found, Counts(events=len(events)), SCOPE, existing_only=False)
+        plan._conclude(counted, found, ReadCounts(events=len(events)), SCOPE, existing_only=False)
     after = one_by_one(history.rows, events)
     new = after.keys() - history.rows.keys()
     changed = {job_id for job_id, row in history.rows.items() if after[job_id] != row}

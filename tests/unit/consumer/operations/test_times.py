@@ -98,3 +98,25 @@ def test_a_narrow_table_shows_no_more_of_a_time_than_is_needed(text: str, wanted
 def test_a_record_without_a_time_shows_none() -> None:
     assert shown_ms(-1) == "-"
     assert shown_ms(1_767_268_800_123) == "2026-01-01T12:00:00.123Z"
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "wanted"),
+    [
+        (-1, "-"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-5, "1969-12-31T23:59:59.995Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "253402300800000 ms since 1970"),
+        (1_767_268_800_000_000, "1767268800000000 ms since 1970"),
+        (2**63 - 1, "9223372036854775807 ms since 1970"),
+        (-(2**63), "-9223372036854775808 ms since 1970"),
+    ],
+)
+def test_a_time_that_is_no_date_is_shown_as_its_number(milliseconds: int, wanted: str) -> None:
+    assert shown_ms(milliseconds) == wanted
+
+
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_every_time_can_be_shown(milliseconds: int) -> None:
+    assert shown_ms(milliseconds)

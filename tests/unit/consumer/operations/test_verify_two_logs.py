@@ -8,29 +8,25 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_consumer.operations import verify
-from jobstatus_consumer.operations.findings import Report
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.verify import TOO_MANY, UNEXPLAINED, Verifier
+from jobstatus_consumer.operations.findings import UNEXPLAINED, VerifyReport
+from jobstatus_consumer.operations.suspects import Criteria
+from jobstatus_consumer.operations.verify import verify
 from jobstatus_consumer.records import Event
-from law.events import LOG_A, NOON, event
+from law.events import NOON, event
 from law.histories import logs
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
-from support.fake_table import LOGS, FakeTable, in_second, interleaved
+from support.fake_log import LOGS, FakeReader, scope_of
+from support.fake_table import FakeTable, in_second, interleaved
 
-SCOPE = Scope("job-status", [OffsetRange(0, 0, 10), OffsetRange(1, 0, 10)], LOGS)
 
-
-def judged(table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False) -> Report:
+def judged(
+    table: Table, chunks: Iterable[Sequence[Event]], *, exact: bool = True, strict: bool = False
+) -> VerifyReport:
+    chunks = list(chunks)
     rows: Any = FakeTable(table)
-    verifier = Verifier(rows, SCOPE, exact=exact, ignore_missing=False, show_values=False, strict=strict)
-    for chunk in chunks:
-        verifier.take(chunk)
-    verifier.take_positions(rows.positions(), {0: 10, 1: 10})
-    verifier.conclude()
-    return verifier.report
+    reader: Any = FakeReader(chunks)
+    return verify(reader, scope_of(chunks, partitions=2), rows, Criteria(exact, strict=strict), lambda: False)
 
 
 @settings(max_examples=300)
@@ -97,11 +93,12 @@ def test_an_attempt_that_neither_log_has_is_explained() -> None:
         assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})
 
 
-def test_with_more_suspicions_than_fit_none_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify, "ASIDE", 2)
-    for count, named in ((2, 2), (3, 0), (4, 0)):
-        events = [event(f"job-{number}", number, log_id=LOG_A) for number in range(count)]
-        table = {job: ModelRow(**{**vars(row), "attempt": 5}) for job, row in one_by_one({}, events).items()}
-        report = judged(table, [events[:1], events[1:]])
-        assert (len(report.findings), report.exact) == (named, named > 0)
-        assert report.explained == ({} if named else {TOO_MANY: 3})
+def test_an_event_of_the_other_log_with_the_rows_own_id_is_another_one() -> None:
+    first = event("a", 0, time=5)
+    second = in_second(event("a", 0, time=3, status="success"))
+    second = second._replace(content=second.content._replace(event_id=first.content.event_id))
+    table = one_by_one({}, [first, second])
+    table["a"] = ModelRow(**{**vars(table["a"]), "attempt": 4})
+    for read in ([[first], [second]], [[second], [first]]):
+        report = judged(table, read)
+        assert (report.findings, report.explained) == ({}, {UNEXPLAINED: 1})

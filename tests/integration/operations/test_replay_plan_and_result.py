@@ -1,65 +1,17 @@
-"""Replay at its edges: what is empty or unknown, a plan of a new table, a print that is stopped."""
+"""What a replay's plan and result say, of a new table too, and of jobs that have no event."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 
 import pytest
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
 from support.inside import run_inside
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind = 'r' AND starts_with(relname, 'new')"
-BAD = (
-    (["--into", ""], "--into: empty; wanted TABLE"),
-    (["--name", ""], "--name: empty; wanted NAME"),
-    (["--status", "error", "--status", ""], "--status: empty; wanted WORD"),
-    (["--job-id", ""], "--job-id: empty"),
-    (["--into", "", "--name", "x"], "--into: empty"),
-    (["--max-rate", "nan"], "--max-rate nan: wanted a number above 0"),
-    (["--max-rate", "inf"], "--max-rate inf: wanted a number above 0"),
-    (["--from", "01:30"], "without leading zeros"),
-)
-
-
-def test_empty_texts_and_rates_that_are_none_are_refused(deployed: Deployment) -> None:
-    deployed.produce_events(made_events(20, 5))
-    for arguments, words in BAD:
-        done = run_inside(deployed, "replay", *arguments, "--yes", code=2)
-        assert words in done.stderr, done.stderr
-    assert deployed.rows() == {}
-
-
-@pytest.mark.parametrize("text", ["1969-12-31T23:59:59.999Z", "0001-01-01T00:00Z", "3000w ago"])
-def test_a_time_before_the_epoch_is_before_all_events(deployed: Deployment, text: str) -> None:
-    deployed.produce_events(made_events(50, 10))
-    done = run_inside(deployed, "replay", "--from", text, "--dry-run", "--json")
-    assert json.loads(done.stdout)["events"] == 50
-
-
-def test_after_ctrl_c_a_print_goes_on_where_it_says(deployed: Deployment) -> None:
-    events = made_events(6_000, 6_000)
-    deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
-    process = subprocess.Popen(
-        [COMMAND, "replay", "--print"], env=deployed.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    # nobody reads on, so that it cannot come to its end before the signal
-    first = os.read(process.stdout.fileno(), 4096)
-    process.send_signal(signal.SIGINT)
-    out, said = process.communicate(timeout=60)
-    assert process.returncode == 1
-    match = re.search(r"with (--from \S+) (--to \S+)$", said.decode().strip())
-    assert match, said
-    rest = run_inside(deployed, "replay", "--print", *match[1].split(), *match[2].split()).stdout
-    lines = (first + out).decode().splitlines() + rest.splitlines()
-    jobs = [json.loads(line)["job_id"] for line in lines]
-    assert sorted(jobs) == sorted(f"job-{number}" for number in range(6_000))
 
 
 @pytest.mark.parametrize("into", [[], ["--into", "new"]])
