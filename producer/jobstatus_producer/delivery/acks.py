@@ -1,4 +1,4 @@
-"""What became of the events: who waits for them, which the broker refused, how many attempts failed, and why."""
+"""What became of the events: callers that wait, events that the broker refused, failed attempts, the last error."""
 
 from __future__ import annotations
 

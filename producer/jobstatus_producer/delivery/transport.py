@@ -39,7 +39,7 @@ _CONTENT: Final = frozenset(
     }
 )
 _FATAL: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
-_QUOTED: Final = re.compile(r"(beginning at:).*", re.DOTALL)
+_BEFORE_A_QUOTE: Final = "beginning at:"
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 FLUSH_SECONDS: Final = 1.0
@@ -215,7 +215,8 @@ def _without(secrets: Iterable[str], text: str) -> str:
     # the longest first, because a short secret may be a part of a longer one
     for secret in sorted(secrets, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    return _QUOTED.sub(r"\1 ***", text)
+    before, quote_follows, _ = text.partition(_BEFORE_A_QUOTE)
+    return f"{before}{quote_follows} ***" if quote_follows else text
 
 
 def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:

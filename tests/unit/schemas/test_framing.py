@@ -6,6 +6,7 @@ import fastavro
 import pytest
 from jobstatus_schemas import CODEC, Codec, JobStatusEvent, SingleObject, UndecodableError, schema_fingerprint
 from jobstatus_schemas.body import write
+from jobstatus_schemas.event import SCHEMA_VERSIONS
 from jobstatus_schemas.framing.single_object import HEADER_BYTES, MARKER
 from jobstatus_schemas.schema import Schema, load_schema, newest_schema
 
@@ -48,7 +49,7 @@ class OneByte:
         if value[:1] == b"0":
             return OLD
         if value[:1] == b"1":
-            return load_schema("v1")
+            return load_schema(SCHEMA_VERSIONS[0])
         raise UndecodableError("unknown_schema", "no schema of that number")
 
 
@@ -64,7 +65,7 @@ def test_a_codec_writes_and_reads_with_the_framing_it_is_given() -> None:
     codec = Codec(OneByte())
     for event in (EVENT, EVENT._replace(error_message=None)):
         value = codec.encode(event)
-        assert value == write(b"1", event)
+        assert value == write(OneByte().header(newest_schema()), event)
         assert codec.decode(value) == event
     with pytest.raises(UndecodableError, match="no schema of that number"):
         codec.decode(CODEC.encode(EVENT))

@@ -16,7 +16,7 @@ from jobstatus_producer.delivery.drain import Bounds, Drain, Stop
 from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.sender import Sender
 from jobstatus_producer.delivery.waits import aput_within, put_within, wait_until_settled
-from jobstatus_producer.record import CheckedUpdate, new_event_id
+from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from support.memory_transport import MemoryLog
 from support.spools import entry, leave_behind
 from support.waiting import until
@@ -147,7 +147,7 @@ def test_a_call_that_is_under_way_at_the_end_is_told_so(open_outbox: Open, log: 
     sends = itertools.count()
 
     class Closing(CheckedUpdate):
-        def stamped(self, seq: int):  # type: ignore[no-untyped-def]
+        def stamped(self, seq: int) -> Record:
             if next(sends) == 0:
                 outbox.give_up(0)
             return super().stamped(seq)
@@ -162,7 +162,7 @@ def test_what_a_handler_reports_in_the_middle_of_a_call_comes_after_that_call(
     outbox = open_outbox()
 
     class Interrupted(CheckedUpdate):
-        def stamped(self, seq: int):  # type: ignore[no-untyped-def]
+        def stamped(self, seq: int) -> Record:
             assert outbox.put([update("handler")])
             return super().stamped(seq)
 
