@@ -47,9 +47,9 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --cache-dir .cache/import-linter
 
-# two processes on two cores; whatever starts a process of its own or takes over a second is left to `make test`
+# the property tests (Hypothesis marks them) take most of the time of tests/unit, and `make unit` and `make test` run them
 fast: check
-	$(BIN)/python -m pytest tests/unit -m "not slow" -n 2 -q
+	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
 # three processes, because most tests wait for sessions and time-outs; each has a broker and a database of its own
 test: check

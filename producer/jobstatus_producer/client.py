@@ -363,12 +363,12 @@ class JobStatusProducer:
     def _raise_unless_acknowledged(self, outbox: Outbox, waiter: AckWaiter, left: Sequence[Record]) -> None:
         if waiter.refused:
             why = waiter.refused[0][1].text
-            raise RefusedError(f"the broker refuses ({why})", [record.event for record, _ in waiter.refused])
+            raise RefusedError(f"the broker refuses ({why})", outbox.events_of(record for record, _ in waiter.refused))
         if left:
             why = outbox.last_error or "no answer"
             where = f"within {self.settings.wait_seconds:g} s in topic {self.settings.topic!r}"
             text = f"not acknowledged {where} ({why}), still being tried"
-            raise NotAcknowledgedError(text, [record.event for record in left])
+            raise NotAcknowledgedError(text, outbox.events_of(left))
 
 
 def _sender_of(outbox: Outbox) -> Sender:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Final, NamedTuple
 
-from jobstatus_schemas import JobStatusEvent, decode, encode
+from jobstatus_schemas import Codec, JobStatusEvent
 from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
 
 _LATE_AFTER_MICROS: Final = round(LATE_AFTER_SECONDS * 1_000_000)
@@ -23,10 +23,9 @@ class Record(NamedTuple):
     value: bytes
     traceparent: str | None
 
-    @property
-    def event(self) -> JobStatusEvent:
-        """The event, decoded from `value`; errors carry it."""
-        return decode(self.value)
+    def event(self, codec: Codec) -> JobStatusEvent:
+        """The event in `value`, which `codec` has encoded; errors carry it."""
+        return codec.decode(self.value)
 
     def is_late(self, now_micros: int) -> bool:
         """Whether the record, sent at `now_micros`, is marked as late: it is older than 5 s, or from the future.
@@ -48,11 +47,11 @@ class CheckedUpdate(NamedTuple):
     traceparent: str | None
     event_id: str
 
-    def stamped(self, seq: int) -> Record:
-        """The record of this update, with the time `seq`."""
+    def stamped(self, seq: int, codec: Codec) -> Record:
+        """The record of this update, with the time `seq`, encoded by `codec`."""
         job_id, status, error_message, attempt, worker_id, traceparent, event_id = self
         event = JobStatusEvent(event_id, job_id, status, error_message, attempt, worker_id, seq)
-        return Record(seq, job_id.encode(), encode(event), traceparent)
+        return Record(seq, job_id.encode(), codec.encode(event), traceparent)
 
 
 def new_event_id() -> str:

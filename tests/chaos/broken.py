@@ -58,7 +58,7 @@ def commit_order() -> None:
 
 
 def classification() -> None:
-    """Whatever says that the database is away or busy is taken for a bad row."""
+    """Every error of an unavailable or busy database is classified as a bad row."""
     for state, kind in classify._BY_SQLSTATE.items():
         if kind is DatabaseAwayError:
             classify._BY_SQLSTATE[state] = BadRowError

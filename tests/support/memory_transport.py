@@ -79,11 +79,11 @@ class MemoryTransport:
         self._log.polls += 1
         self._log.before_poll()
         if self._log.answers:
-            self._end(None)
+            self.end(None)
 
     def purge(self) -> None:
         if self._log.calls_back_purged:
-            self._end(KafkaError(KafkaError._PURGE_INFLIGHT))
+            self.end(KafkaError(KafkaError._PURGE_INFLIGHT))
 
     def close(self) -> None:
         self.purge()
@@ -91,7 +91,8 @@ class MemoryTransport:
     def __len__(self) -> int:
         return len(self._under_way)
 
-    def _end(self, error: KafkaError | None) -> None:
+    def end(self, error: KafkaError | None) -> None:
+        """Call back for every record: acknowledged, or failed with `error`."""
         ended, self._under_way = self._under_way, []
         for done in ended:
             done(error, None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from jobstatus_schemas import CODEC
 
 from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
 from jobstatus_consumer.errors import JobStatusError, SettingsError
@@ -131,4 +132,4 @@ def _as_dict(info: SpoolInfo) -> dict[str, Any]:
 def _show_refused(found: list[SpoolInfo]) -> None:
     for info in found:
         for record, reason, refused_at in info.refused:
-            click.echo(json.dumps({"reason": reason, "refused_at": refused_at, **record.event._asdict()}))
+            click.echo(json.dumps({"reason": reason, "refused_at": refused_at, **record.event(CODEC)._asdict()}))

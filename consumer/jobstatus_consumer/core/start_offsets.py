@@ -13,7 +13,7 @@ from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.records import Log
 
 
-class Start(NamedTuple):
+class StartOffset(NamedTuple):
     """The log and the offset to start with. `remark` is for the log line; it is empty in the usual case."""
 
     log: Log
@@ -30,7 +30,7 @@ class Watermarks(NamedTuple):
 
 def start_of(
     log: Log, committed: int | None, committed_topic_id: str, bounds: Watermarks, *, accept_loss: bool
-) -> Start:
+) -> StartOffset:
     """Where the group starts in `log`. Without a commit it starts with the first offset there is.
 
     Raises `OffsetsLostError` if the log no longer holds the committed offset. With `accept_loss` the group starts with
@@ -38,19 +38,19 @@ def start_of(
     compared with those of the rows that were written before the loss.
     """
     if committed is None:
-        return Start(log, bounds.low)
+        return StartOffset(log, bounds.low)
     lost = _loss(log, committed, committed_topic_id, bounds)
     if not lost:
-        return Start(log, committed)
+        return StartOffset(log, committed)
     made_again = bool(committed_topic_id) and committed_topic_id != log.topic_id
     # a topic that was made again has another topic id, and so is another log already
     fresh = log if made_again else log._replace(incarnation=log.incarnation + 1)
     return _accept(lost, fresh, bounds.low, accept_loss=accept_loss)
 
 
-def _accept(lost: str, fresh: Log, low: int, *, accept_loss: bool) -> Start:
+def _accept(lost: str, fresh: Log, low: int, *, accept_loss: bool) -> StartOffset:
     if accept_loss:
-        return Start(fresh, low, f"{lost}; the loss is accepted, going on with offset {low}")
+        return StartOffset(fresh, low, f"{lost}; the loss is accepted, going on with offset {low}")
     raise OffsetsLostError(
         f"{lost}. Stopped, and nothing was committed. To accept the loss and go on with the first offset there is "
         f"({low}): --on-lost-offsets earliest"
@@ -113,7 +113,7 @@ def _logs(known: Mapping[str, int]) -> Iterator[Log]:
             yield Log.parse(log_id)
 
 
-def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> Start | None:
+def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_loss: bool) -> StartOffset | None:
     """Where to seek back to if the database lacks events before `position`; None if it lacks nothing.
 
     `position` is the offset up to which everything was written. `known` is the next offset in the database's progress
@@ -126,9 +126,9 @@ def rewind_to(log: Log, position: int, low: int, known: int | None, *, accept_lo
     if known is None:
         if position <= low:
             return None
-        return Start(log, low, f"the database knows nothing of {name}, though offset {position} comes next")
+        return StartOffset(log, low, f"the database knows nothing of {name}, though offset {position} comes next")
     remark = f"the database knows {name} up to offset {known} only, though {position} comes next"
     if known >= low:
-        return Start(log, known, remark)
+        return StartOffset(log, known, remark)
     lost = f"{remark} (was it restored, or failed over?), and the log begins at {low}"
     return _accept(lost, log._replace(incarnation=log.incarnation + 1), low, accept_loss=accept_loss)

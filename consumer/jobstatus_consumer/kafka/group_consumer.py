@@ -21,7 +21,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     FETCH_DEFAULTS,
@@ -69,7 +69,7 @@ class EndOfPartition(NamedTuple):
 class RebalanceListener(Protocol):
     """Receives rebalances and failed commits. The methods are called inside `poll` and `close`."""
 
-    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
         """Return where to start each partition. They stay paused until `resume` is called for them."""
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -209,7 +209,7 @@ class GroupConsumer:
             if partition is not None and position is not None:
                 self._seek(partition, position.offset)
 
-    def seek(self, start: Start) -> None:
+    def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
         self._set_position(start)
         self._seek(start.log.partition, start.offset)
@@ -220,7 +220,7 @@ class GroupConsumer:
         except KafkaException as error:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
-    def _set_position(self, start: Start) -> None:
+    def _set_position(self, start: StartOffset) -> None:
         self._positions[start.log.partition] = _Position(start.log.id, start.offset)
 
     def pause(self, partitions: Iterable[int]) -> None:

@@ -196,4 +196,6 @@ def _stop_condition(member: Member, stop: Event, ends: Mapping[int, int] | None)
 
 
 def _log_signal(name: str) -> None:
-    logger.info("%s: writing and committing what is in hand, then stopping; once more ends at once", name)
+    logger.info(
+        "%s: writing and committing what was read, then stopping; a second signal ends the process at once", name
+    )

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from jobstatus_consumer.core.start_offsets import Start, Watermarks, newest_log, rewind_to, start_of, unknown_log
+from jobstatus_consumer.core.start_offsets import StartOffset, Watermarks, newest_log, rewind_to, start_of, unknown_log
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition
 from jobstatus_consumer.records import Log, LogRange
 
@@ -59,7 +59,7 @@ class Partition:
     compared: Compared
 
     @classmethod
-    def starting(cls, start: Start, low: int, epoch: int, compared: Compared) -> Partition:
+    def starting(cls, start: StartOffset, low: int, epoch: int, compared: Compared) -> Partition:
         """A partition of which nothing was read yet."""
         at = start.offset
         return cls(start.log, low, at, at, at, at, epoch, compared)
@@ -75,7 +75,7 @@ class Assignment:
 
     # -- partitions come and go -------------------------------------------------------------------------------------
 
-    def add(self, item: AssignedPartition) -> Start:
+    def add(self, item: AssignedPartition) -> StartOffset:
         """Take a partition, and return where to start it. Raises `OffsetsLostError`."""
         commit, bounds = item.committed, Watermarks(item.low, item.high)
         start = start_of(item.log, commit.offset, commit.topic_id, bounds, accept_loss=self._accept_loss)
@@ -94,7 +94,7 @@ class Assignment:
         for number in numbers:
             self.partitions.pop(number, None)
 
-    def rewind(self, start: Start) -> None:
+    def rewind(self, start: StartOffset) -> None:
         """Read a partition again from `start`. What was submitted before no longer counts for it."""
         partition = self.partitions[start.log.partition]
         partition.log = start.log
@@ -118,7 +118,7 @@ class Assignment:
         """The partitions that were compared, and so may be read."""
         return [number for number, partition in self.partitions.items() if partition.compared is Compared.DONE]
 
-    def compare(self, progress: Mapping[str, int], epoch: int) -> list[Start]:
+    def compare(self, progress: Mapping[str, int], epoch: int) -> list[StartOffset]:
         """Compare with the next offsets that the database has, asked for at `epoch`; return the rewinds to make.
 
         Partitions assigned or rewound since `epoch` are left out. Raises `OffsetsLostError` where the log no longer
@@ -127,7 +127,7 @@ class Assignment:
         current = [item for item in self.partitions.values() if item.assignment_epoch <= epoch]
         return [start for item in current if (start := self._compare(item, progress)) is not None]
 
-    def _compare(self, partition: Partition, progress: Mapping[str, int]) -> Start | None:
+    def _compare(self, partition: Partition, progress: Mapping[str, int]) -> StartOffset | None:
         before, partition.compared = partition.compared, Compared.DONE
         log = newest_log(partition.log, progress, fresh=before is Compared.LOSS_ACCEPTED)
         if before is Compared.NOTHING_COMMITTED:
@@ -137,7 +137,7 @@ class Assignment:
             return start
         # another member accepted a loss here, and the current commit was made by a tool that does not know of it
         logger.info("%s has a newer incarnation; continuing as %s", partition.log.id, log.id)
-        return start or Start(log, partition.written)
+        return start or StartOffset(log, partition.written)
 
     # -- offsets ----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple, NoReturn
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.decode import decoder_of
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition, GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, RawRecord
@@ -270,7 +270,7 @@ class Pipeline:
         if self._state is State.READING:
             self._resume()
 
-    def _rewind(self, start: Start) -> None:
+    def _rewind(self, start: StartOffset) -> None:
         self._forget({start.log.partition})
         self.assignment.rewind(start)
         self._consumer.seek(start)
@@ -298,7 +298,7 @@ class Pipeline:
 
     # -- rebalances, called inside poll and close -------------------------------------------------------------------
 
-    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
         """Return where to start each. It is read once it was compared with the database's progress."""
         starts = []
         for item in partitions:

@@ -276,7 +276,7 @@ class Writer:
         self._end_outage(DEAD_LETTER_TOPIC)
 
     def _until_available(self, action: Callable[[], T]) -> T:
-        """Repeat `action` until the database is available. Blocks without a limit, until it is told to stop waiting."""
+        """Repeat `action` until the database is available. Blocks without a limit, until `stop_waiting`."""
         found = retry(
             lambda: self._once_more_if_stale(action),
             retry_on=DatabaseAwayError,

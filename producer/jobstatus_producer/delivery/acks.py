@@ -7,8 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from jobstatus_schemas import JobStatusEvent
-
 from jobstatus_producer.delivery.transport import Failure
 from jobstatus_producer.log import Throttle
 from jobstatus_producer.record import Record
@@ -115,7 +113,7 @@ class Acks:
         close raises it.
         """
         self.note_error(failure.text)
-        self._warn("refused", "the broker refuses an event of job %r: %s", record.event.job_id, failure.text)
+        self._warn("refused", "the broker refuses an event of job %r: %s", record.key.decode(), failure.text)
         told = self._end(record.seq, failure)
         with self._lock:
             self._refused += 1
@@ -142,11 +140,11 @@ class Acks:
         """Keep `text` as the last error, and log nothing."""
         self._last_error = text
 
-    def take_refused(self) -> list[JobStatusEvent]:
-        """The refused events that no caller knows of yet; each is returned once."""
+    def take_refused(self) -> list[Record]:
+        """The refused records that no caller knows of yet; each is returned once."""
         with self._lock:
             taken, self._refused_kept = self._refused_kept, []
-        return [record.event for record in taken]
+        return taken
 
     def _warn(self, kind: str, text: str, *args: object) -> None:
         self._throttle.log(logging.WARNING, kind, text, *args)

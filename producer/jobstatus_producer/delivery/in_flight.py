@@ -51,13 +51,12 @@ class InFlight(ABC):
 
     def hand_over(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
         """Give `record` to the client. Never blocks. False: the client did not take it, so it has failed already."""
+        seq, key, value, traceparent = record
         try:
-            self._records[record.seq] = (record, time.monotonic())
-            self._bytes_sent += len(record.value)
+            self._records[seq] = (record, time.monotonic())
+            self._bytes_sent += len(value)
             self._sent += 1
-            failure = transport.send(
-                record.key, record.value, partial(self._done, record), late=late, traceparent=record.traceparent
-            )
+            failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
         except BaseException:
             # raised by a signal handler, or by a client that cannot read the record: its caller sees the exception
             self._give_up([record])

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from threading import RLock, get_ident
 from typing import Final
 
-from jobstatus_schemas import JobStatusEvent
+from jobstatus_schemas import CODEC, Codec, JobStatusEvent
 
 from jobstatus_producer.clock import PROCESS_CLOCK, StrictClock
 from jobstatus_producer.delivery.acks import Acks, AckWaiter
@@ -66,10 +66,12 @@ class Outbox:
         settings: ProducerSettings,
         *,
         clock: StrictClock = PROCESS_CLOCK,
+        codec: Codec = CODEC,
         open_transport: OpenTransport = KafkaTransport,
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._codec = codec
         # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
         self._lock = RLock()
         self._phase = Phase.OPEN
@@ -152,8 +154,8 @@ class Outbox:
         may_block: bool = True,
         must_take: bool = False,
     ) -> bool:
-        stamp = self._clock.stamp
-        records = [update.stamped(stamp()) for update in updates]
+        stamp, codec = self._clock.stamp, self._codec
+        records = [update.stamped(stamp(), codec) for update in updates]
         if waiter is not None:
             self._acks.expect(records, waiter)
         if not self._dispatch(records, may_block=may_block):
@@ -212,7 +214,11 @@ class Outbox:
 
     def as_events(self, updates: Sequence[CheckedUpdate]) -> list[JobStatusEvent]:
         """The events of `updates` that found no room, for the error that carries them."""
-        return [update.stamped(self._clock.stamp()).event for update in updates]
+        return self.events_of([update.stamped(self._clock.stamp(), self._codec) for update in updates])
+
+    def events_of(self, records: Iterable[Record]) -> list[JobStatusEvent]:
+        """The events in `records`, for the error that carries them."""
+        return [record.event(self._codec) for record in records]
 
     def stop_waiting(self, waiter: AckWaiter) -> list[Record]:
         """Forget `waiter`. Returns those of its events that are neither acknowledged nor refused."""
@@ -220,7 +226,7 @@ class Outbox:
 
     def take_refused(self) -> list[JobStatusEvent]:
         """The refused events that no caller knows of yet; each is returned once."""
-        return self._acks.take_refused()
+        return self.events_of(self._acks.take_refused())
 
     def accept_set_aside(self) -> None:
         """Accept now what a signal handler reported in the middle of a call. May block on another call.
@@ -261,7 +267,7 @@ class Outbox:
         self._leave_direct()
         self._first_tries.call_back_all(seconds)
         self._client.transport.close()
-        return [record.event for record in self._backlog.close()]
+        return self.events_of(self._backlog.close())
 
     def log_lost(self, events: Sequence[JobStatusEvent]) -> None:
         """Log the `events` that are lost because a signal ends the process: no caller can be given them."""

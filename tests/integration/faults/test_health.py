@@ -1,4 +1,4 @@
-"""Health and metrics tell the truth: a database that is away is no reason to restart, and none to send work here."""
+"""Health and metrics: with an unavailable database the process is live and not ready."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: Ow
 
         postgres.stop("immediate")
         deployed.produce_events(made_events(500, 50, seed=2))
-        until(lambda: asked(f"{url}/readyz")[0] == 503, "not ready while the database is away")
+        until(lambda: asked(f"{url}/readyz")[0] == 503, "not ready while the database is unavailable")
         told: dict[str, Any] = json.loads(asked(f"{url}/readyz")[1])
         assert told["waiting_for"].startswith("database")
         assert asked(f"{url}/livez")[0] == 200

@@ -123,7 +123,7 @@ def test_a_topic_made_again_while_the_group_runs_is_read_where_that_is_accepted(
 
 
 def set_by_another_tool(deployed: Deployment, offset: int) -> None:
-    """Offsets of every partition, and nothing said beside them."""
+    """Commit offsets of every partition, without metadata."""
     consumer = Consumer({"bootstrap.servers": deployed.bootstrap, "group.id": deployed.group})
     consumer.commit(
         offsets=[TopicPartition(deployed.topic, n, offset) for n in range(deployed.partitions)], asynchronous=False

@@ -17,6 +17,7 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer import JobStatusProducer, NotAcknowledgedError, RefusedError, Stats
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.traceparent import TRACEPARENT
+from jobstatus_schemas import CODEC
 from jobstatus_schemas.event import MAX_ERROR_MESSAGE_BYTES
 from support.fixture_types import MakeTopic
 from support.waiting import until
@@ -184,7 +185,7 @@ def test_a_refused_event_is_kept_in_the_spool_where_there_is_one(
         # to close may leave it to the next start: it goes out alone, after what was refused with it
         assert jobs.flush(60) == 0
     (info,) = spool_folder.inspect(tmp_path)
-    assert [(refused.record.event.job_id, refused.reason[:18]) for refused in info.refused] == [
+    assert [(refused.record.event(CODEC).job_id, refused.reason[:18]) for refused in info.refused] == [
         ("big", "MSG_SIZE_TOO_LARGE")
     ]
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {"small": ["ok"]}

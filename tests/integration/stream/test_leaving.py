@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_local.kafka import LocalKafka
@@ -22,20 +22,20 @@ class Listener:
     """Would start each partition at its beginning, and records which callbacks it gets."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.callbacks: list[str] = []
 
-    def on_assigned(self, partitions: list[AssignedPartition]) -> list[Start]:
-        self.told.append("assigned")
-        return [Start(item.log, item.low) for item in partitions]
+    def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
+        self.callbacks.append("assigned")
+        return [StartOffset(item.log, item.low) for item in partitions]
 
     def on_revoked(self, _partitions: set[int]) -> None:
-        self.told.append("revoked")
+        self.callbacks.append("revoked")
 
     def on_lost(self, _partitions: set[int]) -> None:
-        self.told.append("lost")
+        self.callbacks.append("lost")
 
     def on_not_committed(self, _partitions: set[int]) -> None:
-        self.told.append("not committed")
+        self.callbacks.append("not committed")
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_an_assignment_that_comes_while_leaving_is_not_taken_up(
     began = time.monotonic()
     consumer.close()
     assert time.monotonic() - began < 15
-    assert "assigned" not in listener.told
+    assert "assigned" not in listener.callbacks
 
 
 class Stuck:

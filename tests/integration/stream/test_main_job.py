@@ -225,7 +225,7 @@ def test_a_second_signal_ends_at_once(kafka: LocalKafka, tmp_path_factory: pytes
             "a write that waits",
         )
         consumer.signal()
-        consumer.says("once more ends at once")
+        consumer.says("a second signal ends the process at once")
         consumer.signal()
         assert consumer.process.wait(5) == 128 + signal.SIGTERM
         lock.close()

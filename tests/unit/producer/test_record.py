@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from jobstatus_schemas import CODEC
 from support.spools import entry
 
 MADE = 1_700_000_000_000_000
@@ -18,5 +19,5 @@ def test_an_event_is_late_after_five_seconds_or_where_the_clock_cannot_be_truste
 
 
 def test_an_entry_gives_its_event_back() -> None:
-    event = entry(MADE, "job-17", "why").event
+    event = entry(MADE, "job-17", "why").event(CODEC)
     assert (event.job_id, event.error_message, event.occurred_at) == ("job-17", "why", MADE)

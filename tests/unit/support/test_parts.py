@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = "from support.parts import pytest_runtest_logreport, pytest_runtest_makereport\n"
 TESTS = """
 import pytest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition
@@ -63,7 +63,7 @@ def test_a_result_from_before_a_change_does_not_count(change: str) -> None:
     found = assignment()
     epoch = found.epoch
     if change == "rewound":
-        found.rewind(Start(LOG, 5))
+        found.rewind(StartOffset(LOG, 5))
     else:
         found.remove({0})
     if change == "assigned again":
@@ -101,7 +101,7 @@ def test_what_the_database_lacks_and_the_log_no_longer_has_is_a_loss() -> None:
 
 
 def test_a_newer_incarnation_in_the_database_is_continued_and_compared_with() -> None:
-    assert assignment().compare({NEWER.id: 10}, 99) == [Start(NEWER, 10)]
+    assert assignment().compare({NEWER.id: 10}, 99) == [StartOffset(NEWER, 10)]
     (start,) = assignment().compare({NEWER.id: 3}, 99)
     assert start[:2] == (NEWER, 3)
 

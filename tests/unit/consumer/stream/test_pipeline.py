@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
-from jobstatus_consumer.core.start_offsets import Start
+from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition
@@ -172,7 +172,7 @@ class FakeConsumer:
         assert not self.inside_rebalance, "resumed inside a callback of the client"
         self._paused -= set(numbers)
 
-    def seek(self, start: Start) -> None:
+    def seek(self, start: StartOffset) -> None:
         assert not self.inside_rebalance, "sought inside a callback of the client"
         assert start.log.partition in self._positions
         self._positions[start.log.partition] = start.offset
@@ -192,7 +192,7 @@ class FakeConsumer:
             assert number in self._positions, "a commit for a partition that is not ours"
             assert self.forgot or self._database.has_all_before(number, offset), "committed past an unwritten event"
         if not wait and self._rng.random() < 0.3:
-            # taken by the client, refused by the broker: that is told later, from inside a poll
+            # the client accepted it and the broker refused it, which is reported later, from inside a poll
             self._refused |= set(offsets)
             return True
         self.group.update(offsets)
@@ -314,7 +314,7 @@ def test_what_cannot_be_done_stops_the_loop_and_commits_nothing(result: Result, 
     assert consumer.group == {}
 
 
-@pytest.mark.parametrize("passed_over", [False, True], ids=["told", "passed over"])
+@pytest.mark.parametrize("passed_over", [False, True], ids=["reported", "not reported"])
 def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(passed_over: bool) -> None:
     loop, consumer, writer, database = make(random.Random(5))
     real, batches = writer.do, 0
@@ -349,7 +349,7 @@ def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int) -> No
         return Stopped()
 
     def result(timeout: float) -> Result | None:
-        # the first batch waits until it is told to stop; one behind it would be written
+        # the first batch waits until the writer is told to stop; a batch behind it would be written
         return None if isinstance(writer.task, Batch) and not writer.stopped else taken(timeout)
 
     writer.do, writer.result = done, result  # type: ignore[method-assign]
@@ -368,7 +368,7 @@ def test_a_stop_while_the_database_is_away_commits_nothing_of_what_waits() -> No
         return real(task) if isinstance(task, ReadProgress) else Stopped()
 
     def result(timeout: float) -> Result | None:
-        # it waits until it is told to stop
+        # the writer waits until it is told to stop
         return None if isinstance(writer.task, Batch) and not writer.stopped else taken(timeout)
 
     taken = writer.result

@@ -31,10 +31,10 @@ class FakeClient:
         self.commits: list[tuple[int, int, str]] = []
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        def told(callback: Any) -> Callable[..., None]:
+        def partitions_to(callback: Any) -> Callable[..., None]:
             return lambda *numbers: callback(self, [TopicPartition(topics[0], number) for number in numbers])
 
-        self.assign, self.revoke, self.lose = told(on_assign), told(on_revoke), told(on_lost)
+        self.assign, self.revoke, self.lose = map(partitions_to, (on_assign, on_revoke, on_lost))
 
     def poll(self, timeout: float) -> Any:
         before, self.before_poll = self.before_poll, lambda: None

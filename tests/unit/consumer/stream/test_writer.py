@@ -1,4 +1,4 @@
-"""The writer where connections are stale, which a database that is there but unfit may go on saying for ever."""
+"""The writer when connections are stale. A database that is reachable but unfit may report that every time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STALE = ConnectionStaleError("FeatureNotSupported (0A000)", sqlstate="0A000")
 
 
 class Store:
-    """Raises what it is told to, in turn, at a write or a comparison; `None` is a success."""
+    """Raises the given errors in turn, at a write or when the progress is read; `None` is a success."""
 
     def __init__(self, writes: list[StoreError | None], comparisons: list[StoreError | None]) -> None:
         self.connected = False

@@ -18,6 +18,7 @@ from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.spool.database import SpoolWriteError
 from jobstatus_producer.spool.file import SpoolFile
+from jobstatus_schemas import CODEC
 from support.memory_transport import MemoryLog
 from support.spools import leave_behind
 
@@ -135,7 +136,7 @@ def test_what_was_tried_before_is_late_and_what_was_not_goes_by_its_age(
 
 def test_after_a_takeover_the_numbers_add_up(open_outbox: OpenOutbox, log: MemoryLog, folder: Path) -> None:
     stamps = itertools.count(time.time_ns() // 1000)
-    leave_behind(folder, [update(status).stamped(next(stamps)) for status in ("processing", "success")])
+    leave_behind(folder, [update(status).stamped(next(stamps), CODEC) for status in ("processing", "success")])
     outbox = open_outbox(durable=True)
     put(outbox, "archived")
     for delivered in (0, 2, 3):
@@ -224,14 +225,14 @@ def test_what_the_client_cannot_take_is_kept_for_a_person_and_stops_nothing_behi
     outbox = open_outbox(durable=True)
     put(outbox, "processing", "bad", "success")
     chunk = outbox.next_chunk(3)
-    log.cannot_take = {record.value for record in chunk.records if record.event.status == "bad"}
+    log.cannot_take = {record.value for record in chunk.records if record.event(CODEC).status == "bad"}
     step(outbox)
     assert log.rows() == ["processing", "success"]
     stats = outbox.stats()
     assert (stats.refused, stats.spool_depth, left(outbox)) == (1, 0, 0)
     assert "surrogates not allowed" in caplog.text
     (info,) = spool_folder.inspect(folder)
-    assert [refused.record.event.status for refused in info.refused] == ["bad"]
+    assert [refused.record.event(CODEC).status for refused in info.refused] == ["bad"]
 
 
 def test_a_new_outbox_has_done_nothing(open_outbox: OpenOutbox) -> None:

@@ -17,6 +17,7 @@ from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.sender import Sender
 from jobstatus_producer.delivery.waits import aput_within, put_within, wait_until_settled
 from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
+from jobstatus_schemas import Codec
 from support.memory_transport import MemoryLog
 from support.spools import entry, leave_behind
 from support.waiting import until
@@ -147,10 +148,10 @@ def test_a_call_that_is_under_way_at_the_end_is_told_so(open_outbox: Open, log: 
     sends = itertools.count()
 
     class Closing(CheckedUpdate):
-        def stamped(self, seq: int) -> Record:
+        def stamped(self, seq: int, codec: Codec) -> Record:
             if next(sends) == 0:
                 outbox.give_up(0)
-            return super().stamped(seq)
+            return super().stamped(seq, codec)
 
     with pytest.raises(ProducerClosedError, match="in the middle of this call"):
         outbox.put([Closing(*update("0"))])
@@ -162,9 +163,9 @@ def test_what_a_handler_reports_in_the_middle_of_a_call_comes_after_that_call(
     outbox = open_outbox()
 
     class Interrupted(CheckedUpdate):
-        def stamped(self, seq: int) -> Record:
+        def stamped(self, seq: int, codec: Codec) -> Record:
             assert outbox.put([update("handler")])
-            return super().stamped(seq)
+            return super().stamped(seq, codec)
 
     assert outbox.put([Interrupted(*update("call"))])
     assert [event.status for event in log.events] == ["call", "handler"]
