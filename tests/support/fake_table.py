@@ -35,7 +35,7 @@ class FakeTable:
     def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
         self.table = one_by_one(self.table, chunk)
 
-    def mend(self, rows: Sequence[RowRepair]) -> set[str]:
+    def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
         stand = [item for item in rows if (item.was_log, item.was_offset) == self._place(item.job_id)]
         for item in stand:
             before = self.table[item.job_id]

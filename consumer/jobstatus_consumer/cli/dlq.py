@@ -122,7 +122,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
         overview = survey(reader, table, selection, decoder_of(settings), stop.is_set, keep)
     if as_json:
         groups = [group.as_dict() for _, group in sorted(overview.groups.items())]
-        told: dict[str, Any] = {
+        fields: dict[str, Any] = {
             "topic": settings.dead_letter_topic,
             "open": overview.open,
             "groups": groups,
@@ -131,8 +131,8 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
             "foreign": overview.foreign,
         }
         if each:
-            told["letters"] = [_described(item) for item in found]
-        click.echo(json.dumps(told))
+            fields["letters"] = [_described(item) for item in found]
+        click.echo(json.dumps(fields))
         return
     _show_groups(settings, overview)
     for item in found:
@@ -173,7 +173,7 @@ def _show_groups(settings: Settings, overview: LetterOverview) -> None:
 
 def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, Any]:
     letter, original = item.letter, item.letter.original
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "topic": original.topic,
         "position": letter.position,
         "log_id": original.log_id,
@@ -193,16 +193,16 @@ def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, An
         "dead_letter_at": f"{letter.partition}:{letter.offset}",
     }
     if isinstance(item.found, Rejected):
-        told["decodes"] = f"no: {item.found.reason}"
+        fields["decodes"] = f"no: {item.found.reason}"
     else:
-        told["decodes"] = "yes"
+        fields["decodes"] = "yes"
         if show_values:
-            told["event"] = item.found.as_dict()
+            fields["event"] = item.found.as_dict()
     if show_values:
-        told["key"] = repr(original.key)
-        told["value"] = (original.value or b"").hex()
-        told["headers"] = {name: repr(text) for name, text in original.headers}
-    return told
+        fields["key"] = repr(original.key)
+        fields["value"] = (original.value or b"").hex()
+        fields["headers"] = {name: repr(text) for name, text in original.headers}
+    return fields
 
 
 @command.command("show")
@@ -218,11 +218,11 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
         survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
     if not found:
         raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
-    told = [_described(item, show_values=show_values) for item in found]
+    fields = [_described(item, show_values=show_values) for item in found]
     if as_json:
-        click.echo(json.dumps({"letters": told}))
+        click.echo(json.dumps({"letters": fields}))
         return
-    for one in told:
+    for one in fields:
         for name, value in one.items():
             text = json.dumps(value) if isinstance(value, dict) else str(value)
             click.echo(f"{name:>15}  {visible(text)}")
@@ -325,10 +325,15 @@ def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: 
         }
         ends = {item.partition: item.end for item in ranges if item.size}
         done = not dry_run and _purge(settings, ends, counts, stop, even_open=even_open, yes=yes)
-    told = {"dry_run": dry_run, "before": {str(number): end for number, end in ends.items()}, "removed": done, **counts}
+    fields = {
+        "dry_run": dry_run,
+        "before": {str(number): end for number, end in ends.items()},
+        "removed": done,
+        **counts,
+    }
     with already(f"the records before {before} are removed" if done else ""):
         if as_json:
-            click.echo(json.dumps(told))
+            click.echo(json.dumps(fields))
         else:
             lay = _counted(counts)
             click.echo(f"removed {lay} before {before}" if done else f"nothing removed: {lay} lie before {before}")

@@ -123,7 +123,7 @@ def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
 
 
 def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "partition": item.partition,
         "offset": item.offset,
         "appended": shown_ms(item.timestamp),
@@ -136,5 +136,5 @@ def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:
         reported = item.event.as_dict()
         # the job's id is in the head of the document
         names = reported.keys() - {"job_id"} if show_values else _WITHOUT_VALUES
-        told |= {name: value for name, value in reported.items() if name in names}
-    return told
+        fields |= {name: value for name, value in reported.items() if name in names}
+    return fields

@@ -81,7 +81,7 @@ def show(settings: Settings, as_json: bool) -> None:
         places = _partition_states(settings, topics, reader, table.progress())
     word, members = topics.group_state(settings.group_id)
     if as_json:
-        told = [
+        fields = [
             {
                 "partition": item.log.partition,
                 "low": item.bounds.low,
@@ -95,7 +95,7 @@ def show(settings: Settings, as_json: bool) -> None:
             }
             for item in places
         ]
-        click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": told}))
+        click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": fields}))
         return
     console = plain_console(soft_wrap=True)
     console.print(f"group {settings.group_id}: {word.lower()}, {members} members")
@@ -180,8 +180,8 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
     goes_on = f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
     with already("" if dry_run else goes_on):
         if as_json:
-            told = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
-            click.echo(json.dumps(told))
+            fields = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
+            click.echo(json.dumps(fields))
         elif not dry_run:
             click.echo(goes_on)
 

@@ -143,7 +143,7 @@ class _Work:
         sink = LiveTable(store, None, self.stop, patience, say)
 
         def set_rows(rows: Sequence[RowRepair]) -> set[str]:
-            return retry_database(lambda: self.table.mend(rows), self.stop, patience, say)
+            return retry_database(lambda: self.table.repair_rows(rows), self.stop, patience, say)
 
         try:
             context = RepairContext(set_rows, sink, self.stop.is_set, exact=report.exact, progress=progress)

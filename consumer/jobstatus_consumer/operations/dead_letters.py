@@ -1,4 +1,4 @@
-"""Dead letters held against the table: whether a letter's event would still change its row."""
+"""Whether a dead letter still matters: whether its event would still change its row."""
 
 from __future__ import annotations
 

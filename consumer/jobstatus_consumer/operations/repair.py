@@ -27,7 +27,7 @@ AT_ONCE: Final = 500
 SET: Final = ("different", "out_of_turn")
 """The kinds of rows that the guard would leave as they are."""
 SetRows = Callable[[Sequence[RowRepair]], Collection[str]]
-"""Sets rows and returns the jobs whose row was still where it was judged: `Table.mend`."""
+"""Sets rows and returns the jobs whose row was still where it was judged: `Table.repair_rows`."""
 
 
 @dataclass(slots=True)

@@ -100,7 +100,7 @@ class Table(Session):
         with self._use() as connection:
             set_progress(connection, self.name, offsets)
 
-    def mend(self, rows: Sequence[RowRepair]) -> set[str]:
+    def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
         """Set these rows, and return the jobs whose row was still at the position where it was read."""
         return {job_id for (job_id,) in self._ask("repair", rows=json_params.document([r.as_record() for r in rows]))}
 

@@ -29,7 +29,7 @@ def test_rows_that_the_database_refuses_are_named_with_the_reason_and_all_others
     people = run_inside(deployed, "verify", "--repair", code=1).stdout
     assert f"job-2: the database refuses its row: {WHY}" in people
     assert "events: check_violation (23514, no_job_2)" in people
-    assert "3 rows mended, 2 still differ" in people
+    assert "3 rows repaired, 2 still differ" in people
     rows = deployed.rows()
     assert {job for job in right if rows.get(job) != right[job]} == {"job-2", "job-5"}
     told = json.loads(run_inside(deployed, "verify", "--repair", "--json", code=1).stdout)

@@ -52,7 +52,7 @@ def test_a_stopped_repair_says_how_many_rows_it_has_set_and_the_next_one_goes_on
     monkeypatch.setattr(repair, "AT_ONCE", 10)
     for set_before, as_json in ((0, False), (10, True)):
         with monkeypatch.context() as patch:
-            stopping_after(patch, Table, "mend")
+            stopping_after(patch, Table, "repair_rows")
             done = run_inside(bogus, "verify", "--repair", *["--json"] * as_json, code=1)
         assert left(bogus) == 30 - set_before
         assert "stopped; 10 rows were set" in done.stderr

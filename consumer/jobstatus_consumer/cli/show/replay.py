@@ -49,19 +49,19 @@ def plan(found: ReplayPlan, scope: Scope, as_json: bool, *, show_values: bool) -
 def rebuild_plan(found: ReplayPlan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
     """Print what a rebuild would do, as `plan` does; the new table has no rows to compare with."""
     if as_json:
-        told = {"dry_run": True, "into": into, "offsets": scope.offsets}
-        click.echo(json.dumps({**told, **_as_dict(found, scope, show_values=show_values)}))
+        fields = {"dry_run": True, "into": into, "offsets": scope.offsets}
+        click.echo(json.dumps({**fields, **_as_dict(found, scope, show_values=show_values)}))
         return
     changes = f"{into} and {into}_progress would be made, with {found.rows:,} rows"
     _tell(found, scope, changes, show_values=show_values)
 
 
 def _as_dict(found: ReplayPlan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
-    told = found.as_dict()
+    fields = found.as_dict()
     if not show_values:
-        for item in told["examples"]:
+        for item in fields["examples"]:
             del item["status"]
-    return {**told, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
+    return {**fields, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
 
 
 def _tell(found: ReplayPlan, scope: Scope, changes: str, *, show_values: bool) -> None:
@@ -117,18 +117,18 @@ def print_events(reader: RangeReader, scope: Scope, stop: Event) -> ReplayResult
 
 def _print_one(raw: RawRecord, scope: Scope, found: ReplayResult) -> None:
     event = scope.decoder.decode(raw)
-    told: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
+    fields: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
     if isinstance(event, Rejected):
         if scope.wanted.statuses:
             return
-        told |= {"stage": event.stage, "reason": event.reason, "detail": event.detail}
+        fields |= {"stage": event.stage, "reason": event.reason, "detail": event.detail}
     elif scope.wanted.statuses and event.status not in scope.wanted.statuses:
         return
     else:
         found.counts.events += 1
         found.counts.seen_jobs.update(scope.wanted.jobs & {event.job_id})
-        told |= event.as_dict()
-    click.echo(json.dumps(told))
+        fields |= event.as_dict()
+    click.echo(json.dumps(fields))
 
 
 def _ranges(scope: Scope) -> str:

@@ -39,7 +39,7 @@ class Outcome:
         return self.complete and (self.left or self.report).total == 0
 
     @property
-    def mended(self) -> int:
+    def repaired_rows(self) -> int:
         """The number of rows that do not differ any more."""
         return 0 if self.left is None else max(0, self.report.total - self.left.total)
 
@@ -75,7 +75,8 @@ def _show(found: Outcome) -> None:
         _show_refused(found.repaired, console)
     if found.repaired is not None and found.left is not None:
         console.print(
-            f"{found.mended:,} rows mended, {found.left.total:,} still differ; {found.repaired.moved_on:,} had moved on"
+            f"{found.repaired_rows:,} rows repaired, {found.left.total:,} still differ; "
+            f"{found.repaired.moved_on:,} had moved on"
         )
     elif not report.total and report.complete:
         console.print(_verdict(report))
@@ -116,7 +117,7 @@ def _show_refused(repaired: RepairResult, console: Console) -> None:
 
 def _as_dict(found: Outcome) -> dict[str, Any]:
     report = found.report
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "records": report.counts.records,
         "events": report.counts.events,
         "seconds": round(report.seconds, 3),
@@ -131,11 +132,11 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
         "not_named": report.more.total(),
     }
     if found.repaired is not None:
-        told |= _repaired(found.repaired)
+        fields |= _repaired(found.repaired)
     if found.left is not None:
-        told["mended"] = found.mended
-        told["not_mended"] = sorted(found.left.findings)
-    return told
+        fields["mended"] = found.repaired_rows
+        fields["not_mended"] = sorted(found.left.findings)
+    return fields
 
 
 def _repaired(repaired: RepairResult) -> dict[str, Any]:
@@ -152,9 +153,9 @@ def _repaired(repaired: RepairResult) -> dict[str, Any]:
 
 
 def _finding(job_id: str, item: Finding) -> dict[str, Any]:
-    told = {"job_id": job_id, **item._asdict()}
+    fields = {"job_id": job_id, **item._asdict()}
     if item.values is None:
-        del told["values"]
+        del fields["values"]
     else:
-        told["values"] = {name: {"row": theirs, "log": ours} for name, (theirs, ours) in item.values.items()}
-    return told
+        fields["values"] = {name: {"row": theirs, "log": ours} for name, (theirs, ours) in item.values.items()}
+    return fields

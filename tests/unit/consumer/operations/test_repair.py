@@ -35,7 +35,7 @@ def repaired(
 ) -> RepairResult:
     reader: Any = FakeReader(chunks)
     done = RepairResult()
-    way = RepairContext(table.mend, table, stop, exact=exact)
+    way = RepairContext(table.repair_rows, table, stop, exact=exact)
     repair(reader, scope_of(chunks, partitions=2), found(table, chunks, exact=exact), way, done)
     return done
 
@@ -128,11 +128,11 @@ class Strict(FakeTable):
         self.bad = bad
         self.statements = 0
 
-    def mend(self, rows: Sequence[RowRepair]) -> set[str]:
+    def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
         self.statements += 1
         if self.bad & {item.job_id for item in rows}:
             raise BadRowError("refused", sqlstate="23514", error_class="CheckViolation", where="short")
-        return super().mend(rows)
+        return super().repair_rows(rows)
 
 
 def test_a_row_that_is_refused_keeps_no_other_from_being_mended() -> None:
