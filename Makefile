@@ -51,9 +51,9 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# three processes, because most tests wait for sessions and time-outs; each has a broker and a database of its own
+# four processes, because most tests wait for sessions and time-outs; each has a broker and a database of its own
 test: check
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 4
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2

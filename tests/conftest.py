@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
 
@@ -13,3 +14,9 @@ settings.load_profile("any machine")
 
 # a shell without job control starts a background job with SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker still has one when the others have finished."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -13,7 +13,7 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka.topics import Topics, events_plan
 from support.waiting import until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 def _knows(topics: Topics, name: str) -> bool:

@@ -11,7 +11,7 @@ from chaos.schedule import Step
 from chaos.stage import Stage
 from support.deployment import COMMAND
 
-pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 EVERYTHING_ONCE: list[Step] = [
     ("backends terminated", "durable worker killed"),

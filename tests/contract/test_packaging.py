@@ -27,7 +27,6 @@ SOURCES = {
     "jobstatus_local": ROOT / "infra" / "local",
     "jobstatus_demo": ROOT / "infra" / "demo",
 }
-pytestmark = pytest.mark.xdist_group("wheel")
 REQUIREMENT_FILES = sorted((ROOT / "requirements").glob("*.txt"))
 
 

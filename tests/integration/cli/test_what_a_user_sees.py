@@ -408,11 +408,9 @@ def without_a_broker(request: pytest.FixtureRequest) -> Iterator[dict[tuple[str,
         process.communicate()
 
 
-in_one_place = pytest.mark.xdist_group("without a broker")
 Waits = dict[tuple[str, ...], Callable[[], Seen]]
 
 
-@in_one_place
 @pytest.mark.parametrize("arguments", WITHOUT_A_BROKER, ids=" ".join)
 def test_a_broker_that_does_not_answer_ends_every_command_in_bounded_time(
     without_a_broker: Waits, arguments: tuple[str, ...]
@@ -422,7 +420,6 @@ def test_a_broker_that_does_not_answer_ends_every_command_in_bounded_time(
     assert re.search("broker|controller|_TRANSPORT|_TIMED_OUT", seen.out + seen.err)
 
 
-@in_one_place
 def test_a_check_without_a_broker_still_checks_the_database(without_a_broker: Waits) -> None:
     seen = without_a_broker["check",]()
     assert "the broker does not answer" in seen.out
@@ -430,7 +427,6 @@ def test_a_check_without_a_broker_still_checks_the_database(without_a_broker: Wa
     assert "there is no table jobs\n" in seen.out
 
 
-@in_one_place
 @pytest.mark.parametrize("arguments", [("consume",), ("status",), ("topics", "create")], ids=" ".join)
 def test_a_broker_that_does_not_answer_is_named_with_its_setting(
     without_a_broker: Waits, arguments: tuple[str, ...]
