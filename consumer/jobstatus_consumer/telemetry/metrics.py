@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,52 +15,36 @@ class Metrics:
     """The metrics of one consumer, in a registry of their own."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        self.events = Counter(
-            "jobstatus_events", "events that were written or were stale, by outcome", ["outcome"], registry=registry
+        self.registry = CollectorRegistry()
+        # what was written
+        self.events = self._counter("events", "events that were written or were stale, by outcome", ["outcome"])
+        self.stale = self._counter("stale_events", "events that changed nothing, by reason", ["reason"])
+        self.dead_letters = self._counter(
+            "dead_letters", "dead letters that the broker acknowledged, by stage and reason", ["stage", "reason"]
         )
-        self.stale = Counter(
-            "jobstatus_stale_events", "events that changed nothing, by reason", ["reason"], registry=registry
+        self.batches = self._counter("batches", "batches written")
+        self.statements = self._counter("statements", "SQL statements that wrote rows")
+        self.batch_events = self._histogram("batch_events", "events per batch", BATCH_BUCKETS)
+        self.write_seconds = self._histogram("write_seconds", "seconds per write of a batch", WRITE_BUCKETS)
+        self.last_write = self._gauge(
+            "last_write_timestamp_seconds", "the time of the last written batch, in seconds since 1970-01-01 UTC"
         )
-        self.dead_letters = Counter(
-            "jobstatus_dead_letters",
-            "dead letters that the broker acknowledged, by stage and reason",
-            ["stage", "reason"],
-            registry=registry,
-        )
-        self.batches = Counter("jobstatus_batches", "batches written", registry=registry)
-        self.statements = Counter("jobstatus_statements", "SQL statements that wrote rows", registry=registry)
-        self.batch_events = Histogram(
-            "jobstatus_batch_events", "events per batch", buckets=BATCH_BUCKETS, registry=registry
-        )
-        self.write_seconds = Histogram(
-            "jobstatus_write_seconds", "seconds per write of a batch", buckets=WRITE_BUCKETS, registry=registry
-        )
-        self.commits = Gauge(
-            "jobstatus_commits", "offset commits since the start, by outcome", ["outcome"], registry=registry
-        )
-        self.rebalances = Gauge(
-            "jobstatus_rebalances", "times that partitions were assigned, revoked or lost", registry=registry
-        )
-        self.partitions = Gauge(
-            "jobstatus_assigned_partitions", "partitions that are assigned to this consumer", registry=registry
-        )
-        self.lag = Gauge(
-            "jobstatus_lag_events",
-            "events of the log that are not written yet, by partition",
-            ["partition"],
-            registry=registry,
-        )
-        self.waiting = Gauge(
-            "jobstatus_waiting_seconds",
+        # the membership in the group, and the connections
+        self.commits = self._gauge("commits", "offset commits since the start, by outcome", ["outcome"])
+        self.rebalances = self._gauge("rebalances", "times that partitions were assigned, revoked or lost")
+        self.partitions = self._gauge("assigned_partitions", "partitions that are assigned to this consumer")
+        self.lag = self._gauge("lag_events", "events of the log that are not written yet, by partition", ["partition"])
+        self.waiting = self._gauge(
+            "waiting_seconds",
             "seconds for which the writer has been waiting for the database or the broker; 0 if it is not waiting",
-            registry=registry,
         )
-        self.connections = Gauge(
-            "jobstatus_database_connections", "database connections made since the start", registry=registry
-        )
-        self.last_write = Gauge(
-            "jobstatus_last_write_timestamp_seconds",
-            "the time of the last written batch, in seconds since 1970-01-01 UTC",
-            registry=registry,
-        )
+        self.connections = self._gauge("database_connections", "database connections made since the start")
+
+    def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"jobstatus_{name}", meaning, labels, registry=self.registry)
+
+    def _gauge(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"jobstatus_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"jobstatus_{name}", meaning, buckets=buckets, registry=self.registry)
