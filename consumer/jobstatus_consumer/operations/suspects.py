@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jobstatus_schemas.event import MAX_OCCURRED_AT
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core.rule import decide
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.operations.findings import (
     AFTER,
@@ -95,10 +95,6 @@ class Suspect:
     row: Row
     foreign: bool = False
     """Whether the row is from a log that is none of the topic's now."""
-    made: RowState | None = None
-    """What the rule makes of the events of the row's own log, up to the row's position."""
-    in_turn: bool = True
-    """Whether that is the row's state."""
     shown: bool = False
     """Whether the event at the row's position was read."""
     compared_at: str = ""
@@ -164,10 +160,8 @@ class Suspect:
 
     def _take_own(self, event: Event, criteria: Criteria) -> None:
         """An event of the row's own log, up to the row's position."""
-        self.made = advance(self.made, event)
         if event.offset == self.row.log_offset:
             self.shown = True
-            self.in_turn = self.made == self.row.state
             self._compare(event, self._impossible(event, criteria.limit), criteria)
         elif self.passed_over is None and self._was_without(event):
             self.passed_over = _position(event)
@@ -210,7 +204,9 @@ class Suspect:
         columns = (*self.differing, *(too_high if sure else ()))
         if columns:
             return self._finding("different", self.compared_at, columns)
-        out_of_turn = self.passed_over or (self.compared_at if sure and not self.in_turn else None)
+        # it is not what all events make, though each of its values is possible, and no event would change it
+        is_left = sure and self.behind is None
+        out_of_turn = self.passed_over or (self.compared_at if is_left else None)
         if out_of_turn and criteria.strict:
             return self._finding("out_of_turn", out_of_turn)
         if self.behind is not None:

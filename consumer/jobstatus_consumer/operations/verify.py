@@ -26,11 +26,13 @@ from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
-from jobstatus_consumer.operations.shards import BYTES, Pass, passes
+from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.store import Row, RowPosition, Table
 
+ROWS_BYTES: Final = 256 * 1024 * 1024
+"""About how much memory the rows of one part may take, so that there is room for those that differ."""
 COMPARED_AT_ONCE: Final = 5_000
 """Rows in one statement."""
 JUDGED_AT_ONCE: Final = 200_000
@@ -49,7 +51,7 @@ def verify(
     stop: Callable[[], bool],
     *,
     progress: Progress = quiet,
-    limit: int = BYTES,
+    limit: int = ROWS_BYTES,
 ) -> VerifyReport:
     """Compare the table with the scope; `limit` bounds the memory for rows, in bytes.
 

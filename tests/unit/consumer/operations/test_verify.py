@@ -141,6 +141,7 @@ def test_rows_that_are_gone_are_missing_and_rows_of_before_are_behind(events: li
     assert {job for job, kind in found.items() if kind == "behind"} == {
         job for job in before if before[job] != now[job]
     }
+    assert kinds(before, events, strict=True) == found
     assert not {kind for kind in kinds(before, events, ignore_missing=True).values() if kind == "missing"}
 
 
@@ -228,6 +229,15 @@ def test_a_row_that_was_changed_by_hand_is_named_with_the_column(events: list[Ev
     assert judged(changed(table, job_id, **change), events).findings[job_id].values is None
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("attempt", [None, 1, 3])
+def test_another_attempt_than_that_of_the_event_is_named(attempt: int | None, exact: bool) -> None:
+    events = [event("job-1", 0, attempt=3), event("job-2", 1, attempt=2), event("job-2", 2, attempt=1)]
+    table = one_by_one({}, events)
+    found = judged(changed(table, "job-2", attempt=attempt), events, exact=exact).findings
+    assert {job: (item.kind, item.columns) for job, item in found.items()} == {"job-2": ("different", ("attempt",))}
+
+
 @settings(max_examples=100)
 @given(logs(LOG_A), st.data())
 def test_a_position_that_is_another_jobs_is_named(events: list[Event], data: st.DataObject) -> None:
@@ -287,6 +297,10 @@ def test_a_time_that_is_yet_to_come_is_named_whatever_is_there_of_the_log(exact:
     # and the broker's clock may be ahead of the one here
     stamped = [item._replace(raw=item.raw._replace(timestamp=(limit + 5) // 1000)) for item in events]
     assert judged(table, stamped, exact=False, limit=limit).findings == {}
+    # but no clock makes a time right that no event can have
+    stamped = [item._replace(raw=item.raw._replace(timestamp=2**60)) for item in events]
+    table = changed(table, "job-2", latest=MAX_OCCURRED_AT)
+    assert kinds(table, stamped, exact=False, limit=limit) == {"job-2": "different"}
 
 
 def test_findings_beyond_those_that_are_named_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
