@@ -31,7 +31,7 @@ from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, Read
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_consumer.store import Row, RowPosition, Table
 
-ROWS_BYTES: Final = 256 * 1024 * 1024
+ROWS_BYTES: Final = 192 * 1024 * 1024
 """About how much memory the rows of one part may take, so that there is room for those that differ."""
 COMPARED_AT_ONCE: Final = 5_000
 """Rows in one statement."""
