@@ -59,6 +59,8 @@ class TwoDemos(NamedTuple):
 
     kept: Said
     removed: Said
+    topics: set[str]
+    """the topics that both left"""
 
 
 class Found(NamedTuple):
@@ -97,10 +99,15 @@ def last_of_each_job(bootstrap_servers: str, topic: str) -> tuple[int, dict[str,
 def two_demos(kafka: LocalKafka, module_database_url: str) -> TwoDemos:
     """Two that run at the same time on the same servers: one is kept, the other removes what it made."""
     env = on_these(kafka, module_database_url)
+    before = demo_topics(kafka)
     with started([*DEMO, "--keep", "--json"], env) as kept, started([COMMAND, "demo", *SMALL], env) as removed:
-        return TwoDemos(
-            *(Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, removed))
-        )
+        said = [Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, removed)]
+    return TwoDemos(*said, demo_topics(kafka) - before)
+
+
+def demo_topics(kafka: LocalKafka) -> set[str]:
+    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
+    return {name for name in topics if name.startswith("jobstatus-demo-")}
 
 
 def on_these(kafka: LocalKafka, database_url: str) -> dict[str, str]:
@@ -165,11 +172,9 @@ def test_what_came_again_changed_nothing(kept: Found) -> None:
     assert kept.report["after"]["consumer"]["events"] == JOBS * 3 - written + again
 
 
-def test_each_demo_touches_its_own_topics_and_tables_only(kept: Found, kafka: LocalKafka) -> None:
+def test_each_demo_touches_its_own_topics_and_tables_only(kept: Found, two_demos: TwoDemos) -> None:
     # the other demo has removed its own
-    topics = AdminClient({"bootstrap.servers": kafka.bootstrap_servers}).list_topics(timeout=10).topics
-    demos = {name for name in topics if name.startswith("jobstatus-demo-")}
-    assert demos == {kept.report["names"]["topic"], f"{kept.report['names']['topic']}.dlq"}
+    assert two_demos.topics == {kept.report["names"]["topic"], f"{kept.report['names']['topic']}.dlq"}
     tables = kept.connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     suffixes = {name.removeprefix(kept.report["names"]["table"]) for (name,) in tables}
     assert suffixes == {"", "_progress", "_before", "_notes"}
@@ -188,7 +193,7 @@ def test_a_row_that_is_deleted_before_the_recount_is_lost(kept: Found) -> None:
 
 
 def test_the_exit_code_says_whether_every_bound_held(two_demos: TwoDemos) -> None:
-    kept, removed = two_demos
+    kept, removed, _ = two_demos
     assert kept.code == (0 if kept.report()["ok"] else 1)
     assert removed.code == (1 if "BROKEN" in removed.stdout else 0)
     assert "kept    lost: 0 of 300 updates" in removed.stdout

@@ -70,20 +70,25 @@ def test_where_no_spool_can_be_made_anew_its_events_come_back_at_close(
     assert backlog.close() == [entry(seq) for seq in ([1, 2] if durable else [1, 2, 3])]
 
 
+def remove(folder: Path) -> None:
+    """The producer's thread may make a file anew while they are removed."""
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_the_events_of_a_spool_that_is_removed_are_in_the_next_one_or_in_the_error(folder: Path) -> None:
     settings = ProducerSettings(
         kafka={"bootstrap.servers": "127.0.0.1:1"}, spool_dir=folder, durable=True, close_seconds=0.1
     )
     jobs = JobStatusProducer(settings)
     jobs.update_job_status("job", "processing")
-    shutil.rmtree(folder)
+    remove(folder)
     jobs.update_job_status("job", "success")
     jobs.close()
     assert [info.events for info in spool_folder.inspect(folder)] == [2]
     again = JobStatusProducer(settings)
-    # its files may come back while they are removed
     while not folder.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         with suppress(IsADirectoryError):
             folder.write_text("in the way")
     with pytest.raises(UndeliveredError) as raised:
