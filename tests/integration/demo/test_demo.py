@@ -102,7 +102,7 @@ def two_demos(kafka: LocalKafka, module_database_url: str) -> TwoDemos:
     before = demo_topics(kafka)
     with started([*DEMO, "--keep", "--json"], env) as kept, started([COMMAND, "demo", *SMALL], env) as removed:
         said = [Said(*process.communicate(timeout=RUN_SECONDS), process.returncode) for process in (kept, removed)]
-    return TwoDemos(*said, demo_topics(kafka) - before)
+    return TwoDemos(said[0], said[1], demo_topics(kafka) - before)
 
 
 def demo_topics(kafka: LocalKafka) -> set[str]:

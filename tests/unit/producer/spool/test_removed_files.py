@@ -70,7 +70,7 @@ def test_where_no_spool_can_be_made_anew_its_events_come_back_at_close(
     assert backlog.close() == [entry(seq) for seq in ([1, 2] if durable else [1, 2, 3])]
 
 
-def remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """The producer's thread may make a file anew while they are removed."""
     while folder.exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,13 +82,13 @@ def test_the_events_of_a_spool_that_is_removed_are_in_the_next_one_or_in_the_err
     )
     jobs = JobStatusProducer(settings)
     jobs.update_job_status("job", "processing")
-    remove(folder)
+    remove_folder(folder)
     jobs.update_job_status("job", "success")
     jobs.close()
     assert [info.events for info in spool_folder.inspect(folder)] == [2]
     again = JobStatusProducer(settings)
     while not folder.is_file():
-        remove(folder)
+        remove_folder(folder)
         with suppress(IsADirectoryError):
             folder.write_text("in the way")
     with pytest.raises(UndeliveredError) as raised:
