@@ -51,7 +51,7 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# four processes, because most tests wait for sessions and time-outs; each has a broker and a database of its own
+# four processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: check
 	$(BIN)/python -m pytest -n 4
 

@@ -3,7 +3,7 @@
     RawRecord ── decode ──> Event ────┐
                    └──────> Rejected ─┴─ BatchBuilder ──> Batch ── Store.write ──> Written
 
-A batch's `spans` say which offsets may be committed once it is written.
+A batch's `ranges` say which offsets may be committed once it is written.
 Records and events are tuples because a consumer makes tens of thousands of them a second.
 """
 
@@ -119,7 +119,7 @@ class Batch:
 
     events: Sequence[Event]
     rejected: Sequence[Rejected]
-    spans: Sequence[LogRange]
+    ranges: Sequence[LogRange]
 
     @property
     def records(self) -> int:
@@ -130,12 +130,12 @@ class Batch:
         """The batch without the records of `partitions`; None if nothing is left."""
         if not partitions:
             return self
-        spans = [span for span in self.spans if span.partition not in partitions]
-        if not spans:
+        ranges = [item for item in self.ranges if item.partition not in partitions]
+        if not ranges:
             return None
         events = [event for event in self.events if event.raw.partition not in partitions]
         rejected = [item for item in self.rejected if item.raw.partition not in partitions]
-        return Batch(events, rejected, spans)
+        return Batch(events, rejected, ranges)
 
 
 @dataclass(frozen=True, slots=True)

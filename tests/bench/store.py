@@ -45,11 +45,11 @@ class Load:
         jobs += jobs[:repeats]
         starts = list(self._offsets)
         events = [self._event(job) for job in jobs]
-        spans = [
+        ranges = [
             LogRange(log.topic, log.partition, log.id, start, end)
             for log, start, end in zip(LOGS, starts, self._offsets, strict=True)
         ]
-        return Batch(events, (), spans)
+        return Batch(events, (), ranges)
 
     def _event(self, job: int) -> Event:
         log = LOGS[job % len(LOGS)]

@@ -59,10 +59,10 @@ def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
     topics = Topics(settings, patience=1.0)
     topics.create(events_plan(settings, 6, 1, 1.0))
     empty = {number: Watermarks(0, 0) for number in range(6)}
-    assert topics.bounds("bounded", list(range(6))) == empty
+    assert topics.watermarks("bounded", list(range(6))) == empty
     stage.kafka.node(2).kill()
     with pytest.raises(BrokerAwayError, match="asking for the bounds of bounded"):
-        topics.bounds("bounded", list(range(6)))
+        topics.watermarks("bounded", list(range(6)))
     stage.kafka.node(2).start(90)
     stage.in_step()
-    assert Topics(settings).bounds("bounded", list(range(6))) == empty
+    assert Topics(settings).watermarks("bounded", list(range(6))) == empty

@@ -15,13 +15,18 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from support.fixture_types import MakeTopic
 from support.parts import started
+from support.shared_broker import SharedBroker, shared_broker
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[LocalKafka]:
+def kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka | SharedBroker]:
     """One real broker. Tests that stop or kill a broker start their own."""
+    shared = shared_broker(request.config)
+    if shared is not None:
+        yield shared
+        return
     with started("a real Apache Kafka", LocalKafka()) as server:
         yield server
 

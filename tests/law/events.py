@@ -49,10 +49,10 @@ def saying(item: Event, **fields: Any) -> Event:
     return item._replace(content=item.content._replace(**fields))
 
 
-def batch(events: Iterable[Event], spans: Sequence[LogRange] | None = None) -> Batch:
+def batch(events: Iterable[Event], ranges: Sequence[LogRange] | None = None) -> Batch:
     """A batch with the span that its events take in each log, unless other spans are given."""
     events = list(events)
-    return Batch(events, (), spans_of(events) if spans is None else spans)
+    return Batch(events, (), spans_of(events) if ranges is None else ranges)
 
 
 def spans_of(events: Sequence[Event]) -> list[LogRange]:

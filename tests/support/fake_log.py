@@ -22,7 +22,7 @@ class FakeReader:
         self.high = high
         self.reads = 0
 
-    def bounds(self) -> dict[int, Watermarks]:
+    def watermarks(self) -> dict[int, Watermarks]:
         return {number: Watermarks(low, self.high) for number, low in self.lows.items()}
 
     def read(

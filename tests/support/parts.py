@@ -61,10 +61,8 @@ def pytest_collection(session: pytest.Session) -> None:
     options = session.config.option
     whole = any(Path(arg).resolve() in (INTEGRATION, *INTEGRATION.parents) for arg in session.config.args)
     if whole and not (options.markexpr or options.keyword or IN_WORKER in os.environ):
-        try:
+        with stop_if_missing():
             kafka_classpath()
-        except FetchError as error:
-            _stop(str(message_of(error)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -83,6 +81,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     message = getattr(report, "missing_part", None)
     if message is not None and IN_WORKER not in os.environ:
         _stop(message)
+
+
+@contextmanager
+def stop_if_missing() -> Iterator[None]:
+    """Stop the session if a part turns out to be missing in the `with`."""
+    try:
+        yield
+    except (FetchError, MissingPartError) as error:
+        _stop(str(message_of(error)))
 
 
 def _stop(message: str) -> NoReturn:

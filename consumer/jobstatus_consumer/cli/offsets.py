@@ -32,20 +32,20 @@ class PartitionState(NamedTuple):
     """One partition: what the log has, what the group has committed, and what the table has."""
 
     log: Log
-    bounds: Watermarks
+    watermarks: Watermarks
     commit: CommittedOffset
     known: int | None
 
     @property
     def lag(self) -> int:
         """The number of offsets that the group has not committed yet."""
-        return self.bounds.high - (self.bounds.low if self.commit.offset is None else self.commit.offset)
+        return self.watermarks.high - (self.watermarks.low if self.commit.offset is None else self.commit.offset)
 
     @property
     def lost(self) -> bool:
         """Whether the log no longer has what the group needs next."""
         offset = self.commit.offset
-        inside = offset is None or self.bounds.low <= offset <= self.bounds.high
+        inside = offset is None or self.watermarks.low <= offset <= self.watermarks.high
         return not inside and not self.made_again
 
     @property
@@ -84,8 +84,8 @@ def show(settings: Settings, as_json: bool) -> None:
         fields = [
             {
                 "partition": item.log.partition,
-                "low": item.bounds.low,
-                "high": item.bounds.high,
+                "low": item.watermarks.low,
+                "high": item.watermarks.high,
                 "committed": item.commit.offset,
                 "log_id": item.log.id,
                 "table": item.known,
@@ -113,10 +113,10 @@ def _table(settings: Settings, places: list[PartitionState]) -> Shown:
     for item in places:
         table.add_row(
             str(item.log.partition),
-            f"{item.bounds.low:,}",
+            f"{item.watermarks.low:,}",
             _number(item.commit.offset),
             _number(item.known),
-            f"{item.bounds.high:,}",
+            f"{item.watermarks.high:,}",
             f"{item.lag:,}",
         )
     return table
@@ -132,8 +132,8 @@ def _partition_states(
     committed = commits(settings, topics)
     logs = current_logs(reader, committed, known)
     return [
-        PartitionState(logs[number], bounds, committed.get(number, CommittedOffset()), known.get(logs[number].id))
-        for number, bounds in reader.bounds().items()
+        PartitionState(logs[number], watermarks, committed.get(number, CommittedOffset()), known.get(logs[number].id))
+        for number, watermarks in reader.watermarks().items()
     ]
 
 
@@ -196,7 +196,7 @@ def _check_where(where: str) -> None:
 def _targets(reader: RangeReader, where: str) -> dict[int, int]:
     with _in_words_of_to():
         if where.strip() == "now":
-            return {number: bounds.high for number, bounds in reader.bounds().items()}
+            return {number: watermarks.high for number, watermarks in reader.watermarks().items()}
         return {item.partition: item.start for item in find(reader, where, "now").ranges}
 
 
@@ -219,7 +219,7 @@ def _move(place: PartitionState, offset: int) -> Move:
 
 def _tell(moves: list[Move], places: Mapping[int, PartitionState]) -> None:
     for log, before, after in moves:
-        at = places[log.partition].bounds.low if before is None else before
+        at = places[log.partition].watermarks.low if before is None else before
         what = f"{at - after:,} offsets come again" if after < at else f"{after - at:,} offsets are NEVER written"
         said = f"partition {log.partition}: {'-' if before is None else before} -> {after}"
         fresh = f", as a new log {log.id}" if log != places[log.partition].log else ""

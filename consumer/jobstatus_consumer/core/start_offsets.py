@@ -29,7 +29,7 @@ class Watermarks(NamedTuple):
 
 
 def start_of(
-    log: Log, committed: int | None, committed_topic_id: str, bounds: Watermarks, *, accept_loss: bool
+    log: Log, committed: int | None, committed_topic_id: str, watermarks: Watermarks, *, accept_loss: bool
 ) -> StartOffset:
     """Where the group starts in `log`. Without a commit it starts with the first offset there is.
 
@@ -38,14 +38,14 @@ def start_of(
     compared with those of the rows that were written before the loss.
     """
     if committed is None:
-        return StartOffset(log, bounds.low)
-    lost = _loss(log, committed, committed_topic_id, bounds)
+        return StartOffset(log, watermarks.low)
+    lost = _loss(log, committed, committed_topic_id, watermarks)
     if not lost:
         return StartOffset(log, committed)
     made_again = bool(committed_topic_id) and committed_topic_id != log.topic_id
     # a topic that was made again has another topic id, and so is another log already
     fresh = log if made_again else log._replace(incarnation=log.incarnation + 1)
-    return _accept(lost, fresh, bounds.low, accept_loss=accept_loss)
+    return _accept(lost, fresh, watermarks.low, accept_loss=accept_loss)
 
 
 def _accept(lost: str, fresh: Log, low: int, *, accept_loss: bool) -> StartOffset:
@@ -57,19 +57,19 @@ def _accept(lost: str, fresh: Log, low: int, *, accept_loss: bool) -> StartOffse
     )
 
 
-def _loss(log: Log, committed: int, committed_topic_id: str, bounds: Watermarks) -> str:
+def _loss(log: Log, committed: int, committed_topic_id: str, watermarks: Watermarks) -> str:
     name = f"{log.topic}[{log.partition}]"
     if committed_topic_id and committed_topic_id != log.topic_id:
         return (
             f"the topic of {name} was made again: the group committed offset {committed} of topic id "
             f"{committed_topic_id}, and the topic's id is {log.topic_id} now"
         )
-    if committed > bounds.high:
-        return f"{name} was truncated: the group committed offset {committed}, and the log ends at {bounds.high}"
-    if committed < bounds.low:
+    if committed > watermarks.high:
+        return f"{name} was truncated: the group committed offset {committed}, and the log ends at {watermarks.high}"
+    if committed < watermarks.low:
         return (
             f"retention ran ahead in {name}: the group committed offset {committed}, and the log begins at "
-            f"{bounds.low}; {bounds.low - committed} offsets were never read"
+            f"{watermarks.low}; {watermarks.low - committed} offsets were never read"
         )
     return ""
 

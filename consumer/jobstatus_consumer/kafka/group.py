@@ -39,12 +39,12 @@ class GroupView(NamedTuple):
 def group_view(settings: Settings, topics: Topics) -> GroupView:
     """Return how the group stands now. Blocks; raises `BrokerError` if the broker does not answer."""
     found = commits(settings, topics)
-    bounds = topics.bounds(settings.topic, sorted(found))
-    lags = [PartitionLag(number, *bounds[number], found[number].offset) for number in sorted(found)]
+    watermarks = topics.watermarks(settings.topic, sorted(found))
+    lags = [PartitionLag(number, *watermarks[number], found[number].offset) for number in sorted(found)]
     return GroupView(*topics.group_state(settings.group_id), lags)
 
 
 def end_offsets(settings: Settings, topics: Topics) -> dict[int, int]:
     """Return the end of each partition now: the offset after its last record. Blocks; raises `BrokerError`."""
-    found = topics.bounds(settings.topic, topics.partitions(settings.topic))
-    return {number: bounds.high for number, bounds in found.items()}
+    found = topics.watermarks(settings.topic, topics.partitions(settings.topic))
+    return {number: watermarks.high for number, watermarks in found.items()}

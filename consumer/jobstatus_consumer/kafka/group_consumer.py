@@ -337,12 +337,12 @@ class GroupConsumer:
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
         commits = self.committed(partitions)
-        bounds = self._topics.bounds(self._topic, partitions)
+        watermarks = self._topics.watermarks(self._topic, partitions)
         found = []
         for partition in partitions:
             commit = commits[partition]
             log = Log(self._topic, topic_id, partition, commit.incarnation if commit.topic_id == topic_id else 0)
-            found.append(AssignedPartition(log, commit, *bounds[partition]))
+            found.append(AssignedPartition(log, commit, *watermarks[partition]))
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:

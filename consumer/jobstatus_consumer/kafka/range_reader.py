@@ -92,9 +92,9 @@ class RangeReader:
         self._closed = True
         self._consumer.close()
 
-    def bounds(self) -> dict[int, Watermarks]:
+    def watermarks(self) -> dict[int, Watermarks]:
         """Return the watermarks of each partition now. Blocks; raises `BrokerError`."""
-        return self._topics.bounds(self.topic, self.partitions)
+        return self._topics.watermarks(self.topic, self.partitions)
 
     def first_at(self, milliseconds: int) -> Mapping[int, int]:
         """Return each partition's first offset at or after the time since 1970-01-01 UTC, or its end if there is none.
@@ -112,7 +112,7 @@ class RangeReader:
 
         found = ask("asking for the offsets of a time", question, self._errors)
         # the broker answers -1 for "nothing is at or after this time"
-        ends = self.bounds() if any(offset < 0 for offset in found.values()) else {}
+        ends = self.watermarks() if any(offset < 0 for offset in found.values()) else {}
         return {number: ends[number].high if offset < 0 else offset for number, offset in found.items()}
 
     def read(

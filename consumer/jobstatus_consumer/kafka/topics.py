@@ -213,7 +213,7 @@ class Topics:
 
         return self._ask(f"asking for the partitions of {name}", numbers)
 
-    def bounds(self, name: str, numbers: Sequence[int]) -> dict[int, Watermarks]:
+    def watermarks(self, name: str, numbers: Sequence[int]) -> dict[int, Watermarks]:
         """Return the watermarks of these partitions, as their leaders have them now.
 
         The admin client asks: a consumer uses what it already knows of the topic, and must not ask for more while
@@ -224,7 +224,7 @@ class Topics:
             first, last = (self._edge(name, numbers, spec) for spec in (UNTYPED_SPEC.earliest(), UNTYPED_SPEC.latest()))
             return {number: Watermarks(first[number], last[number]) for number in numbers}
 
-        return self._ask_controller(f"asking for the bounds of {name}", question) if numbers else {}
+        return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
 
     def _edge(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
         wanted = {TopicPartition(name, number): spec for number in numbers}

@@ -46,7 +46,7 @@ def done_by(reader: RangeReader, name: str, marked: Mapping[str, Any]) -> Mappin
 
 def refuse_overtaken(reader: RangeReader, name: str, left: Sequence[OffsetRange]) -> None:
     """Raise `OffsetsLostError` if the log no longer has the offsets that come next; it names those that it has."""
-    lows = {number: bounds.low for number, bounds in reader.bounds().items()}
+    lows = {number: watermarks.low for number, watermarks in reader.watermarks().items()}
     gone = [f"{n}:{start}-{min(end, lows[n])}" for n, start, end in left if start < min(end, lows[n])]
     if gone:
         there = ",".join(f"{n}:{max(start, lows[n])}" for n, start, _ in left)

@@ -88,7 +88,7 @@ def in_order(records: Sequence[Event | Rejected]) -> list[Event | Rejected]:
 
 def letters_of(reader: RangeReader, job_id: str, stop: Callable[[], bool]) -> list[Letter]:
     """The dead letters that have the job's key."""
-    ranges = [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
+    ranges = [(number, watermarks.low, watermarks.high) for number, watermarks in reader.watermarks().items()]
     key = job_id.encode()
     found = []
     for chunk in reader.read(ranges, dict.fromkeys(reader.partitions, ""), stop):

@@ -90,7 +90,7 @@ def parse_offsets(option: str, text: str) -> dict[int, int]:
 def resolve(
     first: RangeBound,
     last: RangeBound,
-    bounds: Mapping[int, Watermarks],
+    watermarks: Mapping[int, Watermarks],
     times: Times,
     done: Mapping[int, int] = NOTHING,
 ) -> ResolvedRanges:
@@ -99,12 +99,12 @@ def resolve(
     `done` is the checkpoint of a replay that goes on: its ranges begin there, even if the log no longer has the
     offsets before it.
     """
-    partitions = _wanted(first, last, bounds)
+    partitions = _wanted(first, last, watermarks)
     if first.instant is not None and last.instant is not None and first.instant > last.instant:
         raise SettingsError(
             f"--from {first.text} ({shown(first.instant)}) is after --to {last.text} ({shown(last.instant)})"
         )
-    there = {n: Watermarks(0, held.high) if n in done else held for n, held in bounds.items()}
+    there = {n: Watermarks(0, held.high) if n in done else held for n, held in watermarks.items()}
     starts = {**_starts(first, partitions, there, times), **done}
     ends = _ends(last, partitions, there, times)
     ranges = []
@@ -114,16 +114,16 @@ def resolve(
             raise SettingsError(f"--from is after --to in partition {number}: {start} is after {end}")
         ranges.append(OffsetRange(number, start, max(start, end)))
     return ResolvedRanges(
-        ranges, list(_remarks(first, [item for item in ranges if item.partition not in done], bounds))
+        ranges, list(_remarks(first, [item for item in ranges if item.partition not in done], watermarks))
     )
 
 
-def _wanted(first: RangeBound, last: RangeBound, bounds: Mapping[int, Watermarks]) -> list[int]:
+def _wanted(first: RangeBound, last: RangeBound, watermarks: Mapping[int, Watermarks]) -> list[int]:
     for option, edge in (("--from", first), ("--to", last)):
-        unknown = sorted(set(edge.offsets or ()) - bounds.keys())
+        unknown = sorted(set(edge.offsets or ()) - watermarks.keys())
         if unknown:
             raise SettingsError(
-                f"{option} {edge.text}: there is no partition {unknown[0]}; the topic has {_named(bounds)}"
+                f"{option} {edge.text}: there is no partition {unknown[0]}; the topic has {_named(watermarks)}"
             )
     if first.offsets is not None and last.offsets is not None:
         if extra := last.offsets.keys() - first.offsets.keys():
@@ -131,30 +131,30 @@ def _wanted(first: RangeBound, last: RangeBound, bounds: Mapping[int, Watermarks
         if extra := first.offsets.keys() - last.offsets.keys():
             raise SettingsError(f"--from {first.text}: partition {min(extra)} is not in --to {last.text}")
     named = last.offsets if last.offsets is not None else first.offsets
-    return sorted(bounds if named is None else named)
+    return sorted(watermarks if named is None else named)
 
 
-def _named(bounds: Mapping[int, Watermarks]) -> str:
-    return f"0 to {max(bounds)}" if len(bounds) > 1 else "partition 0 alone"
+def _named(watermarks: Mapping[int, Watermarks]) -> str:
+    return f"0 to {max(watermarks)}" if len(watermarks) > 1 else "partition 0 alone"
 
 
 def _starts(
-    edge: RangeBound, partitions: Sequence[int], bounds: Mapping[int, Watermarks], times: Times
+    edge: RangeBound, partitions: Sequence[int], watermarks: Mapping[int, Watermarks], times: Times
 ) -> Mapping[int, int]:
     if edge.instant is not None:
         return _at(edge.instant, times)
     given = edge.offsets or {}
-    return {n: _inside("--from", edge, n, given.get(n, bounds[n].low), bounds[n]) for n in partitions}
+    return {n: _inside("--from", edge, n, given.get(n, watermarks[n].low), watermarks[n]) for n in partitions}
 
 
 def _ends(
-    edge: RangeBound, partitions: Sequence[int], bounds: Mapping[int, Watermarks], times: Times
+    edge: RangeBound, partitions: Sequence[int], watermarks: Mapping[int, Watermarks], times: Times
 ) -> Mapping[int, int]:
     if edge.instant is not None:
         # not what came in while the broker was asked
-        return {n: min(offset, bounds[n].high) for n, offset in _at(edge.instant, times).items() if n in bounds}
+        return {n: min(offset, watermarks[n].high) for n, offset in _at(edge.instant, times).items() if n in watermarks}
     given = edge.offsets or {}
-    return {n: _inside("--to", edge, n, given.get(n, bounds[n].high), bounds[n]) for n in partitions}
+    return {n: _inside("--to", edge, n, given.get(n, watermarks[n].high), watermarks[n]) for n in partitions}
 
 
 def _at(instant: datetime, times: Times) -> Mapping[int, int]:
@@ -163,20 +163,20 @@ def _at(instant: datetime, times: Times) -> Mapping[int, int]:
     return times.first_at(max(0, -((_EPOCH - instant) // _MILLISECOND)))
 
 
-def _inside(option: str, edge: RangeBound, number: int, offset: int, bounds: Watermarks) -> int:
-    if bounds.low <= offset <= bounds.high:
+def _inside(option: str, edge: RangeBound, number: int, offset: int, watermarks: Watermarks) -> int:
+    if watermarks.low <= offset <= watermarks.high:
         return offset
-    why = f"it holds offsets {bounds.low} to {bounds.high}"
-    if offset < bounds.low:
-        why = f"retention has removed what was before {bounds.low}; {why}"
+    why = f"it holds offsets {watermarks.low} to {watermarks.high}"
+    if offset < watermarks.low:
+        why = f"retention has removed what was before {watermarks.low}; {why}"
     raise SettingsError(f"{option} {edge.text}: partition {number} has no offset {offset}: {why}")
 
 
-def _remarks(first: RangeBound, ranges: Sequence[OffsetRange], bounds: Mapping[int, Watermarks]) -> list[str]:
+def _remarks(first: RangeBound, ranges: Sequence[OffsetRange], watermarks: Mapping[int, Watermarks]) -> list[str]:
     """Say what retention has removed of the ranges that were asked for."""
-    cut = [item for item in ranges if item.start == bounds[item.partition].low > 0]
+    cut = [item for item in ranges if item.start == watermarks[item.partition].low > 0]
     if first.kind == "offsets" or not cut:
         return []
-    gone = sum(bounds[item.partition].low for item in cut)
+    gone = sum(watermarks[item.partition].low for item in cut)
     where = ", ".join(f"{item.partition} (before {item.start})" for item in cut[:8]) + (", ..." if len(cut) > 8 else "")
     return [f"retention or an administrator removed {gone} offsets at the beginning of {len(cut)} partitions: {where}"]

@@ -109,6 +109,6 @@ def _state_after(row: Row | None, event: Event) -> State | None:
 def _claim(new: NewTable, reader: RangeReader, scope: Scope) -> None:
     if not scope.wanted.all:
         return
-    lows = {number: bounds.low for number, bounds in reader.bounds().items()}
+    lows = {number: watermarks.low for number, watermarks in reader.watermarks().items()}
     whole = [item for item in scope.ranges if item.start <= lows[item.partition]]
     new.set_progress({scope.logs[item.partition].id: item.end for item in whole})

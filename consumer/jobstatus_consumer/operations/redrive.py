@@ -206,7 +206,7 @@ def _state(letter: Letter, found: Event | Rejected, row: RowState | None, topic:
 
 def all_ranges(reader: RangeReader) -> list[tuple[int, int, int]]:
     """The ranges of everything that the topic has now."""
-    return [(number, bounds.low, bounds.high) for number, bounds in reader.bounds().items()]
+    return [(number, watermarks.low, watermarks.high) for number, watermarks in reader.watermarks().items()]
 
 
 def survey(

@@ -84,7 +84,7 @@ def find(
     """
     now = now or datetime.now(UTC)
     edges = parse_bound("--from", first, now), parse_bound("--to", last, now)
-    return resolve(*edges, reader.bounds(), reader, done)
+    return resolve(*edges, reader.watermarks(), reader, done)
 
 
 def current_logs(

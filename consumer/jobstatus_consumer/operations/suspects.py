@@ -59,10 +59,10 @@ class ReadRanges:
     read: what they point to is in the log by then.
     """
 
-    def __init__(self, scope: Scope, bounds: Callable[[], Mapping[int, Watermarks]]) -> None:
+    def __init__(self, scope: Scope, watermarks: Callable[[], Mapping[int, Watermarks]]) -> None:
         self.partitions = {log.id: number for number, log in scope.logs.items()}
         self._ranges = {item.partition: item for item in scope.ranges}
-        self._bounds = bounds
+        self._watermarks = watermarks
         self._now: Mapping[int, Watermarks] | None = None
 
     def of(self, log_id: str | None, offset: int | None) -> str:
@@ -79,7 +79,7 @@ class ReadRanges:
         if offset < self._ranges[number].end:
             return INSIDE
         if self._now is None:
-            self._now = self._bounds()
+            self._now = self._watermarks()
         return NOWHERE if offset >= self._now[number].high else AFTER
 
     def misplaced(self, log_id: str | None, offset: int | None, *columns: str) -> Finding:

@@ -112,7 +112,7 @@ class _Verifying:
 
     def _drop_removed(self) -> None:
         """Leave out what retention has removed since, so that it is no error that the log does not have it."""
-        lows = {number: now.low for number, now in self._reader.bounds().items()}
+        lows = {number: now.low for number, now in self._reader.watermarks().items()}
         ranges = [item._replace(start=max(item.start, lows[item.partition])) for item in self._scope.ranges]
         if ranges != list(self._scope.ranges):
             self._scope = replace(self._scope, ranges=ranges)
@@ -161,7 +161,7 @@ class _Verifying:
 
     def _without_events(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
         """Rows of jobs without an event in the ranges: suspects where their position is inside, else judged here."""
-        places, criteria = ReadRanges(self._scope, self._reader.bounds), self._criteria
+        places, criteria = ReadRanges(self._scope, self._reader.watermarks), self._criteria
         jobs = self._scope.wanted.jobs
         rows = self._table.positions(criteria.limit) if not jobs else _positions_of(self._table, jobs, criteria.limit)
         for job_id, log_id, offset, too_late in rows:
@@ -184,7 +184,7 @@ class _Verifying:
         for chunk in self._read("looking at the rows that differ", ReadCounts(), suspects.__contains__, reject):
             for event in chunk:
                 suspects[event.raw.key or b""].take(event, self._criteria)
-        places = ReadRanges(self._scope, self._reader.bounds)
+        places = ReadRanges(self._scope, self._reader.watermarks)
         for key, suspect in suspects.items():
             self.report.add(key.decode(), suspect.judge(self._criteria, places))
 

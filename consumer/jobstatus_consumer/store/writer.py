@@ -77,7 +77,7 @@ class Store(Session):
         *before, last = fold(batch.events) or [Statement((), {})]
         for statement in before:
             self._apply(statement, (), counts)
-        self._apply(last, batch.spans, counts)
+        self._apply(last, batch.ranges, counts)
         return counts.written(self._clock() - started)
 
     def _apply(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:

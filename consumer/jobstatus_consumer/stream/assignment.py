@@ -77,8 +77,8 @@ class Assignment:
 
     def add(self, item: AssignedPartition) -> StartOffset:
         """Take a partition, and return where to start it. Raises `OffsetsLostError`."""
-        commit, bounds = item.committed, Watermarks(item.low, item.high)
-        start = start_of(item.log, commit.offset, commit.topic_id, bounds, accept_loss=self._accept_loss)
+        commit, watermarks = item.committed, Watermarks(item.low, item.high)
+        start = start_of(item.log, commit.offset, commit.topic_id, watermarks, accept_loss=self._accept_loss)
         if commit.offset is None:
             compared = Compared.NOTHING_COMMITTED
         elif not commit.topic_id and start.log.incarnation > item.log.incarnation:

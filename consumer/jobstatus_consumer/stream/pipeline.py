@@ -191,7 +191,7 @@ class Pipeline:
 
     def _submit(self, task: Task) -> None:
         # 4. the epoch shows later which partitions the result still counts for
-        numbers = frozenset(item.partition for item in task.spans) if isinstance(task, Batch) else frozenset[int]()
+        numbers = frozenset(item.partition for item in task.ranges) if isinstance(task, Batch) else frozenset[int]()
         self._submitted = Submitted(numbers, self.assignment.epoch)
         self._writer.submit(task)
 
@@ -243,7 +243,7 @@ class Pipeline:
 
     def _on_written(self, result: BatchWritten) -> None:
         # 5. written now, for partitions that are still assigned as they were
-        self.assignment.mark_written(result.batch.spans, self._submitted.epoch)
+        self.assignment.mark_written(result.batch.ranges, self._submitted.epoch)
         if result.batch.records:
             self._stats.wrote(result)
 

@@ -34,6 +34,7 @@ PASSING: Final = (
     KafkaError.LEADER_NOT_AVAILABLE,
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
+    KafkaError._UNKNOWN_PARTITION,
 )
 NEVER_THERE: Final = (KafkaError.GROUP_ID_NOT_FOUND, KafkaError.UNKNOWN_TOPIC_OR_PART)
 

@@ -41,7 +41,7 @@ def test_the_guard_decides_as_the_model_on_either_side_of_every_clause(store: St
         events = [event(job_id, 4, attempt=attempt, time=1, late=late) for job_id in rows]
         table.replace(database, before)
 
-        written = store.write(batch(events, spans=()))
+        written = store.write(batch(events, ranges=()))
 
         expected = one_by_one({}, []) | {
             item.job_id: row for item in events if (row := after(rows[item.job_id], item)) is not None
@@ -76,7 +76,7 @@ def poisoned(history: History, events: Sequence[Event]) -> Batch:
             else saying(item, error_message="\0")
             for item in events
         ],
-        spans=(),
+        ranges=(),
     )
 
 

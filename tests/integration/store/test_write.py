@@ -46,7 +46,7 @@ def test_what_cannot_merge_takes_a_statement_more(store: Store, database: Databa
 
 def test_stale_events_are_counted_by_reason_and_leave_the_row_alone(store: Store, database: Database) -> None:
     rows = [event(job_id, 5, attempt=1, time=50) for job_id in ("again", "before", "late", "lower", "other")]
-    store.write(batch(rows, spans=()))
+    store.write(batch(rows, ranges=()))
     before = [table.updated_at(database, item.job_id) for item in rows]
     stale = [
         rows[0],
@@ -56,7 +56,7 @@ def test_stale_events_are_counted_by_reason_and_leave_the_row_alone(store: Store
         event("new", 6, time=0),
         event("other", 0, time=50, log_id=LOG_B),
     ]
-    written = store.write(batch(stale, spans=()))
+    written = store.write(batch(stale, ranges=()))
     assert written.stale == {"redelivered": 2, "late": 1, "lower_attempt": 1, "other_log": 1}
     assert written.applied == 1
     assert [table.updated_at(database, item.job_id) for item in rows] == before

@@ -52,7 +52,7 @@ def test_a_database_that_is_away_is_waited_for_and_said_once() -> None:
     assert result.applied == 1
     assert len(said) == 1
     assert "waiting for the database: away" in said[0]
-    assert store.batches[0].spans == (), "a replay claims no progress"
+    assert store.batches[0].ranges == (), "a replay claims no progress"
 
 
 def test_the_wait_has_an_end_and_a_stop_ends_it_at_once() -> None:

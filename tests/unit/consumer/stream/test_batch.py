@@ -51,7 +51,7 @@ def test_gaps_belong_to_what_comes_after_them_and_markers_are_covered() -> None:
     builder.skip(LogRange("t", 0, "t/id/0", 8, 12), 0)
     builder.skip(LogRange("t", 1, "t/id/1", 0, 2), 0)
     batch = builder.take()
-    assert list(batch.spans) == [LogRange("t", 0, "t/id/0", 3, 12), LogRange("t", 1, "t/id/1", 0, 2)]
+    assert list(batch.ranges) == [LogRange("t", 0, "t/id/0", 3, 12), LogRange("t", 1, "t/id/1", 0, 2)]
     assert builder.empty
     assert builder.due_in(5) is None
 
@@ -66,6 +66,6 @@ def test_what_is_dropped_is_neither_written_nor_covered(partitions: list[int], g
     dropped = builder.drop(gone)
     batch = builder.take()
     assert dropped + len(batch.rejected) == len(partitions)
-    assert {span.partition for span in batch.spans} == set(partitions) - gone
-    assert all(span.end == ends[span.partition] and span.start == 0 for span in batch.spans)
+    assert {span.partition for span in batch.ranges} == set(partitions) - gone
+    assert all(span.end == ends[span.partition] and span.start == 0 for span in batch.ranges)
     assert batch.without({0, 1, 2, 3}) is None

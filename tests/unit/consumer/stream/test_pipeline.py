@@ -91,7 +91,7 @@ class FakeWriter:
     def _write(self, batch: Batch) -> BatchWritten:
         for item in batch.rejected:  # what does not decode counts as much as what does
             self._database.written[item.raw.partition].add(item.raw.offset)
-        for span in batch.spans:
+        for span in batch.ranges:
             known = self._database.progress.get(span.log_id)
             assert known is None or known >= span.start, "the progress would jump over what is not written"
             self._database.progress[span.log_id] = max(span.end, known or 0)
@@ -325,7 +325,7 @@ def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(pa
         batches += isinstance(task, Batch)
         if batches == 3:
             batches += 1
-            database.progress = {span.log_id: span.end for span in getattr(task, "spans", ())}
+            database.progress = {item.log_id: item.end for item in getattr(task, "ranges", ())}
             return nothing if passed_over else Stopped()
         return real(task)
 

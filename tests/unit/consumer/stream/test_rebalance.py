@@ -75,7 +75,7 @@ class FakeTopics:
     def topic_id(self, name: str) -> str:
         return self.id
 
-    def bounds(self, name: str, numbers: Iterable[int]) -> dict[int, Watermarks]:
+    def watermarks(self, name: str, numbers: Iterable[int]) -> dict[int, Watermarks]:
         return {number: Watermarks(0, 100) for number in numbers}
 
     def watch(self, name: str) -> str:
@@ -221,7 +221,7 @@ def test_a_database_that_forgot_is_seen_on_the_new_connection_and_the_rest_of_th
     member.step(BatchReturned(batch, {"job-status/A/0": 1, "job-status/A/1": 0}))
     # partition 1 is read again from offset 0; partition 0 goes on
     assert member.client.sought == [(1, 0)]
-    assert list(member.writer.batch().spans) == [LogRange("job-status", 0, "job-status/A/0", 1, 2)]
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 1, 2)]
     member.step(written(member.writer.batch()))
     assert [member.loop.assignment.partitions[number].written for number in (0, 1)] == [2, 0]
 
@@ -263,6 +263,6 @@ def test_a_batch_returned_inside_a_revocation_is_handled_after_the_poll() -> Non
 def test_a_commit_names_the_log_that_the_loop_reads() -> None:
     member = reading(0, progress={"job-status/A/0/3": 0})
     member.polls(Message(0, 0))
-    assert [item.log_id for item in member.writer.batch().spans] == ["job-status/A/0/3"]
+    assert [item.log_id for item in member.writer.batch().ranges] == ["job-status/A/0/3"]
     member.step(written(member.writer.batch()))
     assert member.client.commits == [(0, 1, '{"topic_id":"A","generation":3}')]

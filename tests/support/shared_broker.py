@@ -1,0 +1,49 @@
+"""One broker for all processes of a test session.
+
+Each xdist worker had a broker of its own before, and together they took a quarter of the session's processor time. The
+controller starts the one that all workers use, because it lives as long as the last of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from jobstatus_local.kafka import LocalKafka
+from support.parts import INTEGRATION, started, stop_if_missing
+
+KEY = "jobstatus_bootstrap_servers"
+_running: list[tuple[Any, LocalKafka]] = []
+
+
+class SharedBroker(NamedTuple):
+    """The broker that the controller of xdist has started. A test that breaks a broker starts its own."""
+
+    bootstrap_servers: str
+
+
+def shared_broker(config: pytest.Config) -> SharedBroker | None:
+    """The broker of this session, in a worker of xdist; None elsewhere, and where no test needs one."""
+    servers = getattr(config, "workerinput", {}).get(KEY)
+    return None if servers is None else SharedBroker(servers)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Called in the controller for each worker before it starts."""
+    paths = [Path(argument.split("::")[0]).resolve() for argument in node.config.args]
+    if not any(INTEGRATION in (path, *path.parents) or path in INTEGRATION.parents for path in paths):
+        return
+    if not _running:
+        with stop_if_missing():
+            context = started("a real Apache Kafka", LocalKafka())
+            _running.append((context, context.__enter__()))
+    node.workerinput[KEY] = _running[0][1].bootstrap_servers
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the broker, in the process that started it."""
+    while _running:
+        context, _ = _running.pop()
+        context.__exit__(None, None, None)
