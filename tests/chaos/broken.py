@@ -20,7 +20,7 @@ from jobstatus_consumer.store import sqlstate as classify
 from jobstatus_consumer.store import writer as store
 from jobstatus_consumer.stream import writer
 
-LATE_SECONDS: Final = 12.0
+LATE_SECONDS: Final = 60.0
 
 
 def guard() -> None:

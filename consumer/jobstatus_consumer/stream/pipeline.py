@@ -258,7 +258,7 @@ class Pipeline:
     def _on_stopped(self) -> None:
         if self._state is not State.LEAVING:
             # the batch is gone; to continue would be to commit past it
-            raise RuntimeError("the writer was told to stop, and the loop was not")
+            raise RuntimeError("the writer has stopped, although the loop goes on")
         # nothing behind the batch that was given up may be written in its place
         self._forget(set(self.assignment.partitions))
 

@@ -109,7 +109,7 @@ class Acks:
     def refused(self, record: Record, failure: Failure, *, kept: bool) -> None:
         """The broker will never take `record`.
 
-        The caller that waits for it is told. If no caller waits, and the spool has not `kept` it, the next flush or
+        A caller that waits for it gets the failure. If no caller waits, and the spool has not `kept` it, the next flush or
         close raises it.
         """
         self.note_error(failure.text)
