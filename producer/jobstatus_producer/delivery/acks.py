@@ -109,8 +109,8 @@ class Acks:
     def refused(self, record: Record, failure: Failure, *, kept: bool) -> None:
         """The broker will never take `record`.
 
-        A caller that waits for it gets the failure. If no caller waits, and the spool has not `kept` it, the next flush or
-        close raises it.
+        A caller that waits for it gets the failure. If no caller waits, and the spool has not `kept` it, the next flush
+        or close raises it.
         """
         self.note_error(failure.text)
         self._warn("refused", "the broker refuses an event of job %r: %s", record.key.decode(), failure.text)
