@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # no Python setting of the user has an effect here
 export PYTHONNOUSERSITE := 1
-unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 .PHONY: demo fast test check unit bench chaos docs fuzz lock clean help setup setup-demo
@@ -51,9 +51,9 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# four processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
+# five processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: check
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 5
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2

@@ -2,17 +2,19 @@
 
 import signal
 
-import pytest
 from hypothesis import HealthCheck, settings
 from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
+from support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from support.shared_broker import pytest_configure_node, pytest_sessionfinish
 
 __all__ = [
     "pytest_collection",
+    "pytest_collection_modifyitems",
     "pytest_configure_node",
     "pytest_runtest_logreport",
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
+    "pytest_xdist_make_scheduler",
 ]
 
 # a slow machine is no reason to fail
@@ -21,9 +23,3 @@ settings.load_profile("any machine")
 
 # a shell without job control starts a background job with SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no worker still has one when the others have finished."""
-    items.sort(key=lambda item: "tests/chaos/" not in item.nodeid)

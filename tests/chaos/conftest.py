@@ -6,7 +6,7 @@ import pytest
 from chaos.stage import Stage, open_stage
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _servers() -> Iterator[Stage]:
     with open_stage() as stage:
         yield stage

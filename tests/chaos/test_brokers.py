@@ -61,7 +61,7 @@ def test_the_bounds_of_a_partition_whose_only_broker_is_dead_are_not_made_up(
     empty = {number: Watermarks(0, 0) for number in range(6)}
     assert topics.watermarks("bounded", list(range(6))) == empty
     stage.kafka.node(2).kill()
-    with pytest.raises(BrokerAwayError, match="asking for the bounds of bounded"):
+    with pytest.raises(BrokerAwayError, match="asking for the watermarks of bounded"):
         topics.watermarks("bounded", list(range(6)))
     stage.kafka.node(2).start(90)
     stage.in_step()

@@ -103,7 +103,8 @@ def test_a_topic_comes_only_by_being_created(kafka: LocalKafka) -> None:
         assert error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
 
-def test_a_broker_that_is_not_there_is_a_mistake(kafka: LocalKafka) -> None:
+def test_a_broker_that_is_not_there_is_a_mistake(breakable: tuple[LocalKafka, TcpProxy]) -> None:
+    kafka, _ = breakable
     with pytest.raises(ValueError, match=r"no broker 0: the ids are \[1\]"):
         kafka.node(0)
 

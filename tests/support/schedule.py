@@ -1,0 +1,37 @@
+"""Which tests of a run stay together in one process of xdist, and which are given out one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+TOGETHER = (
+    "tests/chaos/",
+    "tests/contract/",
+    "tests/integration/cli/test_what_a_user_sees.py",
+    "tests/integration/demo/",
+    "tests/integration/local/",
+    "tests/unit/",
+)
+"""Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A scheduler that gives a file of `TOGETHER` to one worker, and every other test to the first that is free."""
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith("tests/chaos/"):
+                return "tests/chaos/"
+            return nodeid.split("::", 1)[0] if nodeid.startswith(TOGETHER) else nodeid
+
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker still has it when the others have finished."""
+    items.sort(key=lambda item: 0 if "chaos/" in item.nodeid else 1 if "integration/demo/" in item.nodeid else 2)
