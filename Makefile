@@ -51,9 +51,9 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# five processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
+# four processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: check
-	$(BIN)/python -m pytest -n 5
+	$(BIN)/python -m pytest -n 4
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2

@@ -15,6 +15,8 @@ TOGETHER = (
     "tests/unit/",
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
+ONE_BROKER = ("tests/integration/producer/test_broker_away.py", "tests/integration/producer/test_interrupted_calls.py")
+"""They break a broker of their own, which is started once."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -24,8 +26,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            if nodeid.startswith("tests/chaos/"):
-                return "tests/chaos/"
+            for name, files in (("chaos", ("tests/chaos/",)), ("broken broker", ONE_BROKER)):
+                if nodeid.startswith(files):
+                    return name
             return nodeid.split("::", 1)[0] if nodeid.startswith(TOGETHER) else nodeid
 
     return Scheduling(config, log)
