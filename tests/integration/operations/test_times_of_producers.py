@@ -16,7 +16,12 @@ from support.inside import run_inside
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 NOW = 1_767_268_800_000
-ANY_TIME = {"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": str(2**63 - 1)}
+ANY_TIME = {
+    "message.timestamp.type": "CreateTime",
+    "message.timestamp.after.max.ms": str(2**63 - 1),
+    # the broker deletes by these times, and a few minutes after its start it begins to
+    "retention.ms": "-1",
+}
 
 
 @pytest.fixture
