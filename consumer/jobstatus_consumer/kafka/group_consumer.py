@@ -22,7 +22,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
-from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.errors import BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     FETCH_DEFAULTS,
     QuietErrors,
@@ -33,10 +33,17 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
+from jobstatus_consumer.kafka.messages import (
+    Meaning,
+    UnreadableHeaders,
+    damaged_text,
+    meaning_of,
+    raw_record,
+    unexpanded_record,
+)
 from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Log, RawRecord
+from jobstatus_consumer.records import Log, RawRecord, record_size
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -46,6 +53,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     **FETCH_DEFAULTS,
 }
 
+AT_ONCE: Final = 50
+"""How many messages are taken out of the client at once."""
+ENOUGH_BYTES: Final = 1024 * 1024
+"""One poll takes no more out of the client after so many bytes, whatever they are in the log."""
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
@@ -114,6 +125,9 @@ class GroupConsumer:
         self._positions: dict[int, _Position] = {}
         self._rebalances = 0
         self._leaving = False
+        self._bytes = 0
+        # partitions in which a record of the messages at hand was skipped
+        self._skipped: set[int] = set()
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         self._unreadable = UnreadableHeaders(count_unreadable)
@@ -142,27 +156,40 @@ class GroupConsumer:
     def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
-        Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
+        Fewer are returned where they are large. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
+        raises nothing: librdkafka tries again.
         """
         before = self._rebalances
+        marks = {number: (position, position.offset) for number, position in self._positions.items()}
+        found: list[RawRecord | EndOfPartition] = []
+        messages = self._ask(1, timeout)
+        while messages and self._rebalances == before:
+            found += self._translate(messages)
+            left = limit - len(found)
+            messages = self._ask(min(left, AT_ONCE), 0) if left > 0 and self._bytes < ENOUGH_BYTES else []
+        self._bytes = 0
+        if self._rebalances == before:
+            return found
+        self._seek_back({item.partition() for item in messages} | {item.partition for item in found}, marks)
+        return []
+
+    def _ask(self, limit: int, timeout: float) -> list[Message]:
         try:
-            first = self._consumer.poll(timeout)
-            messages = [] if first is None else [first]
-            if first is not None and limit > 1:
-                messages += self._consumer.consume(limit - 1, 0)
+            if limit > 1:
+                found = self._consumer.consume(limit, timeout)
+            else:
+                first = self._consumer.poll(timeout)
+                found = [] if first is None else [first]
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
             raise broker_error("the broker refuses", self._errors.fatal)
-        if not messages:
-            return []
-        if self._rebalances != before:
-            self._seek_back(messages)
-            return []
-        return list(self._translate(messages))
+        return found
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
         topic, positions, unreadable = self._topic, self._positions, self._unreadable
+        self._skipped.clear()
+        size = 0
         for message in messages:
             if message.error() is not None:
                 yield from self._event(message)
@@ -175,9 +202,12 @@ class GroupConsumer:
             if position is None or offset < position.offset:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
             position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
+            record = raw_record(message, topic, partition, offset, position.log_id, unreadable)
+            size += len(record.value or b"") if not record.headers else record_size(record)
+            yield record
+        self._bytes += size
 
-    def _event(self, message: Message) -> Iterator[EndOfPartition]:
+    def _event(self, message: Message) -> Iterator[RawRecord | EndOfPartition]:
         error = message.error()
         if error is None:
             return
@@ -189,6 +219,10 @@ class GroupConsumer:
                 yield EndOfPartition(partition, offset)
         elif meaning is Meaning.OFFSETS_LOST:
             raise OffsetsLostError(self._lost_text(partition, error))
+        elif meaning is Meaning.NOT_EXPANDED and partition is not None and offset is not None:
+            yield from self._skip(partition, offset)
+        elif meaning is Meaning.DAMAGED:
+            raise BrokerError(damaged_text(f"{self._topic}[{partition}]", message))
         elif meaning is Meaning.REFUSED:
             raise broker_error("consuming", error)
         elif meaning is Meaning.TOPIC_REMOVED:
@@ -204,12 +238,28 @@ class GroupConsumer:
             "offset there is: --on-lost-offsets earliest"
         )
 
-    def _seek_back(self, messages: Iterable[Message]) -> None:
-        """Read `messages` again: a rebalance ran while they were fetched, so their partitions may be revoked."""
-        for partition in {message.partition() for message in messages}:
-            position = self._positions.get(partition) if partition is not None else None
-            if partition is not None and position is not None:
-                self._seek(partition, position.offset)
+    def _skip(self, partition: int, batch: int) -> Iterator[RawRecord]:
+        """Go on behind the next record, which is in a batch that the client cannot expand and asks for without end."""
+        position = self._positions.get(partition)
+        # the client may have reported the same batch twice before it was told to go on
+        if position is None or partition in self._skipped:
+            return
+        self._skipped.add(partition)
+        offset = max(batch, position.offset)
+        position.offset = offset + 1
+        self._seek(partition, offset + 1)
+        yield unexpanded_record(self._topic, partition, offset, position.log_id)
+
+    def _seek_back(self, partitions: set[int | None], marks: Mapping[int, tuple[_Position, int]]) -> None:
+        """Read `partitions` again from `marks`: a rebalance ran meanwhile, so what was fetched may be revoked."""
+        for partition, position in self._positions.items():
+            if partition not in partitions:
+                continue
+            before = marks.get(partition)
+            if before is not None and before[0] is position:
+                # polled before the rebalance, and not returned
+                position.offset = before[1]
+            self._seek(partition, position.offset)
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""

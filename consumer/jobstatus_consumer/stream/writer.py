@@ -146,12 +146,14 @@ class Writer:
         group: str,
         topic: str,
         clock: Callable[[], float] = time.time,
+        table: str = "",
     ) -> None:
         self._store = store
         self._sender = sender
         self._budget = budget
         self._group = group
         self._topic = topic
+        self._table = table
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -266,7 +268,7 @@ class Writer:
             self.connections += 1
 
     def _send(self, rejected: list[Rejected]) -> None:
-        letters = [dead_letter(item, self._group, self._clock()) for item in rejected]
+        letters = [dead_letter(item, self._group, self._clock(), self._table) for item in rejected]
         retry(
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
