@@ -125,6 +125,15 @@ class Deployment:
             found.says("reading")
         return found
 
+    def watching(self, *arguments: str) -> ConsumerProcess:
+        """Start another command that runs until it is stopped; what it prints goes to its file, log lines apart."""
+        log = self.folder / f"watching-{len(self.consumers)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen([COMMAND, *arguments], env=self.environ, stdout=out, stderr=subprocess.DEVNULL)
+        found = ConsumerProcess(process, log)
+        self.consumers.append(found)
+        return found
+
     def drain(self, *arguments: str, timeout: float = 120.0, **environ: str) -> dict[str, Any]:
         """`consume --until-caught-up --json`: its summary."""
         done = self.run("consume", "--until-caught-up", "--json", *arguments, code=0, timeout=timeout, **environ)

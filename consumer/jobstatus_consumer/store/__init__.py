@@ -4,12 +4,15 @@ from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_stat
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, content_of
+from jobstatus_consumer.store.overview import BlockedWrite, LogProgress, TableOverview, overview
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "BlockedWrite",
     "Limits",
+    "LogProgress",
     "NewTable",
     "Problem",
     "Row",
@@ -17,10 +20,12 @@ __all__ = [
     "RowRepair",
     "Store",
     "Table",
+    "TableOverview",
     "check",
     "content_of",
     "migrate",
     "new_table",
+    "overview",
     "refuse_taken",
     "rows_by_status",
 ]

@@ -106,6 +106,7 @@ class ConsumerRun:
         finally:
             if server is not None:
                 server.close()
+        self._stats.flush()
         summary = self._stats.totals.summary(time.monotonic() - started)
         logger.info(
             "done: %d events in %d batches, %d dead letters, %.1f s",
@@ -179,9 +180,10 @@ class ConsumerRun:
         try:
             server = HealthServer(address, self._metrics.registry, self.health)
         except SettingsError as error:
-            if self._options.explicit_http:
+            if self._options.explicit_http and not self._options.until_caught_up:
                 raise
-            # a second consumer on one machine: the user did not ask for this default address
+            # a second consumer on one machine: either the user did not ask for this default address, or it is a short
+            # run beside a consumer that has the address already
             logger.warning("no metrics and health: %s", error)
             return None
         logger.info("metrics and health on %s (/metrics, /livez, /readyz)", server.url)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
+from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.writer import BatchWritten, Writer
 from jobstatus_consumer.telemetry.metrics import Metrics
 
@@ -66,7 +67,12 @@ class RunStats:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._lines = BatchLines()
         self.totals = Totals()
+
+    def flush(self) -> None:
+        """Write the log line of the batches that have none yet."""
+        self._lines.flush()
 
     def wrote(self, result: BatchWritten) -> None:
         """A batch is written and its dead letters are acknowledged."""
@@ -74,7 +80,7 @@ class RunStats:
         self._measure(result)
         written = result.written
         updated = len(result.batch.events) - len(written.rejected)
-        logger.info("Batch updated %d job statuses in %.3fs%s", updated, written.seconds, _remarks(result))
+        self._lines.wrote(updated, written.seconds, _remarks(result))
         lower = written.stale.get("lower_attempt", 0)
         if lower:
             logger.warning(
@@ -111,6 +117,7 @@ class RunStats:
 
     def observe(self, lag: Mapping[int, int], consumer: GroupConsumer, writer: Writer) -> None:
         """Set the gauges: lag by partition in offsets, commits, rebalances, connections, the current outage."""
+        self._lines.tick()
         metrics = self._metrics
         metrics.lag.clear()
         for partition, offsets in lag.items():
@@ -124,9 +131,9 @@ class RunStats:
         metrics.waiting.set(time.time() - outage.since if outage else 0)
 
 
-def _remarks(result: BatchWritten) -> str:
-    found = [f"{count} stale: {reason}" for reason, count in sorted(result.written.stale.items())]
+def _remarks(result: BatchWritten) -> dict[str, int]:
+    found = {f"stale: {reason}": count for reason, count in result.written.stale.items()}
     if result.dead_letters:
         reasons = sorted({item.reason for item in (*result.batch.rejected, *result.written.rejected)})
-        found.append(f"{result.dead_letters} dead letters: {', '.join(reasons)}")
-    return f" ({'; '.join(found)})" if found else ""
+        found[f"dead letters: {', '.join(reasons)}"] = result.dead_letters
+    return found
