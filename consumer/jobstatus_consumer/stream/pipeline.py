@@ -265,7 +265,10 @@ class Pipeline:
     def _compare(self, progress: Mapping[str, int]) -> None:
         for start in self.assignment.compare(progress, self._submitted.epoch):
             if start.remark:
-                logger.warning("%s; seeking back to %d, the log heals the table", start.remark, start.offset)
+                where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
+                logger.warning(
+                    "%s; seeking back to %d, the log heals the table", start.remark, start.offset, extra=where
+                )
             self._rewind(start)
         if self._state is State.READING:
             self._resume()
@@ -307,7 +310,8 @@ class Pipeline:
                 logger.warning("%s", start.remark)
             self._budget.resume(item.committed.budget)
             starts.append(start)
-        logger.info("got partitions %s", _named(start.log.partition for start in starts))
+        numbers = sorted(start.log.partition for start in starts)
+        logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -319,7 +323,7 @@ class Pipeline:
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
-            logger.info("gave back partitions %s", _named(partitions))
+            logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
 
     def _take_result_inside_rebalance(self) -> None:
         result = self._writer.result(REVOKE_WAIT)
@@ -332,7 +336,11 @@ class Pipeline:
     def on_lost(self, partitions: set[int]) -> None:
         """Commit nothing: they already belong to another member."""
         self._remove(partitions)
-        logger.warning("lost partitions %s; what was not committed is delivered to another member", _named(partitions))
+        logger.warning(
+            "lost partitions %s; what was not committed is delivered to another member",
+            _named(partitions),
+            extra={"partitions": sorted(partitions)},
+        )
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """Commit again what is still assigned; otherwise the last commit before a quiet time might never be made."""
