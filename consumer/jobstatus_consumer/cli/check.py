@@ -11,6 +11,7 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.stream.readiness import problems
+from jobstatus_consumer.words import counted, escaped
 
 
 @click.command("check")
@@ -25,9 +26,9 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"problems": [item._asdict() for item in found]}))
     elif found:
-        click.echo(f"{len(found)} problem{'s' if len(found) > 1 else ''}:")
+        click.echo(f"{counted(len(found), 'problem')}:")
         for item in found:
-            click.echo(f"  - {item.what}\n    {item.remedy}")
+            click.echo(f"  - {escaped(item.what)}\n    {escaped(item.remedy)}")
     else:
         click.echo(f"all is ready: {settings.topic}, {settings.dead_letter_topic}, {settings.table}")
     sys.exit(1 if found else 0)

@@ -22,10 +22,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
-from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     FETCH_DEFAULTS,
     QuietErrors,
+    Renewing,
     broker_error,
     consumer_properties,
     describe,
@@ -121,7 +122,8 @@ class GroupConsumer:
             "error_cb": self._errors,
             "on_commit": self._on_commit,
         }
-        self._consumer = make_client(properties)
+        self._clients = Renewing(settings, lambda: make_client(properties))
+        self._consumer = self._clients.get()
 
     @property
     def rebalances(self) -> int:
@@ -151,13 +153,18 @@ class GroupConsumer:
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
-            raise broker_error("the broker refuses", self._errors.fatal)
+            raise self._refused(self._errors.fatal)
         if not messages:
             return []
         if self._rebalances != before:
             self._seek_back(messages)
             return []
         return list(self._translate(messages))
+
+    def _refused(self, error: KafkaError) -> BrokerError:
+        refused = broker_error("the broker refuses", error)
+        # with what the files have now, a new member may be let in
+        return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
         topic, positions = self._topic, self._positions

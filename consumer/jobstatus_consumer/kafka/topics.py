@@ -18,6 +18,7 @@ from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
     ASK_FOR_SECONDS,
     QuietErrors,
+    Renewing,
     admin_properties,
     ask,
     describe,
@@ -118,7 +119,15 @@ class Topics:
         self._watched_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(make_client, {**admin_properties(settings), "error_cb": self._errors})
+        self._clients = Renewing(settings, lambda: self._new_client(make_client))
+
+    def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
+        self._errors.forget()
+        return make(make_client, {**admin_properties(self._settings), "error_cb": self._errors})
+
+    @property
+    def _admin(self) -> AdminClient:
+        return self._clients.get()
 
     def topic_id(self, name: str) -> str:
         """Return the topic's id, which changes when the topic is made again; `-` if the broker has no topic ids."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
@@ -67,7 +67,7 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
 
 
 def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
-    """Everything that would keep a consumer from writing, each with its remedy; raises nothing for the database.
+    """Everything that would keep a consumer from writing, each with its remedy; raises only MalformedUrlError.
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
@@ -78,6 +78,8 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
             for part, layout in managed_tables(name):
                 problems += _table_problems(connection, part, layout, WRITES if to_write else READS)
             return problems
+    except SettingsError:
+        raise
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]

@@ -99,6 +99,7 @@ def test_a_traceback_is_logged_without_the_secrets_of_the_process(lines: Lines, 
 
 
 def test_a_line_has_its_time_with_the_zone_and_its_fields(lines: Lines) -> None:
+    remember([PASSWORD])
     logger = logging.getLogger("jobstatus.consumer")
     logs.set_up("json", "info")
     logger.info("%s, password %s", "done", PASSWORD, extra={"partition": 3, "seconds": 0.5, "reason": "late"})
