@@ -33,7 +33,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log, RawRecord
@@ -108,6 +108,7 @@ class GroupConsumer:
         topics: Topics,
         make_client: Callable[[dict[str, Any]], Consumer] = new_client,
         leave_seconds: float = LEAVE_SECONDS,
+        count_unreadable: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._topic = settings.topic
         self._topics = topics
@@ -119,6 +120,7 @@ class GroupConsumer:
         self._leaving = False
         self._errors = QuietErrors()
         self.commits = CommitCounts()
+        self._unreadable = UnreadableHeaders(count_unreadable)
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
@@ -165,7 +167,7 @@ class GroupConsumer:
         return list(self._translate(messages))
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions = self._topic, self._positions
+        topic, positions, unreadable = self._topic, self._positions, self._unreadable
         for message in messages:
             if message.error() is not None:
                 yield from self._event(message)
@@ -178,7 +180,7 @@ class GroupConsumer:
             if position is None or offset < position.offset:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
             position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id)
+            yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()

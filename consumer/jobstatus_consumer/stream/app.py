@@ -146,7 +146,8 @@ class ConsumerRun:
         sender = DeadLetterSender(settings)
         store = Store(settings.database, settings.table)
         writer = Writer(store, sender, self._budget, settings.group_id, settings.topic)
-        consumer = GroupConsumer(settings, self._topics, self._make_client)
+        count = self._metrics.unreadable_headers.inc
+        consumer = GroupConsumer(settings, self._topics, self._make_client, count_unreadable=count)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)
         writer.start()
         self._member = Member(consumer, pipeline, writer)
