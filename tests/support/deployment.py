@@ -20,6 +20,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.core.decode import Decoder
+from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
@@ -290,11 +291,8 @@ def _read(consumer: Consumer, topic: str, topic_id: str, partitions: int) -> Ite
                 continue
             number: Any = message.partition()
             log_id = Log(topic, topic_id, number).id
-            headers: Any = message.headers() or ()
             offset: Any = message.offset()
-            yield RawRecord(
-                topic, number, offset, message.timestamp()[1], message.key(), message.value(), headers, log_id
-            )
+            yield raw_record(message, topic, number, offset, log_id)
 
 
 def events_of(records: Iterable[RawRecord]) -> list[Event]:

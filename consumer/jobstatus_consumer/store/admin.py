@@ -48,19 +48,21 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
     """
     name = TableName.parse(table)
     done = []
-    with _connected(url) as connection, connection.transaction(force_rollback=dry_run):
-        _ask(connection, "lock", name)
+    with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
+        _ask(connection, "lock", place)
         missing = []
-        for part, layout in managed_tables(name):
+        for part, layout in managed_tables(place):
             if not _exists(connection, part):
                 missing.append((part, layout))
             elif differences := _differences(connection, part, layout):
                 raise StartError(
-                    f"there is a table {part} that is not ours: {'; '.join(differences)}. "
+                    f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
+        if missing and name.schema is None and place.schema is not None:
+            _ask(connection, "create_there", place, schema=place.schema)
         for part, layout in missing:
-            create = block("schema.sql", "create", part, layout)
+            create = block("schema.sql", "create", part.within(name.schema), layout)
             connection.execute(create)
             done.append(create.as_string(connection))
     return done
@@ -73,10 +75,11 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
     """
     name = TableName.parse(table)
     try:
-        with _connected(url) as connection:
-            problems = list(_server_problems(connection, name, to_write=to_write))
-            for part, layout in managed_tables(name):
-                problems += _table_problems(connection, part, layout, WRITES if to_write else READS)
+        with _connected(url, name) as (connection, place):
+            problems = list(_server_problems(connection, place, to_write=to_write))
+            for part, layout in managed_tables(place):
+                shown = part.within(name.schema)
+                problems += _table_problems(connection, part, shown, layout, WRITES if to_write else READS)
             return problems
     except SettingsError:
         raise
@@ -88,21 +91,23 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
 def rows_by_status(url: str, table: str) -> dict[str, int]:
     """How many rows the table has of each status. Raises StartError if there is no table, and StoreError's kinds."""
     name = TableName.parse(table)
-    with _connected(url) as connection:
-        if not _exists(connection, name):
+    with _connected(url, name) as (connection, place):
+        if not _exists(connection, place):
             raise StartError(f"there is no table {name}; make it: jobstatus migrate")
-        return dict(_ask(connection, "rows_by_status", name))
+        return dict(_ask(connection, "rows_by_status", place))
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection[TupleRow]]:
+def _connected(url: str, name: TableName) -> Iterator[tuple[Connection[TupleRow], TableName]]:
+    """A connection for the block, and the table's name with its schema."""
     with Session(url, LIMITS) as session:
         try:
             session.connect()
         except DatabaseAwayError as error:
             raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
+        place = session.located(name)
         with session.use() as connection:
-            yield connection
+            yield connection, place
 
 
 def _ask(connection: Connection[TupleRow], name: str, table: TableName, **given: object) -> list[TupleRow]:
@@ -136,20 +141,24 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
 
 
 def _table_problems(
-    connection: Connection[TupleRow], name: TableName, layout: TableLayout, needed: Sequence[str]
+    connection: Connection[TupleRow],
+    name: TableName,
+    shown: TableName,
+    layout: TableLayout,
+    needed: Sequence[str],
 ) -> Iterator[Problem]:
     if not _exists(connection, name):
-        yield Problem(f"there is no table {name}", "jobstatus migrate")
+        yield Problem(f"there is no table {shown}", "jobstatus migrate")
         return
     if differences := _differences(connection, name, layout):
-        yield Problem(f"the table {name} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+        yield Problem(f"the table {shown} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
     missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
         ((*_, role),) = _ask(connection, "server", name)
         yield Problem(
-            f"the role {role} has no {', '.join(missing)} on {name}",
+            f"the role {role} has no {', '.join(missing)} on {shown}",
             sql.SQL("GRANT {} ON {} TO {}")
-            .format(sql.SQL(", ").join(map(sql.SQL, missing)), name.identifier, sql.Identifier(role))
+            .format(sql.SQL(", ").join(map(sql.SQL, missing)), shown.identifier, sql.Identifier(role))
             .as_string(connection),
         )
 

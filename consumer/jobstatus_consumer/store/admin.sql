@@ -38,3 +38,15 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
 -- rows_by_status --
 -- For `status`. A row that another program wrote may have no status.
 SELECT coalesce(status, ''), count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1
+
+-- place --
+-- The first of these schemas that has a relation of this name.
+SELECT path.schema
+FROM unnest(%(schemas)s::text[]) WITH ORDINALITY AS path (schema, place)
+WHERE to_regclass(format('%%I.%%I', path.schema, %(name)s::text)) IS NOT NULL
+ORDER BY path.place
+LIMIT 1
+
+-- create_there --
+-- For the rest of a transaction that only makes tables: its SQL is what a person would run, without the schema.
+SELECT set_config('search_path', quote_ident(%(schema)s::text), true)

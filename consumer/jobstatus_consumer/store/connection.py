@@ -36,13 +36,24 @@ MALFORMED: Final = (
 )
 
 
-# Set after connecting and not as start-up options, which poolers refuse.
-# synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable.
+# Set after connecting and not as start-up options, which poolers refuse. The statement is parsed under the user's
+# search_path, so every name in it is qualified.
+# search_path: with a schema in it, whoever may create there can have an operator of their own run by our statements.
+# A pooler may hand over a session of ours, so the user's path is what the session began with.
+# synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable;
+# remote_apply is more than that, and stays.
 # read committed: the guard must see what another writer has just written, and not fail because of it.
 SESSION: Final = (
-    b"SELECT set_config('synchronous_commit', 'on', false),"
-    b" set_config('default_transaction_isolation', 'read committed', false),"
-    b" set_config('statement_timeout', %(statement)s, false), set_config('lock_timeout', %(lock)s, false)"
+    b"SELECT pg_catalog.set_config('search_path', (SELECT s.reset_val FROM pg_catalog.pg_settings AS s"
+    b" WHERE s.name OPERATOR(pg_catalog.=) 'search_path'), false),"
+    b" pg_catalog.current_schemas(false),"
+    b" pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
+    b" pg_catalog.set_config('synchronous_commit',"
+    b" CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'remote_apply'"
+    b" THEN 'remote_apply' ELSE 'on' END, false),"
+    b" pg_catalog.set_config('default_transaction_isolation', 'read committed', false),"
+    b" pg_catalog.set_config('statement_timeout', %(statement)s, false),"
+    b" pg_catalog.set_config('lock_timeout', %(lock)s, false)"
 )
 
 

@@ -98,6 +98,13 @@ POOLER_REMEDY: Final = (
     "connect directly, or pool by session"
 )
 
+NOT_FOUND: Final = ("42P01", "42704", "42883")
+"""No such table, type or function: the function of a trigger may look for it in the search_path of our session."""
+FUNCTION_REMEDY: Final = (
+    "; it was raised inside a function, such as a trigger's. In a session of jobstatus a name without a schema is "
+    "looked for in pg_catalog alone: ALTER FUNCTION ... SET search_path = ... gives the function a path of its own"
+)
+
 _BY_SQLSTATE: Final = {prefix: kind for prefix, kind, _ in TABLE}
 
 
@@ -121,6 +128,8 @@ def classify(error: Exception, secret: str = "") -> StoreError:
     text = f"{head}: {masked(said, secret)}" if said else head
     if sqlstate in POOLED:
         text += POOLER_REMEDY
+    if sqlstate in NOT_FOUND and _in_function(error):
+        text += FUNCTION_REMEDY
     return kind(text, sqlstate=sqlstate, error_class=name, where=_where(error))
 
 
@@ -138,7 +147,11 @@ def _message(error: Exception, kind: type[StoreError]) -> str:
     if error.sqlstate is None:
         return " ".join(str(error).split())
     known = error.sqlstate in _BY_SQLSTATE or error.sqlstate[:2] in _BY_SQLSTATE
-    return (error.diag.message_primary or "") if known and not error.diag.context else ""
+    return (error.diag.message_primary or "") if known and not _in_function(error) else ""
+
+
+def _in_function(error: Exception) -> bool:
+    return isinstance(error, psycopg.Error) and bool(error.diag.context)
 
 
 def _where(error: Exception) -> str:

@@ -36,12 +36,19 @@ class Store(Session):
         super().__init__(url, limits, clock=clock, opener=opener)
         # the logs whose progress this session has seen
         self._seen: set[str] = set()
-        name = TableName.parse(table)
-        # composed once, not for every batch
-        self._write = block("write.sql", "write", name).as_bytes()
-        self._states = block("table.sql", "states", name).as_bytes()
-        self._progress = block("write.sql", "progress", name).as_bytes()
-        self._topic_progress = block("write.sql", "topic_progress", name).as_bytes()
+        self._name = TableName.parse(table)
+        self._compose(self._name)
+
+    def _compose(self, place: TableName) -> None:
+        """Compose the statements for the table at this place: once for each connection, not for every batch."""
+        self._write = block("write.sql", "write", place).as_bytes()
+        self._states = block("table.sql", "states", place).as_bytes()
+        self._progress = block("write.sql", "progress", place).as_bytes()
+        self._topic_progress = block("write.sql", "topic_progress", place).as_bytes()
+
+    def prepare(self) -> None:
+        """Find the table on a new connection: it may be another server."""
+        self._compose(self.located(self._name))
 
     def connect(self) -> None:
         """Open a new session; an open one is closed first. May block for `Limits.connect`.

@@ -64,7 +64,7 @@ def consume(
         try:
             wait_until_ready(settings, topics, stop)
         except StopRequestedError:
-            return Totals().summary(0)
+            return Totals().summary(0, 0)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
 
@@ -107,7 +107,7 @@ class ConsumerRun:
             if server is not None:
                 server.close()
         self._stats.flush()
-        summary = self._stats.totals.summary(time.monotonic() - started)
+        summary = self._stats.summary(time.monotonic() - started)
         logger.info(
             "done: %d events in %d batches, %d dead letters, %.1f s",
             summary.events,
@@ -146,7 +146,8 @@ class ConsumerRun:
         sender = DeadLetterSender(settings)
         store = Store(settings.database, settings.table)
         writer = Writer(store, sender, self._budget, settings.group_id, settings.topic)
-        consumer = GroupConsumer(settings, self._topics, self._make_client)
+        count = self._metrics.unreadable_headers.inc
+        consumer = GroupConsumer(settings, self._topics, self._make_client, count_unreadable=count)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)
         writer.start()
         self._member = Member(consumer, pipeline, writer)

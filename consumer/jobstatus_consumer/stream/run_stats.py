@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ logger = logging.getLogger("jobstatus.consumer")
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: counts of events, the elapsed seconds, and events per second."""
+    """What a run did: counts of events, the seconds of the run, and events per second while there were events."""
 
     events: int
     applied: int
@@ -47,8 +47,8 @@ class Totals:
     batches: int = 0
     statements: int = 0
 
-    def summary(self, seconds: float) -> Summary:
-        """The summary of a run that took `seconds`."""
+    def summary(self, seconds: float, busy: float) -> Summary:
+        """The summary of a run that took `seconds`, of which `busy` were from its first event to its last write."""
         return Summary(
             self.events,
             self.applied,
@@ -58,17 +58,29 @@ class Totals:
             self.batches,
             self.statements,
             round(seconds, 3),
-            round(self.events / seconds, 1) if seconds > 0 else 0.0,
+            round(self.events / busy, 1) if busy > 0 else 0.0,
         )
 
 
 class RunStats:
     """Counts what is written, logs it, and sets the metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
+        self._clock = clock
         self._lines = BatchLines()
-        self.totals = Totals()
+        self._began: float | None = None
+        self._last_write = 0.0
+        self._totals = Totals()
+
+    def began(self) -> None:
+        """An event was read. The first call counts: the rate does not include the start and the wait for events."""
+        if self._began is None:
+            self._began = self._clock()
+
+    def summary(self, seconds: float) -> Summary:
+        """The summary of a run that took `seconds`."""
+        return self._totals.summary(seconds, 0.0 if self._began is None else self._last_write - self._began)
 
     def flush(self) -> None:
         """Write the log line of the batches that have none yet."""
@@ -90,7 +102,8 @@ class RunStats:
             )
 
     def _add_up(self, result: BatchWritten) -> None:
-        written, totals = result.written, self.totals
+        written, totals = result.written, self._totals
+        self._last_write = self._clock()
         totals.events += result.batch.records
         totals.applied += written.applied
         totals.merged += written.merged

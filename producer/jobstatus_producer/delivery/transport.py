@@ -25,6 +25,8 @@ _DEFAULTS: Final[Mapping[str, str | int]] = {
     "message.timeout.ms": 0,
     "topic.metadata.propagation.max.ms": 5000,
     "queue.buffering.max.kbytes": 2_147_483_647,
+    # it is also the pause between the first two connections of a client, halved; it doubles up to the next
+    "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 2000,
     "linger.ms": 5,
     "client.id": "jobstatus-producer",
@@ -44,6 +46,11 @@ _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}
 FLUSH_SECONDS: Final = 1.0
 LET_GO_SECONDS: Final = 0.5
 """How long `close` waits for librdkafka's threads. One of them may wait for a name server for half a minute."""
+FIND_SECONDS: Final = 0.1
+"""How long one call of `find_broker` may block."""
+FIND_STEP_SECONDS: Final = 0.01
+NEW_SECONDS: Final = 2.0
+"""How long after its first attempt a client that has not found a broker counts as new."""
 
 Done = Callable[[KafkaError | None, Any], None]
 
@@ -100,6 +107,9 @@ class Transport(Protocol):
     def poll(self, seconds: float) -> None:
         """Run the callbacks that are due; wait up to `seconds` for the first."""
 
+    def find_broker(self) -> None:
+        """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
+
     def purge(self) -> None:
         """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
 
@@ -138,6 +148,8 @@ class KafkaTransport:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
         self._produce = self._producer.produce
+        self._is_new = True
+        self._new_until: float | None = None
 
     def poll(self, seconds: float) -> None:
         """Run the callbacks that are due; wait up to `seconds` for the first. A closed client just waits."""
@@ -165,6 +177,25 @@ class KafkaTransport:
         except BufferError:
             return Failure("the client's queue is full")
         return None
+
+    def find_broker(self) -> None:
+        """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found.
+
+        An idempotent client sends nothing before it has a producer id. librdkafka asks for the id when metadata arrive,
+        if a broker is connected by then; else it looks again 0.5 s later. The first metadata come over the bootstrap
+        connection, mostly before any other. So this requests metadata until a broker has sent them itself.
+        """
+        deadline = time.monotonic() + FIND_SECONDS
+        if self._new_until is None:
+            self._new_until = deadline + NEW_SECONDS
+        while self._is_new and (left := deadline - time.monotonic()) > 0 and (producer := self._producer) is not None:
+            try:
+                # -1 is the bootstrap connection
+                self._is_new = producer.list_topics(self._topic, left).orig_broker_id < 0
+            except KafkaException:
+                # no broker within that time
+                self._is_new = time.monotonic() < self._new_until
+            self.poll(FIND_STEP_SECONDS)
 
     def __len__(self) -> int:
         """How many records the client holds, those with a callback that is still to be run included."""
