@@ -1,6 +1,7 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
 from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
+from jobstatus_consumer.store.blocking import Blocker, blockers
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, content_of
@@ -9,6 +10,7 @@ from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "Blocker",
     "Limits",
     "NewTable",
     "Problem",
@@ -17,6 +19,7 @@ __all__ = [
     "RowRepair",
     "Store",
     "Table",
+    "blockers",
     "check",
     "content_of",
     "migrate",

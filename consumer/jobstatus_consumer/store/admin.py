@@ -59,10 +59,8 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
                     f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
-        if missing and name.schema is None and place.schema is not None:
-            _ask(connection, "create_there", place, schema=place.schema)
         for part, layout in missing:
-            create = block("schema.sql", "create", part.within(name.schema), layout)
+            create = block("schema.sql", "create", part, layout)
             connection.execute(create)
             done.append(create.as_string(connection))
     return done

@@ -40,13 +40,22 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
 SELECT coalesce(status, ''), count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1
 
 -- place --
--- The first of these schemas that has a relation of this name.
-SELECT path.schema
-FROM unnest(%(schemas)s::text[]) WITH ORDINALITY AS path (schema, place)
-WHERE to_regclass(format('%%I.%%I', path.schema, %(name)s::text)) IS NOT NULL
-ORDER BY path.place
-LIMIT 1
-
--- create_there --
--- For the rest of a transaction that only makes tables: its SQL is what a person would run, without the schema.
-SELECT set_config('search_path', quote_ident(%(schema)s::text), true)
+-- Of the user's schemas: those in which no other role may create anything become our search_path, so that triggers find
+-- what they name. The first one that has a relation of this name, or else the first one, and whether it is in our path.
+WITH path AS (
+  SELECT n.nspname::text AS schema, given.place,
+         to_regclass(format('%%I.%%I', n.nspname, %(name)s::text)) IS NOT NULL AS has_it,
+         NOT EXISTS (
+           SELECT FROM aclexplode(n.nspacl) AS a
+           LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+           WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+             AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE
+         ) AS safe
+  FROM unnest(%(schemas)s::text[]) WITH ORDINALITY AS given (schema, place)
+  JOIN pg_namespace AS n ON n.nspname = given.schema
+), pinned AS (
+  SELECT set_config(
+    'search_path', coalesce(string_agg(quote_ident(schema), ', ' ORDER BY place), 'pg_catalog') || ', pg_temp', false
+  ) FROM path WHERE safe
+)
+SELECT path.schema, path.safe FROM path, pinned ORDER BY NOT path.has_it, path.place LIMIT 1
