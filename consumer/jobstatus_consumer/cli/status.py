@@ -13,7 +13,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.group import GroupView, group_view
 from jobstatus_consumer.kafka.topics import Topics, unfit
-from jobstatus_consumer.store import rows_by_status
+from jobstatus_consumer.store import blockers, rows_by_status
 
 
 @click.command("status")
@@ -27,6 +27,7 @@ def command(settings: Settings, as_json: bool) -> None:
         raise StartError(trouble)
     view = group_view(settings, topics)
     rows = rows_by_status(settings.database, settings.table)
+    blocked = blockers(settings.database, settings.table)
     if as_json:
         partitions = [{**item._asdict(), "lag": item.lag} for item in view.partitions]
         click.echo(
@@ -38,6 +39,7 @@ def command(settings: Settings, as_json: bool) -> None:
                     "lag": view.lag,
                     "partitions": partitions,
                     "rows": rows,
+                    "blockers": [item._asdict() for item in blocked],
                 }
             )
         )
@@ -46,6 +48,8 @@ def command(settings: Settings, as_json: bool) -> None:
     console.print(f"group {settings.group_id}: {view.state.lower()}, {view.members} members, lag {view.lag:,}")
     console.print(_lag_table(settings.topic, view))
     console.print(_row_table(settings.table, rows))
+    for item in blocked:
+        console.print(str(item), markup=False)
 
 
 def _lag_table(topic: str, view: GroupView) -> Table:
