@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from jobstatus_schemas.event import check_worker_id
+from jobstatus_schemas.masking import is_secret
 from jobstatus_schemas.protocol import (
     ALL_ENV,
     DEFAULT_TOPIC,
@@ -44,8 +45,6 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Properties that are not allowed at all, and why."""
-
-SECRET_WORDS: Final = ("password", "secret", "token", "sasl.oauthbearer.config", "sasl.jaas.config", ".key", ".pem")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,11 +121,6 @@ def _check_kafka(kafka: Mapping[str, str]) -> None:
         allowed = FIXED.get(name)
         if allowed and str(value).lower() not in allowed:
             raise SettingsError(f"{variable_of(name)}: {value!r} contradicts the producer; allowed: {allowed[0]}")
-
-
-def is_secret(name: str) -> bool:
-    """Whether librdkafka's property `name` may hold a secret."""
-    return any(word in name for word in SECRET_WORDS)
 
 
 def variable_of(name: str) -> str:

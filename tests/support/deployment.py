@@ -20,6 +20,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.core.decode import Decoder
+from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
@@ -123,6 +124,15 @@ class Deployment:
         self.consumers.append(found)
         if wait:
             found.says("reading")
+        return found
+
+    def watching(self, *arguments: str) -> ConsumerProcess:
+        """Start another command that runs until it is stopped; what it prints goes to its file, log lines apart."""
+        log = self.folder / f"watching-{len(self.consumers)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen([COMMAND, *arguments], env=self.environ, stdout=out, stderr=subprocess.DEVNULL)
+        found = ConsumerProcess(process, log)
+        self.consumers.append(found)
         return found
 
     def drain(self, *arguments: str, timeout: float = 120.0, **environ: str) -> dict[str, Any]:
@@ -281,11 +291,8 @@ def _read(consumer: Consumer, topic: str, topic_id: str, partitions: int) -> Ite
                 continue
             number: Any = message.partition()
             log_id = Log(topic, topic_id, number).id
-            headers: Any = message.headers() or ()
             offset: Any = message.offset()
-            yield RawRecord(
-                topic, number, offset, message.timestamp()[1], message.key(), message.value(), headers, log_id
-            )
+            yield raw_record(message, topic, number, offset, log_id)
 
 
 def events_of(records: Iterable[RawRecord]) -> list[Event]:

@@ -31,6 +31,16 @@ class BudgetState(NamedTuple):
     recent_dead: int = 0
 
 
+def excess(state: BudgetState, in_a_row: int, percent: float) -> str:
+    """Return by what these counts are over the limits; an empty text if they are not."""
+    if state.in_a_row >= in_a_row:
+        return f"{state.in_a_row} dead letters in a row; the limit is {in_a_row}"
+    share = 100.0 * state.recent_dead / max(1, state.recent_events)
+    if state.sent >= ENOUGH and share > percent:
+        return f"{share:.1f} % of the last {state.recent_events} events became dead letters; the limit is {percent:g} %"
+    return ""
+
+
 class Budget:
     """Stops the consumer when dead letters are no longer about single events.
 
@@ -120,13 +130,9 @@ class Budget:
         return total_events, total_dead
 
     def _judge(self, preface: str) -> None:
-        state = self._state
-        if state.in_a_row >= self._limit_in_a_row:
-            self._stop(f"{preface}{state.in_a_row} dead letters in a row; the limit is {self._limit_in_a_row}")
-        share = 100.0 * state.recent_dead / max(1, state.recent_events)
-        if state.sent >= ENOUGH and share > self._limit_percent:
-            what = f"{share:.1f} % of the last {state.recent_events} events became dead letters"
-            self._stop(f"{preface}{what}; the limit is {self._limit_percent:g} %")
+        what = excess(self._state, self._limit_in_a_row, self._limit_percent)
+        if what:
+            self._stop(f"{preface}{what}")
 
     @staticmethod
     def _stop(what: str) -> None:

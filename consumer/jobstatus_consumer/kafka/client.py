@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
+from jobstatus_schemas.masking import secrets_of
 from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
@@ -15,6 +16,7 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsErro
 from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
+from jobstatus_consumer.telemetry.secrets import masked, remember
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -62,6 +64,7 @@ def admin_properties(settings: Settings) -> dict[str, Any]:
 
 
 def _base(settings: Settings) -> dict[str, Any]:
+    remember(secrets_of(settings.kafka))
     # the brokers are read here, so that the error for missing ones names our setting and not librdkafka's
     return {
         "bootstrap.servers": settings.bootstrap_servers,
@@ -99,7 +102,7 @@ def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any])
         return make_client(properties)
     except KafkaException as error:
         inner = error_of(error)
-        text = inner.str() if inner is not None else str(error)
+        text = masked(inner.str() if inner is not None else str(error))
         named = [name for name in properties if f'"{name}"' in text]
         raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {text}") from None
 
@@ -107,7 +110,7 @@ def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any])
 def describe(error: KafkaException | KafkaError) -> str:
     """Return an error of the library as a person reads it: its name and its text."""
     inner = error.args[0] if isinstance(error, KafkaException) else error
-    return f"{inner.name()}: {inner.str()}" if isinstance(inner, KafkaError) else str(inner)
+    return masked(f"{inner.name()}: {inner.str()}" if isinstance(inner, KafkaError) else str(inner))
 
 
 def error_of(error: KafkaException) -> KafkaError | None:
@@ -180,7 +183,7 @@ def _note(error: BaseException, upcoming: float, tries: int) -> None:
 
 def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
     return BrokerAwayError(
-        f"{doing}: no broker answers at {servers}: {why}. Is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right, and does "
+        f"{doing}: no broker answers at {masked(servers)}: {why}. Is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right, and does "
         "JOBSTATUS_KAFKA_SECURITY_PROTOCOL fit the broker?"
     )
 

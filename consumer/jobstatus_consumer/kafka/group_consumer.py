@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log, RawRecord
@@ -70,7 +70,7 @@ class RebalanceListener(Protocol):
     """Receives rebalances and failed commits. The methods are called inside `poll` and `close`."""
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each partition. They stay paused until `resume` is called for them."""
+        """Return where to start each partition. They are fetched from there at once."""
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Commit what is written; afterwards the partitions belong to another member."""
@@ -84,10 +84,14 @@ class RebalanceListener(Protocol):
 
 @dataclass(slots=True)
 class _Position:
-    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`."""
+    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`.
+
+    `rebalance` is the number of the rebalance that assigned the partition.
+    """
 
     log_id: str
     offset: int
+    rebalance: int
 
 
 def new_client(properties: dict[str, Any]) -> Consumer:
@@ -104,6 +108,7 @@ class GroupConsumer:
         topics: Topics,
         make_client: Callable[[dict[str, Any]], Consumer] = new_client,
         leave_seconds: float = LEAVE_SECONDS,
+        count_unreadable: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._topic = settings.topic
         self._topics = topics
@@ -115,6 +120,7 @@ class GroupConsumer:
         self._leaving = False
         self._errors = QuietErrors()
         self.commits = CommitCounts()
+        self._unreadable = UnreadableHeaders(count_unreadable)
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
@@ -146,7 +152,9 @@ class GroupConsumer:
         try:
             first = self._consumer.poll(timeout)
             messages = [] if first is None else [first]
-            if first is not None and limit > 1:
+            # a message that `poll` returns came after the rebalances that ran in it
+            known = self._rebalances
+            if first is not None and limit > 1 and known == before:
                 messages += self._consumer.consume(limit - 1, 0)
         except KafkaException as error:
             raise broker_error("polling", error) from None
@@ -154,13 +162,12 @@ class GroupConsumer:
             raise broker_error("the broker refuses", self._errors.fatal)
         if not messages:
             return []
-        if self._rebalances != before:
-            self._seek_back(messages)
-            return []
+        if self._rebalances != known:
+            messages = self._without_doubtful(messages, known)
         return list(self._translate(messages))
 
     def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions = self._topic, self._positions
+        topic, positions, unreadable = self._topic, self._positions, self._unreadable
         for message in messages:
             if message.error() is not None:
                 yield from self._event(message)
@@ -173,7 +180,7 @@ class GroupConsumer:
             if position is None or offset < position.offset:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
             position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id)
+            yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
 
     def _event(self, message: Message) -> Iterator[EndOfPartition]:
         error = message.error()
@@ -202,12 +209,16 @@ class GroupConsumer:
             "offset there is: --on-lost-offsets earliest"
         )
 
-    def _seek_back(self, messages: Iterable[Message]) -> None:
-        """Read `messages` again: a rebalance ran while they were fetched, so their partitions may be revoked."""
-        for partition in {message.partition() for message in messages}:
-            position = self._positions.get(partition) if partition is not None else None
-            if partition is not None and position is not None:
-                self._seek(partition, position.offset)
+    def _without_doubtful(self, messages: Sequence[Message], rebalance: int) -> list[Message]:
+        """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
+
+        Such a message may be from before the assignment, and so from behind the offset to start with. A seek costs up
+        to a second: librdkafka fetches again at the next tick of a broker's thread.
+        """
+        fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
+        for partition in fresh & {message.partition() for message in messages}:
+            self._seek(partition, self._positions[partition].offset)
+        return [message for message in messages if message.partition() not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
@@ -221,10 +232,13 @@ class GroupConsumer:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = _Position(start.log.id, start.offset)
+        self._positions[start.log.partition] = _Position(start.log.id, start.offset, self._rebalances)
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Fetch nothing more from `partitions`; the member keeps them as long as it polls."""
+        """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
+
+        A pause costs a second: after `resume`, librdkafka fetches again at the next tick of a broker's thread.
+        """
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
@@ -332,7 +346,6 @@ class GroupConsumer:
             consumer.assign(wanted)
         for start in starts:
             self._set_position(start)
-        self.pause(start.log.partition for start in starts)
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)

@@ -25,7 +25,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import checkpoint_fields, checkpoint_metadata
-from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
+from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import ask_committed, commit
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
@@ -66,6 +66,7 @@ class RangeReader:
         self._topics = topics
         self._silence_seconds = silence_seconds
         self._errors = QuietErrors()
+        self._unreadable = UnreadableHeaders()
         trouble = unfit(topics.describe(self.topic), self.topic)
         if trouble:
             raise StartError(trouble)
@@ -182,7 +183,7 @@ class RangeReader:
                 continue
             if offset < end:
                 positions[partition] = offset + 1
-                chunk.append(raw_record(message, topic, partition, offset, log_ids[partition]))
+                chunk.append(raw_record(message, topic, partition, offset, log_ids[partition], self._unreadable))
             if offset >= end - 1:
                 done.add(partition)
         self._finish(done, ends)

@@ -9,12 +9,9 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.store import json_params
-from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
-from jobstatus_consumer.store.session import Session
 
-LIMITS: Final = Limits(statement=5.0, lock=1.0)
 OLD: Final = 5.0
 """In seconds. An ordinary write has ended by then; a transaction that is older may be what a consumer waits for."""
 LONGEST_JOB: Final = 80
@@ -60,21 +57,16 @@ def row_of(job_id: str) -> str:
     return f"the row of job {shown!r}"
 
 
-def blockers(url: str, table: str) -> list[Blocker]:
+def blockers(connection: Connection[TupleRow], place: TableName) -> list[Blocker]:
     """The sessions that keep others from writing the table now, each with the row that is waited for.
 
     If nobody waits at this moment: the sessions that have had locks for more than `OLD` seconds. A consumer that waits
-    for a lock tries again every few seconds. Opens a connection; blocks for a few seconds at most. Raises StoreError's
-    kinds.
+    for a lock tries again every few seconds. Raises what psycopg raises.
     """
-    with Session(url, LIMITS) as session:
-        session.connect()
-        place = session.located(TableName.parse(table))
-        with session.use() as connection:
-            found = _asked(connection, "blockers", place)
-            if not found:
-                found = [item for item in _asked(connection, "holders", place) if (item.transaction_seconds or 0) > OLD]
-            return [_with_job(connection, place, item) for item in found]
+    found = _asked(connection, "blockers", place)
+    if not found:
+        found = [item for item in _asked(connection, "holders", place) if (item.transaction_seconds or 0) > OLD]
+    return [_with_job(connection, place, item) for item in found]
 
 
 def _with_job(connection: Connection[TupleRow], place: TableName, item: Blocker) -> Blocker:

@@ -11,6 +11,9 @@
 One batch is with the writer and one is being filled. When both are full, the loop waits up to `PATIENCE` seconds
 without pausing (a pause discards the prefetched messages); then it pauses every partition and continues to poll.
 
+A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
+comparison would cost a second. Nothing is submitted before every partition was compared.
+
 On a new connection the writer returns the batch unwritten, together with the progress that the database has. The loop
 compares, seeks back where the database has less, and submits the rest of the batch again.
 """
@@ -63,7 +66,7 @@ class State(Enum):
     """What the loop does with the topic."""
 
     READING = auto()
-    """fetches from every partition that was compared"""
+    """fetches from every partition"""
     PAUSED = auto()
     """fetches nothing, since both batches are full, and continues to poll"""
     LEAVING = auto()
@@ -138,9 +141,11 @@ class Pipeline:
 
     def _poll(self) -> None:
         # 1. a record that comes although its partition is paused waits in `_polled`
-        room = self._builder.room - len(self._polled)
+        room, before = self._builder.room - len(self._polled), self.assignment.epoch
         self._polled.extend(self._consumer.poll(max(1, room), self._poll_timeout()))
         self.polled_at = self._clock()
+        if self._state is State.PAUSED and self.assignment.epoch != before:
+            self._pause()  # partitions that were assigned inside the poll are fetched otherwise
 
     def _poll_timeout(self) -> float:
         paused = self._state is State.PAUSED
@@ -163,6 +168,10 @@ class Pipeline:
             # 2. and 3.
             builder.add(decode(item), partition.buffered, now)
             partition.buffered = item.offset + 1
+        if len(builder):
+            self._stats.began()
+        if self.assignment.backlog_polled():
+            builder.hurry()  # what waited for a consumer does not wait for more events as well
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:
         if end > partition.buffered:
@@ -181,7 +190,7 @@ class Pipeline:
             self._submit(batch)
         elif self._state is State.PAUSED:
             self._state = State.READING
-            self._resume()
+            self._consumer.resume(self.assignment.partitions)
 
     def _next_batch(self, now: float) -> Batch | None:
         if self._returned is not None:
@@ -200,10 +209,10 @@ class Pipeline:
             self._take_result(BUSY_POLL / 4)  # full by age alone: more records may come meanwhile
         elif self._state is State.READING and not self._take_result(PATIENCE):
             self._state = State.PAUSED
-            self._consumer.pause(self.assignment.partitions)
+            self._pause()
 
-    def _resume(self) -> None:
-        self._consumer.resume(self.assignment.readable())
+    def _pause(self) -> None:
+        self._consumer.pause(self.assignment.partitions)
 
     def _observe(self) -> None:
         now = self._clock()
@@ -267,8 +276,6 @@ class Pipeline:
             if start.remark:
                 logger.warning("%s; seeking back to %d, the log heals the table", start.remark, start.offset)
             self._rewind(start)
-        if self._state is State.READING:
-            self._resume()
 
     def _rewind(self, start: StartOffset) -> None:
         self._forget({start.log.partition})
@@ -299,7 +306,7 @@ class Pipeline:
     # -- rebalances, called inside poll and close -------------------------------------------------------------------
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each. It is read once it was compared with the database's progress."""
+        """Return where to start each. It is written once it was compared with the database's progress."""
         starts = []
         for item in partitions:
             start = self.assignment.add(item)

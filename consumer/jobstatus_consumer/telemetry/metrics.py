@@ -22,6 +22,9 @@ class Metrics:
         self.dead_letters = self._counter(
             "dead_letters", "dead letters that the broker acknowledged, by stage and reason", ["stage", "reason"]
         )
+        self.unreadable_headers = self._counter(
+            "unreadable_headers", "record headers that were ignored because their names are not UTF-8"
+        )
         self.batches = self._counter("batches", "batches written")
         self.statements = self._counter("statements", "SQL statements that wrote rows")
         self.batch_events = self._histogram("batch_events", "events per batch", BATCH_BUCKETS)

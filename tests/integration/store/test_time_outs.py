@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError
-from jobstatus_consumer.store import Limits, Store, blockers
+from jobstatus_consumer.store import Limits, Store, overview
 from law import table
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
@@ -137,9 +137,9 @@ def test_another_session_sees_what_a_writer_waits_for(url: str, lock: str) -> No
         with other(url, lock) as pid:
             thread = threading.Thread(target=store.write, args=(batch([event("job-07", 20)]),))
             thread.start()
-            (found,) = until(lambda: blockers(url, "jobs"), "the writer waits", WITHIN)
+            (found,) = until(lambda: overview(url, "jobs").blocked, "the writer waits", WITHIN)
             assert (found.pid, found.application, found.job_id) == (pid, "report", "job-07")
             assert found.query_seconds is not None
         thread.join(WITHIN)
         assert not thread.is_alive()
-        assert blockers(url, "jobs") == []
+        assert overview(url, "jobs").blocked == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+COLUMNS: Final = 80
 WIDE: Final = 160
 """Width in columns of output that does not go to a terminal."""
 
@@ -41,6 +43,15 @@ def narrow(*columns: str, title: str) -> Table:
         pad_edge=False,
         show_edge=False,
     )
+
+
+def print_fitted(console: Console, text: str) -> None:
+    """Print a long line in lines of at most 80 columns, broken between words."""
+    wrapped = textwrap.wrap(
+        visible(text), COLUMNS, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    for line in wrapped:
+        console.print(line)
 
 
 def visible(text: str) -> str:

@@ -132,7 +132,7 @@ class FakeConsumer:
             for n in sorted(numbers)
         ]
         self._positions.update({start.log.partition: start.offset for start in self._listener.on_assigned(found)})
-        self._paused |= numbers
+        self._paused -= numbers  # as the client fetches at once from what is assigned
 
     def rebalance(self) -> None:
         self.inside_rebalance = True
