@@ -21,13 +21,8 @@ ROLE = "jobstatus_of_compose"
 def test_the_consumers_role_makes_its_tables_and_owns_nothing_else(database_url: str) -> None:
     # the name jobstatus is taken here: it is the administrator of the tests' server
     script = CONSUMERS_SQL.replace("jobstatus", ROLE)
-    psql = [
-        postgres_binaries.packaged_install() / "bin" / "psql",
-        "--no-psqlrc",
-        "--set",
-        "ON_ERROR_STOP=1",
-        database_url,
-    ]
+    program = postgres_binaries.packaged_install() / "bin" / "psql"
+    psql = [str(program), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", database_url]
     environ = {**os.environ, "CONSUMER_PASSWORD": PASSWORD}
     subprocess.run(psql, input=script, env=environ, text=True, check=True, capture_output=True, timeout=60)
     url = psycopg.conninfo.make_conninfo(database_url, user=ROLE, password=PASSWORD)
