@@ -10,7 +10,9 @@ import click
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.store import remarks
 from jobstatus_consumer.stream.readiness import problems
+from jobstatus_consumer.words import counted, escaped
 
 
 @click.command("check")
@@ -22,12 +24,18 @@ def command(settings: Settings, as_json: bool) -> None:
     Exit code 0: no problem; 1: there are problems.
     """
     found = problems(settings, Topics(settings))
+    unusual = remarks(settings.database, settings.table)
     if as_json:
-        click.echo(json.dumps({"problems": [item._asdict() for item in found]}))
+        parts = {"problems": found, "remarks": unusual}
+        click.echo(json.dumps({name: [item._asdict() for item in items] for name, items in parts.items()}))
     elif found:
-        click.echo(f"{len(found)} problem{'s' if len(found) > 1 else ''}:")
+        click.echo(f"{counted(len(found), 'problem')}:")
         for item in found:
-            click.echo(f"  - {item.what}\n    {item.remedy}")
+            click.echo(f"  - {escaped(item.what)}\n    {escaped(item.remedy)}")
     else:
         click.echo(f"all is ready: {settings.topic}, {settings.dead_letter_topic}, {settings.table}")
+    if unusual and not as_json:
+        click.echo("to know:")
+        for item in unusual:
+            click.echo(f"  - {item.what}\n    {item.remedy}")
     sys.exit(1 if found else 0)

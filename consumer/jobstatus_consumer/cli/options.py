@@ -25,7 +25,8 @@ def with_settings(*fields: str, **help_texts: str) -> Callable[[Callable[..., An
 
     A field in `help_texts` gets a flag with that help text, because it means something else here than for a consumer.
     """
-    wanted = (*fields, *help_texts, "log_format", "log_level")
+    url_file = ("database_url_file",) if "database_url" in fields else ()
+    wanted = (*fields, *url_file, *help_texts, "log_format", "log_level")
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)

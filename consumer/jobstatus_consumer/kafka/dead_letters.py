@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letters import DeadLetter, as_reference, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
-from jobstatus_consumer.kafka.client import describe, make, producer_properties
+from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, TOO_LARGE
 
 DELIVERY_SECONDS: Final = 30.0
@@ -50,7 +50,7 @@ class DeadLetterSender:
     ) -> None:
         self._topic = settings.dead_letter_topic
         self._clock = clock
-        self._producer = make(make_client, producer_properties(settings, DEFAULTS))
+        self._clients = Renewing(settings, lambda: make(make_client, producer_properties(settings, DEFAULTS)))
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Send `letters` and block until the broker has acknowledged every one.
@@ -70,7 +70,7 @@ class DeadLetterSender:
 
     def _deliver(self, letters: Sequence[DeadLetter]) -> list[TooLarge]:
         """Send `letters`, and return those that the topic refuses for their size."""
-        delivery = _Delivery(self._producer, self._topic)
+        delivery = _Delivery(self._clients.get(), self._topic)
         for letter in letters:
             delivery.hand_over(letter)
         delivery.wait(self._clock() + DELIVERY_SECONDS + GRACE_SECONDS, self._clock)
@@ -82,7 +82,7 @@ class DeadLetterSender:
 
     def close(self) -> None:
         """Block until no dead letter is open, for 5 s at most. A batch whose dead letter is open comes again later."""
-        self._producer.flush(GRACE_SECONDS)
+        self._clients.get().flush(GRACE_SECONDS)
 
 
 class _Delivery:

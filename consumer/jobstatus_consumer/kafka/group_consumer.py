@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,28 +21,21 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
-from jobstatus_consumer.errors import BrokerError, OffsetsLostError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     FETCH_DEFAULTS,
     QuietErrors,
+    Renewing,
     broker_error,
     consumer_properties,
-    describe,
     error_of,
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import (
-    Meaning,
-    UnreadableHeaders,
-    damaged_text,
-    meaning_of,
-    raw_record,
-    unexpanded_record,
-)
 from jobstatus_consumer.kafka.offsets import committed
+from jobstatus_consumer.kafka.reading import EndOfPartition, Position, Reading
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Log, RawRecord, record_size
+from jobstatus_consumer.records import Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -70,18 +62,11 @@ class AssignedPartition(NamedTuple):
     high: int
 
 
-class EndOfPartition(NamedTuple):
-    """Everything before `offset` was polled. The offsets before it may include transaction markers."""
-
-    partition: int
-    offset: int
-
-
 class RebalanceListener(Protocol):
     """Receives rebalances and failed commits. The methods are called inside `poll` and `close`."""
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each partition. They stay paused until `resume` is called for them."""
+        """Return where to start each partition. They are fetched from there at once."""
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Commit what is written; afterwards the partitions belong to another member."""
@@ -91,14 +76,6 @@ class RebalanceListener(Protocol):
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """An asynchronous commit of these partitions was refused or failed: commit again those still assigned."""
-
-
-@dataclass(slots=True)
-class _Position:
-    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`."""
-
-    log_id: str
-    offset: int
 
 
 def new_client(properties: dict[str, Any]) -> Consumer:
@@ -122,22 +99,20 @@ class GroupConsumer:
         self._leave_seconds = leave_seconds
         self._cooperative = _is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._positions: dict[int, _Position] = {}
+        self._reading = Reading(settings.topic, self._seek, count_unreadable)
+        self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
-        self._bytes = 0
-        # partitions in which a record of the messages at hand was skipped
-        self._skipped: set[int] = set()
         self._errors = QuietErrors()
         self.commits = CommitCounts()
-        self._unreadable = UnreadableHeaders(count_unreadable)
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
             "error_cb": self._errors,
             "on_commit": self._on_commit,
         }
-        self._consumer = make_client(properties)
+        self._clients = Renewing(settings, lambda: make_client(properties))
+        self._consumer = self._clients.get()
 
     @property
     def rebalances(self) -> int:
@@ -159,19 +134,17 @@ class GroupConsumer:
         Fewer are returned where they are large. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
         raises nothing: librdkafka tries again.
         """
-        before = self._rebalances
-        marks = {number: (position, position.offset) for number, position in self._positions.items()}
-        found: list[RawRecord | EndOfPartition] = []
+        before, reading = self._rebalances, self._reading
+        reading.bytes = 0
+        # a message that `poll` returns came after the rebalances that ran in it
         messages = self._ask(1, timeout)
-        while messages and self._rebalances == before:
-            found += self._translate(messages)
-            left = limit - len(found)
-            messages = self._ask(min(left, AT_ONCE), 0) if left > 0 and self._bytes < ENOUGH_BYTES else []
-        self._bytes = 0
-        if self._rebalances == before:
-            return found
-        self._seek_back({item.partition() for item in messages} | {item.partition for item in found}, marks)
-        return []
+        found = list(reading.translate(messages))
+        while messages and self._rebalances == before and len(found) < limit and reading.bytes < ENOUGH_BYTES:
+            messages = self._ask(min(limit - len(found), AT_ONCE), 0)
+            if self._rebalances != before:
+                messages, found = self._without_doubtful(messages, found, before)
+            found += reading.translate(messages)
+        return found
 
     def _ask(self, limit: int, timeout: float) -> list[Message]:
         try:
@@ -183,83 +156,27 @@ class GroupConsumer:
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
-            raise broker_error("the broker refuses", self._errors.fatal)
+            raise self._refused(self._errors.fatal)
         return found
 
-    def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions, unreadable = self._topic, self._positions, self._unreadable
-        self._skipped.clear()
-        size = 0
-        for message in messages:
-            if message.error() is not None:
-                yield from self._event(message)
-                continue
-            partition, offset = message.partition(), message.offset()
-            # never None in a message without an error; the stubs do not know
-            assert partition is not None  # noqa: S101
-            assert offset is not None  # noqa: S101
-            position = positions.get(partition)
-            if position is None or offset < position.offset:
-                continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
-            position.offset = offset + 1
-            record = raw_record(message, topic, partition, offset, position.log_id, unreadable)
-            size += len(record.value or b"") if not record.headers else record_size(record)
-            yield record
-        self._bytes += size
+    def _refused(self, error: KafkaError) -> BrokerError:
+        refused = broker_error("the broker refuses", error)
+        # with what the files have now, a new member may be let in
+        return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
-    def _event(self, message: Message) -> Iterator[RawRecord | EndOfPartition]:
-        error = message.error()
-        if error is None:
-            return
-        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
-        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
-            position = self._positions.get(partition)
-            if position is not None:
-                position.offset = max(position.offset, offset)
-                yield EndOfPartition(partition, offset)
-        elif meaning is Meaning.OFFSETS_LOST:
-            raise OffsetsLostError(self._lost_text(partition, error))
-        elif meaning is Meaning.NOT_EXPANDED and partition is not None and offset is not None:
-            yield from self._skip(partition, offset)
-        elif meaning is Meaning.DAMAGED:
-            raise BrokerError(damaged_text(f"{self._topic}[{partition}]", message))
-        elif meaning is Meaning.REFUSED:
-            raise broker_error("consuming", error)
-        elif meaning is Meaning.TOPIC_REMOVED:
-            raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
-        else:
-            logger.warning("Kafka: %s; the client continues", describe(error))
+    def _without_doubtful(
+        self, messages: Sequence[Message], found: Sequence[RawRecord | EndOfPartition], rebalance: int
+    ) -> tuple[list[Message], list[RawRecord | EndOfPartition]]:
+        """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
 
-    def _lost_text(self, partition: int | None, error: KafkaError) -> str:
-        position = self._positions.get(partition) if partition is not None else None
-        return (
-            f"{self._topic}[{partition}] no longer has offset {position.offset if position else None}, which is the "
-            f"next one to read: {error.str()}. Nothing was committed. To accept the loss and continue with the first "
-            "offset there is: --on-lost-offsets earliest"
-        )
-
-    def _skip(self, partition: int, batch: int) -> Iterator[RawRecord]:
-        """Go on behind the next record, which is in a batch that the client cannot expand and asks for without end."""
-        position = self._positions.get(partition)
-        # the client may have reported the same batch twice before it was told to go on
-        if position is None or partition in self._skipped:
-            return
-        self._skipped.add(partition)
-        offset = max(batch, position.offset)
-        position.offset = offset + 1
-        self._seek(partition, offset + 1)
-        yield unexpanded_record(self._topic, partition, offset, position.log_id)
-
-    def _seek_back(self, partitions: set[int | None], marks: Mapping[int, tuple[_Position, int]]) -> None:
-        """Read `partitions` again from `marks`: a rebalance ran meanwhile, so what was fetched may be revoked."""
-        for partition, position in self._positions.items():
-            if partition not in partitions:
-                continue
-            before = marks.get(partition)
-            if before is not None and before[0] is position:
-                # polled before the rebalance, and not returned
-                position.offset = before[1]
-            self._seek(partition, position.offset)
+        Such a message may be from before the assignment, and so from behind the offset to start with. What was `found`
+        before is. A seek costs up to a second: librdkafka fetches again at the next tick of a broker's thread.
+        """
+        fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
+        for partition in fresh & {message.partition() for message in messages}:
+            self._seek(partition, self._positions[partition].offset)
+        kept = [message for message in messages if message.partition() not in fresh]
+        return kept, [item for item in found if item.partition not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
@@ -273,10 +190,13 @@ class GroupConsumer:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = _Position(start.log.id, start.offset)
+        self._positions[start.log.partition] = Position(start.log.id, start.offset, self._rebalances)
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Fetch nothing more from `partitions`; the member keeps them as long as it polls."""
+        """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
+
+        A pause costs a second: after `resume`, librdkafka fetches again at the next tick of a broker's thread.
+        """
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
@@ -384,7 +304,6 @@ class GroupConsumer:
             consumer.assign(wanted)
         for start in starts:
             self._set_position(start)
-        self.pause(start.log.partition for start in starts)
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)

@@ -18,6 +18,7 @@ from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
     ASK_FOR_SECONDS,
     QuietErrors,
+    Renewing,
     admin_properties,
     ask,
     describe,
@@ -51,6 +52,21 @@ class TopicFacts(NamedTuple):
     partitions: int
     replication: int
     config: Mapping[str, str]
+
+
+class GroupMember(NamedTuple):
+    """A member of a consumer group: its client's id, its host, and the partitions of the topic that it has."""
+
+    client_id: str
+    host: str
+    partitions: Sequence[int]
+
+
+class GroupFacts(NamedTuple):
+    """A consumer group: its state as the broker calls it (`STABLE`, `EMPTY`, `DEAD`, ...), and its members."""
+
+    state: str
+    members: Sequence[GroupMember]
 
 
 class TopicPlan(NamedTuple):
@@ -103,7 +119,15 @@ class Topics:
         self._watched_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(make_client, {**admin_properties(settings), "error_cb": self._errors})
+        self._clients = Renewing(settings, lambda: self._new_client(make_client))
+
+    def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
+        self._errors.forget()
+        return make(make_client, {**admin_properties(self._settings), "error_cb": self._errors})
+
+    @property
+    def _admin(self) -> AdminClient:
+        return self._clients.get()
 
     def topic_id(self, name: str) -> str:
         """Return the topic's id, which changes when the topic is made again; `-` if the broker has no topic ids."""
@@ -243,14 +267,31 @@ class Topics:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"a leader of {name} gave no answer"))
         return offsets
 
-    def _ask(self, doing: str, question: Callable[[], T]) -> T:
+    def _ask(self, doing: str, question: Callable[[], T], *, patience: float | None = None) -> T:
         def heard() -> T:
             try:
                 return question()
             finally:
                 self._admin.poll(0)  # the library calls `error_cb` only in here, such as for a wrong password
 
-        return ask(doing, heard, self._errors, self._settings.bootstrap_servers, patience=self._patience)
+        limit = self._patience if patience is None else patience
+        return ask(doing, heard, self._errors, self._settings.bootstrap_servers, patience=limit)
+
+    def reach(self, seconds: float) -> None:
+        """Return once a broker has answered; raises `BrokerError` after `seconds` without an answer."""
+        doing = "asking for the brokers"
+        self._ask(doing, lambda: self._admin.list_topics(timeout=min(1.0, seconds)), patience=seconds - 1.0)
+
+    def group_facts(self, group: str, name: str) -> GroupFacts:
+        """Return the group's state, and its members, each with its partitions of the topic `name`."""
+
+        def question() -> GroupFacts:
+            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
+            found = asked[group].result(ANSWER_SECONDS + 1)
+            members = [GroupMember(item.client_id, item.host, _partitions_of(item, name)) for item in found.members]
+            return GroupFacts(found.state.name, sorted(members))
+
+        return self._ask(f"describing the group {group}", question)
 
     def group_state(self, group: str) -> tuple[str, int]:
         """Return the group's state as the broker calls it, and its number of members. Blocks; raises `BrokerError`."""
@@ -272,6 +313,11 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _partitions_of(member: Any, name: str) -> list[int]:
+    assigned = member.assignment.topic_partitions if member.assignment is not None else ()
+    return sorted(item.partition for item in assigned if item.topic == name)
 
 
 def _topic_id_text(topic_id: object) -> str:

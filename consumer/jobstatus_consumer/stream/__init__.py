@@ -7,5 +7,6 @@ assignment   the assigned partitions: which log each is, and how far its offsets
 batch        when a batch is full, and which offsets it covers
 writer       the thread that writes batches and sends dead letters
 caught_up    when `--until-caught-up` ends
+batch_lines  the log line of each batch, or of a second's batches
 run_stats    what was written: the log line, the metrics, the summary
 """

@@ -64,7 +64,7 @@ def consume(
         try:
             wait_until_ready(settings, topics, stop)
         except StopRequestedError:
-            return Totals().summary(0)
+            return Totals().summary(0, 0)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
 
@@ -106,7 +106,8 @@ class ConsumerRun:
         finally:
             if server is not None:
                 server.close()
-        summary = self._stats.totals.summary(time.monotonic() - started)
+        self._stats.flush()
+        summary = self._stats.summary(time.monotonic() - started)
         logger.info(
             "done: %d events in %d batches, %d dead letters, %.1f s",
             summary.events,
@@ -180,9 +181,10 @@ class ConsumerRun:
         try:
             server = HealthServer(address, self._metrics.registry, self.health)
         except SettingsError as error:
-            if self._options.explicit_http:
+            if self._options.explicit_http and not self._options.until_caught_up:
                 raise
-            # a second consumer on one machine: the user did not ask for this default address
+            # a second consumer on one machine: either the user did not ask for this default address, or it is a short
+            # run beside a consumer that has the address already
             logger.warning("no metrics and health: %s", error)
             return None
         logger.info("metrics and health on %s (/metrics, /livez, /readyz)", server.url)

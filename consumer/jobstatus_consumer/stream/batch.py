@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jobstatus_consumer.records import Batch, Event, LogRange, Rejected, record_size
 
 
@@ -56,6 +58,11 @@ class BatchBuilder:
         self._ends[covered.partition] = covered.end
         if self._since is None:
             self._since = now
+
+    def hurry(self) -> None:
+        """Make the batch due now, unless it covers nothing."""
+        if self._since is not None:
+            self._since = -math.inf
 
     @property
     def heavy(self) -> bool:

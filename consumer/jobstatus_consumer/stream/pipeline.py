@@ -11,6 +11,9 @@
 One batch is with the writer and one is being filled. When both are full, the loop waits up to `PATIENCE` seconds
 without pausing (a pause discards the prefetched messages); then it pauses every partition and continues to poll.
 
+A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
+comparison would cost a second. Nothing is submitted before every partition was compared.
+
 On a new connection the writer returns the batch unwritten, together with the progress that the database has. The loop
 compares, seeks back where the database has less, and submits the rest of the batch again.
 """
@@ -30,7 +33,8 @@ from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import Batch, LogRange, RawRecord
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
@@ -63,7 +67,7 @@ class State(Enum):
     """What the loop does with the topic."""
 
     READING = auto()
-    """fetches from every partition that was compared"""
+    """fetches from every partition"""
     PAUSED = auto()
     """fetches nothing, since both batches are full, and continues to poll"""
     LEAVING = auto()
@@ -138,9 +142,11 @@ class Pipeline:
 
     def _poll(self) -> None:
         # 1. a record that comes although its partition is paused waits in `_polled`
-        room = self._builder.room - len(self._polled)
+        room, before = self._builder.room - len(self._polled), self.assignment.epoch
         self._polled.extend(self._consumer.poll(max(1, room), self._poll_timeout()))
         self.polled_at = self._clock()
+        if self._state is State.PAUSED and self.assignment.epoch != before:
+            self._pause()  # partitions that were assigned inside the poll are fetched otherwise
 
     def _poll_timeout(self) -> float:
         paused = self._state is State.PAUSED
@@ -163,6 +169,10 @@ class Pipeline:
             # 2. and 3.
             builder.add(decode(item), partition.buffered, now)
             partition.buffered = item.offset + 1
+        if len(builder):
+            self._stats.began()
+        if self.assignment.backlog_polled():
+            builder.hurry()  # what waited for a consumer does not wait for more events as well
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:
         if end > partition.buffered:
@@ -181,7 +191,7 @@ class Pipeline:
             self._submit(batch)
         elif self._state is State.PAUSED:
             self._state = State.READING
-            self._resume()
+            self._consumer.resume(self.assignment.partitions)
 
     def _next_batch(self, now: float) -> Batch | None:
         if self._returned is not None:
@@ -200,10 +210,10 @@ class Pipeline:
             self._take_result(BUSY_POLL / 4)  # full by age alone: more records may come meanwhile
         elif self._state is State.READING and not self._take_result(PATIENCE):
             self._state = State.PAUSED
-            self._consumer.pause(self.assignment.partitions)
+            self._pause()
 
-    def _resume(self) -> None:
-        self._consumer.resume(self.assignment.readable())
+    def _pause(self) -> None:
+        self._consumer.pause(self.assignment.partitions)
 
     def _observe(self) -> None:
         now = self._clock()
@@ -265,10 +275,11 @@ class Pipeline:
     def _compare(self, progress: Mapping[str, int]) -> None:
         for start in self.assignment.compare(progress, self._submitted.epoch):
             if start.remark:
-                logger.warning("%s; seeking back to %d, the log heals the table", start.remark, start.offset)
+                where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
+                logger.warning(
+                    "%s; seeking back to %d, the log heals the table", start.remark, start.offset, extra=where
+                )
             self._rewind(start)
-        if self._state is State.READING:
-            self._resume()
 
     def _rewind(self, start: StartOffset) -> None:
         self._forget({start.log.partition})
@@ -299,7 +310,7 @@ class Pipeline:
     # -- rebalances, called inside poll and close -------------------------------------------------------------------
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each. It is read once it was compared with the database's progress."""
+        """Return where to start each. It is written once it was compared with the database's progress."""
         starts = []
         for item in partitions:
             start = self.assignment.add(item)
@@ -307,7 +318,8 @@ class Pipeline:
                 logger.warning("%s", start.remark)
             self._budget.resume(item.committed.budget)
             starts.append(start)
-        logger.info("got partitions %s", _named(start.log.partition for start in starts))
+        numbers = sorted(start.log.partition for start in starts)
+        logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -319,7 +331,7 @@ class Pipeline:
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
-            logger.info("gave back partitions %s", _named(partitions))
+            logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
 
     def _take_result_inside_rebalance(self) -> None:
         result = self._writer.result(REVOKE_WAIT)
@@ -332,7 +344,11 @@ class Pipeline:
     def on_lost(self, partitions: set[int]) -> None:
         """Commit nothing: they already belong to another member."""
         self._remove(partitions)
-        logger.warning("lost partitions %s; what was not committed is delivered to another member", _named(partitions))
+        logger.warning(
+            "lost partitions %s; what was not committed is delivered to another member",
+            _named(partitions),
+            extra={"partitions": sorted(partitions)},
+        )
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """Commit again what is still assigned; otherwise the last commit before a quiet time might never be made."""

@@ -27,7 +27,10 @@ class FakeClient:
     def __init__(self) -> None:
         self.messages: list[Any] = []
         self.before_poll: Callable[[], None] = lambda: None
+        self.start = -1001
+        self.before_consume: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
         self.commits: list[tuple[int, int, str]] = []
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
@@ -42,10 +45,14 @@ class FakeClient:
         return self.messages.pop(0) if self.messages else None
 
     def consume(self, limit: int, timeout: float) -> list[Any]:
+        before, self.before_consume = self.before_consume, lambda: None
+        before()
         found, self.messages = self.messages[:limit], self.messages[limit:]
         return found
 
     def committed(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        for item in wanted:
+            item.offset = self.start
         return wanted
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
@@ -56,10 +63,10 @@ class FakeClient:
         """Nothing to do."""
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        """Nothing to do."""
+        self.paused |= {item.partition for item in partitions}
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        """Nothing to do."""
+        self.paused -= {item.partition for item in partitions}
 
     def seek(self, partition: TopicPartition) -> None:
         self.sought.append((partition.partition, partition.offset))
@@ -258,6 +265,48 @@ def test_a_batch_returned_inside_a_revocation_is_handled_after_the_poll() -> Non
     assert member.client.sought == [(1, 0)]
     # one partition is gone and the other is read again, so nothing of the batch is submitted again
     assert len(member.writer.tasks) == submitted
+
+
+def test_what_comes_together_with_its_partition_is_kept_and_written_after_the_comparison() -> None:
+    member = Member()
+    member.client.before_poll = lambda: member.client.assign(0)
+    member.polls(Message(0, 0))
+    # neither a pause nor a seek: after each of them librdkafka waits for its next tick of a second
+    assert (member.client.paused, member.client.sought) == (set(), [])
+    assert member.writer.tasks == [ReadProgress()]
+    member.step(ProgressRead({}))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 0, 1)]
+
+
+def test_what_was_polled_before_the_comparison_is_dropped_where_the_database_lacks_more() -> None:
+    member = Member()
+    member.client.start = 5
+    member.client.before_poll = lambda: member.client.assign(0)
+    member.polls(Message(0, 5))
+    member.step(ProgressRead({"job-status/A/0": 3}))
+    assert member.client.sought == [(0, 3)]
+    member.polls(Message(0, 3))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 3, 4)]
+
+
+def test_a_record_that_may_be_from_before_the_assignment_is_read_again_and_others_are_kept() -> None:
+    member = reading(0)
+    member.client.before_consume = lambda: member.client.assign(1)
+    member.polls(Message(0, 0), Message(1, 7))
+    assert member.client.sought == [(1, 0)]
+    member.step(ProgressRead({}))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 0, 1)]
+
+
+def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
+    member = reading(0)
+    member.polls(Message(0, 0))
+    member.polls(*[Message(0, 1 + number) for number in range(SETTINGS.batch_max_events)])
+    member.step()
+    assert member.client.paused == {0}
+    member.client.before_poll = lambda: member.client.assign(1)
+    member.step()
+    assert member.client.paused == {0, 1}
 
 
 def test_a_commit_names_the_log_that_the_loop_reads() -> None:
