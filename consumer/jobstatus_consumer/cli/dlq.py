@@ -50,7 +50,7 @@ from jobstatus_consumer.store import Store, Table
 
 STAGES: Final = ("decode", "validate", "write")
 FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
-_PAIR = re.compile(r"\d{1,9}:\d{1,18}")
+_PAIR = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 
 @click.group("dlq")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Final, NamedTuple
@@ -179,7 +180,7 @@ def letter_of(raw: RawRecord) -> Letter | None:
         key=key,
         value=value,
         headers=[item for item in raw.headers if not item[0].startswith(PREFIX)],
-        log_id=ours.get("log.id") or Log(topic, ours.get("topic.id", "-"), partition).id,
+        log_id=_log_id(ours, topic, partition),
     )
     return Letter(
         partition=raw.partition,
@@ -197,6 +198,14 @@ def letter_of(raw: RawRecord) -> Letter | None:
         table=ours.get("table", ""),
         cut=ours.get("cut", ""),
     )
+
+
+def _log_id(ours: Mapping[str, str], topic: str, partition: int) -> str:
+    with suppress(ValueError, TypeError):
+        log = Log.parse(ours.get("log.id", ""))
+        if (log.topic, log.partition) == (topic, partition):
+            return log.id
+    return Log(topic, ours.get("topic.id", "-"), partition).id
 
 
 def _parts(raw: RawRecord, ours: Mapping[str, str]) -> tuple[bytes | None, bytes | None]:

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import urllib.request
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -123,3 +124,40 @@ def test_what_is_too_large_for_the_dead_letters_is_read_from_the_log(deployed: D
     shown = json.loads(run_inside(deployed, "dlq", "show", positions["job-3"], "--show-values", "--json").stdout)
     assert shown["letters"][0]["original"] == "no longer in the log"
     assert len(shown["letters"][0]["value"]) == 2 * 4096
+
+
+def test_foreign_records_among_the_dead_letters_break_no_command(deployed: Deployment) -> None:
+    deployed.produce([("job-1", b"junk", ())])
+    assert deployed.drain()["dead_letters"] == 1
+    ours = {"topic": deployed.topic, "partition": "0", "offset": "7", "group": deployed.group, "table": "jobs"}
+    odd: list[dict[str, str]] = [
+        {},
+        {"topic": "t\n\x1b[2J"},
+        {"partition": "9" * 5000},
+        {"partition": "2147483647", "offset": "9223372036854775807", "cut": "value,key,headers", "size": "-1"},
+        {"timestamp": "--5", "first.seen": "9999999-99-99T99", "cut": "value"},
+        {"timestamp": "9223372036854775807", "log.id": "/" * 900, "stage": "s" * 100_000, "reason": "\x00"},
+    ]
+    records: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]] = [(None, None, []), (b"k", b"v", [])]
+    for forged in odd:
+        headers = [(f"jobstatus.dlq.{name}", text.encode()) for name, text in {**ours, **forged}.items()]
+        records += [(b"job-1", b"theirs", headers), (None, None, headers), (b"\xff\x00", bytes(50), headers)]
+    replace(deployed, topic=f"{deployed.topic}.dlq").produce(records)
+    listed = json.loads(run_inside(deployed, "dlq", "list", "--each", "--json").stdout)
+    assert listed["foreign"] == 2 + 3
+    for command in (
+        ["dlq", "list", "--each"],
+        ["dlq", "show", "2147483647:9223372036854775807", "--show-values"],
+        ["dlq", "show", "0:7", "--json", "--show-values"],
+        ["dlq", "redrive", "--dry-run"],
+        ["dlq", "purge", "--before", "now", "--dry-run"],
+        ["history", "job-1"],
+        ["verify"],
+        ["status"],
+    ):
+        run_inside(deployed, *command)
+    # none of them is an event, so all stay
+    assert "failed again" in run_inside(deployed, "dlq", "redrive", "--yes", code=1).stderr
+    assert json.loads(run_inside(deployed, "dlq", "purge", "--before", "now", "--even-open", "--yes", "--json").stdout)[
+        "removed"
+    ]
