@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.records import Headers, Log, RawRecord, Rejected
+from jobstatus_consumer.words import rfc3339
 
 PREFIX: Final = "jobstatus.dlq."
 """Begins the name of every header that is ours; the original's own headers are in the letter as well."""
@@ -44,7 +45,7 @@ def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
         "error.class": rejected.error_class,
         "sqlstate": rejected.sqlstate,
         "where": rejected.where,
-        "first.seen": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+        "first.seen": rfc3339(datetime.fromtimestamp(now, UTC)),
         "version": version("jobstatus"),
     }
     headers = [*raw.headers, *((PREFIX + name, text.encode()) for name, text in ours.items() if text)]

@@ -13,6 +13,7 @@ from jobstatus_consumer.core.dead_letters import DeadLetter, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN
+from jobstatus_consumer.words import counted
 
 DELIVERY_SECONDS: Final = 30.0
 """How long librdkafka tries to deliver a dead letter."""
@@ -107,7 +108,7 @@ class _Delivery:
 
     def _refused(self, error: KafkaError, count: int) -> DeadLetterError:
         retriable = not error.fatal() and error.code() not in DO_NOT_SEND_AGAIN
-        text = f"the broker refuses {count} dead letters to {self._topic} ({describe(error)})"
+        text = f"the broker refuses {counted(count, 'dead letter')} to {self._topic} ({describe(error)})"
         if not retriable:
             text += (
                 "; nothing behind them is committed. Is the topic there, may this client write to it, is its "
