@@ -21,7 +21,7 @@ from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import GroupFacts, Topics, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import BlockedWrite, Table, TableOverview, overview
+from jobstatus_consumer.store import Table, TableOverview, overview
 
 BROKER_SECONDS: Final = 4.0
 """How long a broker may take for its first answer."""
@@ -233,7 +233,7 @@ def _waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
     if report.broker is not None:
         yield from _waiting_for_the_group(settings, report, report.broker)
     for item in report.table.blocked if report.table is not None else ():
-        yield _lock(item)
+        yield f"a lock of the session {item.who}: {item.what}"
 
 
 def _waiting_for_the_group(settings: Settings, report: StatusReport, broker: BrokerSide) -> Iterator[str]:
@@ -245,9 +245,3 @@ def _waiting_for_the_group(settings: Settings, report: StatusReport, broker: Bro
         yield "a rebalance of the group"
     elif not broker.group.members and report.lag:
         yield f"a consumer: the group {settings.group_id} has no members"
-
-
-def _lock(item: BlockedWrite) -> str:
-    whose = f" ({item.by_application})" if item.by_application else ""
-    since = f", {item.state}, its transaction is {item.age:.0f} s old" if item.state else ""
-    return f"a lock of the session pid {item.by_pid}{whose}{since}; our pid {item.pid} waits {item.waits:.0f} s"

@@ -21,6 +21,7 @@ REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, da
 LIMITS: Final = Limits(statement=60.0)
 READS: Final = ("SELECT",)
 WRITES: Final = ("SELECT", "INSERT", "UPDATE")
+POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w"}
 """RETURNING and ON CONFLICT read, too."""
 
 
@@ -59,10 +60,8 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
                     f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
-        if missing and name.schema is None and place.schema is not None:
-            _ask(connection, "create_there", place, schema=place.schema)
         for part, layout in missing:
-            create = block("schema.sql", "create", part.within(name.schema), layout)
+            create = block("schema.sql", "create", part, layout)
             connection.execute(create)
             done.append(create.as_string(connection))
     return done
@@ -86,6 +85,30 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
+
+
+def remarks(url: str, table: str) -> list[Problem]:
+    """What is unusual and keeps no consumer from working; none where the database does not answer."""
+    name = TableName.parse(table)
+    try:
+        with _connected(url, name) as (connection, place):
+            return list(_remarks(connection, place, name))
+    except StoreError:
+        return []  # `check` names it
+
+
+def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableName) -> Iterator[Problem]:
+    for (trigger,) in _ask(connection, "triggers", place):
+        yield Problem(
+            f"the trigger {trigger} runs before each row of {shown}",
+            "a row that it leaves out (RETURN NULL), or that it changes itself (27000), becomes a dead letter",
+        )
+    ((commits,),) = _ask(connection, "commits", place)
+    if commits == "remote_apply":
+        yield Problem(
+            "synchronous_commit is remote_apply",
+            "jobstatus keeps it: each batch waits until a standby has applied it",
+        )
 
 
 def rows_by_status(url: str, table: str) -> dict[str, int]:
@@ -152,13 +175,21 @@ def _table_problems(
         return
     if differences := _differences(connection, name, layout):
         yield Problem(f"the table {shown} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+    ((*_, role),) = _ask(connection, "server", name)
     missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
-        ((*_, role),) = _ask(connection, "server", name)
         yield Problem(
             f"the role {role} has no {', '.join(missing)} on {shown}",
             sql.SQL("GRANT {} ON {} TO {}")
             .format(sql.SQL(", ").join(map(sql.SQL, missing)), shown.identifier, sql.Identifier(role))
+            .as_string(connection),
+        )
+    commands = [POLICY_COMMANDS[privilege] for privilege in needed]
+    if _ask(connection, "hides_rows", name, commands=commands) == [(True,)]:
+        yield Problem(
+            f"row-level security may hide rows of {shown} from the role {role}",
+            sql.SQL("ALTER ROLE {role} BYPASSRLS, or CREATE POLICY {role} ON {table} TO {role} USING (true)")
+            .format(role=sql.Identifier(role), table=shown.identifier)
             .as_string(connection),
         )
 

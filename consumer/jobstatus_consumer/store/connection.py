@@ -38,8 +38,9 @@ MALFORMED: Final = (
 
 # Set after connecting and not as start-up options, which poolers refuse. The statement is parsed under the user's
 # search_path, so every name in it is qualified.
-# search_path: with a schema in it, whoever may create there can have an operator of their own run by our statements.
-# A pooler may hand over a session of ours, so the user's path is what the session began with.
+# search_path: with a schema in it, a role that may create there can have an operator of its own run by our statements.
+# `Session.located` adds the schemas that are safe. A pooler may hand over a session that we have set, so the user's
+# path is the one that the session began with.
 # synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable;
 # remote_apply is more than that, and stays.
 # read committed: the guard must see what another writer has just written, and not fail because of it.

@@ -237,6 +237,7 @@ class Writer:
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
             return BatchReturned(batch, found.progress)
+        self._budget.judge_refusals(len(batch.events), found.rejected)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]
         if rejected:

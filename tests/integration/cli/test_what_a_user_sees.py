@@ -11,10 +11,8 @@ import logging
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
@@ -22,8 +20,8 @@ import pytest
 from jobstatus_consumer.cli.main import main
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
+from support.forked import COMMAND, Command
 
-COMMAND = Path(sys.executable).parent / "jobstatus"
 PASSWORD = "hunter2-is-secret"
 NOBODY = "127.0.0.1:1"
 FAILED, WRONG_USAGE = 1, 2
@@ -46,7 +44,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def start(*arguments: str, **variables: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return Command[str](
         [COMMAND, *arguments],
         env=environment(**variables),
         stdin=subprocess.DEVNULL,
