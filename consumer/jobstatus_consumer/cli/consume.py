@@ -53,7 +53,7 @@ def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, a
         elif until_caught_up:
             click.echo(
                 f"{counted(summary.events, 'event')} in {counted(summary.batches, 'batch', 'batches')}: "
-                f"{summary.applied} applied, "
-                f"{summary.merged} merged, {summary.stale} stale, {summary.dead_letters} dead letters; "
+                f"{summary.applied} applied, {summary.merged} merged, {summary.stale} stale, "
+                f"{counted(summary.dead_letters, 'dead letter')}\n"
                 f"{summary.seconds:.1f} s, {summary.events_per_second:,.0f} events/s"
             )

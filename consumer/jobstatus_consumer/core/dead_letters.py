@@ -8,7 +8,6 @@ from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.records import Headers, Log, RawRecord, Rejected
-from jobstatus_consumer.words import rfc3339
 
 PREFIX: Final = "jobstatus.dlq."
 """Begins the name of every header that is ours; the original's own headers are in the letter as well."""
@@ -45,7 +44,7 @@ def dead_letter(rejected: Rejected, group: str, now: float) -> DeadLetter:
         "error.class": rejected.error_class,
         "sqlstate": rejected.sqlstate,
         "where": rejected.where,
-        "first.seen": rfc3339(datetime.fromtimestamp(now, UTC)),
+        "first.seen": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "version": version("jobstatus"),
     }
     headers = [*raw.headers, *((PREFIX + name, text.encode()) for name, text in ours.items() if text)]
@@ -137,7 +136,7 @@ def letter_of(raw: RawRecord) -> Letter | None:
         error_class=ours.get("error.class", ""),
         sqlstate=ours.get("sqlstate", ""),
         where=ours.get("where", ""),
-        first_seen=ours.get("first.seen", ""),
+        first_seen=ours.get("first.seen", "").replace("+00:00", "Z"),
         group=ours.get("group", ""),
         version=ours.get("version", ""),
     )

@@ -149,5 +149,5 @@ def _remarks(result: BatchWritten) -> dict[str, int]:
     found = {f"stale: {reason}": count for reason, count in result.written.stale.items()}
     if result.dead_letters:
         reasons = sorted({item.reason for item in (*result.batch.rejected, *result.written.rejected)})
-        found[f"dead letters: {', '.join(reasons)}"] = result.dead_letters
+        found[f"dead letter: {', '.join(reasons)}"] = result.dead_letters
     return found

@@ -97,12 +97,12 @@ def test_spool_drain_is_0_where_only_another_topics_spool_is_left(topic: str, en
     assert (seen.returncode, seen.stderr) == (0, "")
     first, second = seen.stdout.splitlines()
     assert first == "0 events delivered, 0 refused, 0 left"
-    assert second.startswith(f"left alone, of another topic: {other.name}  no process  1 events")
+    assert second.startswith(f"left alone, of another topic: {other.name}  no process  1 event,")
 
 
 def test_spool_drain_counts_what_it_could_not_deliver_once(tmp_path: Path) -> None:
     leave_behind(tmp_path, [entry(1)])
     seen = jobstatus(NOBODY, "spool", "drain", "--timeout", "0.3", "--spool-dir", str(tmp_path))
     assert (seen.returncode, seen.stdout) == (1, "0 events delivered, 0 refused, 1 left\n")
-    assert "1 events are left, 0 were refused" in seen.stderr
+    assert "1 event is left, 0 were refused" in seen.stderr
     assert "left alone" not in seen.stderr
