@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from jobstatus_schemas.event import JobStatusEvent
 
+from jobstatus_consumer.words import rfc3339_of
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -97,8 +99,9 @@ class Event(NamedTuple):
         return self.content.attempt
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field that was reported, by name, and `late`."""
-        return {**self.content._asdict(), "late": self.late}
+        """Every field that was reported, by name, and `late`; the time in RFC 3339."""
+        content = self.content
+        return {**content._asdict(), "occurred_at": rfc3339_of(content.occurred_at), "late": self.late}
 
 
 class Rejected(NamedTuple):

@@ -16,6 +16,12 @@ from support.parts import INTEGRATION, started, stop_if_missing
 KEY = "jobstatus_bootstrap_servers"
 _running: list[tuple[Any, LocalKafka]] = []
 
+WITH_RIGHTS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""Everybody may do everything with a topic or a group until a test says otherwise for one of its own."""
+
 
 class SharedBroker(NamedTuple):
     """The broker that the controller of xdist has started. A test that breaks a broker starts its own."""
@@ -37,7 +43,7 @@ def pytest_configure_node(node: Any) -> None:
         return
     if not _running:
         with stop_if_missing():
-            context = started("a real Apache Kafka", LocalKafka())
+            context = started("a real Apache Kafka", LocalKafka(properties=WITH_RIGHTS))
             _running.append((context, context.__enter__()))
     node.workerinput[KEY] = _running[0][1].bootstrap_servers
 

@@ -9,7 +9,15 @@ from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+    TopicDescription,
+)
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
@@ -303,6 +311,29 @@ class Topics:
 
         return self._ask(f"describing the group {group}", question)
 
+    def operations_on_topic(self, name: str) -> set[str] | None:
+        """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            wanted = TopicCollection([name])
+            asked = self._admin.describe_topics(
+                wanted, include_authorized_operations=True, request_timeout=CONTROLLER_SECONDS
+            )
+            return _names_of(asked[name].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask_controller(f"asking for the rights on {name}", question)
+
+    def operations_on_group(self, group: str) -> set[str] | None:
+        """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            asked = self._admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
+            )
+            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask(f"asking for the rights on the group {group}", question)
+
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
         wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
@@ -313,6 +344,10 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
+    return None if operations is None else {item.name for item in operations}
 
 
 def _partitions_of(member: Any, name: str) -> list[int]:

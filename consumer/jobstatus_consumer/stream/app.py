@@ -26,6 +26,7 @@ from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
 from jobstatus_consumer.stream.writer import Writer
 from jobstatus_consumer.telemetry.http import Health, HealthServer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -109,10 +110,10 @@ class ConsumerRun:
         self._stats.flush()
         summary = self._stats.summary(time.monotonic() - started)
         logger.info(
-            "done: %d events in %d batches, %d dead letters, %.1f s",
-            summary.events,
-            summary.batches,
-            summary.dead_letters,
+            "done: %s in %s, %s, %.1f s",
+            counted(summary.events, "event"),
+            counted(summary.batches, "batch", "batches"),
+            counted(summary.dead_letters, "dead letter"),
             summary.seconds,
         )
         return summary

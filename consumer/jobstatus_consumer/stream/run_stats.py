@@ -12,6 +12,7 @@ from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.writer import BatchWritten, Writer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -96,9 +97,9 @@ class RunStats:
         lower = written.stale.get("lower_attempt", 0)
         if lower:
             logger.warning(
-                "%d events had a lower attempt than their row and changed nothing; "
-                "does a worker's counter start again?",
-                lower,
+                "%s had a lower attempt than their row and changed nothing; does a worker's counter start again?",
+                counted(lower, "event"),
+                extra={"events": lower, "reason": "lower_attempt"},
             )
 
     def _add_up(self, result: BatchWritten) -> None:
@@ -148,5 +149,5 @@ def _remarks(result: BatchWritten) -> dict[str, int]:
     found = {f"stale: {reason}": count for reason, count in result.written.stale.items()}
     if result.dead_letters:
         reasons = sorted({item.reason for item in (*result.batch.rejected, *result.written.rejected)})
-        found[f"dead letters: {', '.join(reasons)}"] = result.dead_letters
+        found[f"dead letter: {', '.join(reasons)}"] = result.dead_letters
     return found
