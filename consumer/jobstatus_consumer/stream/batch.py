@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from jobstatus_consumer.records import Batch, Event, LogRange, Rejected, record_size
+from jobstatus_consumer.records import Batch, Event, LogRange, RawRecord, Rejected, record_size
 
 
 class BatchBuilder:
