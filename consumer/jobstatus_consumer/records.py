@@ -58,6 +58,19 @@ class RawRecord(NamedTuple):
     log_id: str
 
 
+def record_size(raw: RawRecord) -> int:
+    """The bytes of a record's key, value and headers."""
+    size = len(raw.key or b"") + len(raw.value or b"")
+    if raw.headers:
+        size += header_bytes(raw.headers)
+    return size
+
+
+def header_bytes(headers: Headers) -> int:
+    """The bytes of the names and values of `headers`."""
+    return sum(len(name) + len(text or b"") for name, text in headers)
+
+
 class Event(NamedTuple):
     """What a producer reported, and where in which log it stands.
 

@@ -262,7 +262,13 @@ class Deployment:
 
 def read_topic(bootstrap: str, topic: str, topic_id: str) -> list[RawRecord]:
     """All records of a topic, by partition and offset."""
-    properties = {"group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    properties = {
+        "group.id": f"reader-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        # also what no consumer of ours can decompress
+        "receive.message.max.bytes": 2_000_000_000,
+    }
     consumer = Consumer({"bootstrap.servers": bootstrap, "enable.partition.eof": True, **properties})
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)

@@ -64,7 +64,8 @@ def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> lis
         say(f"{settings.dead_letter_topic} does not exist: dead letters are not looked at")
         return []
     with RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader:
-        return letters_of(reader, job_id, stop.is_set)
+        found = letters_of(reader, job_id, stop.is_set)
+    return [letter for letter in found if letter.is_of(settings.group_id, settings.table)]
 
 
 def _show(found: History, *, as_json: bool, show_values: bool) -> None:

@@ -29,6 +29,10 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
     "fetch.queue.backoff.ms": 20,
     # limits the memory that a backlog takes, whatever its size
     "queued.max.messages.kbytes": 16_384,
+    # a compressed batch may be a thousand times larger in memory, so one answer holds little more than one of them
+    "fetch.max.bytes": 1_048_576,
+    # without it a damaged batch is read as it is
+    "check.crcs": "true",
     "allow.auto.create.topics": "false",
 }
 """What every consumer has unless the user sets it."""

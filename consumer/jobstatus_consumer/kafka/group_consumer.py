@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -29,13 +28,12 @@ from jobstatus_consumer.kafka.client import (
     Renewing,
     broker_error,
     consumer_properties,
-    describe,
     error_of,
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import committed
+from jobstatus_consumer.kafka.reading import EndOfPartition, Position, Reading
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log, RawRecord
 
@@ -47,6 +45,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     **FETCH_DEFAULTS,
 }
 
+AT_ONCE: Final = 50
+"""How many messages are taken out of the client at once."""
+ENOUGH_BYTES: Final = 1024 * 1024
+"""One poll takes no more out of the client after so many bytes, whatever they are in the log."""
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
@@ -58,13 +60,6 @@ class AssignedPartition(NamedTuple):
     committed: CommittedOffset
     low: int
     high: int
-
-
-class EndOfPartition(NamedTuple):
-    """Everything before `offset` was polled. The offsets before it may include transaction markers."""
-
-    partition: int
-    offset: int
 
 
 class RebalanceListener(Protocol):
@@ -81,18 +76,6 @@ class RebalanceListener(Protocol):
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """An asynchronous commit of these partitions was refused or failed: commit again those still assigned."""
-
-
-@dataclass(slots=True)
-class _Position:
-    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`.
-
-    `rebalance` is the number of the rebalance that assigned the partition.
-    """
-
-    log_id: str
-    offset: int
-    rebalance: int
 
 
 def new_client(properties: dict[str, Any]) -> Consumer:
@@ -116,12 +99,12 @@ class GroupConsumer:
         self._leave_seconds = leave_seconds
         self._cooperative = _is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._positions: dict[int, _Position] = {}
+        self._reading = Reading(settings.topic, self._seek, count_unreadable)
+        self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
         self._errors = QuietErrors()
         self.commits = CommitCounts()
-        self._unreadable = UnreadableHeaders(count_unreadable)
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
@@ -148,84 +131,52 @@ class GroupConsumer:
     def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
-        Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
+        Fewer are returned where they are large. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
+        raises nothing: librdkafka tries again.
         """
-        before = self._rebalances
+        before, reading = self._rebalances, self._reading
+        reading.bytes = 0
+        # a message that `poll` returns came after the rebalances that ran in it
+        messages = self._ask(1, timeout)
+        found = list(reading.translate(messages))
+        while messages and self._rebalances == before and len(found) < limit and reading.bytes < ENOUGH_BYTES:
+            messages = self._ask(min(limit - len(found), AT_ONCE), 0)
+            if self._rebalances != before:
+                messages, found = self._without_doubtful(messages, found, before)
+            found += reading.translate(messages)
+        return found
+
+    def _ask(self, limit: int, timeout: float) -> list[Message]:
         try:
-            first = self._consumer.poll(timeout)
-            messages = [] if first is None else [first]
-            # a message that `poll` returns came after the rebalances that ran in it
-            known = self._rebalances
-            if first is not None and limit > 1 and known == before:
-                messages += self._consumer.consume(limit - 1, 0)
+            if limit > 1:
+                found = self._consumer.consume(limit, timeout)
+            else:
+                first = self._consumer.poll(timeout)
+                found = [] if first is None else [first]
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
             raise self._refused(self._errors.fatal)
-        if not messages:
-            return []
-        if self._rebalances != known:
-            messages = self._without_doubtful(messages, known)
-        return list(self._translate(messages))
+        return found
 
     def _refused(self, error: KafkaError) -> BrokerError:
         refused = broker_error("the broker refuses", error)
         # with what the files have now, a new member may be let in
         return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
-    def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions, unreadable = self._topic, self._positions, self._unreadable
-        for message in messages:
-            if message.error() is not None:
-                yield from self._event(message)
-                continue
-            partition, offset = message.partition(), message.offset()
-            # never None in a message without an error; the stubs do not know
-            assert partition is not None  # noqa: S101
-            assert offset is not None  # noqa: S101
-            position = positions.get(partition)
-            if position is None or offset < position.offset:
-                continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
-            position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
-
-    def _event(self, message: Message) -> Iterator[EndOfPartition]:
-        error = message.error()
-        if error is None:
-            return
-        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
-        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
-            position = self._positions.get(partition)
-            if position is not None:
-                position.offset = max(position.offset, offset)
-                yield EndOfPartition(partition, offset)
-        elif meaning is Meaning.OFFSETS_LOST:
-            raise OffsetsLostError(self._lost_text(partition, error))
-        elif meaning is Meaning.REFUSED:
-            raise broker_error("consuming", error)
-        elif meaning is Meaning.TOPIC_REMOVED:
-            raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
-        else:
-            logger.warning("Kafka: %s; the client continues", describe(error))
-
-    def _lost_text(self, partition: int | None, error: KafkaError) -> str:
-        position = self._positions.get(partition) if partition is not None else None
-        return (
-            f"{self._topic}[{partition}] no longer has offset {position.offset if position else None}, which is the "
-            f"next one to read: {error.str()}. Nothing was committed. To accept the loss and continue with the first "
-            "offset there is: --on-lost-offsets earliest"
-        )
-
-    def _without_doubtful(self, messages: Sequence[Message], rebalance: int) -> list[Message]:
+    def _without_doubtful(
+        self, messages: Sequence[Message], found: Sequence[RawRecord | EndOfPartition], rebalance: int
+    ) -> tuple[list[Message], list[RawRecord | EndOfPartition]]:
         """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
 
-        Such a message may be from before the assignment, and so from behind the offset to start with. A seek costs up
-        to a second: librdkafka fetches again at the next tick of a broker's thread.
+        Such a message may be from before the assignment, and so from behind the offset to start with. What was `found`
+        before is. A seek costs up to a second: librdkafka fetches again at the next tick of a broker's thread.
         """
         fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
         for partition in fresh & {message.partition() for message in messages}:
             self._seek(partition, self._positions[partition].offset)
-        return [message for message in messages if message.partition() not in fresh]
+        kept = [message for message in messages if message.partition() not in fresh]
+        return kept, [item for item in found if item.partition not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
@@ -239,7 +190,7 @@ class GroupConsumer:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = _Position(start.log.id, start.offset, self._rebalances)
+        self._positions[start.log.partition] = Position(start.log.id, start.offset, self._rebalances)
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing more from `partitions`; the member keeps them as long as it polls.

@@ -146,7 +146,7 @@ class ConsumerRun:
         settings = self._settings
         sender = DeadLetterSender(settings)
         store = Store(settings.database, settings.table)
-        writer = Writer(store, sender, self._budget, settings.group_id, settings.topic)
+        writer = Writer(store, sender, self._budget, settings.group_id, settings.topic, table=settings.table)
         count = self._metrics.unreadable_headers.inc
         consumer = GroupConsumer(settings, self._topics, self._make_client, count_unreadable=count)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-from jobstatus_consumer.records import Batch, Event, LogRange, RawRecord, Rejected
+from jobstatus_consumer.records import Batch, Event, LogRange, Rejected, record_size
 
 
 class BatchBuilder:
-    """Fills one batch. It is full with `max_events` records, `max_bytes` of keys and values, or after `linger` seconds.
+    """Fills one batch. It is full with `max_events` records, with `max_bytes`, or after `linger` seconds.
 
-    The age counts from the first record, by the caller's monotonic clock.
+    The bytes are those of keys, values and headers. The age counts from the first record, by the caller's monotonic
+    clock.
     """
 
     def __init__(self, max_events: int, max_bytes: int, linger: float) -> None:
@@ -101,8 +102,3 @@ class BatchBuilder:
         batch = Batch(events, rejected, covered)
         self._reset()
         return batch
-
-
-def record_size(raw: RawRecord) -> int:
-    """The bytes of a record's key and value."""
-    return len(raw.key or b"") + len(raw.value or b"")

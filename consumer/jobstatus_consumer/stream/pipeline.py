@@ -33,7 +33,8 @@ from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import Batch, LogRange, RawRecord
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder

@@ -146,12 +146,14 @@ class Writer:
         group: str,
         topic: str,
         clock: Callable[[], float] = time.time,
+        table: str = "",
     ) -> None:
         self._store = store
         self._sender = sender
         self._budget = budget
         self._group = group
         self._topic = topic
+        self._table = table
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -267,7 +269,7 @@ class Writer:
             self.connections += 1
 
     def _send(self, rejected: list[Rejected]) -> None:
-        letters = [dead_letter(item, self._group, self._clock()) for item in rejected]
+        letters = [dead_letter(item, self._group, self._clock(), self._table) for item in rejected]
         retry(
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
@@ -318,11 +320,13 @@ class Writer:
                     error,
                     tries + 1,
                     upcoming,
+                    extra={"reason": str(error), "seconds": round(now - since, 3)},
                 )
 
         return observe
 
     def _end_outage(self, whom: str) -> None:
         if self.outage is not None:
-            logger.info("the %s answers again after %.1f s; going on", whom, self._clock() - self.outage.since)
+            seconds = self._clock() - self.outage.since
+            logger.info("the %s answers again after %.1f s; going on", whom, seconds, extra={"seconds": seconds})
             self.outage = None
