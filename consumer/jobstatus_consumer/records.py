@@ -9,7 +9,7 @@ Records and events are tuples because a consumer makes tens of thousands of them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -141,6 +141,11 @@ class Batch:
     def records(self) -> int:
         """How many records of the log this batch accounts for."""
         return len(self.events) + len(self.rejected)
+
+    def raw_records(self) -> Iterator[RawRecord]:
+        """The records, as they came."""
+        yield from (event.raw for event in self.events)
+        yield from (item.raw for item in self.rejected)
 
     def without(self, partitions: Collection[int]) -> Batch | None:
         """The batch without the records of `partitions`; None if nothing is left."""

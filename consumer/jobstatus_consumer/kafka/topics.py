@@ -33,6 +33,7 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.ends import EndOffsets
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -111,6 +112,7 @@ class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
     A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    `answered_at` is when a broker last answered `watch` (as `time.monotonic`); `ends` is for the topic of the events.
     """
 
     def __init__(
@@ -124,9 +126,10 @@ class Topics:
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
-        self._watched_at = time.monotonic()
+        self._watched_at = self.answered_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
+        self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
         self._clients = Renewing(settings, lambda: self._new_client(make_client))
 
     def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
@@ -176,6 +179,8 @@ class Topics:
         answer: str | None = None
         if self._watch is not None and self._watch.done():
             answer, self._watch = _watched(self._watch), None
+            if answer is not None:
+                self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
             asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
@@ -257,6 +262,11 @@ class Topics:
             return {number: Watermarks(first[number], last[number]) for number in numbers}
 
         return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
+
+    def _ends(self, name: str, numbers: Sequence[int]) -> dict[int, Future[Any]]:
+        wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
+        asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
+        return {item.partition: answer for item, answer in asked.items()}
 
     def _edge(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
         wanted = {TopicPartition(name, number): spec for number in numbers}

@@ -5,6 +5,7 @@ checks       what else keeps a consumer from working: rights, the budget, the ad
 readiness    what keeps a consumer from working, and the wait for it to pass
 pipeline     the loop, and the only control flow: poll, decode, batch, submit, take the result, commit
 assignment   the assigned partitions: which log each is, and how far its offsets have come
+lag          what is not written yet, and how old it is
 batch        when a batch is full, and which offsets it covers
 writer       the thread that writes batches and sends dead letters
 caught_up    when `--until-caught-up` ends
