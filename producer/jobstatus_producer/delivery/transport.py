@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from jobstatus_schemas.masking import secrets_of, without_secrets
+from jobstatus_schemas.masking import remember, secrets_of, without_secrets
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer import process
@@ -139,6 +139,7 @@ class KafkaTransport:
     ) -> None:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
         self._secrets = secrets_of(properties)
+        remember(self._secrets)
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
