@@ -25,8 +25,6 @@ _DEFAULTS: Final[Mapping[str, str | int]] = {
     "message.timeout.ms": 0,
     "topic.metadata.propagation.max.ms": 5000,
     "queue.buffering.max.kbytes": 2_147_483_647,
-    # it is also the pause between the first two connections of a client, halved; it doubles up to the next
-    "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 2000,
     "linger.ms": 5,
     "client.id": "jobstatus-producer",
