@@ -19,6 +19,7 @@ import psycopg
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.core.decode import Decoder
+from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
@@ -115,6 +116,15 @@ class Deployment:
         self.consumers.append(found)
         if wait:
             found.says("reading")
+        return found
+
+    def watching(self, *arguments: str) -> ConsumerProcess:
+        """Start another command that runs until it is stopped; what it prints goes to its file, log lines apart."""
+        log = self.folder / f"watching-{len(self.consumers)}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen([COMMAND, *arguments], env=self.environ, stdout=out, stderr=subprocess.DEVNULL)
+        found = ConsumerProcess(process, log)
+        self.consumers.append(found)
         return found
 
     def drain(self, *arguments: str, timeout: float = 120.0, **environ: str) -> dict[str, Any]:
@@ -252,7 +262,13 @@ class Deployment:
 
 def read_topic(bootstrap: str, topic: str, topic_id: str) -> list[RawRecord]:
     """All records of a topic, by partition and offset."""
-    properties = {"group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    properties = {
+        "group.id": f"reader-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        # also what no consumer of ours can decompress
+        "receive.message.max.bytes": 2_000_000_000,
+    }
     consumer = Consumer({"bootstrap.servers": bootstrap, "enable.partition.eof": True, **properties})
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
@@ -273,11 +289,8 @@ def _read(consumer: Consumer, topic: str, topic_id: str, partitions: int) -> Ite
                 continue
             number: Any = message.partition()
             log_id = Log(topic, topic_id, number).id
-            headers: Any = message.headers() or ()
             offset: Any = message.offset()
-            yield RawRecord(
-                topic, number, offset, message.timestamp()[1], message.key(), message.value(), headers, log_id
-            )
+            yield raw_record(message, topic, number, offset, log_id)
 
 
 def events_of(records: Iterable[RawRecord]) -> list[Event]:

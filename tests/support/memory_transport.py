@@ -81,6 +81,9 @@ class MemoryTransport:
         if self._log.answers:
             self.end(None)
 
+    def find_broker(self) -> None:
+        """There is nothing to find."""
+
     def purge(self) -> None:
         if self._log.calls_back_purged:
             self.end(KafkaError(KafkaError._PURGE_INFLIGHT))

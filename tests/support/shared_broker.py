@@ -16,12 +16,17 @@ from support.parts import INTEGRATION, started, stop_if_missing
 KEY = "jobstatus_bootstrap_servers"
 NEVER_DELETES = dict.fromkeys(("log.retention.check.interval.ms", "log.initial.task.delay.ms"), str(24 * 3600 * 1000))
 """A broker deletes by retention 30 s after its start and every five minutes, and tests write records with old times."""
+WITH_RIGHTS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""Everybody may do everything with a topic or a group until a test says otherwise for one of its own."""
 _running: list[tuple[Any, LocalKafka]] = []
 
 
 def session_broker() -> LocalKafka:
     """The broker of a session, not started."""
-    return LocalKafka(properties=NEVER_DELETES)
+    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS})
 
 
 class SharedBroker(NamedTuple):

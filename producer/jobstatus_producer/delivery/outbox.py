@@ -315,6 +315,11 @@ class Outbox:
         """Run the Kafka client's callbacks that are due; wait up to `seconds` for the first."""
         self._client.transport.poll(seconds)
 
+    def find_broker(self) -> None:
+        """If there is something to send, have a new Kafka client find its broker at once. May block for 0.1 s."""
+        if len(self._first_tries) or len(self._backlog):
+            self._client.transport.find_broker()
+
     def sleep(self, seconds_to_retry: Callable[[], float]) -> None:
         """Block until the sender has something to do; for `seconds_to_retry()` at most if there is a backlog."""
         if self._route is Route.DIRECT and self._acks.awaited:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,12 +9,13 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from jobstatus_schemas.masking import secrets_of, without_secrets
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.settings import is_secret, variable_of
+from jobstatus_producer.settings import variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
     "acks": "all",
@@ -25,6 +25,8 @@ _DEFAULTS: Final[Mapping[str, str | int]] = {
     "message.timeout.ms": 0,
     "topic.metadata.propagation.max.ms": 5000,
     "queue.buffering.max.kbytes": 2_147_483_647,
+    # it is also the pause between the first two connections of a client, halved; it doubles up to the next
+    "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 2000,
     "linger.ms": 5,
     "client.id": "jobstatus-producer",
@@ -39,12 +41,16 @@ _CONTENT: Final = frozenset(
     }
 )
 _FATAL: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
-_BEFORE_A_QUOTE: Final = "beginning at:"
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 FLUSH_SECONDS: Final = 1.0
 LET_GO_SECONDS: Final = 0.5
 """How long `close` waits for librdkafka's threads. One of them may wait for a name server for half a minute."""
+FIND_SECONDS: Final = 0.1
+"""How long one call of `find_broker` may block."""
+FIND_STEP_SECONDS: Final = 0.01
+NEW_SECONDS: Final = 2.0
+"""How long after its first attempt a client that has not found a broker counts as new."""
 
 Done = Callable[[KafkaError | None, Any], None]
 
@@ -77,7 +83,7 @@ class Failure(NamedTuple):
 
 def failure_of(error: KafkaError, secrets: Iterable[str] = ()) -> Failure:
     """What the client's `error` means for a record. The text contains none of `secrets`."""
-    return Failure(f"{error.name()}: {_without(secrets, error.str())}", _kind_of(error))
+    return Failure(f"{error.name()}: {without_secrets(error.str(), secrets)}", _kind_of(error))
 
 
 def _kind_of(error: KafkaError) -> FailureKind:
@@ -100,6 +106,9 @@ class Transport(Protocol):
 
     def poll(self, seconds: float) -> None:
         """Run the callbacks that are due; wait up to `seconds` for the first."""
+
+    def find_broker(self) -> None:
+        """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
 
     def purge(self) -> None:
         """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
@@ -129,7 +138,7 @@ class KafkaTransport:
         let_go_seconds: float = LET_GO_SECONDS,
     ) -> None:
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
-        self._secrets = _secrets(properties)
+        self._secrets = secrets_of(properties)
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
@@ -139,6 +148,8 @@ class KafkaTransport:
             raise SettingsError(_refused_property(error, properties)) from None
         self._topic = topic
         self._produce = self._producer.produce
+        self._is_new = True
+        self._new_until: float | None = None
 
     def poll(self, seconds: float) -> None:
         """Run the callbacks that are due; wait up to `seconds` for the first. A closed client just waits."""
@@ -166,6 +177,25 @@ class KafkaTransport:
         except BufferError:
             return Failure("the client's queue is full")
         return None
+
+    def find_broker(self) -> None:
+        """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found.
+
+        An idempotent client sends nothing before it has a producer id. librdkafka asks for the id when metadata arrive,
+        if a broker is connected by then; else it looks again 0.5 s later. The first metadata come over the bootstrap
+        connection, mostly before any other. So this requests metadata until a broker has sent them itself.
+        """
+        deadline = time.monotonic() + FIND_SECONDS
+        if self._new_until is None:
+            self._new_until = deadline + NEW_SECONDS
+        while self._is_new and (left := deadline - time.monotonic()) > 0 and (producer := self._producer) is not None:
+            try:
+                # -1 is the bootstrap connection
+                self._is_new = producer.list_topics(self._topic, left).orig_broker_id < 0
+            except KafkaException:
+                # no broker within that time
+                self._is_new = time.monotonic() < self._new_until
+            self.poll(FIND_STEP_SECONDS)
 
     def __len__(self) -> int:
         """How many records the client holds, those with a callback that is still to be run included."""
@@ -206,20 +236,7 @@ def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes
     return headers
 
 
-def _secrets(properties: Mapping[str, str]) -> list[str]:
-    return [value for name, value in properties.items() if value and is_secret(name)]
-
-
-def _without(secrets: Iterable[str], text: str) -> str:
-    """The client's `text`, fit for a log: librdkafka quotes what it could not read, which may be a password."""
-    # the longest first, because a short secret may be a part of a longer one
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    before, quote_follows, _ = text.partition(_BEFORE_A_QUOTE)
-    return f"{before}{quote_follows} ***" if quote_follows else text
-
-
 def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:
-    text = _without(_secrets(properties), error.args[0].str())
+    text = without_secrets(error.args[0].str(), secrets_of(properties))
     named = [name for name in properties if f'"{name}"' in text]
     return f"{variable_of(named[0])}: {text}" if named else f"JOBSTATUS_KAFKA_*: {text}"
