@@ -22,6 +22,7 @@ from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.scope import Scope, current_logs, find
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
+from jobstatus_consumer.words import rfc3339_of
 
 TIME: Final = len("00:00:00")
 """The least width of a time: its date and its hour take one line each, and neither is broken."""
@@ -120,7 +121,8 @@ def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if show_values or name in _ROW_WITHOUT_VALUES}
+    times = {name: rfc3339_of(row[name]) for name in ("latest", "occurred_at") if row[name] is not None}
+    return {name: value for name, value in {**row, **times}.items() if show_values or name in _ROW_WITHOUT_VALUES}
 
 
 def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:

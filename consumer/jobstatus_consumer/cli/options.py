@@ -84,6 +84,12 @@ def _check_job(name: str, job_id: str) -> None:
         raise SettingsError(f"{name}: {str(error).removeprefix('job_id: ')}") from None
 
 
+def is_given(field: str) -> bool:
+    """Whether the user gave this setting to the running command, as a flag or a variable."""
+    source = click.get_current_context().get_parameter_source(field)
+    return source is not click.core.ParameterSource.DEFAULT or env_name(field) in os.environ
+
+
 def _option(field: str, help_text: str) -> Callable[[Command], Command]:
     info = Settings.model_fields[field]
     text = help_text or (info.description or "")[:1].upper() + (info.description or "")[1:] + "."

@@ -192,7 +192,7 @@ def letter_of(raw: RawRecord) -> Letter | None:
         error_class=ours.get("error.class", ""),
         sqlstate=ours.get("sqlstate", ""),
         where=ours.get("where", ""),
-        first_seen=ours.get("first.seen", ""),
+        first_seen=ours.get("first.seen", "").replace("+00:00", "Z"),
         group=ours.get("group", ""),
         version=ours.get("version", ""),
         table=ours.get("table", ""),

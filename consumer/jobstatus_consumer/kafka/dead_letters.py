@@ -14,6 +14,7 @@ from jobstatus_consumer.core.dead_letters import DeadLetter, as_reference, senda
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, TOO_LARGE
+from jobstatus_consumer.words import counted
 
 DELIVERY_SECONDS: Final = 30.0
 """How long librdkafka tries to deliver a dead letter."""
@@ -140,7 +141,7 @@ class _Delivery:
 
 def _refused(topic: str, error: KafkaError, count: int) -> DeadLetterError:
     retriable = not error.fatal() and error.code() not in DO_NOT_SEND_AGAIN
-    text = f"the broker refuses {count} dead letters to {topic} ({describe(error)})"
+    text = f"the broker refuses {counted(count, 'dead letter')} to {topic} ({describe(error)})"
     if not retriable:
         text += (
             "; nothing behind them is committed. Is the topic there, may this client write to it, is its "

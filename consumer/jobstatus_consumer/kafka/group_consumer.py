@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
@@ -103,6 +104,9 @@ class GroupConsumer:
         self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
+        # since when this client is no member with an assignment, however empty (as `time.monotonic`)
+        self.outside_since: float | None = time.monotonic()
+        self._broker_assigns = _protocol(settings.kafka) == "consumer"
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         properties = {
@@ -245,16 +249,20 @@ class GroupConsumer:
     # -- the topic --------------------------------------------------------------------------------------------------
 
     def high(self, partition: int) -> int:
-        """The high watermark of `partition` in the last fetch; 0 before the first one."""
+        """The end of `partition` a few seconds ago, also while it is paused; 0 before the first answer."""
         marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return max(0, marks[1]) if marks else 0
+        return max(self._topics.ends.of(partition), marks[1] if marks else 0)
 
     def check_topic(self, topic_id: str | None) -> None:
-        """Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
+        """Look at the topic, the ends of its partitions and the membership; to be called about every second.
+
+        Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
 
         A topic that was deleted and created again may have the next offset, with another event: no error reports it.
         Without an assigned partition there is no id to compare with: give None, so that no old answer is kept.
         """
+        self._topics.ends.watch(self._positions)
+        self._check_membership()
         found = self._topics.watch(self._topic)
         if topic_id is None or found is None or found == topic_id:
             return
@@ -263,6 +271,17 @@ class GroupConsumer:
             f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and continue "
             "with the first offset there is: --on-lost-offsets earliest"
         )
+
+    def _check_membership(self) -> None:
+        """Notice that the group has expelled this member: the client then forgets its id.
+
+        The client reports no lost partitions where there were none. Where the broker assigns (KIP-848), a member
+        without partitions sees no assignment.
+        """
+        if not self._consumer.memberid():
+            self.outside_since = self.outside_since or time.monotonic()
+        elif self._broker_assigns:
+            self.outside_since = None
 
     # -- rebalances -------------------------------------------------------------------------------------------------
 
@@ -293,6 +312,7 @@ class GroupConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
+        self.outside_since = None
         # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
@@ -317,9 +337,12 @@ class GroupConsumer:
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not self._cooperative:
+            self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_revoked)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_lost)
 
     def _give_up(self, partitions: list[TopicPartition], report: Callable[[set[int]], None]) -> None:
@@ -335,13 +358,17 @@ def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
 
     With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
     """
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if _protocol(properties) == "consumer":
         return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
     return dict(DEFAULTS)
 
 
 def _is_cooperative(properties: Mapping[str, str]) -> bool:
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if _protocol(properties) == "consumer":
         return True
     strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
     return "cooperative" in strategy
+
+
+def _protocol(properties: Mapping[str, str]) -> str:
+    return properties.get("group.protocol", "classic").lower()

@@ -15,6 +15,7 @@ from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, co
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
+from jobstatus_consumer.words import counted
 
 AT_REST: Final = ("EMPTY", "DEAD")
 """The states of a group without a member that would go on from the offsets it remembers."""
@@ -64,8 +65,8 @@ def refuse_active(settings: Settings, topics: Topics) -> None:
     state, members = topics.group_state(settings.group_id)
     if state not in AT_REST or members:
         raise StartError(
-            f"the group {settings.group_id} is {state.lower()} with {members} members, which would go on from where "
-            "they are and commit over it. Stop every consumer of the group first; nothing was changed"
+            f"the group {settings.group_id} is {state.lower()} with {counted(members, 'member')}. A member goes on "
+            "from where it is and commits over it. Stop every consumer of the group first; nothing was changed"
         )
 
 

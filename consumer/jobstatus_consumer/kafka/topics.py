@@ -9,7 +9,15 @@ from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicDescription
+from confluent_kafka.admin import (
+    AclOperation,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+    TopicDescription,
+)
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
@@ -25,6 +33,7 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.ends import EndOffsets
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -103,6 +112,7 @@ class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
     A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    `answered_at` is when a broker last answered `watch` (as `time.monotonic`); `ends` is for the topic of the events.
     """
 
     def __init__(
@@ -116,9 +126,10 @@ class Topics:
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
-        self._watched_at = time.monotonic()
+        self._watched_at = self.answered_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
+        self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
         self._clients = Renewing(settings, lambda: self._new_client(make_client))
 
     def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
@@ -168,6 +179,8 @@ class Topics:
         answer: str | None = None
         if self._watch is not None and self._watch.done():
             answer, self._watch = _watched(self._watch), None
+            if answer is not None:
+                self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
             asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
@@ -250,6 +263,11 @@ class Topics:
 
         return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
 
+    def _ends(self, name: str, numbers: Sequence[int]) -> dict[int, Future[Any]]:
+        wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
+        asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
+        return {item.partition: answer for item, answer in asked.items()}
+
     def _edge(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
         wanted = {TopicPartition(name, number): spec for number in numbers}
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
@@ -303,6 +321,29 @@ class Topics:
 
         return self._ask(f"describing the group {group}", question)
 
+    def operations_on_topic(self, name: str) -> set[str] | None:
+        """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            wanted = TopicCollection([name])
+            asked = self._admin.describe_topics(
+                wanted, include_authorized_operations=True, request_timeout=CONTROLLER_SECONDS
+            )
+            return _names_of(asked[name].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask_controller(f"asking for the rights on {name}", question)
+
+    def operations_on_group(self, group: str) -> set[str] | None:
+        """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            asked = self._admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
+            )
+            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask(f"asking for the rights on the group {group}", question)
+
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
         wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
@@ -313,6 +354,10 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
+    return None if operations is None else {item.name for item in operations}
 
 
 def _partitions_of(member: Any, name: str) -> list[int]:

@@ -161,7 +161,8 @@ def _partitions(settings: Settings, broker: BrokerSide | None, table: TableOverv
         current = commit.topic_id == broker.topic_id
         log = Log(settings.topic, broker.topic_id, number, commit.incarnation if current else 0)
         log = newest_log(log, known)
-        written = None if table is None else known.get(log.id, low)
+        # without progress of the log the table has nothing of it
+        written = known.get(log.id, low if high > low else None) if table is not None else None
         # a commit of a topic that was made again says nothing of this one
         committed = commit.offset if current or not commit.topic_id else None
         found.append(PartitionStatus(log, low, high, committed, written))

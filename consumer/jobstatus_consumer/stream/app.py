@@ -27,10 +27,17 @@ from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
 from jobstatus_consumer.stream.writer import Writer
 from jobstatus_consumer.telemetry.http import Health, HealthServer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
 CLOSE_SECONDS: Final = 2.0
+ANSWER_WITHIN: Final = 20.0
+"""In seconds. A broker is asked every 5 s, and has 10 s for an answer."""
+SESSION_TIMEOUT_MS: Final = "45000"
+"""Kafka's own default of `session.timeout.ms`."""
+REBALANCE_SECONDS: Final = 15.0
+"""How long a rebalance may take, after the session time-out of a member that is gone."""
 
 MakeClient = Callable[[dict[str, Any]], Any]
 
@@ -106,6 +113,8 @@ class ConsumerRun:
         )
         self._member: Member | None = None
         self._rejoin_reason = ""
+        session_ms = float(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS))
+        self._rebalance_seconds = session_ms / 1000 + REBALANCE_SECONDS
 
     def run(self, stop: Event, ends: Mapping[int, int] | None) -> Summary:
         """Run until `stop` is set, or until everything before `ends` is written."""
@@ -123,10 +132,10 @@ class ConsumerRun:
         self._stats.flush()
         summary = self._stats.summary(time.monotonic() - started)
         logger.info(
-            "done: %d events in %d batches, %d dead letters, %.1f s",
-            summary.events,
-            summary.batches,
-            summary.dead_letters,
+            "done: %s in %s, %s, %.1f s",
+            counted(summary.events, "event"),
+            counted(summary.batches, "batch", "batches"),
+            counted(summary.dead_letters, "dead letter"),
             summary.seconds,
         )
         return summary
@@ -178,15 +187,29 @@ class ConsumerRun:
             return Health(
                 writer_alive=True, poll_age=0.0, waiting_for=reason, waiting_seconds=0.0, assigned_partitions=0
             )
-        assigned = len(member.pipeline.assignment.partitions)
-        outage = member.writer.outage
+        now, pipeline = time.monotonic(), member.pipeline
+        assigned, lag = len(pipeline.assignment.partitions), pipeline.lag
+        waiting_for, since = self._waiting_for(member, now)
         return Health(
             writer_alive=member.writer.alive,
-            poll_age=round(time.monotonic() - member.pipeline.polled_at, 3),
-            waiting_for=outage.reason if outage else "" if assigned else reason,
-            waiting_seconds=round(time.time() - outage.since, 3) if outage else 0.0,
+            poll_age=round(now - pipeline.polled_at, 3),
+            waiting_for=waiting_for or ("" if assigned else reason),
+            waiting_seconds=round(now - since, 3),
             assigned_partitions=assigned,
+            lag_events=lag.events,
+            oldest_unwritten_seconds=round(lag.oldest_seconds, 3),
         )
+
+    def _waiting_for(self, member: Member, now: float) -> tuple[str, float]:
+        """What keeps events from being written, and since when (as `time.monotonic`); an empty text if nothing does."""
+        outage, outside, answered = member.writer.outage, member.consumer.outside_since, self._topics.answered_at
+        if outage is not None:
+            return outage.reason, now - (time.time() - outage.since)
+        if now - answered > ANSWER_WITHIN:
+            return f"brokers: none has answered for {now - answered:.0f} s", answered
+        if outside is not None and now - outside > self._rebalance_seconds:
+            return f"group: no assignment for {now - outside:.0f} s", outside
+        return "", now
 
     def _serve(self) -> HealthServer | None:
         address = self._settings.http_address

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
-from jobstatus_consumer.records import Batch, Event, LogRange, Rejected, record_size
+from jobstatus_consumer.records import Batch, Event, LogRange, RawRecord, Rejected, record_size
 
 
 class BatchBuilder:
@@ -58,6 +59,10 @@ class BatchBuilder:
         self._ends[covered.partition] = covered.end
         if self._since is None:
             self._since = now
+
+    def raw_records(self) -> Iterator[RawRecord]:
+        """The records so far, as they came."""
+        return (record.raw for record in self._records)
 
     def hurry(self) -> None:
         """Make the batch due now, unless it covers nothing."""

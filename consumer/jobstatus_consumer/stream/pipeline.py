@@ -24,7 +24,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
@@ -38,6 +38,7 @@ from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import Batch, LogRange, RawRecord
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
+from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
@@ -58,6 +59,7 @@ IDLE_POLL: Final = 0.25
 BUSY_POLL: Final = 0.02
 COMMIT_EVERY: Final = 0.2
 OBSERVE_EVERY: Final = 1.0
+LOOK_EVERY: Final = 5.0
 REVOKE_WAIT: Final = 10.0
 STOP_WAIT: Final = 8.0
 """All in seconds."""
@@ -108,7 +110,11 @@ class Pipeline:
         self._submitted = Submitted()
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
-        self._last_commit = self._observed = -math.inf
+        # what the writer has
+        self._in_writer: Batch | None = None
+        self._last_commit = self._observed = self._last_task = -math.inf
+        self._lag_watch = LagWatch()
+        self.lag = Lag({}, 0.0)
         self.assignment = Assignment(accept_loss=settings.on_lost_offsets == "earliest")
         self.polled_at = clock()
 
@@ -192,6 +198,9 @@ class Pipeline:
         elif self._state is State.PAUSED:
             self._state = State.READING
             self._consumer.resume(self.assignment.partitions)
+        elif now - self._last_task >= LOOK_EVERY and self._builder.empty:
+            # the database may have failed over to a standby that lacks something, and no event would show that
+            self._submit(ReadProgress())
 
     def _next_batch(self, now: float) -> Batch | None:
         if self._returned is not None:
@@ -203,6 +212,8 @@ class Pipeline:
         # 4. the epoch shows later which partitions the result still counts for
         numbers = frozenset(item.partition for item in task.ranges) if isinstance(task, Batch) else frozenset[int]()
         self._submitted = Submitted(numbers, self.assignment.epoch)
+        self._in_writer = task if isinstance(task, Batch) else None
+        self._last_task = self._clock()
         self._writer.submit(task)
 
     def _wait_for_room(self) -> None:
@@ -222,7 +233,18 @@ class Pipeline:
         self._observed = now
         self._consumer.check_topic(self.assignment.topic_id)
         self._writer.cut_if_overdue()
-        self._stats.observe(self.assignment.lag(self._consumer.high), self._consumer, self._writer)
+        lag = self.assignment.lag(self._consumer.high)
+        written = {number: item.written for number, item in self.assignment.partitions.items()}
+        self.lag = self._lag_watch.measured(lag, written, self._unwritten(), time.time())
+        self._stats.observe(self.lag, self._consumer, self._writer)
+
+    def _unwritten(self) -> Iterator[RawRecord]:
+        """The records that were polled and are not written."""
+        for batch in (self._in_writer, self._returned):
+            if batch is not None:
+                yield from batch.raw_records()
+        yield from self._builder.raw_records()
+        yield from (item for item in self._polled if not isinstance(item, EndOfPartition))
 
     # -- the writer's results ---------------------------------------------------------------------------------------
 
@@ -233,6 +255,7 @@ class Pipeline:
             result = self._writer.result(timeout)
         if result is None:
             return False
+        self._in_writer = None
         self._on_result(result)
         return True
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from jobstatus_consumer.telemetry.secrets import masked
-from jobstatus_consumer.words import escaped
+from jobstatus_consumer.words import escaped, rfc3339
 
 TEXT: Final = "%(asctime)s %(levelname)-7s %(message)s"
 FIELDS: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -62,7 +62,7 @@ def _json_handler() -> logging.Handler:
 
     class Json(JsonFormatter):
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - as above
-            return rfc3339(record.created)
+            return rfc3339(datetime.fromtimestamp(record.created, UTC))
 
         def formatException(self, ei: Any) -> str:  # noqa: N802 - as above
             return masked(str(super().formatException(ei)))
@@ -71,11 +71,6 @@ def _json_handler() -> logging.Handler:
     fields = {"asctime": "time", "levelname": "level", "name": "logger", "exc_info": "traceback"}
     handler.setFormatter(Json(FIELDS, rename_fields=fields))
     return handler
-
-
-def rfc3339(seconds: float) -> str:
-    """Return a time (seconds since 1970-01-01 UTC) as this program writes it: RFC 3339 in UTC, with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def tell(text: str) -> None:
