@@ -126,6 +126,8 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
+    if group:
+        places.refuse_without_rights(topics, group)
     with stopping() as stop, RangeReader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, topics)

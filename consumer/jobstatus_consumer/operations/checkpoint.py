@@ -7,14 +7,34 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jobstatus_consumer.errors import OffsetsLostError, SettingsError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError, SettingsError, StartError
 from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import OffsetRange
 
 
 def group_of(group_id: str, name: str) -> str:
     """The group that holds the checkpoint of the replay of this name; never the live group."""
     return f"{group_id}.replay.{name}"
+
+
+def refuse_without_rights(topics: Topics, group: str) -> None:
+    """Raise `StartError` if the broker does not let this client keep a checkpoint in `group`. Blocks.
+
+    A client that asks for such a group's offsets gets no answer but a time-out. Raises `BrokerAwayError`.
+    """
+    try:
+        allowed = topics.operations_on_group(group)
+    except BrokerAwayError:
+        raise
+    except BrokerError:
+        allowed = set()  # not even the question is allowed
+    if allowed is not None and "READ" not in allowed:
+        raise StartError(
+            f"this client has no right READ on the group {group}, in which the replay of this name keeps its "
+            f"checkpoint. Nothing was changed. Give it the right (kafka-acls --add --allow-principal User:... "
+            f"--operation Read --group {group}), or omit --name"
+        )
 
 
 def mark(reader: RangeReader, **asked: Any) -> dict[str, Any]:

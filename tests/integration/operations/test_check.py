@@ -4,28 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.topics import only_allowed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
-
-
-def only_allowed(admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Let clients without a name do nothing else with it."""
-    pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    acl = AclBinding(kind, name, pattern, "User:ANONYMOUS", "*", operation, allow)
-    for answer in admin.create_acls([acl]).values():
-        answer.result(30)
 
 
 def problems(deployed: Deployment, *arguments: str, code: int = 1, **environ: str) -> list[dict[str, str]]:
@@ -73,3 +60,22 @@ def test_beside_a_running_consumer_neither_check_nor_a_short_run_fails_for_the_p
     assert "no metrics and health: " in done.stderr
     deployed.settled()
     assert consumer.stop() == 0
+
+
+@pytest.mark.parametrize("given", [AclOperation.DESCRIBE, AclOperation.DELETE], ids=["no READ", "nothing"])
+def test_a_named_replay_without_rights_on_its_group_says_so_at_once(
+    deployed: Deployment, admin: AdminClient, given: AclOperation
+) -> None:
+    deployed.produce_events(made_events(20, 5))
+    group = f"{deployed.group}.replay.night"
+    only_allowed(admin, ResourceType.GROUP, group, given)
+    started = time.monotonic()
+    refused = run_inside(deployed, "replay", "--name", "night", "--yes", code=1)
+    # without the question the client waits three times ten seconds for an answer
+    assert time.monotonic() - started < 25
+    assert f"this client has no right READ on the group {group}" in refused.stderr
+    assert "Nothing was changed" in refused.stderr
+    assert deployed.rows() == {}
+    only_allowed(admin, ResourceType.GROUP, group, AclOperation.READ)
+    run_inside(deployed, "replay", "--name", "night", "--yes")
+    deployed.assert_exact()
