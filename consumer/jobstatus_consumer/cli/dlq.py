@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Final
 
@@ -24,19 +23,18 @@ from jobstatus_consumer.cli.session import (
     stopping,
     yes_flag,
 )
-from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
+from jobstatus_consumer.cli.show import dead_letters as show
+from jobstatus_consumer.cli.show.screen import visible
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.cut import CutBytes
-from jobstatus_consumer.core.dead_letters import Letter
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.kafka.offsets import clear_budget
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.redrive import (
     JudgedLetter,
-    LetterOverview,
     LetterSelection,
     RedriveResult,
     redrive,
@@ -44,8 +42,6 @@ from jobstatus_consumer.operations.redrive import (
 )
 from jobstatus_consumer.operations.replay import LiveTable
 from jobstatus_consumer.operations.scope import find
-from jobstatus_consumer.operations.times import brief, shown_ms
-from jobstatus_consumer.records import Rejected
 from jobstatus_consumer.store import Store, Table
 from jobstatus_consumer.words import counted, listed
 
@@ -57,6 +53,28 @@ _PAIR = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 @click.group("dlq")
 def command() -> None:
     """Dead letters: list them, apply them again once their cause is repaired, or remove them."""
+
+
+@command.group("budget")
+def budget() -> None:
+    """The count of dead letters by which a consumer stops."""
+
+
+@budget.command("clear")
+@with_settings("topic", "group_id")
+@json_flag
+def clear(settings: Settings, as_json: bool) -> None:
+    """Count dead letters from zero again, in every partition. The group must have no members.
+
+    Use it after you have dealt with the dead letters that stopped the consumers.
+    """
+    cleared = clear_budget(settings, Topics(settings))
+    with already(f"the count of dead letters of the group {settings.group_id} is cleared"):
+        if as_json:
+            click.echo(json.dumps({"group": settings.group_id, "partitions": cleared}))
+        else:
+            some = ", ".join(map(str, cleared)) or "none had a count"
+            click.echo(f"the count of dead letters of the group {settings.group_id} is cleared; partitions: {some}")
 
 
 def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -145,99 +163,14 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
             "foreign": overview.foreign,
         }
         if each:
-            fields["letters"] = [_described(item) for item in found]
+            fields["letters"] = [show.described(item) for item in found]
         click.echo(json.dumps(fields))
         return
-    _show_groups(settings, overview)
+    show.overview(settings, overview)
     for item in found:
-        state = _whose(item.letter, settings) if item.state == "elsewhere" else item.state
+        state = show.whose(item.letter, settings) if item.state == "elsewhere" else item.state
         line = f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}"
         click.echo(visible(line.rstrip()))
-
-
-def _whose(letter: Letter, settings: Settings) -> str:
-    """Whose dead letter it is, as `dlq list --each` says it."""
-    if letter.original.topic != settings.topic:
-        return f"of {letter.original.topic}"
-    return f"of group {letter.group}, table {letter.table or '?'}"
-
-
-def _show_groups(settings: Settings, overview: LetterOverview) -> None:
-    # 80 columns hold a line a row
-    consumer_groups = sorted({group.consumer_group for group in overview.groups.values()})
-    mixed = consumer_groups not in ([], [settings.group_id])
-    table = narrow("stage", "cause", *["group"] * mixed, title=settings.dead_letter_topic)
-    elsewhere = bool(overview.topics or overview.others)
-    counts = [name for name in ("open", "settled", "elsewhere") if name != "elsewhere" or elsewhere]
-    for name in counts:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("first (UTC)", "last (UTC)"):
-        table.add_column(name, no_wrap=True)
-    now = datetime.now(UTC)
-    for _, group in sorted(overview.groups.items()):
-        seen = (brief(text, now, seconds=False) for text in (group.first_seen, group.last_seen))
-        table.add_row(
-            group.stage,
-            f"{group.reason} {group.where}".rstrip(),
-            *[group.consumer_group] * mixed,
-            *(f"{getattr(group, name):,}" for name in counts),
-            *seen,
-        )
-    console = plain_console(wide=True)
-    if overview.groups:
-        console.print(table)
-    total = sum(group.count for group in overview.groups.values())
-    console.print(f"{counted(total, 'dead letter')}, {overview.open:,} open")
-    if consumer_groups and not mixed:
-        console.print(f"all are of the group {settings.group_id}")
-    for topic, count in sorted(overview.topics.items()):
-        console.print(f"{count:,} are of the topic {topic}, not judged here: give --topic {topic} and its table")
-    for (other, name), count in sorted(overview.others.items()):
-        flags = " ".join(filter(None, (f"--group-id {other}", name and f"--table {name}")))
-        console.print(f"{count:,} are of the group {other}, not judged here: give {flags}")
-    if overview.duplicates:
-        console.print(f"{overview.duplicates:,} more are second copies of the same records")
-    if overview.foreign:
-        console.print(f"{overview.foreign:,} records in the topic are no dead letters of jobstatus")
-
-
-def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, Any]:
-    letter, original = item.letter, item.letter.original
-    fields: dict[str, Any] = {
-        "topic": original.topic,
-        "position": letter.position,
-        "log_id": original.log_id,
-        "appended": shown_ms(original.timestamp),
-        "job_id": letter.job_id,
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "error_class": letter.error_class,
-        "sqlstate": letter.sqlstate,
-        "where": letter.where,
-        "first_seen": letter.first_seen,
-        "group": letter.group,
-        "consumer_group": letter.group,
-        "table": letter.table,
-        "version": letter.version,
-        "state": item.state,
-        "settled": item.is_settled,
-        "dead_letter_at": f"{letter.partition}:{letter.offset}",
-        "cut": letter.cut,
-    }
-    if isinstance(original.value, CutBytes):
-        fields |= {"size": original.value.size, "sha256": original.value.sha256}
-    if isinstance(item.found, Rejected):
-        fields["decodes"] = f"no: {item.found.reason}"
-    else:
-        fields["decodes"] = "yes"
-        if show_values:
-            fields["event"] = item.found.as_dict()
-    if show_values:
-        fields["key"] = repr(original.key)
-        fields["value"] = (original.value or b"").hex()
-        fields["headers"] = {name: repr(text) for name, text in original.headers}
-    return fields
 
 
 @command.command("show")
@@ -245,7 +178,7 @@ def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, An
 @with_settings(*FIELDS)
 @show_values_flag
 @json_flag
-def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
+def show_letter(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
     selection = LetterSelection(
         settings.topic, positions=frozenset(_positions(position)), group=settings.group_id, table=settings.table
@@ -270,12 +203,12 @@ def _shown(settings: Settings, item: JudgedLetter, originals: Originals, *, show
     """One letter for `dlq show`. What was cut is read from the log, if the log is that of this deployment."""
     letter = item.letter
     if not letter.cut:
-        return _described(item, show_values=show_values)
+        return show.described(item, show_values=show_values)
     whole = originals.whole(letter) if letter.original.topic == settings.topic else None
     if whole is None:
-        return {**_described(item, show_values=show_values), "original": "no longer in the log"}
+        return {**show.described(item, show_values=show_values), "original": "no longer in the log"}
     item = item._replace(letter=whole, found=decoder_of(settings).decode(whole.original))
-    return {**_described(item, show_values=show_values), "original": "read from the log"}
+    return {**show.described(item, show_values=show_values), "original": "read from the log"}
 
 
 @command.command("redrive")

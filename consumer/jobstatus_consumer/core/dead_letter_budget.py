@@ -65,17 +65,18 @@ class Budget:
         """The counts so far."""
         return self._state
 
-    def resume(self, before: BudgetState) -> None:
-        """Go on counting from what an earlier process saved.
+    def resume(self, before: BudgetState) -> bool:
+        """Go on counting from what an earlier process saved. Returns whether those counts are to be saved anew.
 
-        Raises `DeadLetterBudgetError` if that is over the limit already. With `start_anew` the saved counts are
-        ignored: an operator has dealt with those dead letters.
+        Raises `DeadLetterBudgetError` if they are over the limit already. With `start_anew` they are ignored: an
+        operator has dealt with those dead letters.
         """
         with self._lock:
             if not self._start_anew and before.sent > self._state.sent:
                 self._state = before
                 self._recent = deque([(before.recent_events, before.recent_dead)])
         self._judge("An earlier start used the budget up: ")
+        return self._start_anew and bool(before.sent)
 
     def charge(self, good: int, dead: int) -> None:
         """Count a batch of `good` and `dead` events, before its offsets are committed.
@@ -139,6 +140,7 @@ class Budget:
         raise DeadLetterBudgetError(
             f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. "
             "`jobstatus dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column "
-            "or constraint? Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
+            "or constraint? Fix the cause, clear the count (jobstatus dlq budget clear, or start once with "
+            "--clear-dlq-budget); or raise --dlq-budget-in-a-row or "
             "--dlq-budget-percent"
         )

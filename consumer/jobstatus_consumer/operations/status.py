@@ -242,7 +242,7 @@ def _waiting_for_the_group(settings: Settings, report: StatusReport, broker: Bro
     limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
     used = [what for commit in broker.committed.values() if (what := excess(commit.budget, *limits))]
     if used:
-        yield f"you: {used[0]}; look at jobstatus dlq list, then clear the budget"
+        yield f"you: {used[0]}; look at jobstatus dlq list, then jobstatus dlq budget clear"
     if broker.group.state in NOT_STABLE:
         yield "a rebalance of the group"
     elif not broker.group.members and report.lag:

@@ -12,10 +12,11 @@ from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import Budget
-from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StopRequestedError
+from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer, new_client
+from jobstatus_consumer.kafka.offsets import clear_budget
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import Store
@@ -72,8 +73,21 @@ def consume(
             wait_until_ready(settings, topics, stop)
         except StopRequestedError:
             return Totals().summary(0, 0)
+        if options.clear_dlq_budget:
+            _clear_budget(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
+
+
+def _clear_budget(settings: Settings, topics: Topics) -> None:
+    """Clear the count in all partitions: this run may have an event for few of them, and the next start reads all."""
+    try:
+        clear_budget(settings, topics)
+    except StartError:
+        logger.info(
+            "the group %s has members: the count of dead letters is cleared in the partitions that this one gets",
+            settings.group_id,
+        )
 
 
 class Member(NamedTuple):

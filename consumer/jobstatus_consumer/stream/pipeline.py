@@ -339,7 +339,9 @@ class Pipeline:
             start = self.assignment.add(item)
             if start.remark:
                 logger.warning("%s", start.remark)
-            self._budget.resume(item.committed.budget)
+            if self._budget.resume(item.committed.budget) and start.offset == item.committed.offset:
+                # the same offset again, without the counts beside it
+                self.assignment.mark_not_committed([start.log.partition])
             starts.append(start)
         numbers = sorted(start.log.partition for start in starts)
         logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})

@@ -33,6 +33,7 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch, Rejected, Written
 from jobstatus_consumer.retry import Observer, retry
+from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
@@ -154,6 +155,7 @@ class Writer:
         self._group = group
         self._topic = topic
         self._table = table
+        self._lines = DeadLetterLines()
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -277,6 +279,7 @@ class Writer:
             observe=self._report_outage(DEAD_LETTER_TOPIC),
         )
         self._end_outage(DEAD_LETTER_TOPIC)
+        self._lines.sent(rejected)
 
     def _until_available(self, action: Callable[[], T]) -> T:
         """Repeat `action` until the database is available. Blocks without a limit, until `stop_waiting`."""
