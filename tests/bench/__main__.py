@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, freshness, memory, poison, replay, speed, store
+from . import away, calls, freshness, memory, poison, replay, speed, start, store
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -106,6 +106,13 @@ def _calls(place: Place, options: argparse.Namespace, console: Console) -> Measu
     return calls.as_dict(found), calls.targets(found)
 
 
+def _start(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    place.make_topic("start")
+    found = start.measure(place, "start", 3 if options.quick else 9)
+    console.print(start.table(found))
+    return start.as_dict(found), start.targets(found)
+
+
 def _memory(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     events = 200_000 if options.quick else options.many
     found = memory.measure(place, events, JOBS)
@@ -134,11 +141,12 @@ SECTIONS: Final[dict[str, Section]] = {
     "freshness": _freshness,
     "replay": _replay,
     "calls": _calls,
+    "start": _start,
     "memory": _memory,
     "away": _away,
     "store": _store,
 }
-USUAL: Final = ("speed", "poison", "freshness", "replay", "calls")
+USUAL: Final = ("speed", "poison", "freshness", "replay", "calls", "start")
 LONG: Final = ("memory", "away", "store")
 
 if __name__ == "__main__":

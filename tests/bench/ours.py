@@ -1,33 +1,29 @@
-"""Contender: `jobstatus consume --until-caught-up`, log lines and all; its log line marks the end of each batch."""
+"""Contender: `jobstatus consume --until-caught-up`, log lines and all; what counts a batch marks its end."""
 
 from __future__ import annotations
 
-import logging
 import sys
+from unittest import mock
 
 from jobstatus_consumer.cli.main import main as jobstatus
+from jobstatus_consumer.stream.run_stats import RunStats
+from jobstatus_consumer.stream.writer import BatchWritten
 
 from .marks import Marks
-
-WROTE = "Batch updated %d job statuses"
-
-
-class _Listener(logging.Handler):
-    def __init__(self, marks: Marks) -> None:
-        super().__init__()
-        self._marks = marks
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if str(record.msg).startswith(WROTE) and isinstance(record.args, tuple):
-            self._marks.batch(int(str(record.args[0])))
 
 
 def main() -> None:
     marks = Marks(int(sys.argv[1]))
-    logging.getLogger("jobstatus.consumer").addHandler(_Listener(marks))
+    wrote = RunStats.wrote
+
+    def marking(stats: RunStats, result: BatchWritten) -> None:
+        wrote(stats, result)
+        marks.batch(len(result.batch.events) - len(result.written.rejected))
+
     sys.argv = ["jobstatus", "consume", "--until-caught-up"]
     try:
-        jobstatus()
+        with mock.patch.object(RunStats, "wrote", marking):
+            jobstatus()
     except SystemExit as end:
         if end.code:
             raise

@@ -9,8 +9,12 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NoReturn
 
 from jobstatus_consumer.errors import JobStatusError, SettingsError
+from jobstatus_consumer.telemetry import logs
 
 EXTRAS = {
     "click": "cli",
@@ -35,9 +39,7 @@ def main() -> None:
     """Run the command line and end the process with its exit code."""
     _make_streams_usable()
     try:
-        from jobstatus_consumer.cli.commands import main as command_line
-
-        command_line()
+        _run()
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").split(".")[0])
         if extra is None:
@@ -53,6 +55,39 @@ def main() -> None:
         _discard_unwritten_output()
         known = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
         _fail(f"the output could not be written: {error.strerror}{known}", 1)
+
+
+def _run() -> None:
+    import click
+
+    from jobstatus_consumer.cli.commands import main as command_line
+
+    if _json_is_wanted(sys.argv, os.environ):
+        # also for what is wrong with the settings themselves
+        logs.set_up("json", "info")
+    try:
+        code = command_line.main(standalone_mode=False)
+    except click.Abort:
+        _fail("aborted", 1)
+    except click.ClickException as error:
+        if not logs.writes_json():
+            error.show()
+            sys.exit(error.exit_code)
+        _fail(error.format_message(), error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _json_is_wanted(arguments: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether log lines are JSON, by the flag or the variable, before either was checked."""
+    wanted = environ.get("JOBSTATUS_LOG_FORMAT", "text")
+    for word, following in pairwise([*arguments, ""]):
+        if word == "--":
+            break
+        if word == "--log-format":
+            wanted = following
+        elif word.startswith("--log-format="):
+            wanted = word.partition("=")[2]
+    return wanted == "json"
 
 
 def _discard_unwritten_output() -> None:
@@ -74,6 +109,6 @@ def _make_streams_usable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _fail(text: str, code: int) -> None:
-    sys.stderr.write(f"jobstatus: {text}\n")
+def _fail(text: str, code: int) -> NoReturn:
+    logs.fatal(text, code)
     sys.exit(code)

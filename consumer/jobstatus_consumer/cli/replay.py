@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import click
 
+from jobstatus_consumer.cli import undo
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -30,7 +30,7 @@ from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
-from jobstatus_consumer.kafka.offsets import commits
+from jobstatus_consumer.kafka.offsets import commits, refuse_without_right
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations import checkpoint as places
@@ -41,6 +41,7 @@ from jobstatus_consumer.operations.rebuild import rebuild
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find
 from jobstatus_consumer.store import Store, Table
 from jobstatus_consumer.store.bulk import refuse_taken
+from jobstatus_consumer.words import counted, listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class ReplayOptions:
     last: str
     job_id: tuple[str, ...]
     status: tuple[str, ...]
+    worker_id: tuple[str, ...]
+    undo: bool
     existing_only: bool
     into: str | None
     print_: bool
@@ -83,6 +86,13 @@ class ReplayOptions:
 )
 @click.option("--job-id", multiple=True, metavar="ID", help="Only this job; may be repeated.")
 @click.option("--status", multiple=True, metavar="WORD", help="Only events with this status; may be repeated.")
+@click.option("--worker-id", multiple=True, metavar="ID", help="Only events of this worker; may be repeated.")
+@click.option(
+    "--undo",
+    is_flag=True,
+    help="Take back what the selected events made of the table: each row that still shows one of them is set to what "
+    "all other events of its job make.",
+)
 @click.option("--existing-only", is_flag=True, help="Only jobs that have a row: do not bring back purged ones.")
 @click.option(
     "--into", metavar="TABLE", help="Create this new table and fill it in bulk, instead of writing to the live one."
@@ -116,10 +126,14 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
+    if group:
+        refuse_without_right(topics, group, "READ")
     with stopping() as stop, RangeReader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, topics)
             _finished(show.print_events(reader, scope, stop), options, scope)
+        elif options.undo:
+            _undo(settings, options, reader, topics, stop)
         else:
             _into_a_table(settings, options, reader, topics, stop)
 
@@ -134,9 +148,17 @@ def _refuse_contradictions(settings: Settings, options: ReplayOptions) -> None:
         ("--print", "--name", options.print_ and name),
         ("--print", "--dry-run", options.print_ and options.dry_run),
         ("--into", "--max-rate", into and options.max_rate),
+        ("--name", "--worker-id", name and bool(options.worker_id)),
+        ("--undo", "--into", options.undo and into),
+        ("--undo", "--print", options.undo and options.print_),
+        ("--undo", "--name", options.undo and name),
+        ("--undo", "--existing-only", options.undo and options.existing_only),
+        ("--undo", "--max-rate", options.undo and options.max_rate),
     ):
         if both:
             raise SettingsError(f"{one} and {other} do not go together")
+    if options.undo and options.first == "beginning":
+        raise SettingsError("--undo needs --from, the time or the offsets where the bad events begin")
     if options.into is not None and not re.fullmatch(TABLE_NAME, options.into):
         raise SettingsError(f"--into {options.into!r}: wanted {TABLE_WORDS}")
     if options.into is not None and options.into in (settings.table, f"{settings.table}_progress"):
@@ -157,8 +179,16 @@ def _scope(
     logs = current_logs(reader, commits(settings, topics), known or {})
     for remark in found.remarks:
         say(remark)
-    wanted = EventFilter(frozenset(options.job_id), frozenset(options.status))
+    wanted = EventFilter(frozenset(options.job_id), frozenset(options.status), frozenset(options.worker_id))
     return Scope(reader.topic, found.ranges, logs, wanted, decoder_of(settings), found.remarks)
+
+
+def _undo(settings: Settings, options: ReplayOptions, reader: RangeReader, topics: Topics, stop: Event) -> None:
+    with ready_table(settings, to_write=not options.dry_run) as table:
+        bad = _scope(settings, options, reader, topics, table.progress())
+        whole = replace(bad, ranges=find(reader, "beginning", "now").ranges, wanted=EventFilter(), remarks=())
+        request = undo.UndoRequest(bad, whole, options.dry_run, options.yes, options.as_json, options.show_values)
+        undo.run(request, reader, table, stop)
 
 
 def _into_a_table(settings: Settings, options: ReplayOptions, reader: RangeReader, topics: Topics, stop: Event) -> None:
@@ -181,11 +211,11 @@ def _into_a_table(settings: Settings, options: ReplayOptions, reader: RangeReade
             say(f"going on with {options.name} at {show.offsets({n: start for n, start, _ in scope.ranges})}")
         if options.dry_run or not options.yes:
             plan = _plan(options, reader, scope, table, stop)
-            show.plan(plan, scope, options.as_json and options.dry_run, show_values=options.show_values)
+            show.plan(plan, scope, as_json=options.as_json, dry_run=options.dry_run, show_values=options.show_values)
             if not began:
                 _refuse_unknown(plan.unknown_jobs, scope)
             if not options.dry_run:
-                agreed(f"Replay {plan.events:,} events into {table.name} now?", yes=options.yes)
+                agreed(f"Replay {counted(plan.events, 'event')} into {table.name} now?", yes=options.yes)
         if not options.dry_run:
             result = _live(settings, options, reader, scope, table, marked, stop)
             _finished(result, options, scope, began=began)
@@ -254,7 +284,9 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
         scope = replace(scope, remarks=[*scope.remarks, trouble])
     if options.dry_run or not options.yes:
         plan = _plan(options, reader, scope, NoRows(), stop)
-        show.rebuild_plan(plan, scope, into, options.as_json and options.dry_run, show_values=options.show_values)
+        show.rebuild_plan(
+            plan, scope, into, as_json=options.as_json, dry_run=options.dry_run, show_values=options.show_values
+        )
         _refuse_unknown(plan.unknown_jobs, scope)
     if options.dry_run:
         return
@@ -288,6 +320,6 @@ def _finished(result: live.ReplayResult, options: ReplayOptions, scope: Scope, *
         raise JobStatusError(show.no_event_of(unknown, scope))
     if result.refused:
         raise JobStatusError(
-            f"the database refused {result.refused.total()} events ({json.dumps(dict(result.refused))}), such as "
+            f"the database refused {counted(result.refused.total(), 'event')} ({listed(result.refused)}), such as "
             f"{', '.join(result.refused_at[:3])}; all others are written. Repair the cause and run it again"
         )

@@ -17,6 +17,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.signals import handled_by, stop_at_once
 from jobstatus_consumer.store import Table, check
+from jobstatus_consumer.telemetry import logs
 
 LINE_EVERY: Final = 5.0
 PATIENCE: Final = "Seconds to wait for a database that becomes unavailable during the run. At the start it must answer."
@@ -80,7 +81,7 @@ def _lines(what: str, total: int) -> Observer:
         said = now
         rate = done / (now - started)
         left = max(0, total - done) / rate if rate else 0.0
-        click.echo(f"{what}: {done:,} of {total:,}, {rate:,.0f}/s, about {left:.0f} s left", err=True)
+        logs.tell(f"{what}: {done:,} of {total:,}, {rate:,.0f}/s, about {left:.0f} s left")
 
     return observe
 
@@ -118,7 +119,7 @@ def already(what: str) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Print a line for a person to stderr; stdout is for the result."""
-    click.echo(f"jobstatus: {text}", err=True)
+    logs.tell(text if logs.writes_json() else f"jobstatus: {text}")
 
 
 def ready_table(settings: Settings, *, to_write: bool) -> Table:

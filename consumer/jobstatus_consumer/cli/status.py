@@ -3,64 +3,86 @@
 from __future__ import annotations
 
 import json
+import sys
+from threading import Event
+from typing import Final
 
 import click
-from rich.table import Table
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.cli.session import say, stopping
+from jobstatus_consumer.cli.show import status as screen
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.group import GroupView, group_view
-from jobstatus_consumer.kafka.topics import Topics, unfit
-from jobstatus_consumer.store import rows_by_status
+from jobstatus_consumer.errors import JobStatusError, SettingsError, StopRequestedError
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.operations.status import StatusReport, look
+
+PATIENCE: Final = 2.0
+"""Seconds for which a question to the broker is asked again."""
+LOOK_EVERY: Final = 2.0
+"""Seconds between two looks with `--watch`."""
 
 
 @click.command("status")
-@with_settings("topic", "group_id", "database_url", "table")
+@with_settings("topic", "group_id", "dlq_topic", "database_url", "table", "statuses")
+@click.option("--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C. With --json: one document a line.")
+@click.option(
+    "--fail-if-lag-seconds",
+    type=click.FloatRange(0),
+    metavar="N",
+    help="Exit with 1 if the oldest event that is not written is older than N seconds, or if that is not known.",
+)
 @json_flag
-def command(settings: Settings, as_json: bool) -> None:
-    """Show the group's lag by partition, and the number of rows by status."""
-    topics = Topics(settings)
-    trouble = unfit(topics.describe(settings.topic), settings.topic)
-    if trouble:
-        raise StartError(trouble)
-    view = group_view(settings, topics)
-    rows = rows_by_status(settings.database, settings.table)
+def command(settings: Settings, watch: bool, fail_if_lag_seconds: float | None, as_json: bool) -> None:
+    """Show what is not written yet, who reads it, what is waited for, and the number of rows by status.
+
+    The lag counts what the table itself lacks, not only what the group has not committed. If broker or database does
+    not answer, the other half is shown all the same.
+
+    Exit code 1: one of the two did not answer, or the lag is over the limit.
+    """
+    settings.bootstrap_servers, settings.database  # noqa: B018 - both must be set
+    if watch and fail_if_lag_seconds is not None:
+        raise SettingsError("--watch and --fail-if-lag-seconds do not go together")
+    topics = Topics(settings, patience=PATIENCE)
+    with stopping() as stop:
+        if watch:
+            _watch(settings, topics, stop, as_json=as_json)
+            return
+        report = look(settings, topics, stop.is_set)
+    _print(settings, report, as_json=as_json)
+    for problem in report.problems:
+        say(str(problem))
+    _fail_if_late(report, fail_if_lag_seconds)
+    sys.exit(1 if report.problems else 0)
+
+
+def _watch(settings: Settings, topics: Topics, stop: Event, *, as_json: bool) -> None:
+    while not stop.is_set():
+        try:
+            report = look(settings, topics, stop.is_set)
+        except StopRequestedError:
+            return
+        if sys.stdout.isatty() and not as_json:
+            click.clear()
+        _print(settings, report, as_json=as_json)
+        if not as_json:
+            click.echo("".join(f"{problem}\n" for problem in report.problems))
+        stop.wait(LOOK_EVERY)
+
+
+def _print(settings: Settings, report: StatusReport, *, as_json: bool) -> None:
     if as_json:
-        partitions = [{**item._asdict(), "lag": item.lag} for item in view.partitions]
-        click.echo(
-            json.dumps(
-                {
-                    "group": settings.group_id,
-                    "state": view.state,
-                    "members": view.members,
-                    "lag": view.lag,
-                    "partitions": partitions,
-                    "rows": rows,
-                }
-            )
-        )
+        click.echo(json.dumps(screen.as_dict(settings, report)))
+    else:
+        screen.show(settings, report)
+
+
+def _fail_if_late(report: StatusReport, limit: float | None) -> None:
+    if limit is None or report.problems:
         return
-    console = plain_console()
-    console.print(f"group {settings.group_id}: {view.state.lower()}, {view.members} members, lag {view.lag:,}")
-    console.print(_lag_table(settings.topic, view))
-    console.print(_row_table(settings.table, rows))
-
-
-def _lag_table(topic: str, view: GroupView) -> Table:
-    table = Table("partition", title=topic, title_justify="left")
-    for name in ("first", "committed", "end", "lag"):
-        table.add_column(name, justify="right")
-    for item in view.partitions:
-        committed = "-" if item.committed is None else f"{item.committed:,}"
-        table.add_row(str(item.partition), f"{item.low:,}", committed, f"{item.high:,}", f"{item.lag:,}")
-    return table
-
-
-def _row_table(name: str, rows: dict[str, int]) -> Table:
-    table = Table("status", title=name, title_justify="left")
-    table.add_column("rows", justify="right")
-    for status, count in sorted(rows.items(), key=lambda item: -item[1]):
-        table.add_row(status, f"{count:,}")
-    return table
+    age = report.lag_seconds
+    if age is None:
+        raise JobStatusError("the age of the oldest unwritten event is not known")
+    if age > limit:
+        raise JobStatusError(f"the oldest unwritten event is {age:,.1f} s old; the limit is {limit:g} s")

@@ -27,7 +27,7 @@ class Statement(NamedTuple):
 
 def fold(events: Sequence[Event]) -> list[Statement]:
     """The statements that write `events`, which are in log order. The statements must be written in their order."""
-    # every event passes here: two plain attributes are quicker than the property
+    # every event passes here and below: two plain attributes are quicker than the property
     last = {event.content.job_id: event for event in events}
     if len(last) == len(events):
         return [Statement([last[job_id] for job_id in sorted(last)], _NOTHING)] if last else []
@@ -46,7 +46,7 @@ def merges(first: Event, second: Event) -> bool:
     """
     if first.log_id != second.log_id or first.offset >= second.offset or first.time > second.time:
         return False
-    before, attempt = first.attempt, second.attempt
+    before, attempt = first.content.attempt, second.content.attempt
     if before is not None and attempt is not None and attempt > before:
         return True
     if attempt != before:
@@ -60,9 +60,10 @@ def _chains(events: Sequence[Event]) -> dict[str, list[list[Event]]]:
     """The events of each job in order, split where two neighbours do not merge."""
     chains: dict[str, list[list[Event]]] = {}
     for event in events:
-        of_job = chains.get(event.job_id)
+        job_id = event.content.job_id
+        of_job = chains.get(job_id)
         if of_job is None:
-            chains[event.job_id] = [[event]]
+            chains[job_id] = [[event]]
         elif merges(of_job[-1][-1], event):
             of_job[-1].append(event)
         else:
@@ -77,7 +78,7 @@ def _layers(chains: Mapping[str, list[list[Event]]]) -> list[Statement]:
     depth = 0
     while jobs:
         layer = [chains[job_id][depth] for job_id in jobs]
-        merged = {chain[-1].job_id: chain[:-1] for chain in layer if len(chain) > 1}
+        merged = {chain[-1].content.job_id: chain[:-1] for chain in layer if len(chain) > 1}
         statements.append(Statement([chain[-1] for chain in layer], merged))
         depth += 1
         jobs = [job_id for job_id in jobs if len(chains[job_id]) > depth]

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -22,19 +22,19 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
-from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     FETCH_DEFAULTS,
     QuietErrors,
+    Renewing,
     broker_error,
     consumer_properties,
-    describe,
     error_of,
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
-from jobstatus_consumer.kafka.messages import Meaning, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import committed
+from jobstatus_consumer.kafka.reading import EndOfPartition, Position, Reading
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log, RawRecord
 
@@ -46,6 +46,10 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     **FETCH_DEFAULTS,
 }
 
+AT_ONCE: Final = 50
+"""How many messages are taken out of the client at once."""
+ENOUGH_BYTES: Final = 1024 * 1024
+"""One poll takes no more out of the client after so many bytes, whatever they are in the log."""
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
@@ -59,18 +63,11 @@ class AssignedPartition(NamedTuple):
     high: int
 
 
-class EndOfPartition(NamedTuple):
-    """Everything before `offset` was polled. The offsets before it may include transaction markers."""
-
-    partition: int
-    offset: int
-
-
 class RebalanceListener(Protocol):
     """Receives rebalances and failed commits. The methods are called inside `poll` and `close`."""
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each partition. They stay paused until `resume` is called for them."""
+        """Return where to start each partition. They are fetched from there at once."""
 
     def on_revoked(self, partitions: set[int]) -> None:
         """Commit what is written; afterwards the partitions belong to another member."""
@@ -80,14 +77,6 @@ class RebalanceListener(Protocol):
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """An asynchronous commit of these partitions was refused or failed: commit again those still assigned."""
-
-
-@dataclass(slots=True)
-class _Position:
-    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`."""
-
-    log_id: str
-    offset: int
 
 
 def new_client(properties: dict[str, Any]) -> Consumer:
@@ -104,15 +93,20 @@ class GroupConsumer:
         topics: Topics,
         make_client: Callable[[dict[str, Any]], Consumer] = new_client,
         leave_seconds: float = LEAVE_SECONDS,
+        count_unreadable: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._topic = settings.topic
         self._topics = topics
         self._leave_seconds = leave_seconds
         self._cooperative = _is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._positions: dict[int, _Position] = {}
+        self._reading = Reading(settings.topic, self._seek, count_unreadable)
+        self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
+        # since when this client is no member with an assignment, however empty (as `time.monotonic`)
+        self.outside_since: float | None = time.monotonic()
+        self._broker_assigns = _protocol(settings.kafka) == "consumer"
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         properties = {
@@ -121,7 +115,8 @@ class GroupConsumer:
             "error_cb": self._errors,
             "on_commit": self._on_commit,
         }
-        self._consumer = make_client(properties)
+        self._clients = Renewing(settings, lambda: make_client(properties))
+        self._consumer = self._clients.get()
 
     @property
     def rebalances(self) -> int:
@@ -140,74 +135,52 @@ class GroupConsumer:
     def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
-        Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
+        Fewer are returned where they are large. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
+        raises nothing: librdkafka tries again.
         """
-        before = self._rebalances
+        before, reading = self._rebalances, self._reading
+        reading.bytes = 0
+        # a message that `poll` returns came after the rebalances that ran in it
+        messages = self._ask(1, timeout)
+        found = list(reading.translate(messages))
+        while messages and self._rebalances == before and len(found) < limit and reading.bytes < ENOUGH_BYTES:
+            messages = self._ask(min(limit - len(found), AT_ONCE), 0)
+            if self._rebalances != before:
+                messages, found = self._without_doubtful(messages, found, before)
+            found += reading.translate(messages)
+        return found
+
+    def _ask(self, limit: int, timeout: float) -> list[Message]:
         try:
-            first = self._consumer.poll(timeout)
-            messages = [] if first is None else [first]
-            if first is not None and limit > 1:
-                messages += self._consumer.consume(limit - 1, 0)
+            if limit > 1:
+                found = self._consumer.consume(limit, timeout)
+            else:
+                first = self._consumer.poll(timeout)
+                found = [] if first is None else [first]
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
-            raise broker_error("the broker refuses", self._errors.fatal)
-        if not messages:
-            return []
-        if self._rebalances != before:
-            self._seek_back(messages)
-            return []
-        return list(self._translate(messages))
+            raise self._refused(self._errors.fatal)
+        return found
 
-    def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
-        topic, positions = self._topic, self._positions
-        for message in messages:
-            if message.error() is not None:
-                yield from self._event(message)
-                continue
-            partition, offset = message.partition(), message.offset()
-            # never None in a message without an error; the stubs do not know
-            assert partition is not None  # noqa: S101
-            assert offset is not None  # noqa: S101
-            position = positions.get(partition)
-            if position is None or offset < position.offset:
-                continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
-            position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id)
+    def _refused(self, error: KafkaError) -> BrokerError:
+        refused = broker_error("the broker refuses", error)
+        # with what the files have now, a new member may be let in
+        return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
-    def _event(self, message: Message) -> Iterator[EndOfPartition]:
-        error = message.error()
-        if error is None:
-            return
-        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
-        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
-            position = self._positions.get(partition)
-            if position is not None:
-                position.offset = max(position.offset, offset)
-                yield EndOfPartition(partition, offset)
-        elif meaning is Meaning.OFFSETS_LOST:
-            raise OffsetsLostError(self._lost_text(partition, error))
-        elif meaning is Meaning.REFUSED:
-            raise broker_error("consuming", error)
-        elif meaning is Meaning.TOPIC_REMOVED:
-            raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
-        else:
-            logger.warning("Kafka: %s; the client continues", describe(error))
+    def _without_doubtful(
+        self, messages: Sequence[Message], found: Sequence[RawRecord | EndOfPartition], rebalance: int
+    ) -> tuple[list[Message], list[RawRecord | EndOfPartition]]:
+        """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
 
-    def _lost_text(self, partition: int | None, error: KafkaError) -> str:
-        position = self._positions.get(partition) if partition is not None else None
-        return (
-            f"{self._topic}[{partition}] no longer has offset {position.offset if position else None}, which is the "
-            f"next one to read: {error.str()}. Nothing was committed. To accept the loss and continue with the first "
-            "offset there is: --on-lost-offsets earliest"
-        )
-
-    def _seek_back(self, messages: Iterable[Message]) -> None:
-        """Read `messages` again: a rebalance ran while they were fetched, so their partitions may be revoked."""
-        for partition in {message.partition() for message in messages}:
-            position = self._positions.get(partition) if partition is not None else None
-            if partition is not None and position is not None:
-                self._seek(partition, position.offset)
+        Such a message may be from before the assignment, and so from behind the offset to start with. What was `found`
+        before is. A seek costs up to a second: librdkafka fetches again at the next tick of a broker's thread.
+        """
+        fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
+        for partition in fresh & {message.partition() for message in messages}:
+            self._seek(partition, self._positions[partition].offset)
+        kept = [message for message in messages if message.partition() not in fresh]
+        return kept, [item for item in found if item.partition not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
@@ -221,10 +194,13 @@ class GroupConsumer:
             raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = _Position(start.log.id, start.offset)
+        self._positions[start.log.partition] = Position(start.log.id, start.offset, self._rebalances)
 
     def pause(self, partitions: Iterable[int]) -> None:
-        """Fetch nothing more from `partitions`; the member keeps them as long as it polls."""
+        """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
+
+        A pause costs a second: after `resume`, librdkafka fetches again at the next tick of a broker's thread.
+        """
         self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[int]) -> None:
@@ -273,16 +249,20 @@ class GroupConsumer:
     # -- the topic --------------------------------------------------------------------------------------------------
 
     def high(self, partition: int) -> int:
-        """The high watermark of `partition` in the last fetch; 0 before the first one."""
+        """The end of `partition` a few seconds ago, also while it is paused; 0 before the first answer."""
         marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return max(0, marks[1]) if marks else 0
+        return max(self._topics.ends.of(partition), marks[1] if marks else 0)
 
     def check_topic(self, topic_id: str | None) -> None:
-        """Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
+        """Look at the topic, the ends of its partitions and the membership; to be called about every second.
+
+        Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
 
         A topic that was deleted and created again may have the next offset, with another event: no error reports it.
         Without an assigned partition there is no id to compare with: give None, so that no old answer is kept.
         """
+        self._topics.ends.watch(self._positions)
+        self._check_membership()
         found = self._topics.watch(self._topic)
         if topic_id is None or found is None or found == topic_id:
             return
@@ -291,6 +271,17 @@ class GroupConsumer:
             f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and continue "
             "with the first offset there is: --on-lost-offsets earliest"
         )
+
+    def _check_membership(self) -> None:
+        """Notice that the group has expelled this member: the client then forgets its id.
+
+        The client reports no lost partitions where there were none. Where the broker assigns (KIP-848), a member
+        without partitions sees no assignment.
+        """
+        if not self._consumer.memberid():
+            self.outside_since = self.outside_since or time.monotonic()
+        elif self._broker_assigns:
+            self.outside_since = None
 
     # -- rebalances -------------------------------------------------------------------------------------------------
 
@@ -321,6 +312,7 @@ class GroupConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
+        self.outside_since = None
         # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
@@ -332,7 +324,6 @@ class GroupConsumer:
             consumer.assign(wanted)
         for start in starts:
             self._set_position(start)
-        self.pause(start.log.partition for start in starts)
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
@@ -346,9 +337,12 @@ class GroupConsumer:
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not self._cooperative:
+            self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_revoked)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_lost)
 
     def _give_up(self, partitions: list[TopicPartition], report: Callable[[set[int]], None]) -> None:
@@ -364,13 +358,17 @@ def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
 
     With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
     """
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if _protocol(properties) == "consumer":
         return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
     return dict(DEFAULTS)
 
 
 def _is_cooperative(properties: Mapping[str, str]) -> bool:
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if _protocol(properties) == "consumer":
         return True
     strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
     return "cooperative" in strategy
+
+
+def _protocol(properties: Mapping[str, str]) -> str:
+    return properties.get("group.protocol", "classic").lower()

@@ -32,6 +32,11 @@ WHY_BY_ROW: Final[Mapping[str, str]] = {
 }
 """The same, where the row itself shows it and no retained event does."""
 
+CHANGED_BY_HAND: Final = (
+    "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"
+)
+SET_BACK: Final = "the row shows another event than the one at its position: it was set back by replay --undo"
+
 
 class HistoryEntry(NamedTuple):
     """One record of the job; `event` is None if it is no event."""
@@ -156,6 +161,10 @@ def _is_before(event: Event, row: Row) -> bool:
     return row.log_id == event.log_id and row.log_offset is not None and event.offset < row.log_offset
 
 
+def _shows_another(found: History, row: Row) -> bool:
+    return any(item.event is not None and row.content == content_of(item.event.content) for item in found.items)
+
+
 def _remarks(found: History, scope: Scope) -> Iterator[str]:
     row = found.row
     if row is None:
@@ -164,7 +173,7 @@ def _remarks(found: History, scope: Scope) -> Iterator[str]:
     shown = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
     if shown is not None:
         if row.content != content_of(shown):
-            yield "the row does not say what the event at its position says: it was changed by hand (jobstatus verify)"
+            yield SET_BACK if _shows_another(found, row) else CHANGED_BY_HAND
         return
     if row.log_id is None or row.log_offset is None:
         yield "the row has no position: somebody else wrote it"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from jobstatus_consumer.core.rule import advance, decide
+from jobstatus_schemas import JobStatusEvent
+
+from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.replay import ReplayResult
@@ -15,7 +17,8 @@ from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import NewTable, Row, new_table
 from jobstatus_consumer.store.layout import State
 
-_Pass = Pass[Row]
+Made = tuple[State, JobStatusEvent]
+"""A row in the making: its state for the order, and the event that it shows. Every event makes one, so it is plain."""
 
 
 class _UnknownJobsError(JobStatusError):
@@ -43,10 +46,11 @@ def rebuild(
     result = ReplayResult()
     try:
         with new_table(url, table) as new:
-            for found in passes(_Pass, limit):
+            for found in passes(Pass[Made], limit):
                 _run(reader, scope, found, result, stop, observe)
                 # sorted, so that the index of the key grows at one end
-                result.applied += new.copy(sorted(found.jobs.items()))
+                jobs = sorted(found.jobs)
+                result.applied += new.copy((job_id, Row.made(*found.jobs[job_id])) for job_id in jobs)
             _claim(new, reader, scope)
         result.complete = True
     except (StopRequestedError, _UnknownJobsError):
@@ -59,7 +63,7 @@ def rebuild(
 def _run(
     reader: RangeReader,
     scope: Scope,
-    found: _Pass,
+    found: Pass[Made],
     result: ReplayResult,
     stop: Callable[[], bool],
     observe: Callable[[int], None],
@@ -76,34 +80,36 @@ def _run(
         raise _UnknownJobsError("some of the jobs that were named have no event")
 
 
-def take(chunk: Sequence[Event], found: _Pass) -> None:
+def take(chunk: Sequence[Event], found: Pass[Made]) -> None:
     """Make the rows of the pass from one more chunk of the log."""
     jobs = found.jobs
     if found.modulus > 1:
         chunk = [event for event in chunk if found.has(event.raw.key)]
     for event in chunk:
         content = event.content
-        row = jobs.get(content.job_id)
-        state = _state_after(row, event)
-        if state is None:
-            continue
-        message = content.error_message
-        if row is not None and row.error_message:
-            found.extra -= len(row.error_message)
+        job_id, message = content.job_id, content.error_message
+        before = jobs.get(job_id)
+        if before is None:
+            jobs[job_id] = advance(None, event), content
+        else:
+            state = _state_after(before[0], event)
+            if state is None:
+                continue
+            if old := before[1].error_message:
+                found.extra -= len(old)
+            jobs[job_id] = state, content
         if message:
             found.extra += len(message)
-        jobs[content.job_id] = Row.made(state, content)
 
 
-def _state_after(row: Row | None, event: Event) -> State | None:
+def _state_after(state: State, event: Event) -> State | None:
     """The row's state for the order after the event; None if the event changes nothing."""
-    if row is None:
-        return advance(None, event)
-    attempt, offset = event.content.attempt, event.offset
+    attempt, latest, log_id, offset = state
     # nearly every event is applied for its place in the log alone; so this case of the rule is asked first
-    if row.log_id == event.log_id and row.attempt == attempt and not event.late and offset > (row.log_offset or 0):
-        return attempt, max(event.time, row.latest or 0), event.log_id, offset
-    return advance(row.state, event) if decide(row.state, event) == "applied" else None
+    if log_id == event.log_id and attempt == event.content.attempt and not event.late and event.offset > (offset or 0):
+        return attempt, max(event.time, latest or 0), log_id, event.offset
+    before = RowState(*state)
+    return advance(before, event) if decide(before, event) == "applied" else None
 
 
 def _claim(new: NewTable, reader: RangeReader, scope: Scope) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.errors import BadRowError, StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.operations.applied import Applied, AppliedByLog
 from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowRepair
+from jobstatus_consumer.words import counted
 
 AT_ONCE: Final = 500
 """Rows or events in one statement."""
@@ -46,7 +47,8 @@ class RepairResult:
     def summary(self) -> str:
         """What was done by a repair that did not come to its end, and the next command."""
         return (
-            f"{self.set_rows:,} rows were set, and {self.result.applied:,} events applied to others; nothing else "
+            f"{counted(self.set_rows, 'row was', 'rows were')} set, and {counted(self.result.applied, 'event')} "
+            "applied to others; nothing else "
             "was changed. jobstatus verify --repair goes on with what still differs"
         )
 
@@ -81,22 +83,11 @@ def repair(
     done.complete = not context.stop()
 
 
-class _Applied(NamedTuple):
-    """The state that the rule makes, and the last event that it applied."""
-
-    state: RowState
-    event: Event
-
-
 @dataclass(slots=True)
-class _JobEvents:
-    """What the events of one job make of its row.
+class _JobEvents(AppliedByLog):
+    """What the events of one job make of its row."""
 
-    The order between events of two logs (two partitions) cannot be read again, so each log is followed alone.
-    """
-
-    by_log: dict[str, _Applied] = field(default_factory=dict)
-    at_position: _Applied | None = None
+    at_position: Applied | None = None
     """The state up to the row's position, and the event there, which the row shows even if the rule refuses it now
     (a late event, or a redriven dead letter)."""
     other_time: int = 0
@@ -104,33 +95,16 @@ class _JobEvents:
     has_more: bool = False
     """Whether there are events that may be newer than the row."""
 
-    def take(self, event: Event, finding: Finding) -> None:
+    def note(self, event: Event, finding: Finding) -> None:
         """Note one more event; the events of each log come in order."""
-        event = event._replace(raw=event.raw._replace(value=None, headers=()))
-        before = self.by_log.get(event.log_id)
-        if before is None:
-            applied = _Applied(advance(None, event), event)
-        else:
-            counts = decide(before.state, event) == "applied"
-            applied = _Applied(advance(before.state, event), event if counts else before.event)
-        self.by_log[event.log_id] = applied
+        applied = self.take(event)
         if event.log_id != finding.log_id:
             self.other_time = max(self.other_time, event.time)
             self.has_more = True
         elif event.offset == finding.log_offset:
-            self.at_position = _Applied(applied.state, event)
+            self.at_position = Applied(applied.state, event._replace(raw=event.raw._replace(value=None, headers=())))
         elif event.offset > (finding.log_offset or 0):
             self.has_more = True
-
-    def all_applied(self) -> _Applied | None:
-        """What all events make: one log's after another's, in the order in which their last events were appended."""
-        found: _Applied | None = None
-        for state, last in sorted(self.by_log.values(), key=lambda item: item.event.raw.timestamp):
-            whole = last._replace(content=last.content._replace(attempt=state.attempt), time=state.latest or 0)
-            before = None if found is None else found.state
-            shown = last if found is None or decide(before, whole) == "applied" else found.event
-            found = _Applied(advance(before, whole), shown)
-        return found
 
 
 class _Repairing:
@@ -157,7 +131,7 @@ class _Repairing:
         for chunk in self._events_of(findings):
             for event in chunk:
                 if event.job_id in to_set:
-                    to_set[event.job_id].take(event, findings[event.job_id])
+                    to_set[event.job_id].note(event, findings[event.job_id])
             self._apply([event for event in chunk if event.job_id not in to_set])
         self._set_rows(sorted(self._repairs(to_set)))
         newer = [job for job, found in to_set.items() if found.has_more and not findings[job].from_all_events]
@@ -229,7 +203,7 @@ class _Keep(NamedTuple):
     latest: bool
 
 
-def _from_all_events(finding: Finding, applied: _Applied, *, exact: bool) -> tuple[Row, _Keep]:
+def _from_all_events(finding: Finding, applied: Applied, *, exact: bool) -> tuple[Row, _Keep]:
     """What all events make. If some may be removed, the row's own values may be theirs, and stay."""
     state, event = applied
     attempt = state.attempt if event.attempt is None else event.attempt
@@ -240,7 +214,7 @@ def _from_all_events(finding: Finding, applied: _Applied, *, exact: bool) -> tup
     return _row(event, attempt, max(event.time, state.latest or 0)), keep
 
 
-def _at_position(finding: Finding, applied: _Applied, other_time: int) -> tuple[Row, _Keep]:
+def _at_position(finding: Finding, applied: Applied, other_time: int) -> tuple[Row, _Keep]:
     """What the event at the row's position says. Of the row's own values those stay that are possible with it."""
     state, event = applied
     keep = _Keep("attempt" not in finding.columns, "latest_occurred_at" not in finding.columns)

@@ -31,15 +31,22 @@ def quiet(what: str, total: int) -> AbstractContextManager[Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events count: those of these jobs and statuses. An empty set means all."""
+    """Which events count: those of these jobs, statuses and workers. An empty set means all."""
 
     jobs: frozenset[str] = frozenset()
     statuses: frozenset[str] = frozenset()
+    workers: frozenset[str] = frozenset()
 
     @property
     def all(self) -> bool:
         """Whether there is no filter."""
-        return not self.jobs and not self.statuses
+        return not self.jobs and not self.statuses and not self.workers
+
+    def has(self, event: Event) -> bool:
+        """Whether the event's status and worker are wanted."""
+        if self.statuses and event.status not in self.statuses:
+            return False
+        return not self.workers or event.content.worker_id in self.workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,8 @@ def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Gener
 def _decoded(
     chunk: Sequence[RawRecord], scope: Scope, counts: ReadCounts, rejected: Callable[[RawRecord], object]
 ) -> list[Event]:
-    statuses, decode, found = scope.wanted.statuses, scope.decoder.decode, []
+    wanted, decode, found = scope.wanted, scope.decoder.decode, []
+    some = bool(wanted.statuses or wanted.workers)
     for raw in chunk:
         if raw.headers and any(name.startswith(PREFIX) for name, _ in raw.headers):
             raise StartError(
@@ -161,6 +169,6 @@ def _decoded(
         if isinstance(event, Rejected):
             counts.undecodable[event.reason] += 1
             rejected(raw)
-        elif not statuses or event.status in statuses:
+        elif not some or wanted.has(event):
             found.append(event)
     return found

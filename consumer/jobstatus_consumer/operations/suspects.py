@@ -23,6 +23,7 @@ from jobstatus_consumer.operations.findings import (
     NOT_TAKEN,
     OTHER_LOG,
     OUT_OF_TURN,
+    SET_BACK,
     UNEXPLAINED,
     Finding,
 )
@@ -111,6 +112,8 @@ class Suspect:
     """The highest of the job's events; of the row's own log, up to the row's position."""
     other_log: bool = False
     rejected: bool = False
+    set_back: bool = False
+    """Whether the row shows, as a whole, an event before the one at its position."""
     not_taken: bool = False
     """Whether the record at the row's position is no event here."""
 
@@ -163,7 +166,10 @@ class Suspect:
         if event.offset == self.row.log_offset:
             self.shown = True
             self._compare(event, self._impossible(event, criteria.limit), criteria)
-        elif self.passed_over is None and self._was_without(event):
+            return
+        if self.row.event_id == event.content.event_id.lower() and self.row.content == content_of(event.content):
+            self.set_back = True
+        if self.passed_over is None and self._was_without(event):
             self.passed_over = _position(event)
 
     def _was_without(self, event: Event) -> bool:
@@ -199,6 +205,8 @@ class Suspect:
 
     def _judge_shown(self, criteria: Criteria) -> Finding | str | None:
         """The same for a row whose position is an event of its job."""
+        if self.set_back and set(self.differing) & set(CONTENT):
+            return SET_BACK
         too_high = [name for name in self._too_high() if name not in self.differing]
         sure = criteria.exact and not self.other_log and not self.rejected
         columns = (*self.differing, *(too_high if sure else ()))

@@ -24,7 +24,7 @@ from jobstatus_schemas.event import MAX_OCCURRED_AT
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
-from jobstatus_consumer.operations.rebuild import take
+from jobstatus_consumer.operations.rebuild import Made, take
 from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
@@ -38,7 +38,7 @@ COMPARED_AT_ONCE: Final = 5_000
 JUDGED_AT_ONCE: Final = 200_000
 """Rows that are judged in one further read of the log, under 1 KiB of memory each."""
 NO_ROW: Final = Row()
-RowsPass = Pass[Row]
+RowsPass = Pass[Made]
 Suspects = dict[bytes, Suspect]
 """By the key of the job's records."""
 
@@ -106,7 +106,8 @@ class _Verifying:
     def run(self, part: RowsPass) -> None:
         """The three steps for the jobs of one part."""
         self._make_rows(part)
-        found = chain(self._compare(part), self._without_events(part))
+        compared: set[str] = set()
+        found = chain(self._compare(part, compared), self._without_events(part, compared))
         while suspects := dict(islice(found, JUDGED_AT_ONCE)):
             self._judge(suspects)
 
@@ -140,15 +141,17 @@ class _Verifying:
                 observe(counts.records)
         self._end_if_stopped()
 
-    def _compare(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
-        """The rows that are not equal; jobs without a row are findings."""
+    def _compare(self, part: RowsPass, compared: set[str]) -> Iterator[tuple[bytes, Suspect]]:
+        """The rows that are not equal; jobs without a row are findings. All jobs of the part go into `compared`."""
         # sorted, so that neighbours in the table's index are asked for together
         jobs = iter(sorted(part.jobs))
         partitions = {log.id: number for number, log in self._scope.logs.items()}
         logs: dict[str | None, str] = {log_id: log_id for log_id in partitions}
         while some := list(islice(jobs, COMPARED_AT_ONCE)):
             self._end_if_stopped()
-            made = {job_id: part.jobs[job_id] for job_id in some}
+            # what was compared leaves the memory to the rows that differ
+            made = {job_id: Row.made(*part.jobs.pop(job_id)) for job_id in some}
+            compared.update(some)
             for job_id, row in self._table.differing(made).items():
                 if row is not None:
                     # one text for all rows of a log
@@ -156,17 +159,15 @@ class _Verifying:
                     yield job_id.encode(), Suspect(shared, foreign=row.log_id not in partitions)
                 elif not self._criteria.ignore_missing:
                     self.report.add(job_id, _missing(made[job_id], partitions))
-            # the job stays known, but its row's memory is for the suspects now
-            part.jobs.update(dict.fromkeys(some, NO_ROW))
 
-    def _without_events(self, part: RowsPass) -> Iterator[tuple[bytes, Suspect]]:
+    def _without_events(self, part: RowsPass, compared: set[str]) -> Iterator[tuple[bytes, Suspect]]:
         """Rows of jobs without an event in the ranges: suspects where their position is inside, else judged here."""
         places, criteria = ReadRanges(self._scope, self._reader.watermarks), self._criteria
         jobs = self._scope.wanted.jobs
         rows = self._table.positions(criteria.limit) if not jobs else _positions_of(self._table, jobs, criteria.limit)
         for job_id, log_id, offset, too_late in rows:
             self._end_if_stopped()
-            if job_id in part.jobs or not part.has(job_id.encode()):
+            if job_id in compared or not part.has(job_id.encode()):
                 continue
             row = NO_ROW._replace(log_id=log_id, log_offset=offset, latest=criteria.limit if too_late else None)
             suspect = Suspect(row)

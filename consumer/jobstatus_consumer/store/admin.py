@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
@@ -21,6 +21,7 @@ REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, da
 LIMITS: Final = Limits(statement=60.0)
 READS: Final = ("SELECT",)
 WRITES: Final = ("SELECT", "INSERT", "UPDATE")
+POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w"}
 """RETURNING and ON CONFLICT read, too."""
 
 
@@ -48,15 +49,15 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
     """
     name = TableName.parse(table)
     done = []
-    with _connected(url) as connection, connection.transaction(force_rollback=dry_run):
-        _ask(connection, "lock", name)
+    with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
+        _ask(connection, "lock", place)
         missing = []
-        for part, layout in managed_tables(name):
+        for part, layout in managed_tables(place):
             if not _exists(connection, part):
                 missing.append((part, layout))
             elif differences := _differences(connection, part, layout):
                 raise StartError(
-                    f"there is a table {part} that is not ours: {'; '.join(differences)}. "
+                    f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
         for part, layout in missing:
@@ -67,40 +68,69 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
 
 
 def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
-    """Everything that would keep a consumer from writing, each with its remedy; raises nothing for the database.
+    """Everything that would keep a consumer from writing, each with its remedy; raises only MalformedUrlError.
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
     name = TableName.parse(table)
     try:
-        with _connected(url) as connection:
-            problems = list(_server_problems(connection, name, to_write=to_write))
-            for part, layout in managed_tables(name):
-                problems += _table_problems(connection, part, layout, WRITES if to_write else READS)
+        with _connected(url, name) as (connection, place):
+            problems = list(_server_problems(connection, place, to_write=to_write))
+            for part, layout in managed_tables(place):
+                shown = part.within(name.schema)
+                problems += _table_problems(connection, part, shown, layout, WRITES if to_write else READS)
             return problems
+    except SettingsError:
+        raise
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
 
 
+def remarks(url: str, table: str) -> list[Problem]:
+    """What is unusual and keeps no consumer from working; none where the database does not answer."""
+    name = TableName.parse(table)
+    try:
+        with _connected(url, name) as (connection, place):
+            return list(_remarks(connection, place, name))
+    except StoreError:
+        return []  # `check` names it
+
+
+def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableName) -> Iterator[Problem]:
+    for (trigger,) in _ask(connection, "triggers", place):
+        yield Problem(
+            f"the trigger {trigger} runs before each row of {shown}",
+            "a row that it leaves out (RETURN NULL), or that it changes itself (27000), becomes a dead letter",
+        )
+    ((commits,),) = _ask(connection, "commits", place)
+    if commits == "remote_apply":
+        yield Problem(
+            "synchronous_commit is remote_apply",
+            "jobstatus keeps it: each batch waits until a standby has applied it",
+        )
+
+
 def rows_by_status(url: str, table: str) -> dict[str, int]:
     """How many rows the table has of each status. Raises StartError if there is no table, and StoreError's kinds."""
     name = TableName.parse(table)
-    with _connected(url) as connection:
-        if not _exists(connection, name):
+    with _connected(url, name) as (connection, place):
+        if not _exists(connection, place):
             raise StartError(f"there is no table {name}; make it: jobstatus migrate")
-        return dict(_ask(connection, "rows_by_status", name))
+        return dict(_ask(connection, "rows_by_status", place))
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[Connection[TupleRow]]:
+def _connected(url: str, name: TableName) -> Iterator[tuple[Connection[TupleRow], TableName]]:
+    """A connection for the block, and the table's name with its schema."""
     with Session(url, LIMITS) as session:
         try:
             session.connect()
         except DatabaseAwayError as error:
             raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
+        place = session.located(name)
         with session.use() as connection:
-            yield connection
+            yield connection, place
 
 
 def _ask(connection: Connection[TupleRow], name: str, table: TableName, **given: object) -> list[TupleRow]:
@@ -134,20 +164,32 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
 
 
 def _table_problems(
-    connection: Connection[TupleRow], name: TableName, layout: TableLayout, needed: Sequence[str]
+    connection: Connection[TupleRow],
+    name: TableName,
+    shown: TableName,
+    layout: TableLayout,
+    needed: Sequence[str],
 ) -> Iterator[Problem]:
     if not _exists(connection, name):
-        yield Problem(f"there is no table {name}", "jobstatus migrate")
+        yield Problem(f"there is no table {shown}", "jobstatus migrate")
         return
     if differences := _differences(connection, name, layout):
-        yield Problem(f"the table {name} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+        yield Problem(f"the table {shown} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+    ((*_, role),) = _ask(connection, "server", name)
     missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
-        ((*_, role),) = _ask(connection, "server", name)
         yield Problem(
-            f"the role {role} has no {', '.join(missing)} on {name}",
+            f"the role {role} has no {', '.join(missing)} on {shown}",
             sql.SQL("GRANT {} ON {} TO {}")
-            .format(sql.SQL(", ").join(map(sql.SQL, missing)), name.identifier, sql.Identifier(role))
+            .format(sql.SQL(", ").join(map(sql.SQL, missing)), shown.identifier, sql.Identifier(role))
+            .as_string(connection),
+        )
+    commands = [POLICY_COMMANDS[privilege] for privilege in needed]
+    if _ask(connection, "hides_rows", name, commands=commands) == [(True,)]:
+        yield Problem(
+            f"row-level security may hide rows of {shown} from the role {role}",
+            sql.SQL("ALTER ROLE {role} BYPASSRLS, or CREATE POLICY {role} ON {table} TO {role} USING (true)")
+            .format(role=sql.Identifier(role), table=shown.identifier)
             .as_string(connection),
         )
 

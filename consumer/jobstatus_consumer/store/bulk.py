@@ -50,10 +50,10 @@ def refuse_taken(url: str, table: str) -> str:
     error here, because a plan needs no right to make the table.
     """
     name = TableName.parse(table)
-    with connected(url, LIMITS) as connection:
-        _refuse_taken(connection, name)
-        query = block("table.sql", "may_make", name)
-        ((schema, there, allowed, role, remedy),) = connection.execute(query, {"schema": name.schema})
+    with connected(url, LIMITS, name) as (connection, place):
+        _refuse_taken(connection, place)
+        query = block("table.sql", "may_make", place)
+        ((schema, there, allowed, role, remedy),) = connection.execute(query, {"schema": place.schema})
     if not there:
         return f"there is no schema {schema or 'in the search_path'} to make {name} in ({remedy})"
     return "" if allowed else f"the role {role} may not make tables in the schema {schema} ({remedy})"
@@ -63,18 +63,18 @@ def refuse_taken(url: str, table: str) -> str:
 def new_table(url: str, table: str) -> Iterator[NewTable]:
     """Make the managed table and its progress table, to be filled in the block. After an error there is neither."""
     name = TableName.parse(table)
-    with connected(url, LIMITS) as connection:
+    with connected(url, LIMITS, name) as (connection, place):
         with connection.transaction():
             # the transaction is idle while the log is read
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            _refuse_taken(connection, name)
+            _refuse_taken(connection, place)
             try:
-                for part, layout in managed_tables(name):
+                for part, layout in managed_tables(place):
                     connection.execute(block("schema.sql", "create", part, layout))
             except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
                 raise StartError(f"{name} was made by another session just now; nothing was changed") from None
-            yield NewTable(connection, name)
-        connection.execute(block("table.sql", "analyze", name))
+            yield NewTable(connection, place)
+        connection.execute(block("table.sql", "analyze", place))
 
 
 def _refuse_taken(connection: Connection[TupleRow], name: TableName) -> None:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+from jobstatus_schemas.masking import remember
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DeploymentError
+from jobstatus_consumer.config import read_url
+from jobstatus_consumer.errors import DatabaseAwayError, MalformedUrlError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.sqlstate import classify
 
@@ -34,13 +36,25 @@ MALFORMED: Final = (
 )
 
 
-# Set after connecting and not as start-up options, which poolers refuse.
-# synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable.
+# Set after connecting and not as start-up options, which poolers refuse. The statement is parsed under the user's
+# search_path, so every name in it is qualified.
+# search_path: with a schema in it, a role that may create there can have an operator of its own run by our statements.
+# `Session.located` adds the schemas that are safe. A pooler may hand over a session that we have set, so the user's
+# path is the one that the session began with.
+# synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable;
+# remote_apply is more than that, and stays.
 # read committed: the guard must see what another writer has just written, and not fail because of it.
 SESSION: Final = (
-    b"SELECT set_config('synchronous_commit', 'on', false),"
-    b" set_config('default_transaction_isolation', 'read committed', false),"
-    b" set_config('statement_timeout', %(statement)s, false), set_config('lock_timeout', %(lock)s, false)"
+    b"SELECT pg_catalog.set_config('search_path', (SELECT s.reset_val FROM pg_catalog.pg_settings AS s"
+    b" WHERE s.name OPERATOR(pg_catalog.=) 'search_path'), false),"
+    b" pg_catalog.current_schemas(false),"
+    b" pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),"
+    b" pg_catalog.set_config('synchronous_commit',"
+    b" CASE WHEN pg_catalog.current_setting('synchronous_commit') OPERATOR(pg_catalog.=) 'remote_apply'"
+    b" THEN 'remote_apply' ELSE 'on' END, false),"
+    b" pg_catalog.set_config('default_transaction_isolation', 'read committed', false),"
+    b" pg_catalog.set_config('statement_timeout', %(statement)s, false),"
+    b" pg_catalog.set_config('lock_timeout', %(lock)s, false)"
 )
 
 
@@ -52,23 +66,34 @@ def session_parameters(limits: Limits) -> dict[str, str]:
 def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     """Connect, without our session settings. May block for `limits.connect` seconds.
 
-    Raises DatabaseAwayError if the server cannot be reached or refuses, and DeploymentError for a malformed URL.
+    A URL that is in a file is read from there, each time. Raises DatabaseAwayError if the server cannot be reached or
+    refuses, or if that file cannot be read now, and MalformedUrlError.
     """
     secret = ""
     try:
+        url = _current(url)
         given = conninfo_to_dict(url)
         if _is_misread(given):
-            raise DeploymentError(MALFORMED)
+            raise MalformedUrlError(MALFORMED)
         secret = str(given.get("password") or "")
+        remember([secret])
         conninfo = make_conninfo(url, **_parameters(given, limits))
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
     except psycopg.ProgrammingError:
         # libpq's message repeats the URL, and in a malformed URL the password may be anywhere
-        raise DeploymentError(MALFORMED) from None
+        raise MalformedUrlError(MALFORMED) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
     json_params.register(connection)
     return connection
+
+
+def _current(url: str) -> str:
+    try:
+        return read_url(url)
+    except ValueError as error:
+        # it may be being replaced just now
+        raise DatabaseAwayError(f"JOBSTATUS_DATABASE_URL_FILE: {error}") from None
 
 
 def _is_misread(given: dict[str, str | int | None]) -> bool:

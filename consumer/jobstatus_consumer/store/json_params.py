@@ -19,8 +19,9 @@ from jobstatus_consumer.records import Event, LogRange
 from jobstatus_consumer.store.layout import MANAGED, Row
 from jobstatus_consumer.store.sqlstate import classify
 
-_FIELDS: Final = {column.name: column.event or column.name for column in MANAGED.sent}
-"""by column: the field of the event that is sent for it"""
+_EVENT_FIELDS: Final = (*Event._fields, *JobStatusEvent._fields)
+_SENT: Final = {column.name: _EVENT_FIELDS.index(column.event or column.name) for column in MANAGED.sent}
+"""by column: the place among `_EVENT_FIELDS` of the field that is sent for it"""
 
 
 class JsonText(bytes):
@@ -57,9 +58,8 @@ def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
     """The rows of one statement: for each column one list, under the column's name."""
     if not events:
         return _NO_ROWS
-    values = dict(zip(Event._fields, zip(*events, strict=True), strict=True))
-    values.update(zip(JobStatusEvent._fields, zip(*values["content"], strict=True), strict=True))
-    return {name: document(values[field]) for name, field in _FIELDS.items()}
+    values = (*zip(*events, strict=True), *zip(*[event.content for event in events], strict=True))
+    return {name: JsonText(_encoded(values[place])) for name, place in _SENT.items()}
 
 
 def row_lists(rows: Mapping[str, Row]) -> dict[str, JsonText]:
@@ -69,7 +69,7 @@ def row_lists(rows: Mapping[str, Row]) -> dict[str, JsonText]:
     return {MANAGED.key: texts(rows), **lists}
 
 
-_NO_ROWS: Final = dict.fromkeys(_FIELDS, JsonText(b"[]"))
+_NO_ROWS: Final = dict.fromkeys(_SENT, JsonText(b"[]"))
 _NOTHING_LATE: Final = JsonbText(b"{}")
 
 

@@ -40,6 +40,10 @@ class TableName:
         """The name of the progress table, in the same schema."""
         return TableName(self.schema, self.name + PROGRESS_SUFFIX)
 
+    def within(self, schema: str | None) -> TableName:
+        """The same name in this schema."""
+        return TableName(schema, self.name)
+
     @property
     def identifier(self) -> sql.Identifier:
         """The name for a statement, quoted."""

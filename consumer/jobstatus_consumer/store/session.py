@@ -23,6 +23,8 @@ from jobstatus_consumer.store.connection import (
     open_connection,
     session_parameters,
 )
+from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.sqlstate import classify
 
 logger = logging.getLogger("jobstatus.store")
@@ -61,6 +63,8 @@ class Session:
         # held while the connection and the line are replaced, and while another thread uses one of them
         self._handover = threading.Lock()
         self._sent_at: float | None = None
+        # the answer to SESSION; the schemas of the user's search_path are in it
+        self._settings: list[TupleRow] = []
 
     def __enter__(self: Self_) -> Self_:
         return self
@@ -81,10 +85,14 @@ class Session:
             self._connection = connection
             self._line = socket.socket(fileno=os.dup(connection.fileno()))
         try:
-            self.execute(SESSION, session_parameters(self._limits))
+            self._settings = self.execute(SESSION, session_parameters(self._limits))
+            self.prepare()
         except StoreError:
             self.close()
             raise
+
+    def prepare(self) -> None:
+        """For a subclass: called on each new connection. What it raises ends the connection."""
 
     def close(self) -> None:
         """End the connection, if there is one."""
@@ -104,6 +112,19 @@ class Session:
                 return connection.execute(query, parameters).fetchall()
             finally:
                 self._sent_at = None
+
+    def located(self, name: TableName) -> TableName:
+        """The name as this session finds it, with its schema where that is needed. Sets the search_path.
+
+        A name without a schema is that of the first schema in the user's search_path that has it, or, for a new table,
+        of the first schema there. Our own path has only those of them in which no other role may create anything.
+        """
+        ((_, schemas, *_),) = self._settings
+        found = self.execute(block("admin.sql", "place", name), {"schemas": list(schemas), "name": name.name})
+        if name.schema is not None or not found:
+            return name
+        ((schema, in_our_path),) = found
+        return name if in_our_path else name.within(schema)
 
     @contextmanager
     def use(self) -> Iterator[Connection[TupleRow]]:
@@ -152,9 +173,10 @@ class Session:
 
 
 @contextmanager
-def connected(url: str, limits: Limits) -> Iterator[Connection[TupleRow]]:
-    """A connection for the block, as `Session.use` gives it; closed afterwards."""
+def connected(url: str, limits: Limits, name: TableName) -> Iterator[tuple[Connection[TupleRow], TableName]]:
+    """A connection for the block, as `Session.use` gives it, and the table's place; closed afterwards."""
     with Session(url, limits) as session:
         session.connect()
+        place = session.located(name)
         with session.use() as connection:
-            yield connection
+            yield connection, place

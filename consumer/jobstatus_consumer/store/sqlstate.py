@@ -41,7 +41,7 @@ TABLE: Final[tuple[tuple[str, type[StoreError], str], ...]] = (
     ("0Z", WRONG, "diagnostics, in a user's function"),
     ("10", WRONG, "XQuery, in a user's function"),
     ("20", WRONG, "CASE not found, in a user's function"),
-    ("21", WRONG, "cardinality: the same key twice in one statement would be our bug"),
+    ("21", BAD_ROW, "cardinality: a trigger wrote a later row of the statement; folding leaves no key twice"),
     ("22", BAD_ROW, "data exception: NUL, too long, out of range, not in the server's encoding"),
     ("23", BAD_ROW, "integrity constraint"),
     ("24", WRONG, "cursor state"),
@@ -52,7 +52,7 @@ TABLE: Final[tuple[tuple[str, type[StoreError], str], ...]] = (
     ("25P04", AWAY, "the server ended a long transaction"),
     ("26", WRONG, "statement name, except:"),
     ("26000", STALE, "the prepared statement is gone: there is a pooler"),
-    ("27", WRONG, "a trigger changes the rows of its own statement"),
+    ("27", BAD_ROW, "a trigger changes its own row, or a later row of the statement"),
     ("28", WRONG, "password, role"),
     ("2B", WRONG, "dependent privileges"),
     ("2D", WRONG, "a trigger ends the transaction"),
@@ -98,6 +98,13 @@ POOLER_REMEDY: Final = (
     "connect directly, or pool by session"
 )
 
+NOT_FOUND: Final = ("42P01", "42704", "42883")
+"""No such table, type or function: the function of a trigger may look for it in the search_path of our session."""
+FUNCTION_REMEDY: Final = (
+    "; it was raised inside a function, such as a trigger's. A session of jobstatus looks for a name without a schema "
+    "only where no other role may create anything: ALTER FUNCTION ... SET search_path = ... gives the function its own"
+)
+
 _BY_SQLSTATE: Final = {prefix: kind for prefix, kind, _ in TABLE}
 
 
@@ -121,6 +128,8 @@ def classify(error: Exception, secret: str = "") -> StoreError:
     text = f"{head}: {masked(said, secret)}" if said else head
     if sqlstate in POOLED:
         text += POOLER_REMEDY
+    if sqlstate in NOT_FOUND and _in_function(error):
+        text += FUNCTION_REMEDY
     return kind(text, sqlstate=sqlstate, error_class=name, where=_where(error))
 
 
@@ -138,7 +147,11 @@ def _message(error: Exception, kind: type[StoreError]) -> str:
     if error.sqlstate is None:
         return " ".join(str(error).split())
     known = error.sqlstate in _BY_SQLSTATE or error.sqlstate[:2] in _BY_SQLSTATE
-    return (error.diag.message_primary or "") if known and not error.diag.context else ""
+    return (error.diag.message_primary or "") if known and not _in_function(error) else ""
+
+
+def _in_function(error: Exception) -> bool:
+    return isinstance(error, psycopg.Error) and bool(error.diag.context)
 
 
 def _where(error: Exception) -> str:

@@ -59,6 +59,11 @@ class Table(Session):
     def __init__(self, url: str, table: str, *, opener: Opener = open_connection) -> None:
         super().__init__(url, LIMITS, opener=opener)
         self.name = TableName.parse(table)
+        self._place = self.name
+
+    def prepare(self) -> None:
+        """Find the table on a new connection."""
+        self._place = self.located(self.name)
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         """By job: the rows of these jobs; a job without a row is left out."""
@@ -72,7 +77,7 @@ class Table(Session):
     def locked(self, jobs: Iterable[str]) -> Iterator[set[str]]:
         """Those of the jobs that have a row. Nobody can delete such a row inside the block; updates need not wait."""
         with self._use() as connection, connection.transaction():
-            found = connection.execute(block("table.sql", "lock", self.name), {"jobs": json_params.texts(jobs)})
+            found = connection.execute(block("table.sql", "lock", self._place), {"jobs": json_params.texts(jobs)})
             yield {job_id for (job_id,) in found}
 
     def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
@@ -87,7 +92,7 @@ class Table(Session):
         """
         with self._use() as connection, connection.transaction(), connection.cursor("positions") as cursor:
             cursor.itersize = AT_ONCE
-            cursor.execute(block("table.sql", "positions", self.name), {"limit": limit})
+            cursor.execute(block("table.sql", "positions", self._place), {"limit": limit})
             for row in cursor:
                 yield RowPosition(*row)
 
@@ -98,7 +103,7 @@ class Table(Session):
     def set_progress(self, offsets: Mapping[str, int]) -> None:
         """Set by log the next offset that the database needs, whatever it was before."""
         with self._use() as connection:
-            set_progress(connection, self.name, offsets)
+            set_progress(connection, self._place, offsets)
 
     def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
         """Set these rows, and return the jobs whose row was still at the position where it was read."""
@@ -106,7 +111,7 @@ class Table(Session):
 
     def _ask(self, name: str, **parameters: JsonText) -> list[TupleRow]:
         with self._use() as connection:
-            return connection.execute(block("table.sql", name, self.name), parameters).fetchall()
+            return connection.execute(block("table.sql", name, self._place), parameters).fetchall()
 
     @contextmanager
     def _use(self) -> Iterator[Connection[TupleRow]]:

@@ -12,7 +12,7 @@ before it:
 2. Only `written` is committed.
 3. A result counts only for a partition that was neither assigned nor rewound since its task was submitted. The
    `assignment_epoch` says so: it counts assignments and rewinds, and a task is submitted together with the epoch.
-4. A partition is read only after it was compared with the progress that the database has.
+4. A partition is written only after it was compared with the progress that the database has.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ class Compared(Enum):
 
 @dataclass(slots=True)
 class Partition:
-    """One assigned partition. `low` is the first offset that its log had when the partition was assigned."""
+    """One assigned partition. `low` and `high` are the watermarks that its log had when the partition was assigned."""
 
     log: Log
     low: int
+    high: int
     buffered: int
     written: int
     commit_sent: int
@@ -59,10 +60,10 @@ class Partition:
     compared: Compared
 
     @classmethod
-    def starting(cls, start: StartOffset, low: int, epoch: int, compared: Compared) -> Partition:
+    def starting(cls, start: StartOffset, watermarks: Watermarks, epoch: int, compared: Compared) -> Partition:
         """A partition of which nothing was read yet."""
         at = start.offset
-        return cls(start.log, low, at, at, at, at, epoch, compared)
+        return cls(start.log, *watermarks, at, at, at, at, epoch, compared)
 
 
 class Assignment:
@@ -72,6 +73,8 @@ class Assignment:
         self._accept_loss = accept_loss
         self.partitions: dict[int, Partition] = {}
         self.epoch = 0
+        # something that was in a log at its assignment is not buffered yet
+        self._backlog = False
 
     # -- partitions come and go -------------------------------------------------------------------------------------
 
@@ -86,7 +89,8 @@ class Assignment:
         else:
             compared = Compared.NOT_YET
         self.epoch += 1
-        self.partitions[start.log.partition] = Partition.starting(start, item.low, self.epoch, compared)
+        self.partitions[start.log.partition] = Partition.starting(start, watermarks, self.epoch, compared)
+        self._backlog = True
         return start
 
     def remove(self, numbers: Iterable[int]) -> None:
@@ -99,8 +103,16 @@ class Assignment:
         partition = self.partitions[start.log.partition]
         partition.log = start.log
         partition.buffered = partition.written = start.offset
+        self._backlog = True
         self.epoch += 1
         partition.assignment_epoch = self.epoch
+
+    def backlog_polled(self) -> bool:
+        """True once after an assignment or a rewind: when all is buffered that was in the logs at the assignment."""
+        if not self._backlog or any(item.buffered < item.high for item in self.partitions.values()):
+            return False
+        self._backlog = False
+        return True
 
     @property
     def topic_id(self) -> str | None:
@@ -113,10 +125,6 @@ class Assignment:
     def all_compared(self) -> bool:
         """False while a partition has yet to be compared."""
         return all(partition.compared is Compared.DONE for partition in self.partitions.values())
-
-    def readable(self) -> list[int]:
-        """The partitions that were compared, and so may be read."""
-        return [number for number, partition in self.partitions.items() if partition.compared is Compared.DONE]
 
     def compare(self, progress: Mapping[str, int], epoch: int) -> list[StartOffset]:
         """Compare with the next offsets that the database has, asked for at `epoch`; return the rewinds to make.

@@ -11,6 +11,9 @@
 One batch is with the writer and one is being filled. When both are full, the loop waits up to `PATIENCE` seconds
 without pausing (a pause discards the prefetched messages); then it pauses every partition and continues to poll.
 
+A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
+comparison would cost a second. Nothing is submitted before every partition was compared.
+
 On a new connection the writer returns the batch unwritten, together with the progress that the database has. The loop
 compares, seeks back where the database has less, and submits the rest of the batch again.
 """
@@ -21,7 +24,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
@@ -30,10 +33,12 @@ from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import Batch, LogRange, RawRecord
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
+from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
@@ -54,6 +59,7 @@ IDLE_POLL: Final = 0.25
 BUSY_POLL: Final = 0.02
 COMMIT_EVERY: Final = 0.2
 OBSERVE_EVERY: Final = 1.0
+LOOK_EVERY: Final = 5.0
 REVOKE_WAIT: Final = 10.0
 STOP_WAIT: Final = 8.0
 """All in seconds."""
@@ -63,7 +69,7 @@ class State(Enum):
     """What the loop does with the topic."""
 
     READING = auto()
-    """fetches from every partition that was compared"""
+    """fetches from every partition"""
     PAUSED = auto()
     """fetches nothing, since both batches are full, and continues to poll"""
     LEAVING = auto()
@@ -104,7 +110,11 @@ class Pipeline:
         self._submitted = Submitted()
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
-        self._last_commit = self._observed = -math.inf
+        # what the writer has
+        self._in_writer: Batch | None = None
+        self._last_commit = self._observed = self._last_task = -math.inf
+        self._lag_watch = LagWatch()
+        self.lag = Lag({}, 0.0)
         self.assignment = Assignment(accept_loss=settings.on_lost_offsets == "earliest")
         self.polled_at = clock()
 
@@ -138,9 +148,11 @@ class Pipeline:
 
     def _poll(self) -> None:
         # 1. a record that comes although its partition is paused waits in `_polled`
-        room = self._builder.room - len(self._polled)
+        room, before = self._builder.room - len(self._polled), self.assignment.epoch
         self._polled.extend(self._consumer.poll(max(1, room), self._poll_timeout()))
         self.polled_at = self._clock()
+        if self._state is State.PAUSED and self.assignment.epoch != before:
+            self._pause()  # partitions that were assigned inside the poll are fetched otherwise
 
     def _poll_timeout(self) -> float:
         paused = self._state is State.PAUSED
@@ -163,6 +175,10 @@ class Pipeline:
             # 2. and 3.
             builder.add(decode(item), partition.buffered, now)
             partition.buffered = item.offset + 1
+        if len(builder):
+            self._stats.began()
+        if self.assignment.backlog_polled():
+            builder.hurry()  # what waited for a consumer does not wait for more events as well
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:
         if end > partition.buffered:
@@ -181,7 +197,10 @@ class Pipeline:
             self._submit(batch)
         elif self._state is State.PAUSED:
             self._state = State.READING
-            self._resume()
+            self._consumer.resume(self.assignment.partitions)
+        elif now - self._last_task >= LOOK_EVERY and self._builder.empty:
+            # the database may have failed over to a standby that lacks something, and no event would show that
+            self._submit(ReadProgress())
 
     def _next_batch(self, now: float) -> Batch | None:
         if self._returned is not None:
@@ -193,6 +212,8 @@ class Pipeline:
         # 4. the epoch shows later which partitions the result still counts for
         numbers = frozenset(item.partition for item in task.ranges) if isinstance(task, Batch) else frozenset[int]()
         self._submitted = Submitted(numbers, self.assignment.epoch)
+        self._in_writer = task if isinstance(task, Batch) else None
+        self._last_task = self._clock()
         self._writer.submit(task)
 
     def _wait_for_room(self) -> None:
@@ -200,10 +221,10 @@ class Pipeline:
             self._take_result(BUSY_POLL / 4)  # full by age alone: more records may come meanwhile
         elif self._state is State.READING and not self._take_result(PATIENCE):
             self._state = State.PAUSED
-            self._consumer.pause(self.assignment.partitions)
+            self._pause()
 
-    def _resume(self) -> None:
-        self._consumer.resume(self.assignment.readable())
+    def _pause(self) -> None:
+        self._consumer.pause(self.assignment.partitions)
 
     def _observe(self) -> None:
         now = self._clock()
@@ -212,7 +233,18 @@ class Pipeline:
         self._observed = now
         self._consumer.check_topic(self.assignment.topic_id)
         self._writer.cut_if_overdue()
-        self._stats.observe(self.assignment.lag(self._consumer.high), self._consumer, self._writer)
+        lag = self.assignment.lag(self._consumer.high)
+        written = {number: item.written for number, item in self.assignment.partitions.items()}
+        self.lag = self._lag_watch.measured(lag, written, self._unwritten(), time.time())
+        self._stats.observe(self.lag, self._consumer, self._writer)
+
+    def _unwritten(self) -> Iterator[RawRecord]:
+        """The records that were polled and are not written."""
+        for batch in (self._in_writer, self._returned):
+            if batch is not None:
+                yield from batch.raw_records()
+        yield from self._builder.raw_records()
+        yield from (item for item in self._polled if not isinstance(item, EndOfPartition))
 
     # -- the writer's results ---------------------------------------------------------------------------------------
 
@@ -223,6 +255,7 @@ class Pipeline:
             result = self._writer.result(timeout)
         if result is None:
             return False
+        self._in_writer = None
         self._on_result(result)
         return True
 
@@ -265,10 +298,11 @@ class Pipeline:
     def _compare(self, progress: Mapping[str, int]) -> None:
         for start in self.assignment.compare(progress, self._submitted.epoch):
             if start.remark:
-                logger.warning("%s; seeking back to %d, the log heals the table", start.remark, start.offset)
+                where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
+                logger.warning(
+                    "%s; seeking back to %d, the log heals the table", start.remark, start.offset, extra=where
+                )
             self._rewind(start)
-        if self._state is State.READING:
-            self._resume()
 
     def _rewind(self, start: StartOffset) -> None:
         self._forget({start.log.partition})
@@ -299,15 +333,18 @@ class Pipeline:
     # -- rebalances, called inside poll and close -------------------------------------------------------------------
 
     def on_assigned(self, partitions: list[AssignedPartition]) -> list[StartOffset]:
-        """Return where to start each. It is read once it was compared with the database's progress."""
+        """Return where to start each. It is written once it was compared with the database's progress."""
         starts = []
         for item in partitions:
             start = self.assignment.add(item)
             if start.remark:
                 logger.warning("%s", start.remark)
-            self._budget.resume(item.committed.budget)
+            if self._budget.resume(item.committed.budget) and start.offset == item.committed.offset:
+                # the same offset again, without the counts beside it
+                self.assignment.mark_not_committed([start.log.partition])
             starts.append(start)
-        logger.info("got partitions %s", _named(start.log.partition for start in starts))
+        numbers = sorted(start.log.partition for start in starts)
+        logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -319,7 +356,7 @@ class Pipeline:
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
-            logger.info("gave back partitions %s", _named(partitions))
+            logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
 
     def _take_result_inside_rebalance(self) -> None:
         result = self._writer.result(REVOKE_WAIT)
@@ -332,7 +369,11 @@ class Pipeline:
     def on_lost(self, partitions: set[int]) -> None:
         """Commit nothing: they already belong to another member."""
         self._remove(partitions)
-        logger.warning("lost partitions %s; what was not committed is delivered to another member", _named(partitions))
+        logger.warning(
+            "lost partitions %s; what was not committed is delivered to another member",
+            _named(partitions),
+            extra={"partitions": sorted(partitions)},
+        )
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """Commit again what is still assigned; otherwise the last commit before a quiet time might never be made."""

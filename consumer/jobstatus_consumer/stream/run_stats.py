@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
+from jobstatus_consumer.stream.batch_lines import BatchLines
+from jobstatus_consumer.stream.lag import Lag
 from jobstatus_consumer.stream.writer import BatchWritten, Writer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a run did: counts of events, the elapsed seconds, and events per second."""
+    """What a run did: counts of events, the seconds of the run, and events per second while there were events."""
 
     events: int
     applied: int
@@ -46,8 +49,8 @@ class Totals:
     batches: int = 0
     statements: int = 0
 
-    def summary(self, seconds: float) -> Summary:
-        """The summary of a run that took `seconds`."""
+    def summary(self, seconds: float, busy: float) -> Summary:
+        """The summary of a run that took `seconds`, of which `busy` were from its first event to its last write."""
         return Summary(
             self.events,
             self.applied,
@@ -57,16 +60,33 @@ class Totals:
             self.batches,
             self.statements,
             round(seconds, 3),
-            round(self.events / seconds, 1) if seconds > 0 else 0.0,
+            round(self.events / busy, 1) if busy > 0 else 0.0,
         )
 
 
 class RunStats:
     """Counts what is written, logs it, and sets the metrics."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
-        self.totals = Totals()
+        self._clock = clock
+        self._lines = BatchLines()
+        self._began: float | None = None
+        self._last_write = 0.0
+        self._totals = Totals()
+
+    def began(self) -> None:
+        """An event was read. The first call counts: the rate does not include the start and the wait for events."""
+        if self._began is None:
+            self._began = self._clock()
+
+    def summary(self, seconds: float) -> Summary:
+        """The summary of a run that took `seconds`."""
+        return self._totals.summary(seconds, 0.0 if self._began is None else self._last_write - self._began)
+
+    def flush(self) -> None:
+        """Write the log line of the batches that have none yet."""
+        self._lines.flush()
 
     def wrote(self, result: BatchWritten) -> None:
         """A batch is written and its dead letters are acknowledged."""
@@ -74,17 +94,18 @@ class RunStats:
         self._measure(result)
         written = result.written
         updated = len(result.batch.events) - len(written.rejected)
-        logger.info("Batch updated %d job statuses in %.3fs%s", updated, written.seconds, _remarks(result))
+        self._lines.wrote(updated, written.seconds, _remarks(result))
         lower = written.stale.get("lower_attempt", 0)
         if lower:
             logger.warning(
-                "%d events had a lower attempt than their row and changed nothing; "
-                "does a worker's counter start again?",
-                lower,
+                "%s had a lower attempt than their row and changed nothing; does a worker's counter start again?",
+                counted(lower, "event"),
+                extra={"events": lower, "reason": "lower_attempt"},
             )
 
     def _add_up(self, result: BatchWritten) -> None:
-        written, totals = result.written, self.totals
+        written, totals = result.written, self._totals
+        self._last_write = self._clock()
         totals.events += result.batch.records
         totals.applied += written.applied
         totals.merged += written.merged
@@ -109,13 +130,15 @@ class RunStats:
         metrics.write_seconds.observe(written.seconds)
         metrics.last_write.set_to_current_time()
 
-    def observe(self, lag: Mapping[int, int], consumer: GroupConsumer, writer: Writer) -> None:
-        """Set the gauges: lag by partition in offsets, commits, rebalances, connections, the current outage."""
+    def observe(self, lag: Lag, consumer: GroupConsumer, writer: Writer) -> None:
+        """Set the gauges: the lag, commits, rebalances, connections, the current outage."""
+        self._lines.tick()
         metrics = self._metrics
         metrics.lag.clear()
-        for partition, offsets in lag.items():
+        for partition, offsets in lag.by_partition.items():
             metrics.lag.labels(str(partition)).set(offsets)
-        metrics.partitions.set(len(lag))
+        metrics.oldest_unwritten.set(lag.oldest_seconds)
+        metrics.partitions.set(len(lag.by_partition))
         metrics.rebalances.set(consumer.rebalances)
         for outcome, count in consumer.commits.by_outcome():
             metrics.commits.labels(outcome).set(count)
@@ -124,9 +147,9 @@ class RunStats:
         metrics.waiting.set(time.time() - outage.since if outage else 0)
 
 
-def _remarks(result: BatchWritten) -> str:
-    found = [f"{count} stale: {reason}" for reason, count in sorted(result.written.stale.items())]
+def _remarks(result: BatchWritten) -> dict[str, int]:
+    found = {f"stale: {reason}": count for reason, count in result.written.stale.items()}
     if result.dead_letters:
         reasons = sorted({item.reason for item in (*result.batch.rejected, *result.written.rejected)})
-        found.append(f"{result.dead_letters} dead letters: {', '.join(reasons)}")
-    return f" ({'; '.join(found)})" if found else ""
+        found[f"dead letter: {', '.join(reasons)}"] = result.dead_letters
+    return found

@@ -33,6 +33,7 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch, Rejected, Written
 from jobstatus_consumer.retry import Observer, retry
+from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
@@ -146,12 +147,15 @@ class Writer:
         group: str,
         topic: str,
         clock: Callable[[], float] = time.time,
+        table: str = "",
     ) -> None:
         self._store = store
         self._sender = sender
         self._budget = budget
         self._group = group
         self._topic = topic
+        self._table = table
+        self._lines = DeadLetterLines()
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -237,6 +241,7 @@ class Writer:
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
             return BatchReturned(batch, found.progress)
+        self._budget.judge_refusals(len(batch.events), found.rejected)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]
         if rejected:
@@ -266,7 +271,7 @@ class Writer:
             self.connections += 1
 
     def _send(self, rejected: list[Rejected]) -> None:
-        letters = [dead_letter(item, self._group, self._clock()) for item in rejected]
+        letters = [dead_letter(item, self._group, self._clock(), self._table) for item in rejected]
         retry(
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
@@ -274,6 +279,7 @@ class Writer:
             observe=self._report_outage(DEAD_LETTER_TOPIC),
         )
         self._end_outage(DEAD_LETTER_TOPIC)
+        self._lines.sent(rejected)
 
     def _until_available(self, action: Callable[[], T]) -> T:
         """Repeat `action` until the database is available. Blocks without a limit, until `stop_waiting`."""
@@ -317,11 +323,13 @@ class Writer:
                     error,
                     tries + 1,
                     upcoming,
+                    extra={"reason": str(error), "seconds": round(now - since, 3)},
                 )
 
         return observe
 
     def _end_outage(self, whom: str) -> None:
         if self.outage is not None:
-            logger.info("the %s answers again after %.1f s; going on", whom, self._clock() - self.outage.since)
+            seconds = self._clock() - self.outage.since
+            logger.info("the %s answers again after %.1f s; going on", whom, seconds, extra={"seconds": seconds})
             self.outage = None

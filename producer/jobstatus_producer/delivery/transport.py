@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,12 +9,13 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from jobstatus_schemas.masking import remember, secrets_of, without_secrets
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import client_logger
-from jobstatus_producer.settings import is_secret, variable_of
+from jobstatus_producer.settings import variable_of
 
 _DEFAULTS: Final[Mapping[str, str | int]] = {
     "acks": "all",
@@ -41,7 +41,6 @@ _CONTENT: Final = frozenset(
     }
 )
 _FATAL: Final = frozenset({KafkaError._FATAL, KafkaError._STATE})
-_BEFORE_A_QUOTE: Final = "beginning at:"
 _PURGED: Final = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 
 FLUSH_SECONDS: Final = 1.0
@@ -84,7 +83,7 @@ class Failure(NamedTuple):
 
 def failure_of(error: KafkaError, secrets: Iterable[str] = ()) -> Failure:
     """What the client's `error` means for a record. The text contains none of `secrets`."""
-    return Failure(f"{error.name()}: {_without(secrets, error.str())}", _kind_of(error))
+    return Failure(f"{error.name()}: {without_secrets(error.str(), secrets)}", _kind_of(error))
 
 
 def _kind_of(error: KafkaError) -> FailureKind:
@@ -143,7 +142,8 @@ class KafkaTransport:
         import confluent_kafka.admin  # noqa: F401
 
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
-        self._secrets = _secrets(properties)
+        self._secrets = secrets_of(properties)
+        remember(self._secrets)
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
@@ -247,20 +247,7 @@ def _headers(late: bool, traceparent: str | None) -> list[tuple[str, str | bytes
     return headers
 
 
-def _secrets(properties: Mapping[str, str]) -> list[str]:
-    return [value for name, value in properties.items() if value and is_secret(name)]
-
-
-def _without(secrets: Iterable[str], text: str) -> str:
-    """The client's `text`, fit for a log: librdkafka quotes what it could not read, which may be a password."""
-    # the longest first, because a short secret may be a part of a longer one
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
-    before, quote_follows, _ = text.partition(_BEFORE_A_QUOTE)
-    return f"{before}{quote_follows} ***" if quote_follows else text
-
-
 def _refused_property(error: KafkaException, properties: Mapping[str, str]) -> str:
-    text = _without(_secrets(properties), error.args[0].str())
+    text = without_secrets(error.args[0].str(), secrets_of(properties))
     named = [name for name in properties if f'"{name}"' in text]
     return f"{variable_of(named[0])}: {text}" if named else f"JOBSTATUS_KAFKA_*: {text}"

@@ -146,7 +146,7 @@ def test_a_stop_while_idle_or_writing_redelivers_nothing(deployed: Deployment, n
     assert idle.process.wait(10) == 0
     busy = deployed.consumer()
     deployed.produce_events(made_events(20_000, 500))
-    busy.says("Batch updated", count=20)
+    busy.says("Batch updated", count=10)
     busy.signal(number)
     assert busy.process.wait(10) == 0
     deployed.drain()

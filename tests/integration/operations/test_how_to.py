@@ -8,13 +8,16 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from jobstatus_schemas import JobStatusEvent
-from support.deployment import Deployment, made_events
+from law.model import one_by_one
+from support.deployment import Deployment, events_of, made_events
 from support.inside import run_inside
 from support.pages import ROOT, Block, blocks
 
@@ -105,16 +108,53 @@ def exact(deployed: Deployment) -> None:
     deployed.assert_exact()
 
 
-def caught_up_and_exact(deployed: Deployment) -> None:
+PURGED = ("job-1", "job-2")
+
+
+def purged(deployed: Deployment) -> None:
+    written(deployed)
+    deployed.query("DELETE FROM jobs WHERE job_id IN ('job-1', 'job-2')")
+
+
+def caught_up_without_the_purged(deployed: Deployment) -> None:
     deployed.produce_events(events("later"))
     drain(deployed)
-    deployed.assert_exact()
+    expected = deployed.expected()
+    assert set(PURGED) <= expected.keys()
+    assert deployed.rows() == {job_id: row for job_id, row in expected.items() if job_id not in PURGED}
 
 
-def no_errors_are_left(deployed: Deployment) -> None:
+BAD_WORKER = "build-77"
+
+
+def badly_deployed(deployed: Deployment) -> None:
+    """Wrong events over right ones; one row has moved on since, and one job has nothing but a wrong event."""
+    written(deployed)
+    now = int(time.time() * 1e6)
+    bad = made_events(12, 1, seed=7)
+    wrong = [
+        item._replace(job_id=f"job-{number}", status="error", worker_id=BAD_WORKER, occurred_at=now)
+        for number, item in enumerate(bad)
+    ]
+    wrong[11] = wrong[11]._replace(job_id="only-wrong")
+    deployed.produce_events(wrong)
+    right = made_events(1, 1, seed=8)[0]._replace(job_id="job-0", status="success", occurred_at=now + 1)
+    deployed.produce_events([right])
     drain(deployed)
-    deployed.assert_exact()
-    assert "error" not in {row.status for row in deployed.rows().values()}
+    assert len([row for row in deployed.rows().values() if row.worker_id == BAD_WORKER]) == 11
+
+
+def nothing_wrong_is_left(deployed: Deployment) -> None:
+    """Each row is what it would be without the bad events, but for its position."""
+    good = [item for item in events_of(deployed.records()) if item.content.worker_id != BAD_WORKER]
+    expected, rows = one_by_one({}, good), deployed.rows()
+    assert rows.pop("only-wrong").worker_id == BAD_WORKER
+    assert rows.keys() == expected.keys()
+    for job_id, row in rows.items():
+        assert replace(row, log=None, offset=None) == replace(expected[job_id], log=None, offset=None)
+        assert (row.offset or 0) >= (expected[job_id].offset or 0)
+    run_inside(deployed, "replay", "--yes")
+    assert {**rows, "only-wrong": deployed.rows()["only-wrong"]} == deployed.rows(), "nothing bad comes back"
 
 
 def nothing_more(deployed: Deployment) -> None:
@@ -125,9 +165,9 @@ Step = Callable[[Deployment], None]
 INCIDENTS: dict[str, tuple[Step, Step]] = {
     "The table was restored from last night's backup": (emptied, exact),
     "Somebody changed rows by hand": (changed, exact),
-    "A bad deployment of the workers reported wrong statuses for an hour": (written, no_errors_are_left),
+    "A bad deployment of the workers reported wrong statuses for an hour": (badly_deployed, nothing_wrong_is_left),
     "One job looks wrong": (written, exact),
-    "The table must be rebuilt beside the live one": (written, caught_up_and_exact),
+    "The table must be rebuilt beside the live one": (purged, caught_up_without_the_purged),
     "A long replay at night": (emptied, exact),
     "Which range": (written, exact),
     "Moving the group itself": (emptied, exact),

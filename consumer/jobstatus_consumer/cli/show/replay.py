@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.cli.show.screen import plain_console, print_fitted
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.operations.plan import ReplayPlan
 from jobstatus_consumer.operations.replay import ReplayResult, reached
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.operations.times import shown_ms
 from jobstatus_consumer.records import RawRecord, Rejected
+from jobstatus_consumer.words import counted, listed
 
 
 def offsets(found: Mapping[int, int]) -> str:
@@ -26,7 +27,7 @@ def offsets(found: Mapping[int, int]) -> str:
 def no_event_of(jobs: Sequence[str], scope: Scope) -> str:
     """The message for jobs without an event in the scope."""
     named = ", ".join(repr(job) for job in jobs[:5]) + (", ..." if len(jobs) > 5 else "")
-    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {_ranges(scope)}: {named}"
+    return f"no event of {len(jobs)} of the jobs in {scope.topic}, {ranges_of(scope)}: {named}"
 
 
 def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -> str:
@@ -37,23 +38,26 @@ def how_to_go_on(positions: Mapping[int, int], scope: Scope, name: str | None) -
     return f"stopped; to go on, give the same options with --from {offsets(positions)} --to {offsets(ends)}"
 
 
-def plan(found: ReplayPlan, scope: Scope, as_json: bool, *, show_values: bool) -> None:
-    """Print the plan: for people to stderr, since stdout is for the result; as JSON to stdout."""
-    if as_json:
+def plan(found: ReplayPlan, scope: Scope, *, as_json: bool, dry_run: bool, show_values: bool) -> None:
+    """Print the plan to stdout. With `as_json` stdout is for one document: the plan's own only in a dry run."""
+    if as_json and dry_run:
         click.echo(json.dumps({"dry_run": True, **_as_dict(found, scope, show_values=show_values)}))
         return
-    changes = f"{found.rows:,} rows would change: {found.new_rows:,} new, {found.changed_rows:,} changed"
-    _tell(found, scope, changes, show_values=show_values)
+    rows = counted(found.rows, "row")
+    changes = f"{rows} would change: {found.new_rows:,} new, {found.changed_rows:,} changed"
+    _tell(found, scope, changes, stderr=as_json, show_values=show_values)
 
 
-def rebuild_plan(found: ReplayPlan, scope: Scope, into: str, as_json: bool, *, show_values: bool) -> None:
+def rebuild_plan(
+    found: ReplayPlan, scope: Scope, into: str, *, as_json: bool, dry_run: bool, show_values: bool
+) -> None:
     """Print what a rebuild would do, as `plan` does; the new table has no rows to compare with."""
-    if as_json:
+    if as_json and dry_run:
         fields = {"dry_run": True, "into": into, "offsets": scope.offsets}
         click.echo(json.dumps({**fields, **_as_dict(found, scope, show_values=show_values)}))
         return
-    changes = f"{into} and {into}_progress would be made, with {found.rows:,} rows"
-    _tell(found, scope, changes, show_values=show_values)
+    changes = f"{into} and {into}_progress would be made, with {counted(found.rows, 'row')}"
+    _tell(found, scope, changes, stderr=as_json, show_values=show_values)
 
 
 def _as_dict(found: ReplayPlan, scope: Scope, *, show_values: bool) -> dict[str, Any]:
@@ -64,22 +68,32 @@ def _as_dict(found: ReplayPlan, scope: Scope, *, show_values: bool) -> dict[str,
     return {**fields, "stretches": _as_lists(scope), "remarks": list(scope.remarks)}
 
 
-def _tell(found: ReplayPlan, scope: Scope, changes: str, *, show_values: bool) -> None:
-    console = plain_console(stderr=True, soft_wrap=True)
-    console.print(f"to read: {scope.topic}, {_ranges(scope)}")
-    console.print(f"{found.records:,} records, {found.events:,} events wanted, of {found.jobs:,} jobs")
+def _tell(found: ReplayPlan, scope: Scope, changes: str, *, stderr: bool, show_values: bool) -> None:
+    console = plain_console(stderr=stderr, soft_wrap=True)
+    print_fitted(console, f"to read: {scope.topic}, {ranges_of(scope)}")
+    events, jobs = counted(found.events, "event"), counted(found.jobs, "job")
+    console.print(f"{counted(found.records, 'record')}, {events} wanted, of {jobs}")
     if found.undecodable:
-        console.print(f"  {found.undecodable.total():,} are no events: {dict(found.undecodable)}")
+        print_fitted(console, f"  no events: {listed(found.undecodable)}")
     console.print(changes)
     if found.skipped_jobs:
-        console.print(f"  {found.skipped_jobs:,} jobs have no row and are left out (--existing-only)")
+        without = counted(found.skipped_jobs, "job has", "jobs have")
+        console.print(f"  {without} no row and would be left out (--existing-only)")
     if +found.stale:
-        console.print(f"  events that change nothing: {dict(+found.stale)}")
+        print_fitted(console, f"  events that change nothing: {listed(found.stale)}")
     for item in found.examples:
         status = f"  status {item.status}" if show_values else ""
-        console.print(f"  {item.job_id}: {item.how}, {item.before} -> {item.after}{status}")
+        before, after = (_brief(position, scope) for position in (item.before, item.after))
+        console.print(f"  {item.job_id}: {item.how}, {before} -> {after}{status}")
     if found.rows > len(found.examples):
         console.print(f"  ... and {found.rows - len(found.examples):,} more")
+
+
+def _brief(position: str, scope: Scope) -> str:
+    """A position of one of the logs that are read as P:N; any other one as it is."""
+    log_id, _, offset = position.rpartition("@")
+    found = [number for number, log in scope.logs.items() if log.id == log_id]
+    return f"{found[0]}:{offset}" if found else position
 
 
 def result(found: ReplayResult, *, as_json: bool, table: str, applied: str) -> None:
@@ -93,12 +107,11 @@ def result(found: ReplayResult, *, as_json: bool, table: str, applied: str) -> N
     if found.skipped:
         parts.append(f"{found.skipped:,} of jobs without a row")
     if counts.undecodable:
-        parts.append(f"{counts.undecodable.total():,} records that are no events")
+        parts.append(f"{counts.undecodable.total():,} no events")
     if found.refused:
         parts.append(f"{found.refused.total():,} refused")
-    click.echo(
-        f"{counts.events:,} events into {table}: {', '.join(parts)}; {found.seconds:.1f} s, {rate:,.0f} events/s"
-    )
+    events = counted(counts.events, "event")
+    click.echo(f"{events} into {table}: {', '.join(parts)}; {found.seconds:.1f} s, {rate:,.0f} events/s")
 
 
 def print_events(reader: RangeReader, scope: Scope, stop: Event) -> ReplayResult:
@@ -119,10 +132,10 @@ def _print_one(raw: RawRecord, scope: Scope, found: ReplayResult) -> None:
     event = scope.decoder.decode(raw)
     fields: dict[str, Any] = {"partition": raw.partition, "offset": raw.offset, "timestamp": shown_ms(raw.timestamp)}
     if isinstance(event, Rejected):
-        if scope.wanted.statuses:
+        if scope.wanted.statuses or scope.wanted.workers:
             return
         fields |= {"stage": event.stage, "reason": event.reason, "detail": event.detail}
-    elif scope.wanted.statuses and event.status not in scope.wanted.statuses:
+    elif not scope.wanted.has(event):
         return
     else:
         found.counts.events += 1
@@ -131,7 +144,8 @@ def _print_one(raw: RawRecord, scope: Scope, found: ReplayResult) -> None:
     click.echo(json.dumps(fields))
 
 
-def _ranges(scope: Scope) -> str:
+def ranges_of(scope: Scope) -> str:
+    """The ranges of a scope, the first eight of them."""
     parts = [f"{n}:{start}-{end}" for n, start, end in scope.ranges[:8]]
     more = f", ... ({len(scope.ranges)} partitions)" if len(scope.ranges) > 8 else ""
     return f"offsets {', '.join(parts)}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from typing import Any, Final
 
 from rich.box import SIMPLE_HEAD
@@ -10,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobstatus_consumer.words import escaped
+
+COLUMNS: Final = 80
 WIDE: Final = 160
 """Width in columns of output that does not go to a terminal."""
 
@@ -43,9 +47,18 @@ def narrow(*columns: str, title: str) -> Table:
     )
 
 
+def print_fitted(console: Console, text: str) -> None:
+    """Print a long line in lines of at most 80 columns, broken between words."""
+    wrapped = textwrap.wrap(
+        visible(text), COLUMNS, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    for line in wrapped:
+        console.print(line)
+
+
 def visible(text: str) -> str:
     """The text with unprintable characters escaped: a job id may hold line breaks or terminal control codes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return escaped(text)
 
 
 def plain_console(*, stderr: bool = False, wide: bool = False, soft_wrap: bool = False) -> Console:

@@ -12,6 +12,7 @@ from jobstatus_consumer.operations import plan, rebuild
 from jobstatus_consumer.operations.scope import ReadCounts, Scope
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.records import Event
+from jobstatus_consumer.store import Row
 from law.histories import histories, logs
 from law.model import one_by_one
 from support.fake_table import model_row
@@ -62,7 +63,7 @@ def test_a_rebuild_is_what_the_sequential_model_makes(events: list[Event], limit
         for chunk in chunks(events, size):
             rebuild.take(chunk, found)
             found.make_room()
-        made.update({job_id: model_row(row) for job_id, row in found.jobs.items()})
+        made.update({job_id: model_row(Row.made(*made_of)) for job_id, made_of in found.jobs.items()})
     assert made == one_by_one({}, events)
 
 

@@ -74,13 +74,22 @@ def test_a_result_from_before_a_change_does_not_count(change: str) -> None:
     assert found.compare({LOG.id: 0}, epoch) == []
 
 
-def test_a_partition_is_readable_once_it_was_compared() -> None:
+def test_a_partition_may_be_written_once_it_was_compared() -> None:
     found = assignment()
     before = found.all_compared
-    assert found.readable() == []
     assert found.compare({LOG.id: 10}, found.epoch) == []
     assert (before, found.all_compared) == (False, True)
-    assert found.readable() == [0]
+
+
+def test_the_backlog_is_polled_when_all_partitions_are_at_the_end_that_they_had() -> None:
+    found = assignment()
+    found.add(AssignedPartition(LOG._replace(partition=1), CommittedOffset(100, "id"), 0, 100))
+    found.partitions[0].buffered = 99
+    assert not found.backlog_polled()
+    found.partitions[0].buffered = 100
+    assert [found.backlog_polled() for _ in range(2)] == [True, False]
+    found.rewind(StartOffset(LOG, 5))
+    assert not found.backlog_polled()
 
 
 def test_a_database_that_knows_less_means_a_rewind() -> None:

@@ -22,6 +22,19 @@ def test_full_by_count() -> None:
     assert builder.full(0)
 
 
+def test_a_batch_in_a_hurry_is_due_at_once_unless_it_covers_nothing() -> None:
+    builder = BatchBuilder(2, 1000, 60)
+    builder.hurry()
+    assert builder.due_in(0) is None
+    builder.add(rejected(0, 5), 5, 0)
+    assert builder.due_in(0) == 60
+    builder.hurry()
+    assert (builder.due_in(0), builder.full(0)) == (0, True)
+    builder.take()
+    builder.add(rejected(0, 6), 6, 0)
+    assert not builder.full(0)
+
+
 def test_full_by_bytes() -> None:
     builder = BatchBuilder(100, 1000, 60)
     builder.add(rejected(0, 5, 999), 5, 0)

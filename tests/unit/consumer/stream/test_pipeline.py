@@ -17,7 +17,8 @@ from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import Batch, Log, RawRecord, Written
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline
@@ -132,7 +133,7 @@ class FakeConsumer:
             for n in sorted(numbers)
         ]
         self._positions.update({start.log.partition: start.offset for start in self._listener.on_assigned(found)})
-        self._paused |= numbers
+        self._paused -= numbers  # as the client fetches at once from what is assigned
 
     def rebalance(self) -> None:
         self.inside_rebalance = True

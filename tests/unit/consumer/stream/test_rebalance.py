@@ -11,6 +11,7 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, Written
 from jobstatus_consumer.stream.pipeline import Pipeline
@@ -27,8 +28,12 @@ class FakeClient:
     def __init__(self) -> None:
         self.messages: list[Any] = []
         self.before_poll: Callable[[], None] = lambda: None
+        self.start = -1001
+        self.before_consume: Callable[[], None] = lambda: None
         self.sought: list[tuple[int, int]] = []
+        self.paused: set[int] = set()
         self.commits: list[tuple[int, int, str]] = []
+        self.member: str | None = "member"
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def partitions_to(callback: Any) -> Callable[..., None]:
@@ -42,10 +47,14 @@ class FakeClient:
         return self.messages.pop(0) if self.messages else None
 
     def consume(self, limit: int, timeout: float) -> list[Any]:
+        before, self.before_consume = self.before_consume, lambda: None
+        before()
         found, self.messages = self.messages[:limit], self.messages[limit:]
         return found
 
     def committed(self, wanted: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        for item in wanted:
+            item.offset = self.start
         return wanted
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
@@ -56,10 +65,10 @@ class FakeClient:
         """Nothing to do."""
 
     def pause(self, partitions: list[TopicPartition]) -> None:
-        """Nothing to do."""
+        self.paused |= {item.partition for item in partitions}
 
     def resume(self, partitions: list[TopicPartition]) -> None:
-        """Nothing to do."""
+        self.paused -= {item.partition for item in partitions}
 
     def seek(self, partition: TopicPartition) -> None:
         self.sought.append((partition.partition, partition.offset))
@@ -67,10 +76,14 @@ class FakeClient:
     def get_watermark_offsets(self, partition: TopicPartition, cached: bool) -> None:
         return None
 
+    def memberid(self) -> str | None:
+        return self.member
+
 
 class FakeTopics:
     def __init__(self) -> None:
         self.id = "A"
+        self.ends = EndOffsets(lambda numbers: {})
 
     def topic_id(self, name: str) -> str:
         return self.id
@@ -149,7 +162,7 @@ class Member:
         topics: Any = self.topics
         writer: Any = self.writer
         make: Callable[[dict[str, Any]], Consumer] = lambda _properties: client  # noqa: E731 - typed here
-        consumer = GroupConsumer(SETTINGS, topics, make)
+        consumer = self.consumer = GroupConsumer(SETTINGS, topics, make)
         stats, budget = RunStats(Metrics()), Budget(100, 100)
         self.loop = Pipeline(SETTINGS, consumer, writer, stats, budget, lambda: self.now)
         consumer.subscribe(self.loop)
@@ -260,9 +273,81 @@ def test_a_batch_returned_inside_a_revocation_is_handled_after_the_poll() -> Non
     assert len(member.writer.tasks) == submitted
 
 
+def test_what_comes_together_with_its_partition_is_kept_and_written_after_the_comparison() -> None:
+    member = Member()
+    member.client.before_poll = lambda: member.client.assign(0)
+    member.polls(Message(0, 0))
+    # neither a pause nor a seek: after each of them librdkafka waits for its next tick of a second
+    assert (member.client.paused, member.client.sought) == (set(), [])
+    assert member.writer.tasks == [ReadProgress()]
+    member.step(ProgressRead({}))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 0, 1)]
+
+
+def test_what_was_polled_before_the_comparison_is_dropped_where_the_database_lacks_more() -> None:
+    member = Member()
+    member.client.start = 5
+    member.client.before_poll = lambda: member.client.assign(0)
+    member.polls(Message(0, 5))
+    member.step(ProgressRead({"job-status/A/0": 3}))
+    assert member.client.sought == [(0, 3)]
+    member.polls(Message(0, 3))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 3, 4)]
+
+
+def test_a_record_that_may_be_from_before_the_assignment_is_read_again_and_others_are_kept() -> None:
+    member = reading(0)
+    member.client.before_consume = lambda: member.client.assign(1)
+    member.polls(Message(0, 0), Message(1, 7))
+    assert member.client.sought == [(1, 0)]
+    member.step(ProgressRead({}))
+    assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 0, 1)]
+
+
+def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
+    member = reading(0)
+    member.polls(Message(0, 0))
+    member.polls(*[Message(0, 1 + number) for number in range(SETTINGS.batch_max_events)])
+    member.step()
+    assert member.client.paused == {0}
+    member.client.before_poll = lambda: member.client.assign(1)
+    member.step()
+    assert member.client.paused == {0, 1}
+
+
 def test_a_commit_names_the_log_that_the_loop_reads() -> None:
     member = reading(0, progress={"job-status/A/0/3": 0})
     member.polls(Message(0, 0))
     assert [item.log_id for item in member.writer.batch().ranges] == ["job-status/A/0/3"]
     member.step(written(member.writer.batch()))
     assert member.client.commits == [(0, 1, '{"topic_id":"A","generation":3}')]
+
+
+def outside(member: Member) -> float | None:
+    return member.consumer.outside_since
+
+
+def test_it_is_outside_the_group_until_an_assignment_and_after_a_loss() -> None:
+    member = Member()
+    assert outside(member) is not None, "it has only joined"
+    member.client.assign()
+    assert outside(member) is None, "an assignment without partitions is one, too"
+    member.client.revoke()
+    assert outside(member) is None, "the others it keeps"
+    member.client.lose()
+    assert outside(member) is not None
+
+
+def test_a_member_without_partitions_that_the_group_expelled_is_outside() -> None:
+    member = Member()
+    member.client.assign()
+    member.step()
+    assert outside(member) is None
+    member.client.member = None
+    member.step()
+    since = outside(member)
+    assert since is not None
+    member.step()
+    assert outside(member) == since
+    member.client.assign(0)
+    assert outside(member) is None

@@ -1,0 +1,5 @@
+-- What `status` asks of the database.
+
+-- progress --
+-- How far the database has each log, and when it got there, in seconds since 1970-01-01 UTC.
+SELECT log_id, next_offset, extract(epoch FROM updated_at)::double precision FROM {progress}

@@ -1,0 +1,94 @@
+"""How long a start takes: from the process's start to the assignment and to the first row, and a whole `emit`.
+
+The group exists and four events wait for it. The settings are the defaults, so the linger of 2 s is among them. The
+times are of whole processes, with the interpreter and all imports; the median of several starts is shown.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich.table import Table
+
+from .place import CHECKOUT, Place
+from .targets import Target
+
+COMMAND: Final = [sys.executable, "-c", "from jobstatus_consumer.cli.main import main; main()"]
+EVENTS: Final = 4
+
+
+class Start(NamedTuple):
+    """Seconds from the process's start."""
+
+    assigned: float
+    written: float
+    emitted: float
+    """of another process: a whole `jobstatus emit`"""
+
+    @property
+    def after_assignment(self) -> float:
+        """Seconds from the assignment to the first row."""
+        return self.written - self.assigned
+
+
+def measure(place: Place, topic: str, starts: int) -> list[Start]:
+    """The first start makes the group, and so does not count."""
+    with place.database() as url:
+        env = place.environment(topic, 50, url)
+        return [_start(env) for _ in range(starts + 1)][1:]
+
+
+def _start(env: Mapping[str, str]) -> Start:
+    began = time.perf_counter()
+    for number in range(EVENTS):
+        _run(env, "emit", "--job-id", f"job-{number}", "--status", "pending")
+    emitted = (time.perf_counter() - began) / EVENTS
+    began = time.perf_counter()
+    seen: dict[bytes, float] = {}
+    argv = [*COMMAND, "consume", "--until-caught-up"]
+    with subprocess.Popen(argv, env=dict(env), cwd=CHECKOUT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as run:
+        for line in run.stderr or ():
+            for words in (b"got partitions", b"Batch updated"):
+                if words in line:
+                    seen.setdefault(words, time.perf_counter() - began)
+    return Start(seen[b"got partitions"], seen[b"Batch updated"], emitted)
+
+
+def _run(env: Mapping[str, str], *arguments: str) -> None:
+    subprocess.run([*COMMAND, *arguments], env=dict(env), cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
+
+
+FIGURES: Final = {
+    "from the assignment to the first row": ("after_assignment", 0.2),
+    "from the process's start to the first row": ("written", 1.5),
+    "a whole emit": ("emitted", 0.4),
+}
+"""By what is measured: its field, and the most seconds that it should take."""
+
+
+def _median(found: Sequence[Start], field: str) -> float:
+    return float(statistics.median(getattr(start, field) for start in found))
+
+
+def table(found: Sequence[Start]) -> Table:
+    shown = Table("", title=f"the median of {len(found)} starts", box=None, title_justify="left", padding=(0, 2, 0, 0))
+    shown.add_column("seconds", justify="right")
+    for what, (field, _) in FIGURES.items():
+        shown.add_row(what, f"{_median(found, field):.2f}")
+    return shown
+
+
+def as_dict(found: Sequence[Start]) -> dict[str, Any]:
+    return {f"{field}_seconds": round(_median(found, field), 3) for field, _ in FIGURES.values()}
+
+
+def targets(found: Sequence[Start]) -> list[Target]:
+    return [
+        Target(what, f"{_median(found, field):.2f} s", f"under {most:g} s", _median(found, field) < most)
+        for what, (field, most) in FIGURES.items()
+    ]
