@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from jobstatus_consumer.cli.show.screen import narrow, plain_console
+from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport
 from jobstatus_consumer.operations.times import shown
@@ -61,7 +61,7 @@ def show(settings: Settings, report: StatusReport) -> None:
     for line in _lines(report):
         console.print(line)
     for what in report.waiting_for:
-        console.print(f"waiting for {what}")
+        print_fitted(console, f"waiting for {what}")
     if report.table is not None and report.table.rows is not None:
         _rows(console, settings.table, report.table.rows)
 
@@ -69,7 +69,7 @@ def show(settings: Settings, report: StatusReport) -> None:
 def _group(console: Console, settings: Settings, report: StatusReport) -> None:
     broker = report.broker
     if broker is None:
-        console.print(f"group {settings.group_id}: not known, since the broker was not asked successfully")
+        console.print(f"group {settings.group_id}: not known: no answer of the broker")
         return
     members = counted(len(broker.group.members), "member")
     state = broker.group.state.lower().replace("_", " ")
