@@ -42,7 +42,8 @@ def role(deployed: Deployment) -> Iterator[str]:
 
 def as_role(deployed: Deployment, role: str, *arguments: str, code: int) -> str:
     url = re.sub(r"//[^@]*@", f"//{role}:reader@", deployed.database_url)
-    return run_inside(deployed, *arguments, code=code, JOBSTATUS_DATABASE_URL=url).stderr
+    done = run_inside(deployed, *arguments, code=code, JOBSTATUS_DATABASE_URL=url)
+    return done.stdout + done.stderr
 
 
 def test_a_read_only_role_may_look_and_not_write(deployed: Deployment, role: str) -> None:
