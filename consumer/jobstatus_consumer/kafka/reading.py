@@ -76,7 +76,7 @@ class Reading:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
             position.offset = offset + 1
             record = raw_record(message, topic, partition, offset, position.log_id, unreadable)
-            size += len(record.value or b"") if not record.headers else record_size(record)
+            size += record_size(record) if record.headers else len(record.value or b"")
             yield record
         self.bytes += size
 

@@ -7,28 +7,12 @@ import socket
 import time
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.topics import only_allowed
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
-
-
-def only_allowed(
-    admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation, user: str = "ANONYMOUS"
-) -> None:
-    """Let this user do this with it, and nobody anything else; clients without a name are ANONYMOUS."""
-    pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    acl = AclBinding(kind, name, pattern, f"User:{user}", "*", operation, allow)
-    for answer in admin.create_acls([acl]).values():
-        answer.result(30)
 
 
 def problems(deployed: Deployment, *arguments: str, code: int = 1, **environ: str) -> list[dict[str, str]]:
