@@ -4,7 +4,7 @@ Everything here runs in the Kafka thread, and the rebalance callbacks run inside
 while the member leaves the group run in a thread of their own; the Kafka thread waits for the end of that thread.
 
 The loop decides which log is read in each partition, and from which offset. This class only keeps the position up to
-which it has polled each assigned partition.
+which it has polled each assigned partition, and the leader epochs up to there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -24,7 +23,6 @@ from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.kafka.client import (
-    FETCH_DEFAULTS,
     QuietErrors,
     broker_error,
     consumer_properties,
@@ -33,30 +31,31 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
+from jobstatus_consumer.kafka.divergence import LogCut, Place, find_cuts, places_in_doubt
+from jobstatus_consumer.kafka.member_properties import is_cooperative, member_defaults
 from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
 from jobstatus_consumer.kafka.offsets import committed
+from jobstatus_consumer.kafka.positions import Position
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Log, RawRecord
+from jobstatus_consumer.records import NO_EPOCH, Log, RawRecord
 
 logger = logging.getLogger("jobstatus.kafka")
-
-DEFAULTS: Final[Mapping[str, Any]] = {
-    # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
-    "partition.assignment.strategy": "cooperative-sticky",
-    **FETCH_DEFAULTS,
-}
 
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
 
 class AssignedPartition(NamedTuple):
-    """A partition that was assigned to this member: its log, the group's commit, and the log's watermarks."""
+    """A partition that was assigned to this member: its log, the group's commit, and the log's watermarks.
+
+    `cut` says that the log no longer has what the group had read; nothing comes from the partition until `seek` then.
+    """
 
     log: Log
     committed: CommittedOffset
     low: int
     high: int
+    cut: LogCut | None = None
 
 
 class EndOfPartition(NamedTuple):
@@ -64,6 +63,9 @@ class EndOfPartition(NamedTuple):
 
     partition: int
     offset: int
+
+
+Polled = RawRecord | EndOfPartition | LogCut
 
 
 class RebalanceListener(Protocol):
@@ -82,18 +84,6 @@ class RebalanceListener(Protocol):
         """An asynchronous commit of these partitions was refused or failed: commit again those still assigned."""
 
 
-@dataclass(slots=True)
-class _Position:
-    """Up to where an assigned partition was polled: `offset` is the next one. Each record carries the `log_id`.
-
-    `rebalance` is the number of the rebalance that assigned the partition.
-    """
-
-    log_id: str
-    offset: int
-    rebalance: int
-
-
 def new_client(properties: dict[str, Any]) -> Consumer:
     """A Kafka client with these properties; raises `SettingsError` where librdkafka rejects one."""
     return make(Consumer, properties)
@@ -110,12 +100,14 @@ class GroupConsumer:
         leave_seconds: float = LEAVE_SECONDS,
         count_unreadable: Callable[[int], object] = lambda _: None,
     ) -> None:
+        self._settings = settings
+        self._make_client = make_client
         self._topic = settings.topic
         self._topics = topics
         self._leave_seconds = leave_seconds
-        self._cooperative = _is_cooperative(settings.kafka)
+        self._cooperative = is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._positions: dict[int, _Position] = {}
+        self._positions: dict[int, Position] = {}
         self._rebalances = 0
         self._leaving = False
         self._errors = QuietErrors()
@@ -143,9 +135,10 @@ class GroupConsumer:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+    def poll(self, limit: int, timeout: float) -> list[Polled]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
+        After a `LogCut` nothing comes from its partition until `seek`; finding it may block for the broker's answer.
         Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
         """
         before = self._rebalances
@@ -166,7 +159,7 @@ class GroupConsumer:
             messages = self._without_doubtful(messages, known)
         return list(self._translate(messages))
 
-    def _translate(self, messages: Iterable[Message]) -> Iterator[RawRecord | EndOfPartition]:
+    def _translate(self, messages: Iterable[Message]) -> Iterator[Polled]:
         topic, positions, unreadable = self._topic, self._positions, self._unreadable
         for message in messages:
             if message.error() is not None:
@@ -179,27 +172,79 @@ class GroupConsumer:
             position = positions.get(partition)
             if position is None or offset < position.offset:
                 continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
+            epoch = message.leader_epoch()
+            if epoch != position.epoch and epoch is not None and position.turn(offset, epoch):
+                cut = self._cut(partition, position, Place(position.known, position.known_epoch))
+                if cut is not None:
+                    yield cut
+                    continue
             position.offset = offset + 1
             yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
 
-    def _event(self, message: Message) -> Iterator[EndOfPartition]:
+    def _event(self, message: Message) -> Iterator[EndOfPartition | LogCut]:
         error = message.error()
         if error is None:
             return
         meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
         if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
             position = self._positions.get(partition)
-            if position is not None:
-                position.offset = max(position.offset, offset)
+            if position is not None and offset >= position.offset:
+                position.offset = offset
                 yield EndOfPartition(partition, offset)
         elif meaning is Meaning.OFFSETS_LOST:
-            raise OffsetsLostError(self._lost_text(partition, error))
+            yield from self._lost(partition, offset, error)
         elif meaning is Meaning.REFUSED:
             raise broker_error("consuming", error)
         elif meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         else:
             logger.warning("Kafka: %s; the client continues", describe(error))
+
+    def _lost(self, partition: int | None, offset: int | None, error: KafkaError) -> Iterator[LogCut]:
+        """The client has stopped to fetch a partition at `offset`, which its log does not have.
+
+        Raises `OffsetsLostError` unless the log was cut, or the error is from before a seek.
+        """
+        position = self._positions.get(partition) if partition is not None else None
+        if partition is None or position is None or position.has_left:
+            return
+        if position.epoch != NO_EPOCH:
+            cut = self._cut(partition, position, Place(position.offset, position.epoch))
+            if cut is not None:
+                yield cut
+                return
+            low, _ = self._topics.watermarks(self._topic, [partition])[partition]
+            is_there = low <= position.offset
+        else:
+            is_there = offset not in (None, position.offset)
+        if not is_there:
+            raise OffsetsLostError(self._lost_text(partition, error))
+        self._seek(self._at(partition, position.offset, position.epoch))
+
+    def _cut(self, partition: int, position: Position, read: Place) -> LogCut | None:
+        """Ask whether the log still has what was read up to a place; if not, take nothing more until a seek."""
+        cut = next(iter(self._find_cuts({partition: read})), None)
+        if cut is not None:
+            position.leave()
+        return cut
+
+    def _find_cuts(self, places: Mapping[int, Place]) -> list[LogCut]:
+        return find_cuts(self._settings, places, self._make_client)
+
+    def compare(self, partition: int, known: int, known_epoch: int) -> LogCut | None:
+        """Compare with the database, which has read up to `known`, in `known_epoch`; None if the log still has that.
+
+        Blocks for the broker's answer where the records that were polled leave a doubt; raises `BrokerError`.
+        """
+        position = self._positions.get(partition)
+        if position is None or not position.expect(known, known_epoch):
+            return None
+        return self._cut(partition, position, Place(known, known_epoch))
+
+    def epoch_before(self, partition: int, offset: int) -> int:
+        """The leader epoch of the record before `offset`, which was polled; `NO_EPOCH` if it is not known."""
+        position = self._positions.get(partition)
+        return NO_EPOCH if position is None else position.epoch_before(offset)
 
     def _lost_text(self, partition: int | None, error: KafkaError) -> str:
         position = self._positions.get(partition) if partition is not None else None
@@ -217,22 +262,41 @@ class GroupConsumer:
         """
         fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
         for partition in fresh & {message.partition() for message in messages}:
-            self._seek(partition, self._positions[partition].offset)
+            position = self._positions[partition]
+            self._seek(self._at(partition, position.offset, position.start_epoch))
         return [message for message in messages if message.partition() not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
         self._set_position(start)
-        self._seek(start.log.partition, start.offset)
+        self._seek(self._at(start.log.partition, start.offset, start.epoch))
 
-    def _seek(self, partition: int, offset: int) -> None:
+    def _seek(self, place: TopicPartition) -> None:
+        doing = f"seeking {self._topic}[{place.partition}] to {place.offset}"
         try:
-            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            self._consumer.seek(place)
         except KafkaException as error:
-            raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
+            if not _has_stopped(error):
+                raise broker_error(doing, error) from None
+            self._fetch_again(doing, place)
+
+    def _fetch_again(self, doing: str, place: TopicPartition) -> None:
+        """Seek a partition that the client has stopped to fetch because its log lost the next offset."""
+        try:
+            if self._cooperative:
+                self._consumer.incremental_unassign([place])
+                self._consumer.incremental_assign([place])
+            else:
+                others = [self._at(n, item.offset, item.epoch) for n, item in self._positions.items()]
+                self._consumer.assign([place, *(item for item in others if item.partition != place.partition)])
+        except KafkaException as error:
+            raise broker_error(doing, error) from None
+
+    def _at(self, partition: int, offset: int, epoch: int, metadata: str = "") -> TopicPartition:
+        return TopicPartition(self._topic, partition, offset, metadata, epoch)
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = _Position(start.log.id, start.offset, self._rebalances)
+        self._positions[start.log.partition] = Position.starting(start, self._rebalances)
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
@@ -254,7 +318,7 @@ class GroupConsumer:
         is counted, not raised.
         """
         wanted = [
-            TopicPartition(self._topic, log.partition, offset, metadata=commit_metadata(log, budget))
+            self._at(log.partition, offset, self.epoch_before(log.partition, offset), commit_metadata(log, budget))
             for log, offset in offsets.items()
         ]
         try:
@@ -338,24 +402,32 @@ class GroupConsumer:
         # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
-        starts = self._listener.on_assigned(self._look_up([item.partition for item in partitions]))
-        wanted = [TopicPartition(self._topic, start.log.partition, start.offset) for start in starts]
+        found = self._look_up([item.partition for item in partitions])
+        starts = self._listener.on_assigned(found)
+        # a cut log may not have the offset to start with
+        cuts = {item.log.partition: item.cut.end for item in found if item.cut is not None}
+        places = ((start.log.partition, start.offset, start.epoch) for start in starts)
+        wanted = [self._at(number, cuts.get(number, offset), epoch) for number, offset, epoch in places]
         if self._cooperative:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
         for start in starts:
             self._set_position(start)
+        for number in cuts:
+            self._positions[number].leave()
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
         commits = self.committed(partitions)
         watermarks = self._topics.watermarks(self._topic, partitions)
+        doubtful = places_in_doubt(self._topics, self._topic, topic_id, commits)
+        cuts = {cut.partition: cut for cut in self._find_cuts(doubtful)}
         found = []
         for partition in partitions:
             commit = commits[partition]
             log = Log(self._topic, topic_id, partition, commit.incarnation if commit.topic_id == topic_id else 0)
-            found.append(AssignedPartition(log, commit, *watermarks[partition]))
+            found.append(AssignedPartition(log, commit, *watermarks[partition], cuts.get(partition)))
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -372,18 +444,6 @@ class GroupConsumer:
             self._positions.pop(partition, None)
 
 
-def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
-    """A member's properties that the user may override.
-
-    With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
-    """
-    if properties.get("group.protocol", "classic").lower() == "consumer":
-        return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
-    return dict(DEFAULTS)
-
-
-def _is_cooperative(properties: Mapping[str, str]) -> bool:
-    if properties.get("group.protocol", "classic").lower() == "consumer":
-        return True
-    strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
-    return "cooperative" in strategy
+def _has_stopped(error: KafkaException) -> bool:
+    inner = error_of(error)
+    return inner is not None and inner.code() == KafkaError._STATE

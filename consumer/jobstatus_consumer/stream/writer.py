@@ -19,7 +19,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from jobstatus_consumer.core.dead_letter_budget import Budget
@@ -31,7 +31,7 @@ from jobstatus_consumer.errors import (
     DeploymentError,
     StopRequestedError,
 )
-from jobstatus_consumer.records import Batch, Rejected, Written
+from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.telemetry.throttle import Throttle
 
@@ -57,8 +57,8 @@ class StorePort(Protocol):
     def connect(self) -> None:
         """Open a new connection, prepared from scratch."""
 
-    def topic_progress(self, topic: str) -> Mapping[str, int]:
-        """Return the next offset of each log of the topic that the database knows."""
+    def topic_progress(self, topic: str) -> TopicProgress:
+        """Return what the database has of each log of the topic."""
 
     def write(self, batch: Batch) -> Written:
         """Write the batch; rows that the database rejects are isolated."""
@@ -88,9 +88,13 @@ class ReadProgress:
 
 @dataclass(frozen=True, slots=True)
 class ProgressRead:
-    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too."""
+    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too.
+
+    `epochs` are the leader epochs of the records before those offsets.
+    """
 
     progress: Mapping[str, int]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ class BatchReturned:
 
     batch: Batch
     progress: Mapping[str, int]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +241,7 @@ class Writer:
         # 4.1 the database
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
-            return BatchReturned(batch, found.progress)
+            return BatchReturned(batch, found.progress, found.epochs)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]
         if rejected:
@@ -255,7 +260,7 @@ class Writer:
 
     def _read_progress(self) -> ProgressRead:
         self._connect()
-        found = ProgressRead(self._store.topic_progress(self._topic))
+        found = ProgressRead(*self._store.topic_progress(self._topic))
         self._progress_returned = True
         return found
 

@@ -69,6 +69,8 @@ def _show(found: Outcome) -> None:
     _show_findings(report, console)
     for word, count in report.explained.items():
         console.print(f"{count:,} rows are explained: {word}")
+    if report.lost_tail:
+        console.print(f"  rows of lost tails: {', '.join(report.lost_tail[:SHOWN])}; --json names all as lost_tail")
     if report.counts.undecodable:
         console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
     if found.repaired is not None:
@@ -128,6 +130,7 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
         "remarks": list(found.scope.remarks),
         **report.kinds(),
         "explained": report.explained,
+        "lost_tail": report.lost_tail,
         "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
         "not_named": report.more.total(),
     }

@@ -1,0 +1,32 @@
+"""The properties of a group's member that depend on how its partitions are assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from jobstatus_consumer.kafka.client import FETCH_DEFAULTS
+
+DEFAULTS: Final[Mapping[str, Any]] = {
+    # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
+    "partition.assignment.strategy": "cooperative-sticky",
+    **FETCH_DEFAULTS,
+}
+
+
+def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
+    """A member's properties that the user may override.
+
+    With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
+    """
+    if properties.get("group.protocol", "classic").lower() == "consumer":
+        return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
+    return dict(DEFAULTS)
+
+
+def is_cooperative(properties: Mapping[str, str]) -> bool:
+    """Whether partitions are assigned and revoked one by one, and not all at once."""
+    if properties.get("group.protocol", "classic").lower() == "consumer":
+        return True
+    strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
+    return "cooperative" in strategy
