@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, get_args
 
 from jobstatus_schemas.protocol import (
@@ -20,6 +21,7 @@ from jobstatus_schemas.protocol import (
     kafka_properties,
     unknown_settings,
 )
+from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -50,6 +52,11 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
 TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
 TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
 
+FILE_SCHEME: Final = "file:"
+"""What a database's URL begins with if the rest of it names the file that has the URL."""
+OTHER_FIELDS: Final = ("kafka", "kafka_files")
+"""The fields that are no flag of their own."""
+
 
 class Settings(BaseModel):
     """Every setting of the consumer and its commands. Times are in seconds, sizes in bytes."""
@@ -65,6 +72,9 @@ class Settings(BaseModel):
     )
     database_url: SecretStr = Field(
         SecretStr(""), description="the PostgreSQL database, as postgresql://user:password@host:port/database"
+    )
+    database_url_file: str = Field(
+        "", description="a file with the database's URL, read again for each connection; instead of the URL itself"
     )
     table: str = Field(
         "jobs",
@@ -122,7 +132,10 @@ class Settings(BaseModel):
         pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5})$",
         description="the host:port that serves /metrics, /livez and /readyz over HTTP, or off",
     )
-    kafka: dict[str, str] = Field(default_factory=dict, description="properties of librdkafka")
+    kafka: dict[str, str] = Field(default_factory=dict, repr=False, description="properties of librdkafka")
+    kafka_files: dict[str, str] = Field(
+        default_factory=dict, description="files with values of librdkafka's properties, read again for each client"
+    )
 
     @field_validator("statuses", mode="before")
     @classmethod
@@ -153,6 +166,8 @@ class Settings(BaseModel):
                     f"{variable_of(name)} (--kafka {name}={given}) would break what jobstatus promises; "
                     f"allowed: {fixed}"
                 )
+        for name, path in missing_certificates(value):
+            raise ValueError(f"{variable_of(name)} (--kafka {name}): there is no file {path}")
         if "group.id" in value:
             raise ValueError(f"{variable_of('group.id')} (--kafka group.id): set JOBSTATUS_GROUP_ID or --group-id")
         return value
@@ -188,7 +203,12 @@ class Settings(BaseModel):
 
     @property
     def database(self) -> str:
-        """The database's URL with its password; raises `SettingsError` if it is not set."""
+        """The database's URL with its password, or `file:` with the file that has it: see `read_url`.
+
+        Raises `SettingsError` if neither is set.
+        """
+        if self.database_url_file:
+            return FILE_SCHEME + self.database_url_file
         url = self.database_url.get_secret_value()
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
@@ -243,9 +263,9 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
     given: dict[str, Any] = {
         field: environ[env_name(field)]
         for field in Settings.model_fields
-        if field != "kafka" and environ.get(env_name(field), "") != ""
+        if field not in OTHER_FIELDS and environ.get(env_name(field), "") != ""
     }
-    given["kafka"] = kafka_properties(environ)
+    _use_files(given, environ, flags or {})
     for name, value in (flags or {}).items():
         if value is not None:
             given[name] = {**given["kafka"], **value} if name == "kafka" else value
@@ -254,6 +274,41 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_message(problem) for problem in error.errors())) from None
+
+
+def read_url(url: str) -> str:
+    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`."""
+    return read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url
+
+
+def current_kafka(settings: Settings) -> dict[str, str]:
+    """Return librdkafka's properties with what their files have now; a file that is unreadable keeps its old value."""
+    found = dict(settings.kafka)
+    for name, path in settings.kafka_files.items():
+        with suppress(ValueError):
+            found[name] = read_secret(path)
+    return found
+
+
+def _use_files(given: dict[str, Any], environ: Mapping[str, str], flags: Mapping[str, Any]) -> None:
+    """Add librdkafka's properties, also those that are in files, and see that the database's file can be read."""
+    url, file = "database_url", "database_url_file"
+    if flags.get(url) is not None:
+        given.pop(file, None)
+    if flags.get(file) is not None:
+        given.pop(url, None)
+    if url in given and file in given:
+        raise SettingsError(f"{env_name(url)} and {env_name(file)} are both set; set one of them")
+    try:
+        path = flags.get(file) or given.get(file)
+        if path:
+            read_secret(path)
+        by_flag = flags.get("kafka") or {}
+        files = {name: path for name, path in kafka_files(environ).items() if name not in by_flag}
+        given["kafka_files"] = files
+        given["kafka"] = {**kafka_properties(environ), **{name: read_secret(path) for name, path in files.items()}}
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def is_utf8(text: str) -> bool:

@@ -8,6 +8,7 @@
     │   ├── ConnectionStaleError connect again and try once more; a second time it is a DeploymentError
     │   ├── BadRowError          isolate the row, write all others, send a dead letter for it
     │   └── DeploymentError      the program or its deployment is wrong: stop, commit nothing, exit with 1
+    │       └── MalformedUrlError    also a SettingsError: exit with 2
     ├── DeadLetterError          a dead letter was not acknowledged: commit nothing behind it
     ├── DeadLetterBudgetError    too many dead letters: stop, commit nothing, exit with 1
     ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
@@ -61,6 +62,10 @@ class BadRowError(StoreError):
 
 class DeploymentError(StoreError):
     """A table or a privilege is missing, a password is wrong, or the error is of an unknown kind."""
+
+
+class MalformedUrlError(DeploymentError, SettingsError):
+    """The database's URL cannot be read: a setting is wrong, and only the store can find that out."""
 
 
 class DeadLetterError(JobStatusError):

@@ -9,12 +9,14 @@ Records and events are tuples because a consumer makes tens of thousands of them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from jobstatus_schemas.event import JobStatusEvent
+
+from jobstatus_consumer.words import rfc3339_of
 
 NO_EPOCH: Final = -1
 """No leader epoch is known."""
@@ -60,6 +62,19 @@ class RawRecord(NamedTuple):
     log_id: str
 
 
+def record_size(raw: RawRecord) -> int:
+    """The bytes of a record's key, value and headers."""
+    size = len(raw.key or b"") + len(raw.value or b"")
+    if raw.headers:
+        size += header_bytes(raw.headers)
+    return size
+
+
+def header_bytes(headers: Headers) -> int:
+    """The bytes of the names and values of `headers`."""
+    return sum(len(name) + len(text or b"") for name, text in headers)
+
+
 class Event(NamedTuple):
     """What a producer reported, and where in which log it stands.
 
@@ -88,8 +103,9 @@ class Event(NamedTuple):
         return self.content.attempt
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field that was reported, by name, and `late`."""
-        return {**self.content._asdict(), "late": self.late}
+        """Every field that was reported, by name, and `late`; the time in RFC 3339."""
+        content = self.content
+        return {**content._asdict(), "occurred_at": rfc3339_of(content.occurred_at), "late": self.late}
 
 
 class Rejected(NamedTuple):
@@ -140,6 +156,11 @@ class Batch:
     def records(self) -> int:
         """How many records of the log this batch accounts for."""
         return len(self.events) + len(self.rejected)
+
+    def raw_records(self) -> Iterator[RawRecord]:
+        """The records, as they came."""
+        yield from (event.raw for event in self.events)
+        yield from (item.raw for item in self.rejected)
 
     def without(self, partitions: Collection[int]) -> Batch | None:
         """The batch without the records of `partitions`; None if nothing is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from jobstatus_schemas.protocol import (
     kafka_properties,
     unknown_settings,
 )
+from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
 
 from jobstatus_producer.errors import SettingsError
 
@@ -51,10 +53,12 @@ REFUSED: Final[Mapping[str, str]] = MappingProxyType(
 class ProducerSettings:
     """All settings of a producer; times are in seconds. `kafka` holds librdkafka's own properties.
 
-    `repr` leaves `kafka` out, because it may hold secrets. Raises `SettingsError` where a value is wrong.
+    `repr` leaves `kafka` out, because it may hold secrets. `kafka_files` names, by property, files with values that
+    are read again for each new Kafka client. Raises `SettingsError` where a value is wrong.
     """
 
     kafka: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kafka_files: Mapping[str, str] = field(default_factory=dict)
     topic: str = DEFAULT_TOPIC
     statuses: frozenset[str] | None = None
     worker_id: str | None = None
@@ -97,7 +101,20 @@ class ProducerSettings:
             for variable, (name, parse) in _VARIABLES.items()
             if environ.get(variable)
         }
-        return cls(kafka=kafka_properties(environ), traceparent=environ.get("TRACEPARENT"), **given)
+        try:
+            files = kafka_files(environ)
+            kafka = {**kafka_properties(environ), **{name: read_secret(path) for name, path in files.items()}}
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return cls(kafka=kafka, kafka_files=files, traceparent=environ.get("TRACEPARENT"), **given)
+
+    def current_kafka(self) -> dict[str, str]:
+        """librdkafka's properties with what their files have now; a file that is unreadable keeps its old value."""
+        found = dict(self.kafka)
+        for name, path in self.kafka_files.items():
+            with suppress(ValueError):
+                found[name] = read_secret(path)
+        return found
 
     def shown(self) -> dict[str, str]:
         """librdkafka's properties for a person to read: secrets are masked."""
@@ -115,6 +132,8 @@ def _absolute(folder: Path) -> Path:
 def _check_kafka(kafka: Mapping[str, str]) -> None:
     if not kafka.get("bootstrap.servers"):
         raise SettingsError("JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set; wanted host:port[,host:port]")
+    for name, path in missing_certificates(kafka):
+        raise SettingsError(f"{variable_of(name)}: there is no file {path}")
     for name, value in kafka.items():
         if name in REFUSED:
             raise SettingsError(f"{variable_of(name)}: not allowed here: {REFUSED[name]}")

@@ -62,16 +62,16 @@ class _UnusualError(Exception):
 def read_usual(value: bytes, at: int) -> JobStatusEvent | None:
     """The event whose body is `value` from `at` to its end, if it is a usual one; else None.
 
-    Usual are texts below 64 bytes, attempts from 0 to 63, and a time after 1978, which takes eight bytes. The
-    caller gives everything else to fastavro, which alone says what is wrong with a body.
+    Usual are texts below 8 KiB, attempts from 0 to 63, and a time after 1978, which takes eight bytes. The caller
+    gives everything else to fastavro, which alone says what is wrong with a body.
     """
     try:
-        event_id, at = _short_string(value, at)
-        job_id, at = _short_string(value, at)
-        status, at = _short_string(value, at)
-        error_message, at = _short_string_or_null(value, at)
+        event_id, at = _text(value, at)
+        job_id, at = _text(value, at)
+        status, at = _text(value, at)
+        error_message, at = _text_or_null(value, at)
         attempt, at = _short_number_or_null(value, at)
-        worker_id, at = _short_string_or_null(value, at)
+        worker_id, at = _text_or_null(value, at)
         occurred_at, at = _eight_byte_long(value, at)
     except (_UnusualError, IndexError, UnicodeDecodeError):
         return None
@@ -80,21 +80,27 @@ def read_usual(value: bytes, at: int) -> JobStatusEvent | None:
     return JobStatusEvent(event_id, job_id, status, error_message, attempt, worker_id, occurred_at)
 
 
-def _short_string(value: bytes, at: int) -> tuple[str, int]:
+def _text(value: bytes, at: int) -> tuple[str, int]:
     size = value[at]
+    at += 1
     if size & _NOT_SHORT:
-        raise _UnusualError
-    end = at + 1 + (size >> 1)
-    return value[at + 1 : end].decode(), end
+        more = value[at]
+        # a negative size, one of three bytes or more, or one that fits into a single byte
+        if size & 1 or not 0 < more <= 0x7F:
+            raise _UnusualError
+        at += 1
+        size = size & 0x7F | more << 7
+    end = at + (size >> 1)
+    return value[at:end].decode(), end
 
 
-def _short_string_or_null(value: bytes, at: int) -> tuple[str | None, int]:
+def _text_or_null(value: bytes, at: int) -> tuple[str | None, int]:
     branch = value[at]
     if branch == 0:
         return None, at + 1
     if branch != 2:
         raise _UnusualError
-    return _short_string(value, at + 1)
+    return _text(value, at + 1)
 
 
 def _short_number_or_null(value: bytes, at: int) -> tuple[int | None, int]:
@@ -117,3 +123,35 @@ def _eight_byte_long(value: bytes, at: int) -> tuple[int, int]:
     word = (word & 0x007F007F007F007F) | ((word & 0x7F007F007F007F00) >> 1)
     word = (word & 0x00003FFF00003FFF) | ((word & 0x3FFF00003FFF0000) >> 2)
     return ((word & 0x0FFFFFFF) | ((word & 0x0FFFFFFF00000000) >> 4)) >> 1, end
+
+
+def has_negative_branch(value: bytes, at: int) -> bool:
+    """Whether a union in the body of `value` from `at` has a negative branch. A general reader has read it already."""
+    for _ in range(3):
+        at = _behind_text(value, at)
+    for behind in (_behind_text, _behind_long, _behind_text):
+        branch, at = _any_long(value, at)
+        if branch < 0:
+            return True
+        if branch:
+            at = behind(value, at)
+    return False
+
+
+def _any_long(value: bytes, at: int) -> tuple[int, int]:
+    rest = shift = 0
+    while True:
+        byte = value[at]
+        rest |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte <= 0x7F:
+            return (rest >> 1) ^ -(rest & 1), at
+
+
+def _behind_long(value: bytes, at: int) -> int:
+    return _any_long(value, at)[1]
+
+
+def _behind_text(value: bytes, at: int) -> int:
+    size, at = _any_long(value, at)
+    return at + size

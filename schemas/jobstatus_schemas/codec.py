@@ -11,7 +11,7 @@ from typing import Final
 
 import fastavro
 
-from jobstatus_schemas.body import read_usual, write
+from jobstatus_schemas.body import has_negative_branch, read_usual, write
 from jobstatus_schemas.errors import UndecodableError
 from jobstatus_schemas.event import JobStatusEvent
 from jobstatus_schemas.framing import Framing
@@ -49,10 +49,17 @@ class Codec:
             return usual
         writer = self._newest if is_newest else self._framing.writer_of(value)
         event = self._read(value, writer)
-        # fastavro takes a number of more than 64 bits for a smaller one, without an error; encoded again it differs
-        if _LONG_RUN.search(value) and is_newest and self.encode(event) != value:
-            raise UndecodableError("malformed", f"a number of more than 64 bits in {len(value)} bytes")
+        if is_newest and self.encode(event) != value:
+            self._check_numbers(value)
         return event
+
+    def _check_numbers(self, value: bytes) -> None:
+        """Refuse what fastavro reads as another number without an error; encoded again, such an event differs."""
+        if _LONG_RUN.search(value):
+            raise UndecodableError("malformed", f"a number of more than 64 bits in {len(value)} bytes")
+        if has_negative_branch(value, self._framing.size):
+            # Python takes branch -1 for the last one
+            raise UndecodableError("malformed", f"a union with a negative branch in {len(value)} bytes")
 
     def _read(self, value: bytes, writer: Schema) -> JobStatusEvent:
         source = BytesIO(value)

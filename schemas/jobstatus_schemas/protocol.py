@@ -15,6 +15,16 @@ LATE_AFTER_SECONDS: Final = 5.0
 """The age from which a producer marks an event as late when it sends it. No other wait has this name."""
 ENV_PREFIX: Final = "JOBSTATUS_"
 KAFKA_ENV_PREFIX: Final = "JOBSTATUS_KAFKA_"
+FILE_SUFFIX: Final = "_FILE"
+"""`<variable>_FILE` names a file that holds the value: see `secret_files`."""
+OWN_FILES: Final = frozenset(
+    {
+        "SASL_OAUTHBEARER_ASSERTION_FILE",
+        "SASL_OAUTHBEARER_ASSERTION_PRIVATE_KEY_FILE",
+        "SASL_OAUTHBEARER_ASSERTION_JWT_TEMPLATE_FILE",
+    }
+)
+"""Properties of librdkafka whose own names end so: it reads these files itself."""
 
 PRODUCER_ENV: Final = (
     "JOBSTATUS_TOPIC",
@@ -36,6 +46,7 @@ CONSUMER_ENV: Final = (
     "JOBSTATUS_STATUSES",
     "JOBSTATUS_GROUP_ID",
     "JOBSTATUS_DATABASE_URL",
+    "JOBSTATUS_DATABASE_URL_FILE",
     "JOBSTATUS_TABLE",
     "JOBSTATUS_BATCH_MAX_EVENTS",
     "JOBSTATUS_BATCH_MAX_BYTES",
@@ -61,12 +72,18 @@ def check_topic(name: str) -> str:
     return name
 
 
+def is_file_variable(name: str) -> bool:
+    """Return whether this variable names the file of one of librdkafka's properties."""
+    own = name.removeprefix(KAFKA_ENV_PREFIX) in OWN_FILES
+    return name.startswith(KAFKA_ENV_PREFIX) and name.endswith(FILE_SUFFIX) and not own
+
+
 def kafka_properties(environ: Mapping[str, str]) -> dict[str, str]:
     """librdkafka's properties from the variables `JOBSTATUS_KAFKA_<NAME>`: in lower case, with dots for underscores."""
     return {
         name[len(KAFKA_ENV_PREFIX) :].lower().replace("_", "."): value
         for name, value in environ.items()
-        if name.startswith(KAFKA_ENV_PREFIX)
+        if name.startswith(KAFKA_ENV_PREFIX) and not is_file_variable(name)
     }
 
 

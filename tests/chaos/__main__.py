@@ -17,7 +17,7 @@ from chaos.broken import WAYS, broken_command
 from chaos.run import Options, run
 from chaos.stage import open_stage
 from chaos.world import PROTOCOLS
-from support.deployment import COMMAND
+from support.forked import COMMAND
 
 
 def main() -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from chaos.findings import ENDED_BY_ITSELF, EXIT_CODE, Findings
-from support.deployment import COMMAND, ConsumerProcess
+from support.deployment import ConsumerProcess
+from support.forked import COMMAND, Command
 from support.waiting import until
 
 ARGUMENTS: Final = ("--batch-linger-seconds", "0.3", "--wait-for-database", "120")
@@ -42,7 +43,7 @@ class Fleet:
         self._started += 1
         log = self._folder / f"consumer-{self._started}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(self._command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
+            process = Command[bytes](self._command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
         return ConsumerProcess(process, log)
 
     def ready(self, place: int, timeout: float = 60.0) -> None:

@@ -24,7 +24,7 @@ from chaos.schedule import Step, steps
 from chaos.stage import Stage
 from chaos.world import PARTITIONS, World, a_world, tails
 from law.model import Row
-from support.deployment import COMMAND
+from support.forked import COMMAND
 from support.waiting import until
 
 GOES_ON_WITHIN: Final = 120.0

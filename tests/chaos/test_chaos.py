@@ -9,7 +9,7 @@ from chaos.faults import FAULTS
 from chaos.run import Options, run
 from chaos.schedule import Step
 from chaos.stage import Stage
-from support.deployment import COMMAND
+from support.forked import COMMAND
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 

@@ -20,6 +20,7 @@ from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, Record, poisoned
 from confluent_kafka import KafkaError, Producer
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
+from support.forked import Command
 
 SCRIPT: Final = Path(__file__).with_name("worker.py")
 STOP_SECONDS: Final = 90.0
@@ -40,7 +41,7 @@ class WorkerProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as out:
             command = [sys.executable, str(SCRIPT), str(self.journal), *self._arguments]
-            return subprocess.Popen(command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
+            return Command[bytes](command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
 
     def kill(self) -> None:
         """SIGKILL, and again from the start: its spool has what was accepted and not delivered."""

@@ -18,7 +18,8 @@ from chaos.tail import Ends, Tail
 from chaos.workers import Workers
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from support.deployment import COMMAND, Deployment
+from support.deployment import Deployment
+from support.forked import COMMAND
 from support.waiting import until
 
 PARTITIONS: Final = 6

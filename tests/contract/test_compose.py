@@ -21,13 +21,14 @@ from jobstatus_consumer.stream.pipeline import STOP_WAIT
 from jobstatus_local.jars import BROKER, kafka_classpath, locked
 from jobstatus_local.kafka_config import FORMAT_CLASS
 from support.command_line import parse
-from support.docker_files import COMPOSE, DOCKERFILE, HEALTH_CHECKS, at_port, final_stage, services
+from support.docker_files import COMPOSE, CONSUMERS_SQL, DOCKERFILE, HEALTH_CHECKS, at_port, final_stage, services
 from support.installing import ROOT, run
 
 SERVICES = services()
 OURS = ("topics", "migrate", "consumer")
-NEEDED_PASSWORD = "${POSTGRES_PASSWORD:?set it in .env}"
+NEEDED = "${%s:?set it in .env}"
 """Compose refuses to start anything while the variable is not set, and says so."""
+OURS_PASSWORD = NEEDED % "CONSUMER_PASSWORD"
 DEFAULT = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
@@ -63,7 +64,9 @@ def test_every_command_that_a_service_is_given_exists(name: str) -> None:
 def test_the_services_use_the_names_and_ports_of_each_other() -> None:
     postgres, kafka = SERVICES["postgres"]["environment"], SERVICES["kafka"]["environment"]
     url = SERVICES["consumer"]["environment"]["JOBSTATUS_DATABASE_URL"]
-    assert url == f"postgresql://{postgres['POSTGRES_USER']}@postgres:5432/{postgres['POSTGRES_DB']}"
+    (role,) = re.findall(r"^CREATE ROLE (\w+) LOGIN", CONSUMERS_SQL, re.MULTILINE)
+    assert url == f"postgresql://{role}@postgres:5432/{postgres['POSTGRES_DB']}"
+    assert postgres["POSTGRES_USER"] != role, "the consumers are no administrators"
     assert "INTERNAL://kafka:19092" in kafka["KAFKA_ADVERTISED_LISTENERS"]
 
 
@@ -135,15 +138,28 @@ def test_two_consumers_can_run_side_by_side() -> None:
 
 
 def test_without_a_password_nothing_starts_and_the_file_holds_none() -> None:
-    assert [SERVICES[name]["environment"]["PGPASSWORD"] for name in OURS] == [NEEDED_PASSWORD] * 3
-    assert SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"] == NEEDED_PASSWORD
+    assert [SERVICES[name]["environment"]["PGPASSWORD"] for name in OURS] == [OURS_PASSWORD] * 3
+    postgres = SERVICES["postgres"]["environment"]
+    assert postgres["POSTGRES_PASSWORD"] == NEEDED % "POSTGRES_PASSWORD"
+    assert postgres["CONSUMER_PASSWORD"] == OURS_PASSWORD
     for name, value in re.findall(r"^\s*(\w*PASSWORD\w*):\s*(.*)$", COMPOSE, re.MULTILINE):
-        assert value == NEEDED_PASSWORD, name
+        assert value in (OURS_PASSWORD, NEEDED % "POSTGRES_PASSWORD"), name
+
+
+def test_the_administrators_password_is_given_to_the_database_alone() -> None:
+    given = [name for name, service in SERVICES.items() if "POSTGRES_PASSWORD" in str(service.get("environment"))]
+    assert given == ["postgres"]
+
+
+def test_the_script_that_makes_the_consumers_role_is_run_by_the_image() -> None:
+    source, target, mode = SERVICES["postgres"]["volumes"][1].split(":")
+    assert (ROOT / source).read_text() == CONSUMERS_SQL
+    assert (Path(target).parent, mode) == (Path("/docker-entrypoint-initdb.d"), "ro")
 
 
 def test_the_example_holds_no_password_and_the_defaults_of_the_file() -> None:
     example = dict(re.findall(r"^#?(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert example.pop("POSTGRES_PASSWORD") == ""
+    assert (example.pop("POSTGRES_PASSWORD"), example.pop("CONSUMER_PASSWORD")) == ("", "")
     assert example == dict(DEFAULT.findall(COMPOSE))
 
 

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from fastavro import _read_py
+from fastavro.io.binary_decoder import BinaryDecoder
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import RawRecord
 from jobstatus_schemas import JobStatusEvent, SingleObject, UndecodableError, decode, encode
@@ -15,6 +16,20 @@ from jobstatus_schemas.schema import newest_schema
 
 FRAMING = SingleObject()
 DECODER = Decoder()
+
+
+class StrictDecoder(BinaryDecoder):
+    """Reads no negative branch of a union, which Python would take for one from the end."""
+
+    def read_index(self) -> int:
+        index = int(super().read_index())  # type: ignore[no-untyped-call]
+        if index < 0:
+            raise ValueError("a negative branch")
+        return index
+
+
+_read_py.BinaryDecoder = StrictDecoder  # type: ignore[attr-defined]
+
 LONG_RUN = re.compile(rb"[\x80-\xff]{9}")
 """A number may have more than 64 bits only where nine bytes in a row announce another one."""
 

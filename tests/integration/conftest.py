@@ -15,7 +15,7 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from support.fixture_types import MakeTopic
 from support.parts import started
-from support.shared_broker import SharedBroker, shared_broker
+from support.shared_broker import SharedBroker, session_broker, shared_broker
 
 _numbers = itertools.count(1)
 
@@ -27,7 +27,7 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka | SharedBroker]
     if shared is not None:
         yield shared
         return
-    with started("a real Apache Kafka", LocalKafka()) as server:
+    with started("a real Apache Kafka", session_broker()) as server:
         yield server
 
 

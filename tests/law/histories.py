@@ -6,8 +6,11 @@ times.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hypothesis import strategies as st
 from jobstatus_consumer.records import Event
@@ -39,20 +42,24 @@ class History:
         return (item.log_id, item.offset) in self.bad
 
 
-attempts = st.one_of(st.none(), st.integers(0, 2))
+ATTEMPTS = (None, None, None, 0, 1, 2)
+TIMES = (None,) * 11 + tuple(range(11))
+AHEAD = (0, 0, 7)
+LATE = (False, True)
+WORDS = (("processing", None), ("success", None), ("error", "it broke\n\"badly\" \\ 'so' ü"))
 
 
-words = st.sampled_from((("processing", None), ("success", None), ("error", "it broke\n\"badly\" \\ 'so' ü")))
+@functools.cache
+def one_of_all(*fields: Sequence[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    """A value for each field. It is one draw, because draws take most of a property's time."""
+    return st.sampled_from(list(itertools.product(*fields)))
 
 
 @st.composite
 def logs(draw: st.DrawFn, log_id: str, jobs: Sequence[str] = JOBS) -> list[Event]:
     """What one log holds: times mostly rise, but a clock may be off; an event may be late, may have an attempt."""
-    attempt = attempts if draw(st.booleans()) else st.none()
-    time = st.one_of(st.none(), st.integers(0, 10))
-    ahead = st.sampled_from((0, 0, 7))
-    record = st.tuples(st.sampled_from(jobs), attempt, time, ahead, st.booleans(), words)
-    contents = draw(st.lists(record, min_size=1, max_size=10))
+    attempts = ATTEMPTS if draw(st.booleans()) else (None,)
+    contents = draw(st.lists(one_of_all(tuple(jobs), attempts, TIMES, AHEAD, LATE, WORDS), min_size=1, max_size=10))
     return [
         event(
             job_id,
@@ -73,9 +80,10 @@ def logs(draw: st.DrawFn, log_id: str, jobs: Sequence[str] = JOBS) -> list[Event
 def deliveries(draw: st.DrawFn, jobs: Sequence[str] = JOBS) -> list[Event]:
     """Runs of the logs, each read from anywhere to anywhere: the first read, a redelivery, a replay, a redrive."""
     contents = [draw(logs(log_id, jobs)) for log_id in LOGS[: draw(st.integers(1, 2))]]
-    runs = st.tuples(st.sampled_from(contents), st.integers(0, 9), st.integers(1, 10))
+    runs = one_of_all(range(len(contents)), range(10), range(1, 11))
     found: list[Event] = []
-    for log, start, length in draw(st.lists(runs, min_size=1, max_size=4)):
+    for number, start, length in draw(st.lists(runs, min_size=1, max_size=4)):
+        log = contents[number]
         start %= len(log)
         found += log[start : start + length]
     return found
@@ -87,7 +95,7 @@ def first_reads(draw: st.DrawFn, jobs: Sequence[str] = JOBS) -> list[Event]:
     contents = [draw(logs(log_id, jobs)) for log_id in LOGS]
     ends = [0, 0]
     found: list[Event] = []
-    runs = st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(1, 6))
+    runs = one_of_all(range(2), range(5), range(1, 7))
     for number, back, length in draw(st.lists(runs, min_size=1, max_size=5)):
         start = max(0, ends[number] - back)
         found += contents[number][start : start + length]
@@ -108,8 +116,8 @@ def cuts(draw: st.DrawFn, events: Sequence[Event]) -> list[Sequence[Event]]:
 @st.composite
 def tables(draw: st.DrawFn, jobs: Sequence[str] = JOBS) -> Table:
     """Rows that are there before: none, somebody else's without a position, or what the rule made of any events."""
-    latest = st.one_of(st.none(), st.integers(NOON, NOON + 10))
-    kinds = st.tuples(st.sampled_from(("none", "foreign", "ours")), attempts, latest)
+    latest = (None,) * 11 + tuple(range(NOON, NOON + 11))
+    kinds = one_of_all(("none", "foreign", "ours"), ATTEMPTS, latest)
     theirs = {job_id: (kind, foreign(*what)) for job_id in jobs for kind, *what in [draw(kinds)] if kind != "none"}
     rows = {job_id: row for job_id, (_, row) in theirs.items()}
     ours = [job_id for job_id, (kind, _) in theirs.items() if kind == "ours"]

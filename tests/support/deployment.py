@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,9 +23,9 @@ from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
+from support import forked
+from support.forked import COMMAND, Command
 from support.waiting import until
-
-COMMAND = str(Path(sys.executable).parent / "jobstatus")
 
 
 @dataclass
@@ -98,14 +97,7 @@ class Deployment:
         self, *arguments: str, code: int | None = 0, timeout: float = 120.0, **environ: str
     ) -> subprocess.CompletedProcess[str]:
         """Run the command to its end; `code` is the exit code it must have (None: any)."""
-        done = subprocess.run(
-            [COMMAND, *arguments],
-            env={**self.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = forked.run(arguments, {**self.environ, **environ}, timeout)
         assert code is None or done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -117,7 +109,7 @@ class Deployment:
         """Start a consumer; it is killed at the test's end if it still lives."""
         log = self.folder / f"consumer-{len(self.consumers)}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(
+            process = Command[bytes](
                 [COMMAND, "consume", *arguments], env={**self.environ, **environ}, stdout=out, stderr=subprocess.STDOUT
             )
         found = ConsumerProcess(process, log)
@@ -270,7 +262,13 @@ class Deployment:
 
 def read_topic(bootstrap: str, topic: str, topic_id: str) -> list[RawRecord]:
     """All records of a topic, by partition and offset."""
-    properties = {"group.id": f"reader-{uuid.uuid4()}", "enable.auto.commit": False, "auto.offset.reset": "earliest"}
+    properties = {
+        "group.id": f"reader-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        # also what no consumer of ours can decompress
+        "receive.message.max.bytes": 2_000_000_000,
+    }
     consumer = Consumer({"bootstrap.servers": bootstrap, "enable.partition.eof": True, **properties})
     try:
         partitions = sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)

@@ -11,6 +11,7 @@ import yaml
 from support.installing import ROOT
 
 COMPOSE: Final = (ROOT / "docker-compose.yml").read_text("utf-8")
+CONSUMERS_SQL: Final = (ROOT / "infra" / "docker" / "postgres" / "consumers.sql").read_text("utf-8")
 DOCKERFILE: Final = (ROOT / "infra" / "docker" / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
 
 

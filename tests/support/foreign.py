@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import confluent_kafka
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Producer
 
 UNREADABLE: Final = b"x-\xff\xfe"
 """A header name that is not UTF-8."""
@@ -75,15 +75,25 @@ def _record(
 
 def produce_compressed(bootstrap: str, topic: str, records: Sequence[tuple[bytes, bytes]], codec: str = "gzip") -> None:
     """Put records (key, value) on the topic, each in a batch of its own, compressed, and wait for each."""
-    refused: list[KafkaError] = []
-
-    def ended(error: KafkaError | None, _message: Message) -> None:
-        if error is not None:
-            refused.append(error)
-
-    properties = {"bootstrap.servers": bootstrap, "message.max.bytes": 1_000_000_000, "compression.type": codec}
-    producer = Producer({**properties, "partitioner": "murmur2_random", "message.copy.max.bytes": 0})
+    producer = _compressing(bootstrap, codec)
     for key, value in records:
-        producer.produce(topic, key=key, value=value, on_delivery=ended)
-        assert producer.flush(120) == 0
-    assert not refused, refused
+        refused = _delivered(producer, topic, key, value)
+        assert refused is None, refused
+
+
+def refused_when_compressed(bootstrap: str, topic: str, key: bytes, value: bytes, codec: str = "gzip") -> int | None:
+    """Send one compressed record; return the code with which the broker refuses it, or None."""
+    refused = _delivered(_compressing(bootstrap, codec), topic, key, value)
+    return None if refused is None else refused.code()
+
+
+def _compressing(bootstrap: str, codec: str) -> Producer:
+    properties = {"bootstrap.servers": bootstrap, "message.max.bytes": 1_000_000_000, "compression.type": codec}
+    return Producer({**properties, "partitioner": "murmur2_random", "message.copy.max.bytes": 0})
+
+
+def _delivered(producer: Producer, topic: str, key: bytes, value: bytes) -> KafkaError | None:
+    ended: list[KafkaError | None] = []
+    producer.produce(topic, key=key, value=value, on_delivery=lambda error, _: ended.append(error))
+    assert producer.flush(120) == 0
+    return ended[0]

@@ -14,7 +14,7 @@ from typing import Any, Final
 import click
 from jobstatus_consumer.cli.commands import main as command_line
 from jobstatus_consumer.cli.options import shown_default
-from jobstatus_consumer.config import FIXED_KAFKA, PATTERNS_IN_WORDS, Settings, allowed_values, env_name
+from jobstatus_consumer.config import FIXED_KAFKA, OTHER_FIELDS, PATTERNS_IN_WORDS, Settings, allowed_values, env_name
 from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
@@ -72,6 +72,8 @@ def settings_page() -> str:
         "`JOBSTATUS_KAFKA_<NAME>` sets a property of librdkafka: its name in upper case, with underscores for dots.",
         "`JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS` must be set; `--bootstrap-servers` is its flag.",
         "`--kafka NAME=VALUE` sets any other property for a command; it may be given several times.",
+        "`JOBSTATUS_KAFKA_<NAME>_FILE` names a file that holds the value, such as a mounted secret.",
+        "The file is read again for each new client, so the secret may be replaced while a process runs.",
         "",
         "The guarantees need these values, so another one is refused:",
         "",
@@ -85,7 +87,7 @@ def settings_page() -> str:
 
 def _consumer_rows() -> Iterator[tuple[str, ...]]:
     for name, info in Settings.model_fields.items():
-        if name != "kafka":
+        if name not in OTHER_FIELDS:
             default = shown_default(name).removeprefix(" [default: ").removesuffix("]")
             allowed = "" if name in PATTERNS_IN_WORDS else allowed_values(name)
             meaning = f"{info.description}{f' ({allowed})' if allowed else ''}"

@@ -11,6 +11,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from unittest import mock
 
 from jobstatus_consumer.cli import main as entry
@@ -24,6 +25,7 @@ def run_inside(
     out, err = io.StringIO(), io.StringIO()
     logger = logging.getLogger("jobstatus")
     before = logger.handlers, logger.level, logger.propagate
+    hooks = sys.excepthook, threading.excepthook
     try:
         with (
             mock.patch.dict(os.environ, {**deployed.environ, **environ}, clear=True),
@@ -35,6 +37,7 @@ def run_inside(
             status = _exit_code()
     finally:
         logger.handlers, logger.propagate = before[0], before[2]
+        sys.excepthook, threading.excepthook = hooks
         logger.setLevel(before[1])
     done = subprocess.CompletedProcess(list(arguments), status, out.getvalue(), err.getvalue())
     assert code is None or status == code, f"{arguments}: {status}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

@@ -14,7 +14,19 @@ from jobstatus_local.kafka import LocalKafka
 from support.parts import INTEGRATION, started, stop_if_missing
 
 KEY = "jobstatus_bootstrap_servers"
+NEVER_DELETES = dict.fromkeys(("log.retention.check.interval.ms", "log.initial.task.delay.ms"), str(24 * 3600 * 1000))
+"""A broker deletes by retention 30 s after its start and every five minutes, and tests write records with old times."""
+WITH_RIGHTS = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "allow.everyone.if.no.acl.found": "true",
+}
+"""Everybody may do everything with a topic or a group until a test says otherwise for one of its own."""
 _running: list[tuple[Any, LocalKafka]] = []
+
+
+def session_broker() -> LocalKafka:
+    """The broker of a session, not started."""
+    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS})
 
 
 class SharedBroker(NamedTuple):
@@ -37,7 +49,7 @@ def pytest_configure_node(node: Any) -> None:
         return
     if not _running:
         with stop_if_missing():
-            context = started("a real Apache Kafka", LocalKafka())
+            context = started("a real Apache Kafka", session_broker())
             _running.append((context, context.__enter__()))
     node.workerinput[KEY] = _running[0][1].bootstrap_servers
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 
 import click
 
-from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.options import is_given, json_flag, with_settings
 from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.stream.app import ConsumeOptions, consume
+from jobstatus_consumer.words import counted
 
 
 @click.command("consume")
@@ -46,16 +46,14 @@ def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, a
 
     Offsets are committed only after the write. While the database is unavailable, the consumer waits without a limit.
     """
-    context = click.get_current_context()
-    given = context.get_parameter_source("http_address") is not click.core.ParameterSource.DEFAULT
-    explicit = given or "JOBSTATUS_HTTP_ADDRESS" in os.environ
-    summary = consume(settings, ConsumeOptions(until_caught_up, clear_dlq_budget, explicit))
+    summary = consume(settings, ConsumeOptions(until_caught_up, clear_dlq_budget, is_given("http_address")))
     with already("the events that were written are committed"):
         if as_json:
             click.echo(json.dumps(summary.as_dict()))
         elif until_caught_up:
             click.echo(
-                f"{summary.events} events in {summary.batches} batches: {summary.applied} applied, "
-                f"{summary.merged} merged, {summary.stale} stale, {summary.dead_letters} dead letters; "
+                f"{counted(summary.events, 'event')} in {counted(summary.batches, 'batch', 'batches')}: "
+                f"{summary.applied} applied, {summary.merged} merged, {summary.stale} stale, "
+                f"{counted(summary.dead_letters, 'dead letter')}\n"
                 f"{summary.seconds:.1f} s, {summary.events_per_second:,.0f} events/s"
             )

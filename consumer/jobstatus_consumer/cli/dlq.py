@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from threading import Event
 from typing import Any, Final
 
@@ -24,16 +23,18 @@ from jobstatus_consumer.cli.session import (
     stopping,
     yes_flag,
 )
-from jobstatus_consumer.cli.show.screen import narrow, plain_console, visible
+from jobstatus_consumer.cli.show import dead_letters as show
+from jobstatus_consumer.cli.show.screen import visible
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
+from jobstatus_consumer.kafka.offsets import clear_budget
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.redrive import (
     JudgedLetter,
-    LetterOverview,
     LetterSelection,
     RedriveResult,
     redrive,
@@ -41,18 +42,38 @@ from jobstatus_consumer.operations.redrive import (
 )
 from jobstatus_consumer.operations.replay import LiveTable
 from jobstatus_consumer.operations.scope import find
-from jobstatus_consumer.operations.times import brief, shown_ms
-from jobstatus_consumer.records import Rejected
 from jobstatus_consumer.store import Store, Table
 
 STAGES: Final = ("decode", "validate", "write")
 FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
-_PAIR = re.compile(r"\d{1,9}:\d{1,18}")
+_PAIR = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 
 @click.group("dlq")
 def command() -> None:
     """Dead letters: list them, apply them again once their cause is repaired, or remove them."""
+
+
+@command.group("budget")
+def budget() -> None:
+    """The count of dead letters by which a consumer stops."""
+
+
+@budget.command("clear")
+@with_settings("topic", "group_id")
+@json_flag
+def clear(settings: Settings, as_json: bool) -> None:
+    """Count dead letters from zero again, in every partition. The group must have no members.
+
+    Use it after you have dealt with the dead letters that stopped the consumers.
+    """
+    cleared = clear_budget(settings, Topics(settings))
+    with already(f"the count of dead letters of the group {settings.group_id} is cleared"):
+        if as_json:
+            click.echo(json.dumps({"group": settings.group_id, "partitions": cleared}))
+        else:
+            some = ", ".join(map(str, cleared)) or "none had a count"
+            click.echo(f"the count of dead letters of the group {settings.group_id} is cleared; partitions: {some}")
 
 
 def _selecting(run: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,6 +94,8 @@ def _selection(settings: Settings, given: Mapping[str, Any]) -> LetterSelection:
         frozenset(given["reason"]),
         frozenset(given["job_id"]),
         frozenset() if given["offsets"] is None else frozenset(_positions(given["offsets"])),
+        settings.group_id,
+        settings.table,
     )
 
 
@@ -95,6 +118,10 @@ def _opened(settings: Settings, *, to_write: bool = False) -> Iterator[tuple[Ran
         _refuse_stopped(stop, "run it again for the rest")
 
 
+def _originals(settings: Settings, stop: Event) -> Originals:
+    return Originals(lambda: RangeReader(settings, Topics(settings)), stop.is_set)
+
+
 def _refuse_stopped(stop: Event, what_now: str) -> None:
     if stop.is_set():
         raise JobStatusError(f"stopped; {what_now}")
@@ -109,7 +136,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
     """Count dead letters by stage and cause.
 
     Settled: the row of the job is at or past it. Open: it was not written, and would change the row. Elsewhere: it
-    comes from another topic, which has another table.
+    is of another topic, consumer group or table, and only that deployment can judge it.
     """
     found: list[JudgedLetter] = []
 
@@ -127,82 +154,22 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
             "open": overview.open,
             "groups": groups,
             "other_topics": overview.topics,
+            "other_groups": [
+                {"consumer_group": group, "table": name, "count": count}
+                for (group, name), count in sorted(overview.others.items())
+            ],
             "duplicates": overview.duplicates,
             "foreign": overview.foreign,
         }
         if each:
-            fields["letters"] = [_described(item) for item in found]
+            fields["letters"] = [show.described(item) for item in found]
         click.echo(json.dumps(fields))
         return
-    _show_groups(settings, overview)
+    show.overview(settings, overview)
     for item in found:
-        state = f"of {item.letter.original.topic}" if item.state == "elsewhere" else item.state
+        state = show.whose(item.letter, settings) if item.state == "elsewhere" else item.state
         line = f"{item.letter.position}  {state}  {item.letter.job_id!r}  {' '.join(item.letter.cause)}"
         click.echo(visible(line.rstrip()))
-
-
-def _show_groups(settings: Settings, overview: LetterOverview) -> None:
-    # 80 columns hold a line a row
-    table = narrow("stage", "cause", title=settings.dead_letter_topic)
-    counts = [name for name in ("open", "settled", "elsewhere") if name != "elsewhere" or overview.topics]
-    for name in counts:
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("first (UTC)", "last (UTC)"):
-        table.add_column(name, no_wrap=True)
-    now = datetime.now(UTC)
-    for _, group in sorted(overview.groups.items()):
-        seen = (brief(text, now, seconds=False) for text in (group.first_seen, group.last_seen))
-        table.add_row(
-            group.stage,
-            f"{group.reason} {group.where}".rstrip(),
-            *(f"{getattr(group, name):,}" for name in counts),
-            *seen,
-        )
-    console = plain_console(wide=True)
-    if overview.groups:
-        console.print(table)
-    total = sum(group.count for group in overview.groups.values())
-    console.print(f"{total:,} dead letters, {overview.open:,} open")
-    for topic, count in sorted(overview.topics.items()):
-        console.print(f"{count:,} are of the topic {topic}, not judged here: give --topic {topic} and its table")
-    if overview.duplicates:
-        console.print(f"{overview.duplicates:,} more are second copies of the same records")
-    if overview.foreign:
-        console.print(f"{overview.foreign:,} records in the topic are no dead letters of jobstatus")
-
-
-def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, Any]:
-    letter, original = item.letter, item.letter.original
-    fields: dict[str, Any] = {
-        "topic": original.topic,
-        "position": letter.position,
-        "log_id": original.log_id,
-        "appended": shown_ms(original.timestamp),
-        "job_id": letter.job_id,
-        "stage": letter.stage,
-        "reason": letter.reason,
-        "detail": letter.detail,
-        "error_class": letter.error_class,
-        "sqlstate": letter.sqlstate,
-        "where": letter.where,
-        "first_seen": letter.first_seen,
-        "group": letter.group,
-        "version": letter.version,
-        "state": item.state,
-        "settled": item.is_settled,
-        "dead_letter_at": f"{letter.partition}:{letter.offset}",
-    }
-    if isinstance(item.found, Rejected):
-        fields["decodes"] = f"no: {item.found.reason}"
-    else:
-        fields["decodes"] = "yes"
-        if show_values:
-            fields["event"] = item.found.as_dict()
-    if show_values:
-        fields["key"] = repr(original.key)
-        fields["value"] = (original.value or b"").hex()
-        fields["headers"] = {name: repr(text) for name, text in original.headers}
-    return fields
 
 
 @command.command("show")
@@ -210,15 +177,18 @@ def _described(item: JudgedLetter, *, show_values: bool = False) -> dict[str, An
 @with_settings(*FIELDS)
 @show_values_flag
 @json_flag
-def show(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
+def show_letter(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
-    selection = LetterSelection(settings.topic, positions=frozenset(_positions(position)))
+    selection = LetterSelection(
+        settings.topic, positions=frozenset(_positions(position)), group=settings.group_id, table=settings.table
+    )
     found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):
         survey(reader, table, selection, decoder_of(settings), stop.is_set, found.append)
+        with _originals(settings, stop) as originals:
+            fields = [_shown(settings, item, originals, show_values=show_values) for item in found]
     if not found:
         raise StartError(f"no dead letter of {position} in {settings.dead_letter_topic}")
-    fields = [_described(item, show_values=show_values) for item in found]
     if as_json:
         click.echo(json.dumps({"letters": fields}))
         return
@@ -226,6 +196,18 @@ def show(settings: Settings, position: str, show_values: bool, as_json: bool) ->
         for name, value in one.items():
             text = json.dumps(value) if isinstance(value, dict) else str(value)
             click.echo(f"{name:>15}  {visible(text)}")
+
+
+def _shown(settings: Settings, item: JudgedLetter, originals: Originals, *, show_values: bool) -> dict[str, Any]:
+    """One letter for `dlq show`. What was cut is read from the log, if the log is that of this deployment."""
+    letter = item.letter
+    if not letter.cut:
+        return show.described(item, show_values=show_values)
+    whole = originals.whole(letter) if letter.original.topic == settings.topic else None
+    if whole is None:
+        return {**show.described(item, show_values=show_values), "original": "no longer in the log"}
+    item = item._replace(letter=whole, found=decoder_of(settings).decode(whole.original))
+    return {**show.described(item, show_values=show_values), "original": "read from the log"}
 
 
 @command.command("redrive")
@@ -243,7 +225,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
     with _opened(settings, to_write=not dry_run) as (reader, table, stop):
         done = None
         if dry_run or not yes:
-            planned = redrive(reader, table, selection, decoder_of(settings), stop.is_set, None)
+            planned = _redrive(settings, selection, reader, table, stop, None)
             _refuse_stopped(stop, "nothing was changed")
             _show_redrive(planned, as_json=as_json and dry_run, planned=True)
             if dry_run:
@@ -252,22 +234,34 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
                 agreed(f"Apply {planned.tried:,} events to {settings.table} now?", yes=yes)
             else:
                 done = planned
-        done = done or _redrive(settings, selection, reader, table, stop)
+        done = done or _apply(settings, selection, reader, table, stop)
     with already(f"{settings.table} has what could be applied"):
         _show_redrive(done, as_json=as_json, planned=False)
     if done.failed:
         raise JobStatusError(f"{done.failed} failed again and stay dead letters: {_failures(done)}")
 
 
-def _redrive(
+def _apply(
     settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
 ) -> RedriveResult:
     store = Store(settings.database, settings.table)
-    sink = LiveTable(store, None, stop, settings.wait_for_database, say)
     try:
-        return redrive(reader, table, selection, decoder_of(settings), stop.is_set, sink)
+        sink = LiveTable(store, None, stop, settings.wait_for_database, say)
+        return _redrive(settings, selection, reader, table, stop, sink)
     finally:
         store.close()
+
+
+def _redrive(
+    settings: Settings,
+    selection: LetterSelection,
+    reader: RangeReader,
+    table: Table,
+    stop: Event,
+    sink: LiveTable | None,
+) -> RedriveResult:
+    with _originals(settings, stop) as originals:
+        return redrive(reader, table, selection, decoder_of(settings), stop.is_set, sink, originals.whole)
 
 
 def _failures(done: RedriveResult) -> str:
@@ -280,7 +274,7 @@ def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
         return
     head = f"{done.selected:,} dead letters selected, {done.settled:,} settled already"
     if done.elsewhere:
-        head += f", {done.elsewhere:,} of another topic, which are left alone"
+        head += f", {done.elsewhere:,} of another topic, group or table, which are left alone"
     if not planned:
         click.echo(
             f"{head}; {done.result.applied:,} applied, {done.result.merged:,} merged, "
@@ -302,7 +296,8 @@ def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
 @click.option(
     "--even-open",
     is_flag=True,
-    help="Also remove open dead letters, those of another topic, and records of another program: they are lost then.",
+    help="Also remove open dead letters, those of another topic, group or table, and records of another program: they "
+    "are lost then.",
 )
 @dry_run_flag
 @yes_flag
@@ -310,17 +305,20 @@ def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
 def purge(settings: Settings, before: str, even_open: bool, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Remove the dead letters before an offset or a time.
 
-    Refused if open ones, those of another topic, or records that are no dead letters of jobstatus are among them.
+    Refused if open ones, those of another topic, group or table, or records that are no dead letters of jobstatus are
+    among them.
     """
     with _opened(settings) as (reader, table, stop):
         ranges = _before(reader, before)
-        found = survey(reader, table, LetterSelection(settings.topic), decoder_of(settings), stop.is_set, ranges=ranges)
+        own = LetterSelection(settings.topic, group=settings.group_id, table=settings.table)
+        found = survey(reader, table, own, decoder_of(settings), stop.is_set, ranges=ranges)
         # what was not counted may be open
         _refuse_stopped(stop, "nothing was removed")
         counts = {
             "settled": found.settled,
             "open": found.open,
-            "elsewhere": found.topics.total(),
+            "elsewhere": found.topics.total() + found.others.total(),
+            "of_other_groups": found.others.total(),
             "foreign": found.foreign,
         }
         ends = {item.partition: item.end for item in ranges if item.size}
@@ -348,8 +346,11 @@ def _before(reader: RangeReader, before: str) -> Sequence[OffsetRange]:
 
 def _counted(counts: Mapping[str, int]) -> str:
     parts = [f"{counts['settled']:,} settled and {counts['open']:,} open dead letters"]
-    if counts["elsewhere"]:
-        parts.append(f"{counts['elsewhere']:,} of another topic")
+    of_other_topics = counts["elsewhere"] - counts["of_other_groups"]
+    if of_other_topics:
+        parts.append(f"{of_other_topics:,} of another topic")
+    if counts["of_other_groups"]:
+        parts.append(f"{counts['of_other_groups']:,} of another group or table")
     if counts["foreign"]:
         parts.append(f"{counts['foreign']:,} records that are no dead letters of jobstatus")
     return " and ".join(parts)
@@ -358,7 +359,8 @@ def _counted(counts: Mapping[str, int]) -> str:
 def _refuse_to_lose(counts: Mapping[str, int]) -> None:
     found = {
         "open dead letters": counts["open"],
-        "of another topic, which cannot be judged here,": counts["elsewhere"],
+        "of another topic, which cannot be judged here,": counts["elsewhere"] - counts["of_other_groups"],
+        "of another group or table, which cannot be judged here,": counts["of_other_groups"],
         "records that are no dead letters of jobstatus": counts["foreign"],
     }
     lie = " and ".join(f"{count:,} {what}" for what, count in found.items() if count)

@@ -22,6 +22,7 @@ from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.scope import Scope, current_logs, find
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
+from jobstatus_consumer.words import rfc3339_of
 
 TIME: Final = len("00:00:00")
 """The least width of a time: its date and its hour take one line each, and neither is broken."""
@@ -63,7 +64,8 @@ def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> lis
         say(f"{settings.dead_letter_topic} does not exist: dead letters are not looked at")
         return []
     with RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader:
-        return letters_of(reader, job_id, stop.is_set)
+        found = letters_of(reader, job_id, stop.is_set)
+    return [letter for letter in found if letter.is_of(settings.group_id, settings.table)]
 
 
 def _show(found: History, *, as_json: bool, show_values: bool) -> None:
@@ -119,7 +121,8 @@ def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any], *, show_values: bool) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if show_values or name in _ROW_WITHOUT_VALUES}
+    times = {name: rfc3339_of(row[name]) for name in ("latest", "occurred_at") if row[name] is not None}
+    return {name: value for name, value in {**row, **times}.items() if show_values or name in _ROW_WITHOUT_VALUES}
 
 
 def _item(item: HistoryEntry, *, show_values: bool) -> dict[str, Any]:

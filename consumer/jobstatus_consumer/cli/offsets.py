@@ -12,8 +12,8 @@ import click
 from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, say, yes_flag
-from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, yes_flag
+from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import JobStatusError, SettingsError
@@ -24,6 +24,7 @@ from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations.ranges import parse_bound
 from jobstatus_consumer.operations.scope import current_logs, find
 from jobstatus_consumer.records import Log
+from jobstatus_consumer.words import counted
 
 FIELDS = ("topic", "group_id", "database_url", "table")
 
@@ -98,7 +99,7 @@ def show(settings: Settings, as_json: bool) -> None:
         click.echo(json.dumps({"group": settings.group_id, "state": word, "members": members, "partitions": fields}))
         return
     console = plain_console(soft_wrap=True)
-    console.print(f"group {settings.group_id}: {word.lower()}, {members} members")
+    console.print(f"group {settings.group_id}: {word.lower()}, {counted(members, 'member')}")
     console.print(_table(settings, places))
     for item in places:
         if item.made_again or item.lost:
@@ -107,9 +108,9 @@ def show(settings: Settings, as_json: bool) -> None:
 
 
 def _table(settings: Settings, places: list[PartitionState]) -> Shown:
-    table = Shown("partition", title=settings.topic, title_justify="left")
+    table = narrow("partition", title=settings.topic)
     for name in ("first", "committed", "table", "end", "lag"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for item in places:
         table.add_row(
             str(item.log.partition),
@@ -163,7 +164,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
         places = {item.log.partition: item for item in _partition_states(settings, topics, reader, table.progress())}
         moves = [_move(places[number], offset) for number, offset in targets.items()]
         if not as_json or not (dry_run or yes):
-            _tell(moves, places)
+            _tell(moves, places, as_json=as_json)
         if not dry_run:
             agreed(f"Move the group {settings.group_id} now?", yes=yes)
             refuse_active(settings, topics)
@@ -217,10 +218,15 @@ def _move(place: PartitionState, offset: int) -> Move:
     return Move(log, place.commit.offset, offset)
 
 
-def _tell(moves: list[Move], places: Mapping[int, PartitionState]) -> None:
+def _tell(moves: list[Move], places: Mapping[int, PartitionState], *, as_json: bool) -> None:
+    # the plan goes to stdout, unless that is for a JSON document
     for log, before, after in moves:
         at = places[log.partition].watermarks.low if before is None else before
-        what = f"{at - after:,} offsets come again" if after < at else f"{after - at:,} offsets are NEVER written"
+        again, never = (
+            counted(at - after, "offset comes", "offsets come"),
+            counted(after - at, "offset is", "offsets are"),
+        )
+        what = f"{again} again" if after < at else f"{never} NEVER written"
         said = f"partition {log.partition}: {'-' if before is None else before} -> {after}"
         fresh = f", as a new log {log.id}" if log != places[log.partition].log else ""
-        say(f"{said}, {what if after != at else 'as it is'}{fresh}")
+        click.echo(f"{said}, {what if after != at else 'as it is'}{fresh}", err=as_json)

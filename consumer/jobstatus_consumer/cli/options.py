@@ -25,7 +25,8 @@ def with_settings(*fields: str, **help_texts: str) -> Callable[[Callable[..., An
 
     A field in `help_texts` gets a flag with that help text, because it means something else here than for a consumer.
     """
-    wanted = (*fields, *help_texts, "log_format", "log_level")
+    url_file = ("database_url_file",) if "database_url" in fields else ()
+    wanted = (*fields, *url_file, *help_texts, "log_format", "log_level")
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -81,6 +82,12 @@ def _check_job(name: str, job_id: str) -> None:
         check_job_id(job_id)
     except ValueError as error:
         raise SettingsError(f"{name}: {str(error).removeprefix('job_id: ')}") from None
+
+
+def is_given(field: str) -> bool:
+    """Whether the user gave this setting to the running command, as a flag or a variable."""
+    source = click.get_current_context().get_parameter_source(field)
+    return source is not click.core.ParameterSource.DEFAULT or env_name(field) in os.environ
 
 
 def _option(field: str, help_text: str) -> Callable[[Command], Command]:

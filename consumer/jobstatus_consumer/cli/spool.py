@@ -13,6 +13,7 @@ from jobstatus_schemas import CODEC
 
 from jobstatus_consumer.cli.producing import open_producer, producer_errors, producer_settings, with_producer_flags
 from jobstatus_consumer.errors import JobStatusError, SettingsError
+from jobstatus_consumer.words import counted, rfc3339_of
 
 if TYPE_CHECKING:
     from jobstatus_producer.spool import SpoolInfo
@@ -45,7 +46,8 @@ def list_spools(spool_dir: str | None, refused: bool, as_json: bool) -> None:
             click.echo(_line(info))
         for path in damaged:
             click.echo(f"{path.name}  damaged, set aside for a person to look at")
-        click.echo(f"{len(found)} spools, {sum(info.events for info in found)} events waiting")
+        events = counted(sum(info.events for info in found), "event")
+        click.echo(f"{counted(len(found), 'spool')}, {events} waiting")
 
 
 @command.command("drain")
@@ -69,13 +71,14 @@ def drain(environ: dict[str, str], timeout: float) -> None:
         finally:
             # what is left has been tried for as long as was asked, and stays in its spool
             producer.close(0)
-        click.echo(f"{before - left - refused} events delivered, {refused} refused, {left} left")
+        click.echo(f"{counted(before - left - refused, 'event')} delivered, {refused} refused, {left} left")
         alone = _say_what_was_left_alone(folder, settings.topic)
     failures = []
     if left or refused:
-        failures.append(f"{left} events are left, {refused} were refused (jobstatus spool list --refused)")
+        are_left = counted(left, "event is", "events are")
+        failures.append(f"{are_left} left, {refused} were refused (jobstatus spool list --refused)")
     if alone:
-        failures.append(f"{alone} spools of this topic were left alone")
+        failures.append(f"{counted(alone, 'spool')} of this topic left alone")
     if failures:
         raise JobStatusError("; ".join(failures))
 
@@ -114,7 +117,7 @@ def _line(info: SpoolInfo) -> str:
         return f"{info.path.name}  {owner}  cannot be read: {info.trouble}"
     age = "" if info.oldest is None else f", the oldest {time.time() - info.oldest / 1e6:.0f} s old"
     refused = f", {len(info.refused)} refused" if info.refused else ""
-    return f"{info.path.name}  {owner}  {info.events} events, {info.bytes} bytes{age}{refused}"
+    return f"{info.path.name}  {owner}  {counted(info.events, 'event')}, {info.bytes} bytes{age}{refused}"
 
 
 def _as_dict(info: SpoolInfo) -> dict[str, Any]:
@@ -123,7 +126,7 @@ def _as_dict(info: SpoolInfo) -> dict[str, Any]:
         "in_use": info.in_use,
         "events": info.events,
         "bytes": info.bytes,
-        "oldest_occurred_at": info.oldest,
+        "oldest_occurred_at": None if info.oldest is None else rfc3339_of(info.oldest),
         "refused": len(info.refused),
         "trouble": info.trouble,
     }
@@ -132,4 +135,6 @@ def _as_dict(info: SpoolInfo) -> dict[str, Any]:
 def _show_refused(found: list[SpoolInfo]) -> None:
     for info in found:
         for record, reason, refused_at in info.refused:
-            click.echo(json.dumps({"reason": reason, "refused_at": refused_at, **record.event(CODEC)._asdict()}))
+            event = record.event(CODEC)
+            times = {"refused_at": rfc3339_of(refused_at), "occurred_at": rfc3339_of(event.occurred_at)}
+            click.echo(json.dumps({"reason": reason, **event._asdict(), **times}))

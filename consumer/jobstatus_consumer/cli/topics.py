@@ -10,6 +10,7 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_plan, unfit
+from jobstatus_consumer.words import counted
 
 
 @click.group("topics")
@@ -69,7 +70,7 @@ def create(
             raise StartError(trouble)
         if not as_json:
             outcome = (
-                f"made with {partitions} partitions, {copies} copies"
+                f"made with {counted(partitions, 'partition')}, {counted(copies, 'copy', 'copies')}"
                 if made[plan.name]
                 else "there already, left as it is"
             )

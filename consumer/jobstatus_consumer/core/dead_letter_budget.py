@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.errors import DeadLetterBudgetError
+from jobstatus_consumer.errors import DeadLetterBudgetError, DeploymentError
+from jobstatus_consumer.records import Rejected
 
 WINDOW: Final = 100_000
 """The share of dead letters is that of about so many events, the newest."""
 ENOUGH: Final = 1_000
 """The share counts only after so many dead letters."""
+REFUSED_BATCHES: Final = 3
+"""So many batches of which the database refuses every row for one reason are no coincidence."""
+REFUSED_SHARE: Final = 10
+"""They must hold a tenth of the rows that may be dead letters in a row, or more."""
 BUCKETS: Final = 100
 """The window moves in steps of a hundredth of it."""
 
@@ -50,23 +56,27 @@ class Budget:
         self._lock = threading.Lock()
         self._state = BudgetState()
         self._recent: deque[tuple[int, int]] = deque()
+        # the reason of every row of the latest batches, and the number of these batches and rows
+        self._refused_for: tuple[str, ...] | None = None
+        self._refused_batches = self._refused_rows = 0
 
     @property
     def state(self) -> BudgetState:
         """The counts so far."""
         return self._state
 
-    def resume(self, before: BudgetState) -> None:
-        """Go on counting from what an earlier process saved.
+    def resume(self, before: BudgetState) -> bool:
+        """Go on counting from what an earlier process saved. Returns whether those counts are to be saved anew.
 
-        Raises `DeadLetterBudgetError` if that is over the limit already. With `start_anew` the saved counts are
-        ignored: an operator has dealt with those dead letters.
+        Raises `DeadLetterBudgetError` if they are over the limit already. With `start_anew` they are ignored: an
+        operator has dealt with those dead letters.
         """
         with self._lock:
             if not self._start_anew and before.sent > self._state.sent:
                 self._state = before
                 self._recent = deque([(before.recent_events, before.recent_dead)])
         self._judge("An earlier start used the budget up: ")
+        return self._start_anew and bool(before.sent)
 
     def charge(self, good: int, dead: int) -> None:
         """Count a batch of `good` and `dead` events, before its offsets are committed.
@@ -79,6 +89,34 @@ class Budget:
             self._state = BudgetState(in_a_row, self._state.sent + dead, events, dead_before)
         if dead:
             self._judge("")
+
+    def judge_refusals(self, rows: int, refused: Sequence[Rejected]) -> None:
+        """Look at what the database refused of a batch of so many `rows`, before the dead letters are sent.
+
+        Raises `DeploymentError` if it has refused every row of several batches in a row for one reason: then the table
+        is wrong, and not the events. For the writer's thread alone.
+        """
+        if not rows:
+            return
+        reasons = {(item.reason, item.sqlstate, item.where) for item in refused}
+        if len(refused) < rows or len(reasons) > 1:
+            self._refused_for = None
+            return
+        (reason,) = reasons
+        if reason != self._refused_for:
+            self._refused_for, self._refused_batches, self._refused_rows = reason, 0, 0
+        self._refused_batches += 1
+        self._refused_rows += rows
+        if self._refused_batches >= REFUSED_BATCHES and self._refused_rows * REFUSED_SHARE >= self._limit_in_a_row:
+            raise DeploymentError(
+                f"the table refused each of the last {self._refused_rows} rows, in {self._refused_batches} batches, "
+                f"for the same reason: {refused[0].detail}. The consumer stopped, and nothing of the last batch was "
+                "committed. Look at the table: a new constraint, column or trigger? If the events are wrong, raise "
+                "--dlq-budget-in-a-row, and they become dead letters",
+                sqlstate=refused[0].sqlstate or None,
+                error_class=refused[0].error_class,
+                where=refused[0].where,
+            )
 
     def _remember(self, events: int, dead: int) -> tuple[int, int]:
         """Add to the window; the sums over about the last 100,000 events, kept in buckets of about 1,000."""
@@ -102,6 +140,7 @@ class Budget:
         raise DeadLetterBudgetError(
             f"too many dead letters. {what}. The consumer stopped, and nothing of this batch was committed. "
             "`jobstatus dlq list` shows why events were rejected: a bad deployment of the workers, or a missing column "
-            "or constraint? Fix the cause, and start once with --clear-dlq-budget; or raise --dlq-budget-in-a-row or "
+            "or constraint? Fix the cause, clear the count (jobstatus dlq budget clear, or start once with "
+            "--clear-dlq-budget); or raise --dlq-budget-in-a-row or "
             "--dlq-budget-percent"
         )

@@ -10,6 +10,7 @@ from jobstatus_schemas.event import check_event
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.cut import LARGEST_KEPT, CutBytes
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 
 
@@ -25,6 +26,8 @@ class Decoder:
 
         It raises nothing, whatever the record holds.
         """
+        if type(raw.value) is CutBytes:
+            return _too_large(raw, raw.value)
         try:
             content = check_event(self.codec.decode(raw.value), self.statuses)
         except UndecodableError as error:
@@ -40,6 +43,13 @@ class Decoder:
             time = min(time, raw.timestamp * 1000 + 999)
         late = bool(raw.headers) and any(name == LATE_HEADER for name, _ in raw.headers)
         return Event(content, time, late, raw.log_id, raw.offset, raw)
+
+
+def _too_large(raw: RawRecord, value: CutBytes) -> Rejected:
+    if value.size is None:
+        detail = "the Kafka client cannot decompress its batch within receive.message.max.bytes; nothing of it was read"
+        return Rejected(raw, "decode", "not_decompressed", detail)
+    return Rejected(raw, "decode", "too_large", f"{value.size} bytes; an event has far fewer than {LARGEST_KEPT}")
 
 
 def decoder_of(settings: Settings) -> Decoder:

@@ -8,8 +8,9 @@ has committed.
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.group import end_offsets
-from jobstatus_consumer.kafka.group_consumer import EndOfPartition, GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.kafka.topics import TopicFacts, Topics, dead_letters_plan, events_plan, unfit
 
 __all__ = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_schemas.masking import secrets_of
 from tenacity import wait_random
 
-from jobstatus_consumer.config import FIXED_KAFKA, Settings, variable_of
+from jobstatus_consumer.config import FIXED_KAFKA, Settings, current_kafka, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
 from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
@@ -29,6 +29,10 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
     "fetch.queue.backoff.ms": 20,
     # limits the memory that a backlog takes, whatever its size
     "queued.max.messages.kbytes": 16_384,
+    # a compressed batch may be a thousand times larger in memory, so one answer holds little more than one of them
+    "fetch.max.bytes": 1_048_576,
+    # without it a damaged batch is read as it is
+    "check.crcs": "true",
     "allow.auto.create.topics": "false",
 }
 """What every consumer has unless the user sets it."""
@@ -50,21 +54,31 @@ def consumer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict
 
     Raises `SettingsError` if the brokers are not set.
     """
-    return {**_base(settings), **defaults, **settings.kafka, **{name: FIXED_KAFKA[name] for name in CONSUMER_ONLY}}
+    return {
+        **_base(settings),
+        **defaults,
+        **current_kafka(settings),
+        **{name: FIXED_KAFKA[name] for name in CONSUMER_ONLY},
+    }
 
 
 def producer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """As `consumer_properties`, for the producer of the dead letters."""
-    return {**_base(settings), **defaults, **settings.kafka, **{name: FIXED_KAFKA[name] for name in PRODUCER_ONLY}}
+    return {
+        **_base(settings),
+        **defaults,
+        **current_kafka(settings),
+        **{name: FIXED_KAFKA[name] for name in PRODUCER_ONLY},
+    }
 
 
 def admin_properties(settings: Settings) -> dict[str, Any]:
     """Return the user's properties for an admin client; raises `SettingsError` if the brokers are not set."""
-    return {**_base(settings), **settings.kafka}
+    return {**_base(settings), **current_kafka(settings)}
 
 
 def _base(settings: Settings) -> dict[str, Any]:
-    remember(secrets_of(settings.kafka))
+    remember(secrets_of(current_kafka(settings)))
     # the brokers are read here, so that the error for missing ones names our setting and not librdkafka's
     return {
         "bootstrap.servers": settings.bootstrap_servers,
@@ -105,6 +119,32 @@ def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any])
         text = masked(inner.str() if inner is not None else str(error))
         named = [name for name in properties if f'"{name}"' in text]
         raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {text}") from None
+
+
+class Renewing(Generic[T]):
+    """A client of the library that is made again once a file with one of its properties has changed.
+
+    The old one keeps its connections; only its next log-in would fail.
+    """
+
+    def __init__(self, settings: Settings, make_client: Callable[[], T]) -> None:
+        self._settings = settings
+        self._make_client = make_client
+        self._used = current_kafka(settings)
+        self._client = make_client()
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a file has changed since the client was made."""
+        return bool(self._settings.kafka_files) and current_kafka(self._settings) != self._used
+
+    def get(self) -> T:
+        """Return the client, a new one if it was outdated."""
+        if self.outdated:
+            self._used = current_kafka(self._settings)
+            self._client = self._make_client()
+            logger.info("a file with a property of the Kafka client has changed; the client was made again")
+        return self._client
 
 
 def describe(error: KafkaException | KafkaError) -> str:
@@ -195,6 +235,10 @@ class QuietErrors:
         self._throttle = Throttle(SAME_LINE_SECONDS)
         self.fatal: KafkaError | None = None
         self.text = ""
+
+    def forget(self) -> None:
+        """Begin anew, for a new client."""
+        self.fatal, self.text = None, ""
 
     def __call__(self, error: KafkaError) -> None:
         """Keep `error` if it is final, and log it unless one of its kind was logged in the last minute."""

@@ -68,6 +68,17 @@ def read_commit(item: TopicPartition) -> CommittedOffset:
         return CommittedOffset(item.offset, epoch=epoch)
 
 
+def without_budget(metadata: str | None) -> str | None:
+    """Return a member's metadata without the counts of the dead letter budget; None if it holds none."""
+    try:
+        fields = json.loads(metadata or "{}")
+        if not fields.pop("dlq", None):
+            return None
+    except NOT_OURS:
+        return None
+    return json.dumps(fields, separators=(",", ":"))
+
+
 def checkpoint_metadata(fields: Mapping[str, Any]) -> str:
     """Return what a named replay commits beside each offset."""
     return json.dumps(fields, separators=(",", ":"), sort_keys=True)

@@ -61,6 +61,9 @@ connection now, or a broker that has just started knows too little, or the clien
 REPORT_AS_UNREACHABLE: Final = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT, KafkaError._ALL_BROKERS_DOWN})
 """Name the brokers' addresses in the message: no broker answered."""
 
+TOO_LARGE: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+"""Send a reference in place of the dead letter: the client or the topic refuses its size."""
+
 STOP_FOR_LOST_OFFSETS: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 """Stop reading: the log does not hold the offset that comes next."""
 

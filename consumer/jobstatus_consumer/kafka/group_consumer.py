@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from typing import Any, Final, NamedTuple, Protocol
@@ -21,26 +22,30 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
-from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     QuietErrors,
+    Renewing,
     broker_error,
     consumer_properties,
-    describe,
     error_of,
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
 from jobstatus_consumer.kafka.divergence import LogCut, Place, find_cuts, places_in_doubt
-from jobstatus_consumer.kafka.member_properties import is_cooperative, member_defaults
-from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
+from jobstatus_consumer.kafka.member_properties import is_cooperative, member_defaults, protocol
 from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.positions import Position
+from jobstatus_consumer.kafka.reading import Polled, Reading
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import NO_EPOCH, Log, RawRecord
+from jobstatus_consumer.records import NO_EPOCH, Log
 
 logger = logging.getLogger("jobstatus.kafka")
 
+AT_ONCE: Final = 50
+"""How many messages are taken out of the client at once."""
+ENOUGH_BYTES: Final = 1024 * 1024
+"""One poll takes no more out of the client after so many bytes, whatever they are in the log."""
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
 
@@ -56,16 +61,6 @@ class AssignedPartition(NamedTuple):
     low: int
     high: int
     cut: LogCut | None = None
-
-
-class EndOfPartition(NamedTuple):
-    """Everything before `offset` was polled. The offsets before it may include transaction markers."""
-
-    partition: int
-    offset: int
-
-
-Polled = RawRecord | EndOfPartition | LogCut
 
 
 class RebalanceListener(Protocol):
@@ -107,19 +102,23 @@ class GroupConsumer:
         self._leave_seconds = leave_seconds
         self._cooperative = is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._positions: dict[int, Position] = {}
+        self._reading = Reading(settings.topic, self, count_unreadable)
+        self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
+        # since when this client is no member with an assignment, however empty (as `time.monotonic`)
+        self.outside_since: float | None = time.monotonic()
+        self._broker_assigns = protocol(settings.kafka) == "consumer"
         self._errors = QuietErrors()
         self.commits = CommitCounts()
-        self._unreadable = UnreadableHeaders(count_unreadable)
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
             "error_cb": self._errors,
             "on_commit": self._on_commit,
         }
-        self._consumer = make_client(properties)
+        self._clients = Renewing(settings, lambda: make_client(properties))
+        self._consumer = self._clients.get()
 
     @property
     def rebalances(self) -> int:
@@ -138,141 +137,69 @@ class GroupConsumer:
     def poll(self, limit: int, timeout: float) -> list[Polled]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
-        After a `LogCut` nothing comes from its partition until `seek`; finding it may block for the broker's answer.
-        Raises `OffsetsLostError` or `BrokerError`. An unreachable broker raises nothing: librdkafka tries again.
+        Fewer are returned where they are large. After a `LogCut` nothing comes from its partition until `seek`; to
+        find one may block for the broker's answer. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
+        raises nothing: librdkafka tries again.
         """
-        before = self._rebalances
+        before, reading = self._rebalances, self._reading
+        reading.bytes = 0
+        # a message that `poll` returns came after the rebalances that ran in it
+        messages = self._ask(1, timeout)
+        found = list(reading.translate(messages))
+        while messages and self._rebalances == before and len(found) < limit and reading.bytes < ENOUGH_BYTES:
+            messages = self._ask(min(limit - len(found), AT_ONCE), 0)
+            if self._rebalances != before:
+                messages, found = self._without_doubtful(messages, found, before)
+            found += reading.translate(messages)
+        return found
+
+    def _ask(self, limit: int, timeout: float) -> list[Message]:
         try:
-            first = self._consumer.poll(timeout)
-            messages = [] if first is None else [first]
-            # a message that `poll` returns came after the rebalances that ran in it
-            known = self._rebalances
-            if first is not None and limit > 1 and known == before:
-                messages += self._consumer.consume(limit - 1, 0)
+            if limit > 1:
+                found = self._consumer.consume(limit, timeout)
+            else:
+                first = self._consumer.poll(timeout)
+                found = [] if first is None else [first]
         except KafkaException as error:
             raise broker_error("polling", error) from None
         if self._errors.fatal is not None:
-            raise broker_error("the broker refuses", self._errors.fatal)
-        if not messages:
-            return []
-        if self._rebalances != known:
-            messages = self._without_doubtful(messages, known)
-        return list(self._translate(messages))
+            raise self._refused(self._errors.fatal)
+        return found
 
-    def _translate(self, messages: Iterable[Message]) -> Iterator[Polled]:
-        topic, positions, unreadable = self._topic, self._positions, self._unreadable
-        for message in messages:
-            if message.error() is not None:
-                yield from self._event(message)
-                continue
-            partition, offset = message.partition(), message.offset()
-            # never None in a message without an error; the stubs do not know
-            assert partition is not None  # noqa: S101
-            assert offset is not None  # noqa: S101
-            position = positions.get(partition)
-            if position is None or offset < position.offset:
-                continue  # fetched before a seek or a rebalance: it is read, or was read, at its own position
-            epoch = message.leader_epoch()
-            if epoch != position.epoch and epoch is not None and position.turn(offset, epoch):
-                cut = self._cut(partition, position, Place(position.known, position.known_epoch))
-                if cut is not None:
-                    yield cut
-                    continue
-            position.offset = offset + 1
-            yield raw_record(message, topic, partition, offset, position.log_id, unreadable)
+    def _refused(self, error: KafkaError) -> BrokerError:
+        refused = broker_error("the broker refuses", error)
+        # with what the files have now, a new member may be let in
+        return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
-    def _event(self, message: Message) -> Iterator[EndOfPartition | LogCut]:
-        error = message.error()
-        if error is None:
-            return
-        meaning, partition, offset = meaning_of(error), message.partition(), message.offset()
-        if meaning is Meaning.END_OF_PARTITION and partition is not None and offset is not None:
-            position = self._positions.get(partition)
-            if position is not None and offset >= position.offset:
-                position.offset = offset
-                yield EndOfPartition(partition, offset)
-        elif meaning is Meaning.OFFSETS_LOST:
-            yield from self._lost(partition, offset, error)
-        elif meaning is Meaning.REFUSED:
-            raise broker_error("consuming", error)
-        elif meaning is Meaning.TOPIC_REMOVED:
-            raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
-        else:
-            logger.warning("Kafka: %s; the client continues", describe(error))
-
-    def _lost(self, partition: int | None, offset: int | None, error: KafkaError) -> Iterator[LogCut]:
-        """The client has stopped to fetch a partition at `offset`, which its log does not have.
-
-        Raises `OffsetsLostError` unless the log was cut, or the error is from before a seek.
-        """
-        position = self._positions.get(partition) if partition is not None else None
-        if partition is None or position is None or position.has_left:
-            return
-        if position.epoch != NO_EPOCH:
-            cut = self._cut(partition, position, Place(position.offset, position.epoch))
-            if cut is not None:
-                yield cut
-                return
-            low, _ = self._topics.watermarks(self._topic, [partition])[partition]
-            is_there = low <= position.offset
-        else:
-            is_there = offset not in (None, position.offset)
-        if not is_there:
-            raise OffsetsLostError(self._lost_text(partition, error))
-        self._seek(self._at(partition, position.offset, position.epoch))
-
-    def _cut(self, partition: int, position: Position, read: Place) -> LogCut | None:
-        """Ask whether the log still has what was read up to a place; if not, take nothing more until a seek."""
-        cut = next(iter(self._find_cuts({partition: read})), None)
-        if cut is not None:
-            position.leave()
-        return cut
-
-    def _find_cuts(self, places: Mapping[int, Place]) -> list[LogCut]:
-        return find_cuts(self._settings, places, self._make_client)
-
-    def compare(self, partition: int, known: int, known_epoch: int) -> LogCut | None:
-        """Compare with the database, which has read up to `known`, in `known_epoch`; None if the log still has that.
-
-        Blocks for the broker's answer where the records that were polled leave a doubt; raises `BrokerError`.
-        """
-        position = self._positions.get(partition)
-        if position is None or not position.expect(known, known_epoch):
-            return None
-        return self._cut(partition, position, Place(known, known_epoch))
-
-    def epoch_before(self, partition: int, offset: int) -> int:
-        """The leader epoch of the record before `offset`, which was polled; `NO_EPOCH` if it is not known."""
-        position = self._positions.get(partition)
-        return NO_EPOCH if position is None else position.epoch_before(offset)
-
-    def _lost_text(self, partition: int | None, error: KafkaError) -> str:
-        position = self._positions.get(partition) if partition is not None else None
-        return (
-            f"{self._topic}[{partition}] no longer has offset {position.offset if position else None}, which is the "
-            f"next one to read: {error.str()}. Nothing was committed. To accept the loss and continue with the first "
-            "offset there is: --on-lost-offsets earliest"
-        )
-
-    def _without_doubtful(self, messages: Sequence[Message], rebalance: int) -> list[Message]:
+    def _without_doubtful(
+        self, messages: Sequence[Message], found: Sequence[Polled], rebalance: int
+    ) -> tuple[list[Message], list[Polled]]:
         """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
 
-        Such a message may be from before the assignment, and so from behind the offset to start with. A seek costs up
-        to a second: librdkafka fetches again at the next tick of a broker's thread.
+        Such a message may be from before the assignment, and so from behind the offset to start with. What was `found`
+        before is. A seek costs up to a second: librdkafka fetches again at the next tick of a broker's thread.
         """
         fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
         for partition in fresh & {message.partition() for message in messages}:
             position = self._positions[partition]
-            self._seek(self._at(partition, position.offset, position.start_epoch))
-        return [message for message in messages if message.partition() not in fresh]
+            self.continue_at(partition, position.start, position.start_epoch)
+        kept = [message for message in messages if message.partition() not in fresh]
+        return kept, [item for item in found if item.partition not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
         self._set_position(start)
-        self._seek(self._at(start.log.partition, start.offset, start.epoch))
+        self.continue_at(start.log.partition, start.offset, start.epoch)
 
-    def _seek(self, place: TopicPartition) -> None:
-        doing = f"seeking {self._topic}[{place.partition}] to {place.offset}"
+    def _set_position(self, start: StartOffset) -> None:
+        self._positions[start.log.partition] = Position.starting(start, self._rebalances)
+
+    def continue_at(self, partition: int, offset: int, epoch: int = NO_EPOCH) -> None:
+        """Read on at this offset; with the epoch of the record before it, the broker compares its history.
+
+        Raises `BrokerError`.
+        """
+        place, doing = self._at(partition, offset, epoch), f"seeking {self._topic}[{partition}] to {offset}"
         try:
             self._consumer.seek(place)
         except KafkaException as error:
@@ -295,8 +222,24 @@ class GroupConsumer:
     def _at(self, partition: int, offset: int, epoch: int, metadata: str = "") -> TopicPartition:
         return TopicPartition(self._topic, partition, offset, metadata, epoch)
 
-    def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = Position.starting(start, self._rebalances)
+    def compare(self, partition: int, known: int, known_epoch: int) -> LogCut | None:
+        """Compare with the database, which has read up to `known`, in `known_epoch`; None if the log still has that.
+
+        Blocks for the broker's answer where the records that were polled leave a doubt; raises `BrokerError`.
+        """
+        return self._reading.compare(partition, Place(known, known_epoch))
+
+    def epoch_before(self, partition: int, offset: int) -> int:
+        """The leader epoch of the record before `offset`, which was polled; `NO_EPOCH` if it is not known."""
+        return self._reading.epoch_before(partition, offset)
+
+    def find_cuts(self, places: Mapping[int, Place]) -> list[LogCut]:
+        """Return the logs that no longer have what was read up to these places. Blocks; raises `BrokerError`."""
+        return find_cuts(self._settings, places, self._make_client)
+
+    def first_offset(self, partition: int) -> int:
+        """Return the first offset of the log now. Blocks; raises `BrokerError`."""
+        return self._topics.watermarks(self._topic, [partition])[partition].low
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
@@ -351,16 +294,20 @@ class GroupConsumer:
     # -- the topic --------------------------------------------------------------------------------------------------
 
     def high(self, partition: int) -> int:
-        """The high watermark of `partition` in the last fetch; 0 before the first one."""
+        """The end of `partition` a few seconds ago, also while it is paused; 0 before the first answer."""
         marks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return max(0, marks[1]) if marks else 0
+        return max(self._topics.ends.of(partition), marks[1] if marks else 0)
 
     def check_topic(self, topic_id: str | None) -> None:
-        """Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
+        """Look at the topic, the ends of its partitions and the membership; to be called about every second.
+
+        Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
 
         A topic that was deleted and created again may have the next offset, with another event: no error reports it.
         Without an assigned partition there is no id to compare with: give None, so that no old answer is kept.
         """
+        self._topics.ends.watch(self._positions)
+        self._check_membership()
         found = self._topics.watch(self._topic)
         if topic_id is None or found is None or found == topic_id:
             return
@@ -369,6 +316,17 @@ class GroupConsumer:
             f"the topic {self._topic} {what}. Stopped, and nothing more was committed. To accept the loss and continue "
             "with the first offset there is: --on-lost-offsets earliest"
         )
+
+    def _check_membership(self) -> None:
+        """Notice that the group has expelled this member: the client then forgets its id.
+
+        The client reports no lost partitions where there were none. Where the broker assigns (KIP-848), a member
+        without partitions sees no assignment.
+        """
+        if not self._consumer.memberid():
+            self.outside_since = self.outside_since or time.monotonic()
+        elif self._broker_assigns:
+            self.outside_since = None
 
     # -- rebalances -------------------------------------------------------------------------------------------------
 
@@ -399,6 +357,7 @@ class GroupConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
+        self.outside_since = None
         # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
@@ -422,7 +381,7 @@ class GroupConsumer:
         commits = self.committed(partitions)
         watermarks = self._topics.watermarks(self._topic, partitions)
         doubtful = places_in_doubt(self._topics, self._topic, topic_id, commits)
-        cuts = {cut.partition: cut for cut in self._find_cuts(doubtful)}
+        cuts = {cut.partition: cut for cut in self.find_cuts(doubtful)}
         found = []
         for partition in partitions:
             commit = commits[partition]
@@ -431,9 +390,12 @@ class GroupConsumer:
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not self._cooperative:
+            self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_revoked)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.outside_since = time.monotonic()
         self._give_up(partitions, self._listener.on_lost)
 
     def _give_up(self, partitions: list[TopicPartition], report: Callable[[set[int]], None]) -> None:

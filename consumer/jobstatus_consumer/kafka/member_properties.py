@@ -19,14 +19,19 @@ def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
 
     With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
     """
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if protocol(properties) == "consumer":
         return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
     return dict(DEFAULTS)
 
 
 def is_cooperative(properties: Mapping[str, str]) -> bool:
     """Whether partitions are assigned and revoked one by one, and not all at once."""
-    if properties.get("group.protocol", "classic").lower() == "consumer":
+    if protocol(properties) == "consumer":
         return True
     strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
     return "cooperative" in strategy
+
+
+def protocol(properties: Mapping[str, str]) -> str:
+    """Who assigns: a member (`classic`) or the broker (`consumer`, KIP-848)."""
+    return properties.get("group.protocol", "classic").lower()

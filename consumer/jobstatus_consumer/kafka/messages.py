@@ -10,12 +10,14 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
 
+from jobstatus_consumer.core.cut import LARGEST_KEPT, CutBytes, kept_bytes, kept_headers
 from jobstatus_consumer.kafka.error_codes import STOP_FOR_A_REMOVED_TOPIC, STOP_FOR_LOST_OFFSETS, is_final
 from jobstatus_consumer.records import Headers, RawRecord
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
 
+NO_TIMESTAMP: Final = -1
 LOG_AGAIN_SECONDS: Final = 60.0
 """A client that sends such a header sends many."""
 
@@ -32,6 +34,10 @@ class Meaning(Enum):
     """the log does not hold the offset that comes next"""
     TOPIC_REMOVED = auto()
     """the topic or the partition does not exist any more"""
+    NOT_EXPANDED = auto()
+    """the client cannot decompress the batch at the message's offset within its limit, and will ask for it again"""
+    DAMAGED = auto()
+    """the bytes of the batch at the message's offset are not those that were written"""
     REFUSED = auto()
     """the broker or the client refuses, and waiting does not help"""
     PASSING = auto()
@@ -47,7 +53,21 @@ def meaning_of(error: KafkaError) -> Meaning:
         return Meaning.OFFSETS_LOST
     if code in STOP_FOR_A_REMOVED_TOPIC:
         return Meaning.TOPIC_REMOVED
+    if code == KafkaError._BAD_COMPRESSION:
+        return Meaning.NOT_EXPANDED
+    if code == KafkaError._BAD_MSG:
+        return Meaning.DAMAGED
     return Meaning.REFUSED if is_final(error) else Meaning.PASSING
+
+
+def damaged_text(where: str, message: Message) -> str:
+    """Return what a person has to know about a batch whose checksum is wrong."""
+    error = message.error()
+    return (
+        f"{where} is damaged at offset {message.offset()}: {error.str() if error is not None else ''}. The disk or the "
+        "network of the broker changed it. Nothing behind it was read. Let another replica lead the partition, or "
+        "skip the batch: jobstatus offsets reset"
+    )
 
 
 class UnreadableHeaders:
@@ -80,16 +100,20 @@ def raw_record(
 ) -> RawRecord:
     """Return the record of a message without an error. The caller has looked up its position already.
 
-    A header whose name is not UTF-8 is left out. `unreadable` is then called with the position and their number.
+    A header whose name is not UTF-8 is left out. `unreadable` is then called with the position and their number. What
+    is too large to be kept is cut (`core/cut.py`).
     """
     timestamp = message.timestamp()[1]
     key, value = message.key(), message.value()
+    if len(value or b"") + len(key or b"") > LARGEST_KEPT:
+        key, value = kept_bytes(key), kept_bytes(value)
     try:
         headers: Any = message.headers() or ()
         if headers:
             # the interpreter does not check the call above once it has optimized it: its error would be raised by an
             # unrelated call later. `map` checks every call that it makes
             next(map(len, (headers,)))
+            headers = kept_headers(headers)
     except (SystemError, UnicodeDecodeError):
         headers, count = _readable_headers(message)
         unreadable(topic, partition, offset, count)
@@ -107,4 +131,9 @@ def _readable_headers(message: Message) -> tuple[Headers, int]:
     except (SystemError, UnicodeDecodeError):
         return (), 1  # another version of the library, which keeps nothing
     readable = [pair for pair in pairs if len(gc.get_referents(pair)) == len(pair)]
-    return readable, len(pairs) - len(readable)
+    return kept_headers(readable), len(pairs) - len(readable)
+
+
+def unexpanded_record(topic: str, partition: int, offset: int, log_id: str) -> RawRecord:
+    """Return what stands for a record that the client could not expand: nothing is known of it but its position."""
+    return _make((topic, partition, offset, NO_TIMESTAMP, None, CutBytes.known(b""), (), log_id))

@@ -12,9 +12,10 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
-from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit
+from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import Log
+from jobstatus_consumer.words import counted
 
 AT_REST: Final = ("EMPTY", "DEAD")
 """The states of a group without a member that would go on from the offsets it remembers."""
@@ -64,8 +65,8 @@ def refuse_active(settings: Settings, topics: Topics) -> None:
     state, members = topics.group_state(settings.group_id)
     if state not in AT_REST or members:
         raise StartError(
-            f"the group {settings.group_id} is {state.lower()} with {members} members, which would go on from where "
-            "they are and commit over it. Stop every consumer of the group first; nothing was changed"
+            f"the group {settings.group_id} is {state.lower()} with {counted(members, 'member')}. A member goes on "
+            "from where it is and commits over it. Stop every consumer of the group first; nothing was changed"
         )
 
 
@@ -78,6 +79,30 @@ def reset(settings: Settings, topics: Topics, offsets: Mapping[Log, int]) -> Non
     ]
     with _observer(settings) as observer:
         commit(f"committing for the group {settings.group_id}", observer, wanted)
+
+
+def clear_budget(settings: Settings, topics: Topics) -> list[int]:
+    """Have the group count dead letters from zero: its commits stay as they are, without the counts beside them.
+
+    Returns the partitions whose commit had a count. Blocks; raises `BrokerError`, and `StartError` if the group has
+    members, which have the counts in memory.
+    """
+    refuse_active(settings, topics)
+    numbers = topics.partitions(settings.topic)
+    with _observer(settings) as observer:
+        found = ask_committed("asking what is committed", observer, settings.topic, numbers)
+        wanted = [
+            TopicPartition(item.topic, item.partition, item.offset, text, *_epoch(item))
+            for item in found
+            if item.offset >= 0 and (text := without_budget(item.metadata)) is not None
+        ]
+        commit(f"clearing the count of dead letters of the group {settings.group_id}", observer, wanted)
+    return sorted(item.partition for item in wanted)
+
+
+def _epoch(item: TopicPartition) -> tuple[int, ...]:
+    """The leader epoch as an argument; none if the commit has none, since the library refuses None."""
+    return () if item.leader_epoch is None else (item.leader_epoch,)
 
 
 def _without_errors(items: Sequence[TopicPartition]) -> list[TopicPartition]:

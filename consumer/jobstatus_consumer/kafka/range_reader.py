@@ -25,7 +25,14 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import checkpoint_fields, checkpoint_metadata
-from jobstatus_consumer.kafka.messages import Meaning, UnreadableHeaders, meaning_of, raw_record
+from jobstatus_consumer.kafka.messages import (
+    Meaning,
+    UnreadableHeaders,
+    damaged_text,
+    meaning_of,
+    raw_record,
+    unexpanded_record,
+)
 from jobstatus_consumer.kafka.offsets import ask_committed, commit
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
@@ -177,6 +184,9 @@ class RangeReader:
                 # after a change of leaders the broker's end may be too low for a moment, with more records to come
                 if self._at_the_end(message) and end is not None and (message.offset() or 0) >= end:
                     done.add(partition)
+                if end is not None and partition not in done and self._not_expanded(message):
+                    chunk.append(self._skip(partition, message.offset() or 0, log_ids[partition]))
+                    done |= {partition} if positions[partition] >= end else set()
                 continue
             offset: Any = message.offset()
             if end is None or partition in done:
@@ -188,6 +198,17 @@ class RangeReader:
                 done.add(partition)
         self._finish(done, ends)
         return chunk
+
+    def _not_expanded(self, message: Message) -> bool:
+        error = message.error()
+        return error is not None and meaning_of(error) is Meaning.NOT_EXPANDED
+
+    def _skip(self, partition: int, batch: int, log_id: str) -> RawRecord:
+        """Go on behind the next record, which is in a batch that the client cannot expand and asks for without end."""
+        offset = max(batch, self.positions[partition])
+        self.positions[partition] = offset + 1
+        self._consumer.seek(TopicPartition(self.topic, partition, offset + 1))
+        return unexpanded_record(self.topic, partition, offset, log_id)
 
     def _finish(self, partitions: set[int], ends: dict[int, int]) -> None:
         for partition in partitions:
@@ -210,6 +231,8 @@ class RangeReader:
             raise OffsetsLostError(f"{where} is gone: {describe(error)}")
         if meaning is Meaning.REFUSED:
             raise broker_error(f"reading {where}", error)
+        if meaning is Meaning.DAMAGED:
+            raise BrokerError(damaged_text(where, message))
         return meaning is Meaning.END_OF_PARTITION
 
     def _watch(self) -> None:

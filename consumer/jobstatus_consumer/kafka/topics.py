@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
+    AclOperation,
     AdminClient,
     ConfigResource,
     ListOffsetsResultInfo,
@@ -26,12 +27,14 @@ from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
     ASK_FOR_SECONDS,
     QuietErrors,
+    Renewing,
     admin_properties,
     ask,
     describe,
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.records import NO_EPOCH
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -111,6 +114,7 @@ class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
     A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    `answered_at` is when a broker last answered `watch` (as `time.monotonic`); `ends` is for the topic of the events.
     """
 
     def __init__(
@@ -124,10 +128,19 @@ class Topics:
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
-        self._watched_at = time.monotonic()
+        self._watched_at = self.answered_at = time.monotonic()
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self._admin = make(make_client, {**admin_properties(settings), "error_cb": self._errors})
+        self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
+        self._clients = Renewing(settings, lambda: self._new_client(make_client))
+
+    def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
+        self._errors.forget()
+        return make(make_client, {**admin_properties(self._settings), "error_cb": self._errors})
+
+    @property
+    def _admin(self) -> AdminClient:
+        return self._clients.get()
 
     def topic_id(self, name: str) -> str:
         """Return the topic's id, which changes when the topic is made again; `-` if the broker has no topic ids."""
@@ -168,6 +181,8 @@ class Topics:
         answer: str | None = None
         if self._watch is not None and self._watch.done():
             answer, self._watch = _watched(self._watch), None
+            if answer is not None:
+                self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
             asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
@@ -250,6 +265,11 @@ class Topics:
 
         return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
 
+    def _ends(self, name: str, numbers: Sequence[int]) -> dict[int, Future[Any]]:
+        wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
+        asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
+        return {item.partition: answer for item, answer in asked.items()}
+
     def leader_epochs(self, name: str, numbers: Sequence[int]) -> dict[int, int]:
         """Return the leader epoch of each of these partitions now."""
         doing = f"asking for the leader epochs of {name}"
@@ -313,6 +333,29 @@ class Topics:
 
         return self._ask(f"describing the group {group}", question)
 
+    def operations_on_topic(self, name: str) -> set[str] | None:
+        """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            wanted = TopicCollection([name])
+            asked = self._admin.describe_topics(
+                wanted, include_authorized_operations=True, request_timeout=CONTROLLER_SECONDS
+            )
+            return _names_of(asked[name].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask_controller(f"asking for the rights on {name}", question)
+
+    def operations_on_group(self, group: str) -> set[str] | None:
+        """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
+
+        def question() -> set[str] | None:
+            asked = self._admin.describe_consumer_groups(
+                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
+            )
+            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
+
+        return self._ask(f"asking for the rights on the group {group}", question)
+
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
         wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
@@ -323,6 +366,10 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
+    return None if operations is None else {item.name for item in operations}
 
 
 def _partitions_of(member: Any, name: str) -> list[int]:

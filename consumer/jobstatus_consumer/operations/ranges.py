@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.operations.times import ALLOWED, parse_time, shown
+from jobstatus_consumer.words import counted
 
 OFFSETS: Final = "P:N[,P:N...] (partition and offset, without leading zeros)"
 NOTHING: Final[Mapping[int, int]] = {}
@@ -179,4 +180,5 @@ def _remarks(first: RangeBound, ranges: Sequence[OffsetRange], watermarks: Mappi
         return []
     gone = sum(watermarks[item.partition].low for item in cut)
     where = ", ".join(f"{item.partition} (before {item.start})" for item in cut[:8]) + (", ..." if len(cut) > 8 else "")
-    return [f"retention or an administrator removed {gone} offsets at the beginning of {len(cut)} partitions: {where}"]
+    of = counted(len(cut), "partition")
+    return [f"retention or an administrator removed {counted(gone, 'offset')} at the beginning of {of}: {where}"]

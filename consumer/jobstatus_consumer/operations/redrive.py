@@ -23,7 +23,10 @@ from jobstatus_consumer.store import Table
 SHOWN: Final = 10
 
 State = Literal["open", "settled", "elsewhere"]
-"""`settled`: its row is at or past it. `elsewhere`: it is from another topic, which has another table."""
+"""`settled`: its row is at or past it. `elsewhere`: it is of another topic, group or table, and not judged here."""
+
+Restore = Callable[[Letter], Letter | None]
+"""Returns a cut letter with its whole original, or None if there is none any more."""
 
 
 class JudgedLetter(NamedTuple):
@@ -41,13 +44,18 @@ class JudgedLetter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LetterSelection:
-    """Which letters; an empty set means all. `positions` are those of the originals; `topic` is the events' topic."""
+    """Which letters; an empty set means all. `positions` are those of the originals.
+
+    `topic`, `group` and `table` are those of the deployment that judges them; an empty text means any.
+    """
 
     topic: str
     stages: frozenset[str] = frozenset()
     reasons: frozenset[str] = frozenset()
     jobs: frozenset[str] = frozenset()
     positions: frozenset[tuple[int, int]] = frozenset()
+    group: str = ""
+    table: str = ""
 
     def has(self, letter: Letter) -> bool:
         """Whether the letter is selected."""
@@ -58,14 +66,20 @@ class LetterSelection:
             and (not self.positions or (letter.original.partition, letter.original.offset) in self.positions)
         )
 
+    def is_own(self, letter: Letter) -> bool:
+        """Whether the letter is of the deployment that judges it."""
+        group, table = self.group or letter.group, self.table or letter.table
+        return letter.original.topic == self.topic and letter.is_of(group, table)
+
 
 @dataclass(slots=True)
 class CauseGroup:
-    """Letters of one cause."""
+    """Letters of one cause and one consumer group."""
 
     stage: str
     reason: str
     where: str
+    consumer_group: str = ""
     open: int = 0
     settled: int = 0
     elsewhere: int = 0
@@ -92,6 +106,7 @@ class CauseGroup:
             "stage": self.stage,
             "reason": self.reason,
             "where": self.where,
+            "consumer_group": self.consumer_group,
             "count": self.count,
             "open": self.open,
             "settled": self.settled,
@@ -105,20 +120,26 @@ class CauseGroup:
 class LetterOverview:
     """Counts of letters by cause, of second copies, and of records that another program wrote.
 
-    `topics` counts the letters from topics other than the selected one.
+    `topics` counts the letters from topics other than the selected one; `others` those of the selected topic that
+    another group made, or that are for another table, by both.
     """
 
-    groups: dict[tuple[str, str, str], CauseGroup] = field(default_factory=dict)
+    groups: dict[tuple[str, str, str, str], CauseGroup] = field(default_factory=dict)
     topics: Counter[str] = field(default_factory=Counter)
+    others: Counter[tuple[str, str]] = field(default_factory=Counter)
     duplicates: int = 0
     foreign: int = 0
 
-    def add(self, item: JudgedLetter) -> None:
-        """Count one letter."""
-        cause = item.letter.cause
+    def add(self, item: JudgedLetter, selection: LetterSelection) -> None:
+        """Count one letter. Those of another topic have no line of their own beside the ones of the same cause."""
+        letter = item.letter
+        of_topic = letter.original.topic == selection.topic
+        cause = (*letter.cause, letter.group if of_topic else selection.group)
         self.groups.setdefault(cause, CauseGroup(*cause)).add(item)
-        if item.state == "elsewhere":
-            self.topics[item.letter.original.topic] += 1
+        if not of_topic:
+            self.topics[letter.original.topic] += 1
+        elif item.state == "elsewhere":
+            self.others[letter.group, letter.table] += 1
 
     @property
     def open(self) -> int:
@@ -166,40 +187,61 @@ class RedriveResult:
 def letters(
     reader: RangeReader, ranges: Sequence[tuple[int, int, int]], overview: LetterOverview, stop: Callable[[], bool]
 ) -> Iterator[list[Letter]]:
-    """The letters in chunks; of several letters of one record only the first."""
-    seen: set[tuple[str, int]] = set()
+    """The letters in chunks; of several that one group made of one record only the first."""
+    seen: set[tuple[Any, ...]] = set()
     nothing = dict.fromkeys(reader.partitions, "")
     for chunk in reader.read(ranges, nothing, stop):
         yield list(_fresh(chunk, seen, overview))
 
 
-def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[str, int]], overview: LetterOverview) -> Iterator[Letter]:
+def _fresh(chunk: Sequence[RawRecord], seen: set[tuple[Any, ...]], overview: LetterOverview) -> Iterator[Letter]:
     for raw in chunk:
         letter = letter_of(raw)
         if letter is None:
             overview.foreign += 1
-        elif letter.identity in seen:
+            continue
+        # two groups that read one topic may each reject the same record
+        known = (*letter.identity, letter.group, letter.table)
+        if known in seen:
             overview.duplicates += 1
         else:
-            seen.add(letter.identity)
+            seen.add(known)
             yield letter
 
 
-def judge(chunk: Sequence[Letter], table: Table, decoder: Decoder, topic: str) -> list[JudgedLetter]:
-    """The state of each letter, by its job's row as it is now; letters from topics other than `topic` are elsewhere."""
+def nothing_to_restore(_letter: Letter) -> None:
+    """A `Restore` that reads no log: a cut letter is judged as it is."""
+
+
+def judge(
+    chunk: Sequence[Letter],
+    table: Table,
+    decoder: Decoder,
+    selection: LetterSelection,
+    restore: Restore = nothing_to_restore,
+) -> list[JudgedLetter]:
+    """The state of each letter, by its job's row as it is now; those of another deployment are elsewhere."""
     jobs = {job_id for letter in chunk if (job_id := letter.job_id) is not None and "\0" not in job_id}
     rows = table.states(jobs) if jobs else {}
     judged = []
     for letter in chunk:
-        found = decoder.decode(letter.original)
+        own = selection.is_own(letter)
+        found = _decoded(letter, decoder, restore if own else nothing_to_restore)
         row = rows.get(letter.job_id) if letter.job_id is not None else None
-        judged.append(JudgedLetter(letter, found, _state(letter, found, row, topic)))
+        judged.append(JudgedLetter(letter, found, _state(letter, found, row, own=own)))
     return judged
 
 
-def _state(letter: Letter, found: Event | Rejected, row: RowState | None, topic: str) -> State:
-    if letter.original.topic != topic:
-        # another deployment shares the dead letter topic: a row with this job id here is another job
+def _decoded(letter: Letter, decoder: Decoder, restore: Restore) -> Event | Rejected:
+    """The event in a letter. A chunk of letters keeps no original that was read from the log."""
+    whole = restore(letter) if letter.cut else None
+    found = decoder.decode((whole or letter).original)
+    return found if whole is None else found._replace(raw=letter.without_value().original)
+
+
+def _state(letter: Letter, found: Event | Rejected, row: RowState | None, *, own: bool) -> State:
+    if not own:
+        # another deployment shares the dead letter topic: a row with this job id here is not what it wrote
         return "elsewhere"
     return "settled" if settled(letter, found, row) else "open"
 
@@ -221,8 +263,8 @@ def survey(
     """Count the selected letters by cause, in `ranges` or in the whole topic; `each` is called with every one."""
     overview = LetterOverview()
     for chunk in letters(reader, all_ranges(reader) if ranges is None else ranges, overview, stop):
-        for item in judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic):
-            overview.add(item)
+        for item in judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection):
+            overview.add(item, selection)
             each(item)
     return overview
 
@@ -234,11 +276,15 @@ def redrive(
     decoder: Decoder,
     stop: Callable[[], bool],
     sink: Sink | None,
+    restore: Restore = nothing_to_restore,
 ) -> RedriveResult:
-    """Apply the selected letters that are open; without a `sink`, only return what would be tried. May block."""
+    """Apply the selected letters that are open; without a `sink`, only return what would be tried. May block.
+
+    `restore` finds the originals of those that were cut.
+    """
     done = RedriveResult()
     for chunk in letters(reader, all_ranges(reader), LetterOverview(), stop):
-        judged = judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection.topic)
+        judged = judge([letter for letter in chunk if selection.has(letter)], table, decoder, selection, restore)
         done.selected += len(judged)
         done.settled += sum(item.state == "settled" for item in judged)
         done.elsewhere += sum(item.state == "elsewhere" for item in judged)

@@ -21,6 +21,7 @@ from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowRepair
+from jobstatus_consumer.words import counted
 
 AT_ONCE: Final = 500
 """Rows or events in one statement."""
@@ -46,7 +47,8 @@ class RepairResult:
     def summary(self) -> str:
         """What was done by a repair that did not come to its end, and the next command."""
         return (
-            f"{self.set_rows:,} rows were set, and {self.result.applied:,} events applied to others; nothing else "
+            f"{counted(self.set_rows, 'row was', 'rows were')} set, and {counted(self.result.applied, 'event')} "
+            "applied to others; nothing else "
             "was changed. jobstatus verify --repair goes on with what still differs"
         )
 

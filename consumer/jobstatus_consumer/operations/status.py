@@ -21,7 +21,7 @@ from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import GroupFacts, Topics, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import BlockedWrite, Table, TableOverview, overview
+from jobstatus_consumer.store import Table, TableOverview, overview
 
 BROKER_SECONDS: Final = 4.0
 """How long a broker may take for its first answer."""
@@ -161,7 +161,8 @@ def _partitions(settings: Settings, broker: BrokerSide | None, table: TableOverv
         current = commit.topic_id == broker.topic_id
         log = Log(settings.topic, broker.topic_id, number, commit.incarnation if current else 0)
         log = newest_log(log, known)
-        written = None if table is None else known.get(log.id, low)
+        # without progress of the log the table has nothing of it
+        written = known.get(log.id, low if high > low else None) if table is not None else None
         # a commit of a topic that was made again says nothing of this one
         committed = commit.offset if current or not commit.topic_id else None
         found.append(PartitionStatus(log, low, high, committed, written))
@@ -233,21 +234,15 @@ def _waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
     if report.broker is not None:
         yield from _waiting_for_the_group(settings, report, report.broker)
     for item in report.table.blocked if report.table is not None else ():
-        yield _lock(item)
+        yield f"a lock of the session {item.who}: {item.what}"
 
 
 def _waiting_for_the_group(settings: Settings, report: StatusReport, broker: BrokerSide) -> Iterator[str]:
     limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
     used = [what for commit in broker.committed.values() if (what := excess(commit.budget, *limits))]
     if used:
-        yield f"you: {used[0]}; look at jobstatus dlq list, then clear the budget"
+        yield f"you: {used[0]}; look at jobstatus dlq list, then jobstatus dlq budget clear"
     if broker.group.state in NOT_STABLE:
         yield "a rebalance of the group"
     elif not broker.group.members and report.lag:
         yield f"a consumer: the group {settings.group_id} has no members"
-
-
-def _lock(item: BlockedWrite) -> str:
-    whose = f" ({item.by_application})" if item.by_application else ""
-    since = f", {item.state}, its transaction is {item.age:.0f} s old" if item.state else ""
-    return f"a lock of the session pid {item.by_pid}{whose}{since}; our pid {item.pid} waits {item.waits:.0f} s"

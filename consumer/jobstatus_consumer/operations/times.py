@@ -8,6 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.words import rfc3339
 
 ALLOWED: Final = (
     "allowed: ISO 8601 with a zone (2026-03-29T02:30:00Z, 2026-03-29T02:30+02:00, 2026-03-29T02:30[Europe/Berlin]) "
@@ -42,7 +43,7 @@ def parse_time(text: str, now: datetime) -> datetime:
 
 def shown(instant: datetime) -> str:
     """An instant as this program writes it: UTC, to the millisecond."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(instant)
 
 
 def shown_ms(milliseconds: int) -> str:

@@ -1,16 +1,17 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
-from jobstatus_consumer.store.admin import Problem, check, migrate, rows_by_status
+from jobstatus_consumer.store.admin import Problem, check, migrate, remarks, rows_by_status
+from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, content_of
-from jobstatus_consumer.store.overview import BlockedWrite, LogProgress, TableOverview, overview
+from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
-    "BlockedWrite",
+    "Blocker",
     "Limits",
     "LogProgress",
     "NewTable",
@@ -27,5 +28,6 @@ __all__ = [
     "new_table",
     "overview",
     "refuse_taken",
+    "remarks",
     "rows_by_status",
 ]

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, StartError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
@@ -21,6 +21,7 @@ REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, da
 LIMITS: Final = Limits(statement=60.0)
 READS: Final = ("SELECT",)
 WRITES: Final = ("SELECT", "INSERT", "UPDATE")
+POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w"}
 """RETURNING and ON CONFLICT read, too."""
 
 
@@ -62,9 +63,7 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
                 )
             elif additions := _additions(connection, part, layout):
                 changes.append(block("schema.sql", "add_columns", part, TableLayout(additions)))
-        if missing and name.schema is None and place.schema is not None:
-            _ask(connection, "create_there", place, schema=place.schema)
-        changes += [block("schema.sql", "create", part.within(name.schema), layout) for part, layout in missing]
+        changes += [block("schema.sql", "create", part, layout) for part, layout in missing]
         for change in changes:
             connection.execute(change)
             done.append(change.as_string(connection))
@@ -72,7 +71,7 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
 
 
 def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
-    """Everything that would keep a consumer from writing, each with its remedy; raises nothing for the database.
+    """Everything that would keep a consumer from writing, each with its remedy; raises only MalformedUrlError.
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
@@ -84,9 +83,35 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
                 shown = part.within(name.schema)
                 problems += _table_problems(connection, part, shown, layout, WRITES if to_write else READS)
             return problems
+    except SettingsError:
+        raise
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
+
+
+def remarks(url: str, table: str) -> list[Problem]:
+    """What is unusual and keeps no consumer from working; none where the database does not answer."""
+    name = TableName.parse(table)
+    try:
+        with _connected(url, name) as (connection, place):
+            return list(_remarks(connection, place, name))
+    except StoreError:
+        return []  # `check` names it
+
+
+def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableName) -> Iterator[Problem]:
+    for (trigger,) in _ask(connection, "triggers", place):
+        yield Problem(
+            f"the trigger {trigger} runs before each row of {shown}",
+            "a row that it leaves out (RETURN NULL), or that it changes itself (27000), becomes a dead letter",
+        )
+    ((commits,),) = _ask(connection, "commits", place)
+    if commits == "remote_apply":
+        yield Problem(
+            "synchronous_commit is remote_apply",
+            "jobstatus keeps it: each batch waits until a standby has applied it",
+        )
 
 
 def rows_by_status(url: str, table: str) -> dict[str, int]:
@@ -156,13 +181,21 @@ def _table_problems(
     elif additions := _additions(connection, name, layout):
         lacking = ", ".join(column.name for column in additions)
         yield Problem(f"the table {shown} is of an earlier version, and lacks {lacking}", "jobstatus migrate")
+    ((*_, role),) = _ask(connection, "server", name)
     missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
-        ((*_, role),) = _ask(connection, "server", name)
         yield Problem(
             f"the role {role} has no {', '.join(missing)} on {shown}",
             sql.SQL("GRANT {} ON {} TO {}")
             .format(sql.SQL(", ").join(map(sql.SQL, missing)), shown.identifier, sql.Identifier(role))
+            .as_string(connection),
+        )
+    commands = [POLICY_COMMANDS[privilege] for privilege in needed]
+    if _ask(connection, "hides_rows", name, commands=commands) == [(True,)]:
+        yield Problem(
+            f"row-level security may hide rows of {shown} from the role {role}",
+            sql.SQL("ALTER ROLE {role} BYPASSRLS, or CREATE POLICY {role} ON {table} TO {role} USING (true)")
+            .format(role=sql.Identifier(role), table=shown.identifier)
             .as_string(connection),
         )
 

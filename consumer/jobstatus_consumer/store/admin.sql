@@ -39,14 +39,52 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_v
 -- For `status`. A row that another program wrote may have no status.
 SELECT coalesce(status, ''), count(*) FROM {table} GROUP BY 1 ORDER BY 2 DESC, 1
 
--- place --
--- The first of these schemas that has a relation of this name.
-SELECT path.schema
-FROM unnest(%(schemas)s::text[]) WITH ORDINALITY AS path (schema, place)
-WHERE to_regclass(format('%%I.%%I', path.schema, %(name)s::text)) IS NOT NULL
-ORDER BY path.place
-LIMIT 1
+-- hides_rows --
+-- Whether row-level security may hide rows of the table from this role, or refuse some of them. It does not where a
+-- policy lets this role see and write everything, for each command (r, a and w stand for SELECT, INSERT and UPDATE).
+WITH ours AS (
+  SELECT p.polpermissive AS permissive, p.polcmd::text AS command,
+         coalesce(pg_get_expr(p.polqual, p.polrelid), 'true') = 'true'
+           AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true' AS everything
+  FROM pg_policy AS p
+  WHERE p.polrelid = to_regclass(%(table)s)
+    AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) WHERE r.id = 0 OR pg_has_role(r.id, 'USAGE'))
+)
+SELECT coalesce(row_security_active(to_regclass(%(table)s)), false) AND (
+  EXISTS (SELECT FROM ours WHERE NOT permissive AND NOT everything)
+  OR EXISTS (
+    SELECT FROM unnest(%(commands)s::text[]) AS c (command)
+    WHERE NOT EXISTS (SELECT FROM ours WHERE permissive AND everything AND ours.command IN ('*', c.command))
+  )
+)
 
--- create_there --
--- For the rest of a transaction that only makes tables: its SQL is what a person would run, without the schema.
-SELECT set_config('search_path', quote_ident(%(schema)s::text), true)
+-- triggers --
+-- The triggers that run before each row is written.
+SELECT t.tgname::text FROM pg_trigger AS t
+WHERE t.tgrelid = to_regclass(%(table)s) AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 3 = 3
+ORDER BY 1
+
+-- commits --
+-- What a commit of ours waits for.
+SELECT current_setting('synchronous_commit')
+
+-- place --
+-- Of the user's schemas: those in which no other role may create anything become our search_path, so that triggers find
+-- what they name. The first one that has a relation of this name, or else the first one, and whether it is in our path.
+WITH path AS (
+  SELECT n.nspname::text AS schema, given.place,
+         to_regclass(format('%%I.%%I', n.nspname, %(name)s::text)) IS NOT NULL AS has_it,
+         NOT EXISTS (
+           SELECT FROM aclexplode(n.nspacl) AS a
+           LEFT JOIN pg_roles AS r ON r.oid = a.grantee
+           WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner
+             AND r.rolname IS DISTINCT FROM current_user AND r.rolsuper IS NOT TRUE
+         ) AS safe
+  FROM unnest(%(schemas)s::text[]) WITH ORDINALITY AS given (schema, place)
+  JOIN pg_namespace AS n ON n.nspname = given.schema
+), pinned AS (
+  SELECT set_config(
+    'search_path', coalesce(string_agg(quote_ident(schema), ', ' ORDER BY place), 'pg_catalog') || ', pg_temp', false
+  ) FROM path WHERE safe
+)
+SELECT path.schema, path.safe FROM path, pinned ORDER BY NOT path.has_it, path.place LIMIT 1

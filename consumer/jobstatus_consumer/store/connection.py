@@ -11,9 +11,11 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DeploymentError
+from jobstatus_consumer.config import read_url
+from jobstatus_consumer.errors import DatabaseAwayError, MalformedUrlError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.sqlstate import classify
+from jobstatus_consumer.telemetry.secrets import remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ MALFORMED: Final = (
 
 # Set after connecting and not as start-up options, which poolers refuse. The statement is parsed under the user's
 # search_path, so every name in it is qualified.
-# search_path: with a schema in it, whoever may create there can have an operator of their own run by our statements.
-# A pooler may hand over a session of ours, so the user's path is what the session began with.
+# search_path: with a schema in it, a role that may create there can have an operator of its own run by our statements.
+# `Session.located` adds the schemas that are safe. A pooler may hand over a session that we have set, so the user's
+# path is the one that the session began with.
 # synchronous_commit: an offset is committed once this session has confirmed the write, so the write must be durable;
 # remote_apply is more than that, and stays.
 # read committed: the guard must see what another writer has just written, and not fail because of it.
@@ -63,23 +66,34 @@ def session_parameters(limits: Limits) -> dict[str, str]:
 def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     """Connect, without our session settings. May block for `limits.connect` seconds.
 
-    Raises DatabaseAwayError if the server cannot be reached or refuses, and DeploymentError for a malformed URL.
+    A URL that is in a file is read from there, each time. Raises DatabaseAwayError if the server cannot be reached or
+    refuses, or if that file cannot be read now, and MalformedUrlError.
     """
     secret = ""
     try:
+        url = _current(url)
         given = conninfo_to_dict(url)
         if _is_misread(given):
-            raise DeploymentError(MALFORMED)
+            raise MalformedUrlError(MALFORMED)
         secret = str(given.get("password") or "")
+        remember([secret])
         conninfo = make_conninfo(url, **_parameters(given, limits))
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=0)
     except psycopg.ProgrammingError:
         # libpq's message repeats the URL, and in a malformed URL the password may be anywhere
-        raise DeploymentError(MALFORMED) from None
+        raise MalformedUrlError(MALFORMED) from None
     except psycopg.Error as error:
         raise classify(error, secret) from None
     json_params.register(connection)
     return connection
+
+
+def _current(url: str) -> str:
+    try:
+        return read_url(url)
+    except ValueError as error:
+        # it may be being replaced just now
+        raise DatabaseAwayError(f"JOBSTATUS_DATABASE_URL_FILE: {error}") from None
 
 
 def _is_misread(given: dict[str, str | int | None]) -> bool:

@@ -9,6 +9,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.store.admin import REMEDY
+from jobstatus_consumer.store.blocking import Blocker, blockers
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -24,25 +25,11 @@ class LogProgress(NamedTuple):
     written_at: float
 
 
-class BlockedWrite(NamedTuple):
-    """A statement of ours that waits for a lock, and the session that has the lock. Times are in seconds.
-
-    `state` and `age` of the transaction are empty and 0 if this role may not see the other session.
-    """
-
-    pid: int
-    waits: float
-    by_pid: int
-    by_application: str
-    state: str
-    age: float
-
-
 class TableOverview(NamedTuple):
     """The table now. `rows` is None if they could not be counted; `trouble` says why."""
 
     progress: Mapping[str, LogProgress]
-    blocked: Sequence[BlockedWrite]
+    blocked: Sequence[Blocker]
     rows: Mapping[str, int] | None
     trouble: str = ""
 
@@ -58,16 +45,18 @@ def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
             session.connect()
         except DatabaseAwayError as error:
             raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
-        for part in (name, name.progress):
+        place = session.located(name)
+        for part in (place, place.progress):
             if not _ask(session, "admin.sql", "kind", part):
-                raise StartError(f"there is no table {part}; make it: jobstatus migrate")
-        found = _ask(session, "overview.sql", "progress", name)
+                raise StartError(f"there is no table {part.within(name.schema)}; make it: jobstatus migrate")
+        found = _ask(session, "overview.sql", "progress", place)
         progress = {log_id: LogProgress(*rest) for log_id, *rest in found}
-        blocked = [BlockedWrite(*row) for row in _ask(session, "overview.sql", "blocked", name)]
+        with session.use() as connection:
+            blocked = blockers(connection, place)
         if not count:
             return TableOverview(progress, blocked, None)
         try:
-            return TableOverview(progress, blocked, dict(_ask(session, "admin.sql", "rows_by_status", name)))
+            return TableOverview(progress, blocked, dict(_ask(session, "admin.sql", "rows_by_status", place)))
         except DatabaseAwayError as error:
             # another session may hold a lock on the table: what is known without its rows is shown all the same
             return TableOverview(progress, blocked, None, f"the rows could not be counted: {error}")

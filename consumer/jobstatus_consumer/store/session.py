@@ -114,12 +114,17 @@ class Session:
                 self._sent_at = None
 
     def located(self, name: TableName) -> TableName:
-        """The name with its schema, as the user's search_path finds it; for a new table the first schema there."""
-        if name.schema is not None:
-            return name
+        """The name as this session finds it, with its schema where that is needed. Sets the search_path.
+
+        A name without a schema is that of the first schema in the user's search_path that has it, or, for a new table,
+        of the first schema there. Our own path has only those of them in which no other role may create anything.
+        """
         ((_, schemas, *_),) = self._settings
         found = self.execute(block("admin.sql", "place", name), {"schemas": list(schemas), "name": name.name})
-        return name.within(next((schema for (schema,) in found), schemas[0] if schemas else None))
+        if name.schema is not None or not found:
+            return name
+        ((schema, in_our_path),) = found
+        return name if in_our_path else name.within(schema)
 
     @contextmanager
     def use(self) -> Iterator[Connection[TupleRow]]:

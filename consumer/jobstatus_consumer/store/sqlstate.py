@@ -41,7 +41,7 @@ TABLE: Final[tuple[tuple[str, type[StoreError], str], ...]] = (
     ("0Z", WRONG, "diagnostics, in a user's function"),
     ("10", WRONG, "XQuery, in a user's function"),
     ("20", WRONG, "CASE not found, in a user's function"),
-    ("21", WRONG, "cardinality: the same key twice in one statement would be our bug"),
+    ("21", BAD_ROW, "cardinality: a trigger wrote a later row of the statement; folding leaves no key twice"),
     ("22", BAD_ROW, "data exception: NUL, too long, out of range, not in the server's encoding"),
     ("23", BAD_ROW, "integrity constraint"),
     ("24", WRONG, "cursor state"),
@@ -52,7 +52,7 @@ TABLE: Final[tuple[tuple[str, type[StoreError], str], ...]] = (
     ("25P04", AWAY, "the server ended a long transaction"),
     ("26", WRONG, "statement name, except:"),
     ("26000", STALE, "the prepared statement is gone: there is a pooler"),
-    ("27", WRONG, "a trigger changes the rows of its own statement"),
+    ("27", BAD_ROW, "a trigger changes its own row, or a later row of the statement"),
     ("28", WRONG, "password, role"),
     ("2B", WRONG, "dependent privileges"),
     ("2D", WRONG, "a trigger ends the transaction"),
@@ -101,8 +101,8 @@ POOLER_REMEDY: Final = (
 NOT_FOUND: Final = ("42P01", "42704", "42883")
 """No such table, type or function: the function of a trigger may look for it in the search_path of our session."""
 FUNCTION_REMEDY: Final = (
-    "; it was raised inside a function, such as a trigger's. In a session of jobstatus a name without a schema is "
-    "looked for in pg_catalog alone: ALTER FUNCTION ... SET search_path = ... gives the function a path of its own"
+    "; it was raised inside a function, such as a trigger's. A session of jobstatus looks for a name without a schema "
+    "only where no other role may create anything: ALTER FUNCTION ... SET search_path = ... gives the function its own"
 )
 
 _BY_SQLSTATE: Final = {prefix: kind for prefix, kind, _ in TABLE}

@@ -87,7 +87,7 @@ SELECT job_id FROM repaired
 SELECT place.schema, n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'CREATE'), false), current_user::text,
        CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %%I', coalesce(place.schema, current_user))
          ELSE format('GRANT CREATE ON SCHEMA %%I TO %%I', place.schema, current_user) END
-FROM (SELECT %(schema)s::text) AS place (schema)
+FROM (SELECT coalesce(%(schema)s::text, nullif(current_schema()::text, 'pg_catalog'))) AS place (schema)
 LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
 
 -- taken --

@@ -62,3 +62,20 @@ JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.lo
 -- topic_progress --
 -- Every log of a topic that the database has, including those of a deleted topic of the same name.
 SELECT p.log_id, p.next_offset, p.leader_epoch FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)
+
+-- constrained --
+-- The columns that a constraint, a unique index or a column of this name is about, in the table or its partitions.
+WITH ours AS (
+  SELECT to_regclass(%(table)s)::oid AS id
+  UNION SELECT t.relid FROM pg_partition_tree(to_regclass(%(table)s)) AS t
+), numbers AS (
+  SELECT c.conrelid AS id, unnest(c.conkey) AS number FROM pg_constraint AS c WHERE c.conname = %(where)s
+  UNION SELECT i.indrelid, unnest(i.indkey) FROM pg_index AS i
+  JOIN pg_class AS named ON named.oid = i.indexrelid WHERE named.relname = %(where)s
+  UNION SELECT a.attrelid, a.attnum FROM pg_attribute AS a WHERE a.attname = %(where)s
+)
+SELECT DISTINCT a.attname::text
+FROM numbers AS n
+JOIN ours ON ours.id = n.id
+JOIN pg_attribute AS a ON a.attrelid = n.id AND a.attnum = n.number
+ORDER BY 1

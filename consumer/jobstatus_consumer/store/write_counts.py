@@ -63,6 +63,11 @@ class WriteCounts:
             )
         )
 
+    def leave_out(self, event: Event) -> None:
+        """Count an event whose row the server accepts without an error and does not write."""
+        detail = "PostgreSQL took the row and did not write it; does a BEFORE trigger of the table return NULL?"
+        self.rejected.append(Rejected(raw=event.raw, stage="write", reason="left_out", detail=detail))
+
     def written(self, seconds: float) -> Written:
         """The counts as the result of the write."""
         return Written(
@@ -73,6 +78,24 @@ class WriteCounts:
             statements=self.statements,
             seconds=seconds,
         )
+
+
+def unexplained(events: Sequence[Event], stale: int, rows: Mapping[str, RowState]) -> list[Event]:
+    """Of these events, of which `stale` changed nothing: those whose row is missing, or would take the event now.
+
+    None if the other events account for all that changed nothing: then another session has changed the rows since.
+    """
+    found, refused = [], 0
+    for event in events:
+        row = rows.get(event.job_id)
+        if row is None:
+            found.append(event)
+        elif (row.log_id, row.log_offset) != (event.log_id, event.offset):
+            if decide(row, event) == "applied":
+                found.append(event)
+            else:
+                refused += 1
+    return found if refused < stale else []
 
 
 def _snake(name: str) -> str:

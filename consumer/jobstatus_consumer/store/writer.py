@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final, TypeVar
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from jobstatus_consumer.core.fold import Statement, fold
 from jobstatus_consumer.core.rule import RowState
-from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError
+from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Written
 from jobstatus_consumer.store import json_params
+from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
+from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
-from jobstatus_consumer.store.write_counts import WriteCounts
+from jobstatus_consumer.store.write_counts import WriteCounts, unexplained
+
+logger = logging.getLogger("jobstatus.store")
+
+LOCK_TIME_OUT: Final = "55P03"
+CANCELLED: Final = "57014"
+ALMOST: Final = 0.9
+"""The share of its limit after which a cancelled statement counts as one that reached it."""
+
+
+T = TypeVar("T")
+
+
+class TooLongError(DatabaseAwayError):
+    """A statement of the writer reached a time limit: fewer rows at once may be in time."""
 
 
 class Store(Session):
@@ -36,12 +57,18 @@ class Store(Session):
         super().__init__(url, limits, clock=clock, opener=opener)
         # the logs whose progress this session has seen
         self._seen: set[str] = set()
+        # how many rows a statement may have; fewer after a time-out
+        self._at_once = sys.maxsize
         self._name = TableName.parse(table)
         self._compose(self._name)
 
     def _compose(self, place: TableName) -> None:
         """Compose the statements for the table at this place: once for each connection, not for every batch."""
+        self._place = place
+        # by name of a constraint or a column: the columns that it is about
+        self._columns_of: dict[str, list[str]] = {}
         self._write = block("write.sql", "write", place).as_bytes()
+        self._constrained = block("write.sql", "constrained", place).as_bytes()
         self._states = block("table.sql", "states", place).as_bytes()
         self._progress = block("write.sql", "progress", place).as_bytes()
         self._topic_progress = block("write.sql", "topic_progress", place).as_bytes()
@@ -72,10 +99,11 @@ class Store(Session):
         return TopicProgress(offsets, {log_id: epoch for log_id, _, epoch in rows if epoch is not None})
 
     def write(self, batch: Batch) -> Written:
-        """Write a batch, in one statement unless a job's events cannot merge or a row is bad.
+        """Write a batch, in one statement unless a job's events cannot merge, a row is bad, or the write is slow.
 
         1. Fold the events. 2. Write the statements in order; the last one carries the progress of the logs.
         3. If a statement is refused because of a row, halve it until that row is alone; the other rows are written.
+        4. If a statement reaches its time limit and no lock of another session explains that, halve it.
         A row is rejected only if everything else was written. Any other error is raised, and the caller gives the
         whole batch again. May block for `Limits.statement` in each statement.
         """
@@ -85,43 +113,142 @@ class Store(Session):
         for statement in before:
             self._apply(statement, (), counts)
         self._apply(last, batch.ranges, counts)
-        return counts.written(self._clock() - started)
+        seconds = self._clock() - started
+        if seconds < self._limits.statement / 2:
+            self._at_once = sys.maxsize
+        return counts.written(seconds)
 
     def _apply(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:
-        """Write one statement; if a row of it is bad, write its halves."""
+        """Write one statement; if a row of it is bad, or if it takes too long, write its parts."""
         try:
-            self._send(statement, ranges, counts)
+            parts = self._send(statement, ranges, counts)
         except BadRowError as error:
-            if not statement.events:
-                # a statement without rows cannot be refused because of a row
-                raise DeploymentError(
-                    str(error), sqlstate=error.sqlstate, error_class=error.error_class, where=error.where
-                ) from error
-            for part in self._parts(statement, error, counts):
-                self._apply(part, (), counts)
-            if ranges:
-                self._apply(Statement((), {}), ranges, counts)
+            parts = self._parts(statement, error, counts)
+        except TooLongError as error:
+            parts = self._shorter(statement, error)
+        else:
+            ranges = ()
+        for part in parts:
+            self._apply(part, (), counts)
+        if ranges:
+            self._apply(Statement((), {}), ranges, counts)
 
-    @staticmethod
-    def _parts(statement: Statement, error: BadRowError, counts: WriteCounts) -> list[Statement]:
+    def _parts(self, statement: Statement, error: BadRowError, counts: WriteCounts) -> Sequence[Statement]:
         """The halves; or, if the bad row is alone, the events that were merged into it, folded without it."""
         events, merged = statement
+        if not events:
+            # a statement without rows cannot be refused because of a row
+            raise DeploymentError(
+                str(error), sqlstate=error.sqlstate, error_class=error.error_class, where=error.where
+            ) from error
+        self._refuse_foreign(error)
         if len(events) == 1:
             counts.reject(events[0], error)
             return fold(merged.get(events[0].job_id, ()))
-        middle = len(events) // 2
-        return [Statement(events[:middle], merged), Statement(events[middle:], merged)]
+        return _pieces(statement, (len(events) + 1) // 2)
 
-    def _send(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:
+    def _refuse_foreign(self, error: BadRowError) -> None:
+        """Raise DeploymentError if the row was refused because of columns that are not ours: no event can fill them."""
+        if not error.where:
+            return
+        columns = self._columns_of.get(error.where)
+        if columns is None:
+            names = {"table": self._place.identifier.as_string(None), "where": error.where}
+            found = self.execute(self._constrained, names)
+            columns = self._columns_of[error.where] = [column for (column,) in found]
+        if columns and not set(columns) & set(MANAGED.catalog_types):
+            raise DeploymentError(
+                f"{error}: {error.where} of {self._place} is about {', '.join(columns)}, which jobstatus does not "
+                "fill, so no event can be written. Nothing was committed. Give it a default, or allow NULL",
+                sqlstate=error.sqlstate,
+                error_class=error.error_class,
+                where=error.where,
+            ) from None
+
+    def _shorter(self, statement: Statement, error: TooLongError) -> Sequence[Statement]:
+        """After a time-out: the halves, of which each takes less time; later statements are as short.
+
+        Raises DatabaseAwayError if that does not help: another session has locked a row or the table, or a row is
+        alone. The error names them.
+        """
         events = statement.events
+        if len(events) > self._at_once:
+            return _pieces(statement, self._at_once)
+        blocker = self._blocker(events)
+        if blocker is None and len(events) > 1:
+            self._at_once = (len(events) + 1) // 2
+            return _pieces(statement, self._at_once)
+        raise DatabaseAwayError(
+            f"{error}: {blocker or self._alone(events)}", sqlstate=error.sqlstate, error_class=error.error_class
+        ) from None
+
+    def _blocker(self, events: Sequence[Event]) -> Blocker | None:
+        jobs = [event.job_id for event in events]
+        return self._ask(lambda connection: blocker_of(connection, self._place, jobs))
+
+    def _alone(self, events: Sequence[Event]) -> str:
+        """Why a single row was not written in time, as far as that can be seen."""
+        if events:
+            raw = events[0].raw
+            what = f"{row_of(events[0].job_id)} ({raw.topic}[{raw.partition}] offset {raw.offset}) alone takes too long"
+        else:
+            what = f"the progress in {self._place.progress} takes too long"
+        holder = self._ask(lambda connection: oldest_holder(connection, self._place))
+        return f"{what}; perhaps it waits for {holder.who}" if holder else f"{what}; is a trigger of the table slow?"
+
+    def _ask(self, question: Callable[[Connection[TupleRow]], T]) -> T | None:
+        """The answer to a question about a time-out; None where there is no answer, and the connection lives on."""
+        try:
+            with self.use() as connection:
+                return question(connection)
+        except StoreError as error:
+            if not self.connected:
+                raise
+            logger.debug("what the statement waited for is unknown: %s", error)
+            return None
+
+    def _send(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> Sequence[Statement]:
+        """Write one statement. Return what of it was not written although nothing explains that."""
+        events = statement.events
+        if len(events) > self._at_once:
+            raise TooLongError(f"{len(events)} rows took too long before")
         applied, advanced = self._send_rows(events, ranges)
         if advanced < len(ranges):
             self._refuse_gaps(ranges)
         self._seen.update(item.log_id for item in ranges)
+        if applied == len(events):
+            counts.sent(statement)
+            counts.applied += applied
+            return ()
+        return self._explain(statement, applied, counts)
+
+    def _explain(self, statement: Statement, applied: int, counts: WriteCounts) -> Sequence[Statement]:
+        """Count the events that changed nothing. Return those that no row explains, each in a statement of its own."""
+        events, merged = statement
+        rows = self._row_states(events)
+        left_out = unexplained(events, len(events) - applied, rows)
+        if left_out and len(events) == 1:
+            return self._left_out(statement, counts)
+        gone = {event.job_id for event in left_out}
+        kept = [event for event in events if event.job_id not in gone]
+        # those that are sent again are counted then
+        counts.sent(Statement(kept, merged))
+        counts.applied += min(applied, len(kept))
+        counts.explain(kept, len(kept) - min(applied, len(kept)), rows)
+        return [Statement([event], merged) for event in left_out]
+
+    def _left_out(self, statement: Statement, counts: WriteCounts) -> Sequence[Statement]:
+        """Write a row once more that was not written before. If it is left out again, a trigger does not want it."""
+        events, merged = statement
+        applied, _ = self._send_rows(events, ())
+        rows = {} if applied else self._row_states(events)
+        if not applied and unexplained(events, 1, rows):
+            counts.leave_out(events[0])
+            return fold(merged.get(events[0].job_id, ()))
         counts.sent(statement)
         counts.applied += applied
-        if applied < len(events):
-            counts.explain(events, len(events) - applied, self._row_states(events))
+        counts.explain(events, 1 - applied, rows)
+        return ()
 
     def _send_rows(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> tuple[int, int]:
         parameters = {
@@ -129,8 +256,20 @@ class Store(Session):
             "late_jobs": json_params.late_jobs(events),
             "logs": json_params.log_ranges(ranges, self._seen),
         }
-        ((applied, advanced),) = self.execute(self._write, parameters)
+        sent_at = self._clock()
+        try:
+            ((applied, advanced),) = self.execute(self._write, parameters)
+        except DatabaseAwayError as error:
+            if self._is_time_out(error, self._clock() - sent_at):
+                raise TooLongError(str(error), sqlstate=error.sqlstate, error_class=error.error_class) from None
+            raise
         return applied, advanced
+
+    def _is_time_out(self, error: DatabaseAwayError, seconds: float) -> bool:
+        """Whether the statement reached a limit of ours. Somebody's cancel has the same SQLSTATE and comes earlier."""
+        if error.sqlstate == LOCK_TIME_OUT:
+            return True
+        return error.sqlstate == CANCELLED and seconds > self._limits.statement * ALMOST
 
     def _refuse_gaps(self, ranges: Sequence[LogRange]) -> None:
         """Raise DatabaseAwayError if the database has forgotten what comes before one of the ranges.
@@ -152,6 +291,12 @@ class Store(Session):
     def _row_states(self, events: Sequence[Event]) -> dict[str, RowState]:
         jobs = json_params.texts(event.job_id for event in events)
         return {job_id: RowState(*state) for job_id, *state in self.execute(self._states, {"jobs": jobs})}
+
+
+def _pieces(statement: Statement, size: int) -> list[Statement]:
+    """The statement in pieces of so many rows."""
+    events, merged = statement
+    return [Statement(events[at : at + size], merged) for at in range(0, len(events), size)]
 
 
 def _pairs(rows: Iterable[Sequence[Any]]) -> dict[str, int]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from jobstatus_consumer.records import NO_EPOCH, Batch, Event, LogRange, RawRecord, Rejected
+from jobstatus_consumer.records import NO_EPOCH, Batch, Event, LogRange, RawRecord, Rejected, record_size
 
 
 class BatchBuilder:
-    """Fills one batch. It is full with `max_events` records, `max_bytes` of keys and values, or after `linger` seconds.
+    """Fills one batch. It is full with `max_events` records, with `max_bytes`, or after `linger` seconds.
 
-    The age counts from the first record, by the caller's monotonic clock.
+    The bytes are those of keys, values and headers. The age counts from the first record, by the caller's monotonic
+    clock.
     """
 
     def __init__(self, max_events: int, max_bytes: int, linger: float) -> None:
@@ -59,6 +60,10 @@ class BatchBuilder:
         if self._since is None:
             self._since = now
 
+    def raw_records(self) -> Iterator[RawRecord]:
+        """The records so far, as they came."""
+        return (record.raw for record in self._records)
+
     def hurry(self) -> None:
         """Make the batch due now, unless it covers nothing."""
         if self._since is not None:
@@ -105,8 +110,3 @@ class BatchBuilder:
         batch = Batch(events, rejected, covered)
         self._reset()
         return batch
-
-
-def record_size(raw: RawRecord) -> int:
-    """The bytes of a record's key and value."""
-    return len(raw.key or b"") + len(raw.value or b"")

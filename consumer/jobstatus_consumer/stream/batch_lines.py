@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from jobstatus_consumer.words import counted
+
 logger = logging.getLogger("jobstatus.consumer")
 
 LINES_A_SECOND: Final = 10
@@ -62,7 +64,7 @@ class BatchLines:
         if not self._sum.batches:
             return
         found, self._sum = self._sum, _Sum()
-        parts = [f"{count} {what}" for what, count in sorted(found.remarks.items())]
+        parts = [_remark(what, count) for what, count in sorted(found.remarks.items())]
         if found.batches > 1:
             parts.insert(0, f"{found.batches} batches")
         logger.info(
@@ -72,3 +74,8 @@ class BatchLines:
             f" ({'; '.join(parts)})" if parts else "",
             extra={"events": found.updated, "seconds": round(found.seconds, 3), "batches": found.batches},
         )
+
+
+def _remark(what: str, count: int) -> str:
+    noun, _, reason = what.partition(": ")
+    return f"{counted(count, noun, noun if noun == 'stale' else '')}: {reason}"

@@ -27,7 +27,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
@@ -37,15 +37,12 @@ from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka.divergence import LogCut
-from jobstatus_consumer.kafka.group_consumer import (
-    AssignedPartition,
-    EndOfPartition,
-    GroupConsumer,
-    Polled,
-)
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
+from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
 from jobstatus_consumer.records import NO_EPOCH, Batch, LogRange, RawRecord, TopicProgress
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
+from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
@@ -66,6 +63,7 @@ IDLE_POLL: Final = 0.25
 BUSY_POLL: Final = 0.02
 COMMIT_EVERY: Final = 0.2
 OBSERVE_EVERY: Final = 1.0
+LOOK_EVERY: Final = 5.0
 REVOKE_WAIT: Final = 10.0
 STOP_WAIT: Final = 8.0
 """All in seconds."""
@@ -116,7 +114,11 @@ class Pipeline:
         self._submitted = Submitted()
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
-        self._last_commit = self._observed = -math.inf
+        # what the writer has
+        self._in_writer: Batch | None = None
+        self._last_commit = self._observed = self._last_task = -math.inf
+        self._lag_watch = LagWatch()
+        self.lag = Lag({}, 0.0)
         self.assignment = Assignment(accept_loss=settings.on_lost_offsets == "earliest")
         self.polled_at = clock()
 
@@ -209,6 +211,9 @@ class Pipeline:
         elif self._state is State.PAUSED:
             self._state = State.READING
             self._consumer.resume(self.assignment.partitions)
+        elif now - self._last_task >= LOOK_EVERY and self._builder.empty:
+            # the database may have failed over to a standby that lacks something, and no event would show that
+            self._submit(ReadProgress())
 
     def _next_batch(self, now: float) -> Batch | None:
         if self._returned is not None:
@@ -221,6 +226,8 @@ class Pipeline:
         # 4. the epoch shows later which partitions the result still counts for
         numbers = frozenset(item.partition for item in task.ranges) if isinstance(task, Batch) else frozenset[int]()
         self._submitted = Submitted(numbers, self.assignment.epoch)
+        self._in_writer = task if isinstance(task, Batch) else None
+        self._last_task = self._clock()
         self._writer.submit(task)
 
     def _wait_for_room(self) -> None:
@@ -240,7 +247,18 @@ class Pipeline:
         self._observed = now
         self._consumer.check_topic(self.assignment.topic_id)
         self._writer.cut_if_overdue()
-        self._stats.observe(self.assignment.lag(self._consumer.high), self._consumer, self._writer)
+        lag = self.assignment.lag(self._consumer.high)
+        written = {number: item.written for number, item in self.assignment.partitions.items()}
+        self.lag = self._lag_watch.measured(lag, written, self._unwritten(), time.time())
+        self._stats.observe(self.lag, self._consumer, self._writer)
+
+    def _unwritten(self) -> Iterator[RawRecord]:
+        """The records that were polled and are not written."""
+        for batch in (self._in_writer, self._returned):
+            if batch is not None:
+                yield from batch.raw_records()
+        yield from self._builder.raw_records()
+        yield from (item for item in self._polled if isinstance(item, RawRecord))
 
     # -- the writer's results ---------------------------------------------------------------------------------------
 
@@ -251,6 +269,7 @@ class Pipeline:
             result = self._writer.result(timeout)
         if result is None:
             return False
+        self._in_writer = None
         self._on_result(result)
         return True
 
@@ -294,7 +313,10 @@ class Pipeline:
         epoch = self._submitted.epoch
         for start in self.assignment.compare(progress.offsets, epoch, progress.epochs):
             if start.remark:
-                logger.warning("%s; seeking back to %d, the log heals the table", start.remark, start.offset)
+                where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
+                logger.warning(
+                    "%s; seeking back to %d, the log heals the table", start.remark, start.offset, extra=where
+                )
             self._rewind(start)
         for log in self.assignment.logs_unchanged(epoch):
             known, known_epoch = progress.offsets.get(log.id, 0), progress.epochs.get(log.id, NO_EPOCH)
@@ -349,9 +371,12 @@ class Pipeline:
             start = self.assignment.add(item)
             if start.remark:
                 logger.warning("%s", start.remark)
-            self._budget.resume(item.committed.budget)
+            if self._budget.resume(item.committed.budget) and start.offset == item.committed.offset:
+                # the same offset again, without the counts beside it
+                self.assignment.mark_not_committed([start.log.partition])
             starts.append(start)
-        logger.info("got partitions %s", _named(start.log.partition for start in starts))
+        numbers = sorted(start.log.partition for start in starts)
+        logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -363,7 +388,7 @@ class Pipeline:
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
-            logger.info("gave back partitions %s", _named(partitions))
+            logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
 
     def _take_result_inside_rebalance(self) -> None:
         result = self._writer.result(REVOKE_WAIT)
@@ -376,7 +401,11 @@ class Pipeline:
     def on_lost(self, partitions: set[int]) -> None:
         """Commit nothing: they already belong to another member."""
         self._remove(partitions)
-        logger.warning("lost partitions %s; what was not committed is delivered to another member", _named(partitions))
+        logger.warning(
+            "lost partitions %s; what was not committed is delivered to another member",
+            _named(partitions),
+            extra={"partitions": sorted(partitions)},
+        )
 
     def on_not_committed(self, partitions: set[int]) -> None:
         """Commit again what is still assigned; otherwise the last commit before a quiet time might never be made."""

@@ -7,10 +7,11 @@ import time
 from threading import Event
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import BrokerError, DatabaseAwayError, StartError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, DatabaseAwayError, StartError
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check
+from jobstatus_consumer.stream.checks import further_problems, missing_rights
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -19,15 +20,27 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
     """Return everything that keeps a consumer from working, in the order in which to solve it.
 
     An unreachable broker is a problem like any other. Blocks until broker and database have answered, or have not.
+    Raises only `MalformedUrlError`.
     """
     try:
-        found = _topic_problems(settings, topics)
+        found = _asked_of_the_broker(settings, topics)
     except BrokerError as error:
         what, _, remedy = str(error).partition(". ")
-        found = [
-            Problem(f"the broker does not answer: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")
-        ]
+        does = "does not answer" if isinstance(error, BrokerAwayError) else "refuses"
+        found = [Problem(f"the broker {does}: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")]
     return found + check(settings.database, settings.table)
+
+
+def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
+    try:
+        return _topic_problems(settings, topics) or further_problems(settings, topics)
+    except BrokerAwayError:
+        raise
+    except BrokerError:
+        found = list(missing_rights(settings, topics))
+        if found:
+            return found
+        raise
 
 
 def wait_until_ready(settings: Settings, topics: Topics, stop: Event) -> None:

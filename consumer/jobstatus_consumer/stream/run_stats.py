@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.stream.batch_lines import BatchLines
+from jobstatus_consumer.stream.lag import Lag
 from jobstatus_consumer.stream.writer import BatchWritten, Writer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -96,9 +98,9 @@ class RunStats:
         lower = written.stale.get("lower_attempt", 0)
         if lower:
             logger.warning(
-                "%d events had a lower attempt than their row and changed nothing; "
-                "does a worker's counter start again?",
-                lower,
+                "%s had a lower attempt than their row and changed nothing; does a worker's counter start again?",
+                counted(lower, "event"),
+                extra={"events": lower, "reason": "lower_attempt"},
             )
 
     def _add_up(self, result: BatchWritten) -> None:
@@ -128,14 +130,15 @@ class RunStats:
         metrics.write_seconds.observe(written.seconds)
         metrics.last_write.set_to_current_time()
 
-    def observe(self, lag: Mapping[int, int], consumer: GroupConsumer, writer: Writer) -> None:
-        """Set the gauges: lag by partition in offsets, commits, rebalances, connections, the current outage."""
+    def observe(self, lag: Lag, consumer: GroupConsumer, writer: Writer) -> None:
+        """Set the gauges: the lag, commits, rebalances, connections, the current outage."""
         self._lines.tick()
         metrics = self._metrics
         metrics.lag.clear()
-        for partition, offsets in lag.items():
+        for partition, offsets in lag.by_partition.items():
             metrics.lag.labels(str(partition)).set(offsets)
-        metrics.partitions.set(len(lag))
+        metrics.oldest_unwritten.set(lag.oldest_seconds)
+        metrics.partitions.set(len(lag.by_partition))
         metrics.rebalances.set(consumer.rebalances)
         for outcome, count in consumer.commits.by_outcome():
             metrics.commits.labels(outcome).set(count)
@@ -148,5 +151,5 @@ def _remarks(result: BatchWritten) -> dict[str, int]:
     found = {f"stale: {reason}": count for reason, count in result.written.stale.items()}
     if result.dead_letters:
         reasons = sorted({item.reason for item in (*result.batch.rejected, *result.written.rejected)})
-        found[f"dead letters: {', '.join(reasons)}"] = result.dead_letters
+        found[f"dead letter: {', '.join(reasons)}"] = result.dead_letters
     return found

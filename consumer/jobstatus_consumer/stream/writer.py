@@ -33,6 +33,7 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
 from jobstatus_consumer.retry import Observer, retry
+from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
@@ -151,12 +152,15 @@ class Writer:
         group: str,
         topic: str,
         clock: Callable[[], float] = time.time,
+        table: str = "",
     ) -> None:
         self._store = store
         self._sender = sender
         self._budget = budget
         self._group = group
         self._topic = topic
+        self._table = table
+        self._lines = DeadLetterLines()
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
@@ -242,6 +246,7 @@ class Writer:
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
             return BatchReturned(batch, found.progress, found.epochs)
+        self._budget.judge_refusals(len(batch.events), found.rejected)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]
         if rejected:
@@ -271,7 +276,7 @@ class Writer:
             self.connections += 1
 
     def _send(self, rejected: list[Rejected]) -> None:
-        letters = [dead_letter(item, self._group, self._clock()) for item in rejected]
+        letters = [dead_letter(item, self._group, self._clock(), self._table) for item in rejected]
         retry(
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
@@ -279,6 +284,7 @@ class Writer:
             observe=self._report_outage(DEAD_LETTER_TOPIC),
         )
         self._end_outage(DEAD_LETTER_TOPIC)
+        self._lines.sent(rejected)
 
     def _until_available(self, action: Callable[[], T]) -> T:
         """Repeat `action` until the database is available. Blocks without a limit, until `stop_waiting`."""

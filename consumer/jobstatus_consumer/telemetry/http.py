@@ -41,13 +41,19 @@ LOOK_EVERY: Final = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a probe reports. `poll_age` is in seconds; `waiting_for` is empty unless the writer waits."""
+    """What a probe reports; times are in seconds. `waiting_for` is empty unless the consumer waits.
+
+    It waits for the database, for a broker, or for longer than a rebalance takes to be a member of the group. The lag
+    is no part of being ready: a consumer that catches up must not fail a rolling update.
+    """
 
     writer_alive: bool
     poll_age: float
     waiting_for: str
     waiting_seconds: float
     assigned_partitions: int
+    lag_events: int = 0
+    oldest_unwritten_seconds: float = 0.0
 
     @property
     def live(self) -> bool:

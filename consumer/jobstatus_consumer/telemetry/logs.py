@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from jobstatus_consumer.telemetry.secrets import masked
+from jobstatus_consumer.words import escaped, rfc3339
 
 TEXT: Final = "%(asctime)s %(levelname)-7s %(message)s"
 FIELDS: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -21,6 +22,9 @@ class _TextFormatter(logging.Formatter):
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         return datetime.fromtimestamp(record.created).astimezone().isoformat(sep=" ", timespec="milliseconds")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return escaped(super().formatMessage(record), lines=True)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
         return masked(super().formatException(ei))
@@ -58,7 +62,7 @@ def _json_handler() -> logging.Handler:
 
     class Json(JsonFormatter):
         def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - as above
-            return rfc3339(record.created)
+            return rfc3339(datetime.fromtimestamp(record.created, UTC))
 
         def formatException(self, ei: Any) -> str:  # noqa: N802 - as above
             return masked(str(super().formatException(ei)))
@@ -69,17 +73,12 @@ def _json_handler() -> logging.Handler:
     return handler
 
 
-def rfc3339(seconds: float) -> str:
-    """Return a time (seconds since 1970-01-01 UTC) as this program writes it: RFC 3339 in UTC, with milliseconds."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def tell(text: str) -> None:
     """Write a line for a person to stderr; where log lines are JSON it is one of them, at INFO."""
     if writes_json():
         logging.getLogger(_ROOT).info("%s", text)
     else:
-        sys.stderr.write(f"{masked(text)}\n")
+        sys.stderr.write(f"{escaped(masked(text), lines=True)}\n")
 
 
 def fatal(text: str, exit_code: int) -> None:
@@ -87,7 +86,7 @@ def fatal(text: str, exit_code: int) -> None:
     if writes_json():
         logging.getLogger(_ROOT).critical("%s", text, extra={"exit_code": exit_code})
     else:
-        sys.stderr.write(f"jobstatus: {masked(text)}\n")
+        sys.stderr.write(f"jobstatus: {escaped(masked(text), lines=True)}\n")
 
 
 def writes_json() -> bool:

@@ -37,6 +37,9 @@ class Metrics:
         self.rebalances = self._gauge("rebalances", "times that partitions were assigned, revoked or lost")
         self.partitions = self._gauge("assigned_partitions", "partitions that are assigned to this consumer")
         self.lag = self._gauge("lag_events", "events of the log that are not written yet, by partition", ["partition"])
+        self.oldest_unwritten = self._gauge(
+            "oldest_unwritten_seconds", "age of the oldest event of the log that is not written yet, in seconds"
+        )
         self.waiting = self._gauge(
             "waiting_seconds",
             "seconds for which the writer has been waiting for the database or the broker; 0 if it is not waiting",

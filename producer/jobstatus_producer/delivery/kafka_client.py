@@ -38,9 +38,13 @@ class KafkaClient:
         settings = self._settings
         # librdkafka also counts records that wait for their callbacks; the outbox keeps the bound on events
         max_records = min(10_000_000, 2 * settings.max_pending_events + 10_000)
-        return self._open_transport(settings.topic, settings.kafka, max_records, self._failed)
+        self._used = settings.current_kafka()
+        return self._open_transport(settings.topic, self._used, max_records, self._failed)
 
     def _failed(self, failure: Failure) -> None:
         """An error of the client as a whole. Called by whichever thread polls."""
         self.note(failure)
+        if self._settings.kafka_files and self._settings.current_kafka() != self._used:
+            # such as a password that was replaced: only a new client logs in with it
+            self._dead = True
         self._acks.trouble(failure.text)

@@ -23,7 +23,7 @@ from jobstatus_demo.servers import Servers
 from jobstatus_demo.stage import Stage, open_stage
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import decode
-from support.deployment import COMMAND
+from support.forked import COMMAND
 from support.processes import family, wait_until, wait_until_gone
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]

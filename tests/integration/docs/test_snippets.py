@@ -23,7 +23,11 @@ def environment(folder: Path, kafka: LocalKafka, database_url: str, name: str) -
         "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "JOBSTATUS_DATABASE_URL": database_url,
         "JOBSTATUS_TOPIC": name,
-        "JOBSTATUS_GROUP_ID": name,
+        "JOBSTATUS_GROUP_ID": f"group-of-{name}",
+        # the log lines of the pages are of a machine in UTC
+        "TZ": "UTC",
+        # the default port may be another test's
+        "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0",
     }
 
 
@@ -58,7 +62,8 @@ def test_every_snippet_of_a_page_runs_and_prints_what_the_page_says(
     printed: str | None = None
     for block in blocks(page):
         if block.runs:
-            printed = run(block, tmp_path, env).replace(group_id, "job-status")
+            printed = run(block, tmp_path, env)
+            printed = printed.replace(f"group-of-{group_id}", "jobstatus").replace(group_id, "job-status")
         elif block.language == "text" and block.follows and printed is not None:
             missing = [line for line in shape(block.text) if line not in shape(printed)]
             assert missing == [], f"{block.page}:{block.line} is not what is printed:\n{printed}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from support.deployment import Deployment, made_events
+from support.inside import run_inside
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -62,3 +65,33 @@ def test_the_budget_stops_a_restart_goes_on_counting_and_a_person_clears_it(depl
     assert deployed.lag() == 0
     deployed.produce(poison(100))
     assert deployed.drain("--clear-dlq-budget", *limit)["dead_letters"] == 100
+
+
+@pytest.mark.parametrize("how", ["command", "flag"])
+def test_clearing_the_budget_clears_it_in_every_partition(deployed: Deployment, how: str) -> None:
+    limit = ("--dlq-budget-in-a-row", "200")
+    deployed.produce(poison(300))
+    assert deployed.drain("--dlq-budget-in-a-row", "5000")["dead_letters"] == 300
+    before = deployed.committed()
+    assert len(before) == deployed.partitions
+    assert "used the budget up" in deployed.run("consume", "--until-caught-up", *limit, code=1).stderr
+    if how == "command":
+        done = run_inside(deployed, "dlq", "budget", "clear", "--json")
+        assert json.loads(done.stdout)["partitions"] == list(range(deployed.partitions))
+    else:
+        # an event for one of the partitions alone
+        deployed.produce_events(made_events(1, 1))
+        deployed.drain("--clear-dlq-budget", *limit)
+    assert sum(deployed.committed().values()) == sum(before.values()) + (how == "flag")
+    deployed.produce(poison(100))
+    assert deployed.drain(*limit)["dead_letters"] == 100
+    assert json.loads(run_inside(deployed, "dlq", "budget", "clear", "--json").stdout)["partitions"]
+    assert json.loads(run_inside(deployed, "dlq", "budget", "clear", "--json").stdout)["partitions"] == []
+
+
+def test_the_budget_of_a_group_with_members_is_not_cleared_behind_their_back(deployed: Deployment) -> None:
+    consumer = deployed.consumer()
+    consumer.says("got partitions")
+    refused = run_inside(deployed, "dlq", "budget", "clear", code=1)
+    assert "Stop every consumer of the group first; nothing was changed" in refused.stderr
+    assert consumer.stop() == 0

@@ -57,6 +57,18 @@ def test_deleted_rows_and_progress_come_back_with_the_next_connection(deployed: 
     deployed.assert_exact()
 
 
+def test_an_idle_consumer_notices_that_the_database_lost_something(deployed: Deployment) -> None:
+    """As after a fail-over to a standby that was behind, in a quiet hour: no event comes that would show it."""
+    deployed.produce_events(made_events(2_000, 300))
+    consumer = deployed.consumer()
+    deployed.caught_up()
+    deployed.query("DELETE FROM jobs WHERE log_offset > 200")
+    deployed.query("UPDATE jobs_progress SET next_offset = least(next_offset, 200)")
+    consumer.says("the log heals the table")
+    deployed.settled()
+    deployed.assert_exact()
+
+
 def test_deleted_rows_and_progress_come_back_with_the_next_start(deployed: Deployment) -> None:
     deployed.produce_events(made_events(2_000, 300))
     deployed.drain()

@@ -7,10 +7,12 @@ import re
 import socket
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
-from support.deployment import ConsumerProcess, Deployment, made_events
+from jobstatus_local.kafka import LocalKafka
+from support.deployment import ConsumerProcess, Deployment, deployment, made_events
 from support.fixture_types import OwnServer
 from support.waiting import until
 
@@ -38,6 +40,37 @@ def metric(url: str, name: str) -> float:
     return float(found[1]) if found else 0.0
 
 
+def health(url: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(asked(f"{url}/readyz")[1])
+    return found
+
+
+def lag_of(url: str) -> dict[str, float]:
+    found = re.findall(r'^jobstatus_lag_events{partition="(\d+)"} (\S+)$', asked(f"{url}/metrics")[1], re.MULTILINE)
+    return {partition: float(offsets) for partition, offsets in found}
+
+
+def test_without_a_broker_it_is_not_ready_and_stays_live(database_url: str, tmp_path: Path) -> None:
+    with LocalKafka() as kafka, deployment(kafka.bootstrap_servers, database_url, tmp_path, partitions=1) as deployed:
+        first, second = (deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0") for _ in range(2))
+        urls = [url_of(first), url_of(second)]
+        deployed.produce_events(made_events(50, 5))
+        deployed.caught_up()
+        # one of the two has no partition, and is as ready as the other
+        until(lambda: sum(health(url)["assigned_partitions"] for url in urls) == 1, "one of them has the partition")
+        kafka.nodes[0].kill()
+        for url in urls:
+            until(lambda url=url: asked(f"{url}/readyz")[0] == 503, "not ready without a broker")  # type: ignore[misc]
+            assert health(url)["waiting_for"].startswith("brokers: none has answered for ")
+            assert asked(f"{url}/livez")[0] == 200
+        kafka.nodes[0].start()
+        for url in urls:
+            until(lambda url=url: asked(f"{url}/readyz")[0] == 200, "ready again")  # type: ignore[misc]
+        deployed.produce_events(made_events(50, 5, seed=2))
+        deployed.caught_up()
+        assert (first.stop(), second.stop()) == (0, 0)
+
+
 def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: OwnServer) -> None:
     with own_server() as (postgres, deployed):
         consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0")
@@ -59,11 +92,18 @@ def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: Ow
         assert told["waiting_for"].startswith("database")
         assert asked(f"{url}/livez")[0] == 200
         until(lambda: metric(url, "jobstatus_waiting_seconds") > 0, "the metric says how long")
+        # the loop has paused by now, so that no fetch says what is new in the log
+        deployed.produce_events(made_events(1_700, 50, seed=3))
+        until(lambda: health(url)["lag_events"] == 2_200, "the lag is that of the log")
+        assert sum(lag_of(url).values()) == 2_200
+        assert 0 < metric(url, "jobstatus_oldest_unwritten_seconds") < 120
 
         postgres.start()
         until(lambda: asked(f"{url}/readyz")[0] == 200, "ready again")
         deployed.caught_up()
         until(lambda: metric(url, "jobstatus_waiting_seconds") == 0, "the metric is back at 0")
+        until(lambda: health(url)["lag_events"] == 0, "nothing is left to write")
+        assert health(url)["oldest_unwritten_seconds"] == 0
         assert consumer.stop() == 0
 
 

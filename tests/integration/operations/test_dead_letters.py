@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 from jobstatus_schemas import encode
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -152,7 +153,7 @@ def test_eighty_columns_hold_a_line_for_each_cause(deployed: Deployment) -> None
     deployed.produce_events(made_events(80, 8))
     deployed.produce([("job-0", b"rubbish", ())])
     deployed.drain()
-    narrow = subprocess.Popen(
+    narrow = Command[bytes](
         [COMMAND, "dlq", "list"],
         stdout=(theirs := pty.openpty())[1],
         stderr=subprocess.STDOUT,

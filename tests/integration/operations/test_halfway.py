@@ -15,7 +15,8 @@ import pytest
 from jobstatus_consumer.cli import dlq, offsets
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.store import Table
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND
 from support.inside import run_inside
 from support.waiting import until
 

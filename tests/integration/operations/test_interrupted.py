@@ -17,7 +17,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.cli import offsets
 from jobstatus_consumer.errors import BrokerAwayError
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -28,7 +29,7 @@ def test_a_rebuild_that_is_killed_leaves_no_table_and_runs_again(deployed: Deplo
     deployed.produce_events(made_events(80_000, 10_000))
     # a transaction that has written something: nobody else's eyes see more of the new table
     mine = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_xid IS NOT NULL"
-    process = subprocess.Popen(
+    process = Command[bytes](
         [COMMAND, "replay", "--into", "rebuilt", "--yes"],
         env=deployed.environ,
         stdout=subprocess.DEVNULL,
@@ -54,7 +55,7 @@ def test_retention_that_overtakes_a_replay_ends_it_with_facts(deployed: Deployme
     small = dict.fromkeys(("QUEUED_MAX_MESSAGES_KBYTES", "FETCH_QUEUE_BACKOFF_MS"), "100")
     small |= {"MAX_PARTITION_FETCH_BYTES": "100000"}
     environ = deployed.environ | {f"JOBSTATUS_KAFKA_{name}": value for name, value in small.items()}
-    process = subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True)
+    process = Command[str](command, env=environ, stderr=subprocess.PIPE, text=True)
     until(deployed.rows, "the first rows")
     ends = deployed.ends()
     client = AdminClient({"bootstrap.servers": deployed.bootstrap})
@@ -108,7 +109,7 @@ def terminal(command: list[str], environ: Mapping[str, str]) -> Iterator[tuple[s
     ours, theirs = pty.openpty()
     shown: list[bytes] = []
     wide = {**environ, "TERM": "xterm-256color", "COLUMNS": "120"}
-    process = subprocess.Popen(command, env=wide, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
+    process = Command[bytes](command, env=wide, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
 
     def look() -> None:

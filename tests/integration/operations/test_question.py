@@ -10,7 +10,8 @@ import subprocess
 import time
 
 import pytest
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND, Command
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 def test_a_signal_at_the_question_ends_the_command(deployed: Deployment, number: signal.Signals) -> None:
     deployed.produce_events(made_events(20, 5))
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    process = Command[bytes](
         [COMMAND, "replay"], env=deployed.environ, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
     )
     try:
@@ -44,7 +45,7 @@ def test_a_signal_at_the_question_ends_the_command(deployed: Deployment, number:
 
 @pytest.mark.parametrize("arguments", [["verify"], ["replay", "--yes"]])
 def test_a_signal_while_no_broker_answers_ends_the_command(deployed: Deployment, arguments: list[str]) -> None:
-    process = subprocess.Popen(
+    process = Command[bytes](
         [COMMAND, *arguments, "--bootstrap-servers", "127.0.0.1:1"], env=deployed.environ, stderr=subprocess.PIPE
     )
     try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -48,7 +48,7 @@ def test_a_locked_row_is_waited_for_and_then_mended(deployed: Deployment, tmp_pa
     said = tmp_path / "said"
     with said.open("wb") as out, psycopg.connect(deployed.database_url) as other:
         other.execute("SELECT FROM jobs WHERE job_id = 'job-1' FOR UPDATE")
-        repairing = subprocess.Popen([COMMAND, "verify", "--repair"], env=deployed.environ, stderr=out)
+        repairing = Command[bytes]([COMMAND, "verify", "--repair"], env=deployed.environ, stderr=out)
         try:
             until(lambda: "waiting for the database" in said.read_text(), "the repair says that it waits")
             other.rollback()

@@ -15,7 +15,8 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import encode
-from support.deployment import COMMAND, Deployment, deployment, made_events
+from support.deployment import Deployment, deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.mixtures import mixed_records
 from support.waiting import until
@@ -125,7 +126,7 @@ def test_killed_ten_times_and_continued_while_events_arrive_it_is_exact(deployed
     group = f"{deployed.group}.replay.night"
     place = 0
     for number in range(10):
-        process = subprocess.Popen(arguments, env=deployed.environ, stderr=subprocess.PIPE)
+        process = Command[bytes](arguments, env=deployed.environ, stderr=subprocess.PIPE)
         start = 6_000 + number * 200
         deployed.produce_events(events[start : start + 200])
         goal = place + rng.randrange(1, 600)
@@ -158,7 +159,7 @@ def _place(deployed: Deployment, group: str) -> int:
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_go_on(deployed: Deployment) -> None:
     deployed.produce_events(made_events(4000, 300))
-    process = subprocess.Popen(
+    process = Command[str](
         [COMMAND, "replay", "--yes", "--max-rate", "150"],
         env=deployed.environ,
         stdout=subprocess.PIPE,

@@ -11,7 +11,8 @@ import time
 from typing import Any
 
 import pytest
-from support.deployment import COMMAND, Deployment, made_events
+from support.deployment import Deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -45,7 +46,7 @@ def stopped_when_it_has_rows(deployed: Deployment, *arguments: str) -> str:
     """What the replay says, of 50 events a second, that is stopped a little after its first rows."""
     started = time.monotonic()
     slow = ["--max-rate", "50", *arguments]
-    process = subprocess.Popen(
+    process = Command[str](
         [COMMAND, "replay", "--yes", *slow],
         env=deployed.environ,
         stdout=subprocess.PIPE,
@@ -85,7 +86,7 @@ def test_after_ctrl_c_the_kept_place_is_what_was_written(deployed: Deployment) -
 def test_after_ctrl_c_a_print_goes_on_where_it_says(deployed: Deployment) -> None:
     events = made_events(6_000, 6_000)
     deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
-    process = subprocess.Popen(
+    process = Command[bytes](
         [COMMAND, "replay", "--print"], env=deployed.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout is not None

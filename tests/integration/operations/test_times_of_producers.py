@@ -19,8 +19,6 @@ NOW = 1_767_268_800_000
 ANY_TIME = {
     "message.timestamp.type": "CreateTime",
     "message.timestamp.after.max.ms": str(2**63 - 1),
-    # the broker deletes by these times, and a few minutes after its start it begins to
-    "retention.ms": "-1",
 }
 
 

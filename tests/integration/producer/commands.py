@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-COMMAND = [str(Path(sys.executable).parent / "jobstatus")]
+from support import forked
+
+COMMAND = [forked.COMMAND]
 
 
 Seen = subprocess.CompletedProcess[str]
@@ -18,4 +18,4 @@ Jobstatus = Callable[..., Seen]
 
 def jobstatus(environ: dict[str, str], *arguments: str, given: str = "") -> Seen:
     environ = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ}
-    return subprocess.run([*COMMAND, *arguments], env=environ, input=given, capture_output=True, text=True, timeout=60)
+    return forked.run(arguments, environ, timeout=60, given=given)

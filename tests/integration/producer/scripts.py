@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+from support.forked import COMMAND, Command
+
 NOBODY: Final = {"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 """The environment of a producer without a broker."""
 PRELUDE: Final = """
@@ -36,7 +38,8 @@ def launch(
     arguments: Sequence[str], environ: Mapping[str, str], stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[str]:
     """Run a command, in a session of its own, whose output is read through pipes."""
-    process = subprocess.Popen(
+    starter: type[subprocess.Popen[str]] = Command if arguments[0] == COMMAND else subprocess.Popen
+    process = starter(
         arguments,
         env={"PATH": "/usr/bin:/bin", **environ},
         stdin=stdin,

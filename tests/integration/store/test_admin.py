@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError, StartError
-from jobstatus_consumer.store import Store, check, migrate, rows_by_status
+from jobstatus_consumer.store import Store, check, migrate, remarks, rows_by_status
 from law.events import batch, event
 from psycopg.rows import TupleRow
 
@@ -185,6 +185,44 @@ def test_check_names_missing_privileges_and_the_grant_that_mends_it(clerk: str, 
     store.connect()
     assert store.write(batch([event()])).applied == 1
     store.close()
+
+
+def test_check_names_row_level_security_that_may_hide_rows(clerk: str, database: Database) -> None:
+    database.execute("GRANT SELECT, INSERT, UPDATE ON jobs, jobs_progress TO PUBLIC")
+    database.execute("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
+    database.execute("CREATE POLICY own ON jobs USING (worker_id = current_user)")
+    (problem,) = check(clerk, "jobs")
+    assert problem.what.startswith("row-level security may hide rows of jobs from the role clerk_")
+    policy = problem.remedy.partition(", or ")[2]
+    database.execute(policy.encode())
+    assert check(clerk, "jobs") == []
+    database.execute("CREATE POLICY never ON jobs AS RESTRICTIVE USING (status <> 'secret')")
+    assert len(check(clerk, "jobs")) == 1
+    assert len(check(clerk, "jobs", to_write=False)) == 1
+    with Store(clerk, "jobs") as store:
+        store.connect()
+        database.execute("DROP POLICY never ON jobs")
+        assert store.write(batch([event()])).applied == 1
+
+
+def test_check_remarks_on_triggers_and_on_commits_that_wait_for_a_standby(url: str, database: Database) -> None:
+    assert remarks(url, "jobs") == []
+    database.execute("CREATE FUNCTION as_is() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$")
+    for when in ("BEFORE INSERT ON jobs FOR EACH ROW", "AFTER INSERT ON jobs FOR EACH ROW", "BEFORE INSERT ON jobs"):
+        name = when.split()[0].lower() + ("_row" if "ROW" in when else "")
+        database.execute(f"CREATE TRIGGER {name} {when} EXECUTE FUNCTION as_is()".encode())
+    (trigger,) = remarks(url, "jobs")
+    assert trigger.what == "the trigger before_row runs before each row of jobs"
+    assert "27000" in trigger.remedy
+    _, commits = remarks(f"{url}%20-csynchronous_commit%3Dremote_apply", "jobs")
+    assert commits.what == "synchronous_commit is remote_apply"
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("remote_apply", "remote_apply"), ("off", "on"), ("local", "on")])
+def test_a_commit_never_waits_for_less_than_the_administrator_wants(url: str, theirs: str, ours: str) -> None:
+    with Store(f"{url}%20-csynchronous_commit%3D{theirs}", "jobs") as store:
+        store.connect()
+        assert store.execute(b"SELECT current_setting('synchronous_commit')", {}) == [(ours,)]
 
 
 def test_a_schema_that_may_not_be_used_is_a_problem_not_a_crash(clerk: str, database: Database) -> None:

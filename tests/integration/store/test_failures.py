@@ -151,8 +151,8 @@ def test_a_database_that_became_read_only_is_waited_for(store: Store, opened: Op
 @pytest.mark.parametrize(
     ("change", "sqlstate", "said"),
     [
-        ("DROP TABLE jobs", "42P01", r'relation "test_\d+\.jobs" does not exist'),
-        ("DROP TABLE jobs_progress", "42P01", r'relation "test_\d+\.jobs_progress" does not exist'),
+        ("DROP TABLE jobs", "42P01", 'relation "jobs" does not exist'),
+        ("DROP TABLE jobs_progress", "42P01", 'relation "jobs_progress" does not exist'),
         ("ALTER TABLE jobs DROP COLUMN worker_id", "42703", 'column "worker_id"'),
         ("ALTER TABLE jobs DROP CONSTRAINT jobs_pkey", "42P10", "no unique or exclusion constraint"),
     ],

@@ -95,17 +95,30 @@ def test_a_session_that_a_pooler_hands_over_again_finds_the_table_too(owner: Dat
             assert store.topic_progress("job-status").offsets == {}
 
 
-def test_a_trigger_that_relies_on_the_callers_search_path_stops_with_the_remedy(
-    store: Store, database: Database
-) -> None:
+def noting(database: Database) -> None:
     database.execute("CREATE TABLE audit (job text)")
     database.execute(
         "CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN INSERT INTO audit VALUES (new.job_id); RETURN new; END $$"
     )
     database.execute("CREATE TRIGGER noting AFTER INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION noting()")
-    with pytest.raises(DeploymentError, match=r"ALTER FUNCTION .* SET search_path"):
-        store.write(batch([event()]))
-    database.execute("ALTER FUNCTION noting() SET search_path FROM CURRENT")
+
+
+def test_a_trigger_finds_its_own_names_where_no_other_role_may_create(store: Store, database: Database) -> None:
+    noting(database)
     assert store.write(batch([event()])).applied == 1
     assert database.execute("SELECT job FROM audit").fetchall() == [("job-1",)]
+
+
+def test_a_trigger_that_relies_on_the_callers_search_path_stops_with_the_remedy(
+    owner: Database, database_url: str
+) -> None:
+    migrate(database_url, "jobs")
+    noting(owner)
+    with Store(database_url, "jobs") as store:
+        store.connect()
+        with pytest.raises(DeploymentError, match=r"ALTER FUNCTION .* SET search_path"):
+            store.write(batch([event()]))
+        owner.execute("ALTER FUNCTION noting() SET search_path = public")
+        assert store.write(batch([event()])).applied == 1
+    assert owner.execute("SELECT job FROM audit").fetchall() == [("job-1",)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.config import FIXED_KAFKA, Settings, env_name, load_settings
+from jobstatus_consumer.config import FIXED_KAFKA, OTHER_FIELDS, Settings, env_name, load_settings
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_schemas.protocol import CONSUMER_ENV
 
@@ -94,4 +94,4 @@ def test_no_secret_in_the_settings_text() -> None:
 
 
 def test_both_sides_agree_on_the_names() -> None:
-    assert set(CONSUMER_ENV) == {env_name(field) for field in Settings.model_fields if field != "kafka"}
+    assert set(CONSUMER_ENV) == {env_name(field) for field in Settings.model_fields if field not in OTHER_FIELDS}

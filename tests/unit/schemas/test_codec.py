@@ -125,3 +125,17 @@ def test_fields_come_back_in_their_own_types() -> None:
     assert EVENT._replace(error_message=None, attempt=None, worker_id=None) == decode(
         encode(EVENT._replace(error_message=None, attempt=None, worker_id=None))
     )
+
+
+@pytest.mark.parametrize("branch", [b"\x01", b"\x03", b"\x81\x00"], ids=["-1", "-2", "-1 in two bytes"])
+@pytest.mark.parametrize("size", [10, 70, 9000])
+def test_a_branch_of_a_union_that_there_is_not_is_malformed(branch: bytes, size: int) -> None:
+    event = JobStatusEvent(
+        "00000000-0000-0000-0000-000000000001", "job-1", "error", "m" * size, None, None, 1_700_000_000_000_000
+    )
+    head, tail = encode(event._replace(error_message=None)), encode(event)
+    at = len(head) - len(head.rpartition(b"error")[2])
+    assert tail[at : at + 1] == b"\x02"
+    with pytest.raises(UndecodableError) as caught:
+        decode(tail[:at] + branch + tail[at + 1 :])
+    assert caught.value.reason == "malformed"

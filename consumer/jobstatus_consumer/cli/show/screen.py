@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobstatus_consumer.words import escaped
+
 COLUMNS: Final = 80
 WIDE: Final = 160
 """Width in columns of output that does not go to a terminal."""
@@ -56,7 +58,7 @@ def print_fitted(console: Console, text: str) -> None:
 
 def visible(text: str) -> str:
     """The text with unprintable characters escaped: a job id may hold line breaks or terminal control codes."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return escaped(text)
 
 
 def plain_console(*, stderr: bool = False, wide: bool = False, soft_wrap: bool = False) -> Console:

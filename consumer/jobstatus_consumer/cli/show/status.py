@@ -98,7 +98,7 @@ def _lines(report: StatusReport) -> Iterator[str]:
         yield f"the oldest unwritten event is {report.lag_seconds:,.0f} s old"
     if report.rate is not None:
         left = f"; at this rate {report.lag / report.rate:,.0f} s are left" if report.rate and report.lag else ""
-        yield f"{report.rate:,.0f} events/s are being written{left}"
+        yield f"{report.rate:,.0f} events/s are being written{left}" if report.rate else "nothing is being written"
     if report.table is not None:
         last = report.last_write
         yield "last write: none" if last is None else f"last write: {_time(last)}, {report.at - last:,.0f} s ago"

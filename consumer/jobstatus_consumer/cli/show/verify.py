@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import click
 from rich.console import Console
-from rich.table import Table as Shown
 
 from jobstatus_consumer.cli.session import say
-from jobstatus_consumer.cli.show.screen import plain_console
+from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.repair import RepairResult
 from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.words import counted, listed
 
 SHOWN: Final = 20
 
@@ -60,24 +60,27 @@ def show(found: Outcome, *, as_json: bool) -> None:
 def _show(found: Outcome) -> None:
     report = found.report
     console = plain_console(soft_wrap=True)
-    title = f"{report.counts.events:,} events of {found.scope.topic}{'' if found.complete else ', NOT complete'}"
-    table = Shown("rows that are", title=title, title_justify="left")
-    table.add_column("count", justify="right")
+    events = counted(report.counts.events, "event")
+    title = f"{events} of {found.scope.topic}{'' if found.complete else ', NOT complete'}"
+    table = narrow("rows that are", title=title)
+    table.add_column("count", justify="right", no_wrap=True)
     for kind, count in report.kinds().items():
         table.add_row(kind.replace("_", " "), f"{count:,}")
     console.print(table)
     _show_findings(report, console)
     for word, count in report.explained.items():
-        console.print(f"{count:,} rows are explained: {word}")
+        print_fitted(console, f"{counted(count, 'row is', 'rows are')} explained: {word}")
     if report.lost_tail:
-        console.print(f"  rows of lost tails: {', '.join(report.lost_tail[:SHOWN])}; --json names all as lost_tail")
+        jobs = ", ".join(report.lost_tail[:SHOWN])
+        print_fitted(console, f"  rows of lost tails: {jobs}; --json names all as lost_tail")
     if report.counts.undecodable:
-        console.print(f"{report.counts.undecodable.total():,} records are no events: {dict(report.counts.undecodable)}")
+        none = counted(report.counts.undecodable.total(), "record is no event", "records are no events")
+        print_fitted(console, f"{none}: {listed(report.counts.undecodable)}")
     if found.repaired is not None:
         _show_refused(found.repaired, console)
     if found.repaired is not None and found.left is not None:
         console.print(
-            f"{found.repaired_rows:,} rows repaired, {found.left.total:,} still differ; "
+            f"{counted(found.repaired_rows, 'row')} repaired, {found.left.total:,} still differ; "
             f"{found.repaired.moved_on:,} had moved on"
         )
     elif not report.total and report.complete:
@@ -112,7 +115,7 @@ def _show_refused(repaired: RepairResult, console: Console) -> None:
         console.print(f"  ... and {len(repaired.refused) - SHOWN:,} more; --json names all")
     result = repaired.result
     for why, count in result.refused.items():
-        console.print(f"the database refused {count:,} events: {why}")
+        console.print(f"the database refused {counted(count, 'event')}: {why}")
     if result.refused:
         console.print(f"such as {', '.join(result.refused_at)}")
 

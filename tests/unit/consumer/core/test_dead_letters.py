@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
-from jobstatus_consumer.core.dead_letters import Letter, dead_letter, letter_of, sendable_time
+from jobstatus_consumer.core.cut import CutBytes
+from jobstatus_consumer.core.dead_letters import Letter, as_reference, dead_letter, letter_of, sendable_time
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
@@ -91,3 +94,59 @@ def test_a_key_that_is_no_text_has_no_job() -> None:
     assert read(ORIGINAL._replace(key=b"\xff")).job_id is None
     assert read(ORIGINAL._replace(key=None)).job_id is None
     assert read().job_id == "job"
+
+
+FORGED = {
+    "partition": ["9" * 5000, "-1", "1.5", "\u0663", str(2**31), "", "0x1", " 1"],
+    "offset": [str(2**63), "9" * 5000, "-5", "1e3"],
+}
+
+
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FORGED.items() for text in texts])
+def test_a_position_that_no_record_can_have_makes_no_letter(name: str, text: str) -> None:
+    assert letter_of(forged(name, text)) is None
+
+
+@pytest.mark.parametrize("text", ["--5", "9" * 5000, str(2**64), "soon", "-", "\u0663"])
+def test_a_time_that_no_record_can_have_is_that_of_the_letter(text: str) -> None:
+    found = letter_of(forged("timestamp", text))
+    assert found is not None
+    assert found.original.timestamp == ORIGINAL.timestamp
+
+
+@pytest.mark.parametrize("text", ["x" * 10_000, "t/id/4/1", "other/id/3", "t/id", "t/id/3/1/5", f"t/id/{'9' * 5000}"])
+def test_a_log_of_another_partition_is_not_the_originals(text: str) -> None:
+    found = letter_of(forged("log.id", text))
+    assert found is not None
+    assert found.original.log_id == "t/id/3"
+
+
+def forged(name: str, text: str) -> RawRecord:
+    """The original's dead letter with another text in one of our headers."""
+    raw = written()
+    others = [item for item in raw.headers if item[0] != f"jobstatus.dlq.{name}"]
+    return raw._replace(headers=[*others, (f"jobstatus.dlq.{name}", text.encode())])
+
+
+def test_what_was_cut_is_read_back_with_its_size_and_digest() -> None:
+    whole = b"v" * 9000
+    sent = dead_letter(Rejected(ORIGINAL._replace(value=CutBytes.of(whole)), "decode", "too_large", ""), "g", 5.0, "t")
+    found = letter_of(RawRecord("t.dlq", 0, 99, 0, sent.key, sent.value, sent.headers, ""))
+    assert found is not None
+    assert (found.cut, found.table) == ("value", "t")
+    value = found.original.value
+    assert isinstance(value, CutBytes)
+    assert (value, value.size, value.sha256) == (whole[:4096], 9000, hashlib.sha256(whole).hexdigest())
+
+
+def test_a_reference_keeps_what_says_where_the_original_is() -> None:
+    large = ORIGINAL._replace(key=b"k" * 5000, value=b"v" * 5000)
+    letter = dead_letter(Rejected(large, "decode", "malformed", "why"), "g", 5.0)
+    sent = as_reference(letter)
+    assert sent is not None
+    assert as_reference(sent) is None, "it is as small as it can be"
+    found = letter_of(RawRecord("t.dlq", 0, 99, 0, sent.key, sent.value, sent.headers, ""))
+    assert found is not None
+    assert (found.cut, found.position, found.detail) == ("key,value,headers", "3:17", "why")
+    assert found.job_id is None, "of a key that was cut"
+    assert as_reference(dead_letter(Rejected(ORIGINAL, "decode", "x", ""), "g", 5.0)) is None

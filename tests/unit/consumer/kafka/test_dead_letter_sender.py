@@ -77,7 +77,7 @@ def test_a_failed_one_is_reported_after_all_have_ended(code: int, retriable: boo
     found = failure(library)
     assert not library.reports
     assert found.retriable is retriable
-    assert "the broker refuses 1 dead letters to job-status.dlq" in str(found)
+    assert "the broker refuses 1 dead letter to job-status.dlq" in str(found)
     assert ("nothing behind them is committed" in str(found)) is not retriable
 
 

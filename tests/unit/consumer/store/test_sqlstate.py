@@ -26,7 +26,7 @@ BAD_ROW = {"40002", "P0001"}
 CLASSES: dict[type[StoreError], set[str]] = {
     DatabaseAwayError: {"08", "40", "53", "57", "58"},
     ConnectionStaleError: {"0A"},
-    BadRowError: {"22", "23", "44", "54"},
+    BadRowError: {"21", "22", "23", "27", "44", "54"},
 }
 
 

@@ -17,7 +17,8 @@ from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, EndOfPartition
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition
+from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import NO_EPOCH, Batch, Log, RawRecord, Written
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline

@@ -11,6 +11,7 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import OffsetsLostError
+from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, Written
 from jobstatus_consumer.stream.pipeline import Pipeline
@@ -32,6 +33,7 @@ class FakeClient:
         self.sought: list[tuple[int, int]] = []
         self.paused: set[int] = set()
         self.commits: list[tuple[int, int, str]] = []
+        self.member: str | None = "member"
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         def partitions_to(callback: Any) -> Callable[..., None]:
@@ -74,10 +76,14 @@ class FakeClient:
     def get_watermark_offsets(self, partition: TopicPartition, cached: bool) -> None:
         return None
 
+    def memberid(self) -> str | None:
+        return self.member
+
 
 class FakeTopics:
     def __init__(self) -> None:
         self.id = "A"
+        self.ends = EndOffsets(lambda numbers: {})
 
     def topic_id(self, name: str) -> str:
         return self.id
@@ -159,7 +165,7 @@ class Member:
         topics: Any = self.topics
         writer: Any = self.writer
         make: Callable[[dict[str, Any]], Consumer] = lambda _properties: client  # noqa: E731 - typed here
-        consumer = GroupConsumer(SETTINGS, topics, make)
+        consumer = self.consumer = GroupConsumer(SETTINGS, topics, make)
         stats, budget = RunStats(Metrics()), Budget(100, 100)
         self.loop = Pipeline(SETTINGS, consumer, writer, stats, budget, lambda: self.now)
         consumer.subscribe(self.loop)
@@ -318,3 +324,33 @@ def test_a_commit_names_the_log_that_the_loop_reads() -> None:
     assert [item.log_id for item in member.writer.batch().ranges] == ["job-status/A/0/3"]
     member.step(written(member.writer.batch()))
     assert member.client.commits == [(0, 1, '{"topic_id":"A","generation":3}')]
+
+
+def outside(member: Member) -> float | None:
+    return member.consumer.outside_since
+
+
+def test_it_is_outside_the_group_until_an_assignment_and_after_a_loss() -> None:
+    member = Member()
+    assert outside(member) is not None, "it has only joined"
+    member.client.assign()
+    assert outside(member) is None, "an assignment without partitions is one, too"
+    member.client.revoke()
+    assert outside(member) is None, "the others it keeps"
+    member.client.lose()
+    assert outside(member) is not None
+
+
+def test_a_member_without_partitions_that_the_group_expelled_is_outside() -> None:
+    member = Member()
+    member.client.assign()
+    member.step()
+    assert outside(member) is None
+    member.client.member = None
+    member.step()
+    since = outside(member)
+    assert since is not None
+    member.step()
+    assert outside(member) == since
+    member.client.assign(0)
+    assert outside(member) is None

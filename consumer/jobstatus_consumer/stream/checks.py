@@ -1,0 +1,105 @@
+"""What `check` finds beside the topics and the tables: missing rights, a used-up budget, an address that is taken."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.core.dead_letter_budget import excess
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError
+from jobstatus_consumer.kafka.offsets import commits
+from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.store import Problem
+from jobstatus_consumer.telemetry.http import address_family
+
+PROBE_SECONDS: Final = 1.0
+
+
+class _Rights(NamedTuple):
+    """Operations that a consumer needs, on what, and the question what is allowed there."""
+
+    needed: Sequence[str]
+    what: str
+    flag: str
+    """of kafka-acls, for the same thing"""
+    ask: Callable[[], set[str] | None]
+
+
+def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
+    """Yield what the broker does not let this client do and a consumer must do. Blocks; raises `BrokerAwayError`."""
+    topic, letters, group = settings.topic, settings.dead_letter_topic, settings.group_id
+    reads, writes = ("READ", "DESCRIBE_CONFIGS"), ("WRITE", "DESCRIBE_CONFIGS")
+    for rights in (
+        _Rights(reads, f"the topic {topic}", f"--topic {topic}", lambda: topics.operations_on_topic(topic)),
+        _Rights(writes, f"the topic {letters}", f"--topic {letters}", lambda: topics.operations_on_topic(letters)),
+        _Rights(("READ",), f"the group {group}", f"--group {group}", lambda: topics.operations_on_group(group)),
+    ):
+        missing = _missing(rights)
+        if missing:
+            add = "".join(f" --operation {name.title().replace('_', '')}" for name in missing)
+            yield Problem(
+                f"this client has no right {', '.join(missing)} on {rights.what}",
+                f"kafka-acls --add --allow-principal User:...{add} {rights.flag}",
+            )
+
+
+def _missing(rights: _Rights) -> list[str]:
+    try:
+        allowed = rights.ask()
+    except BrokerAwayError:
+        raise
+    except BrokerError:
+        allowed = set()  # not even the question is allowed
+    return [name for name in rights.needed if allowed is not None and name not in allowed]
+
+
+def used_up_budget(settings: Settings, topics: Topics) -> Iterator[Problem]:
+    """Yield the used-up budget of dead letters, with which a consumer stops at its start. Blocks."""
+    limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
+    found = [what for commit in commits(settings, topics).values() if (what := excess(commit.budget, *limits))]
+    if found:
+        yield Problem(
+            f"the budget of dead letters is used up: {found[0]}",
+            "jobstatus dlq list shows why; fix the cause, then start once with --clear-dlq-budget",
+        )
+
+
+def taken_address(address: str) -> Iterator[Problem]:
+    """Yield why metrics and health cannot be served at `address`; nothing if a running consumer serves them there."""
+    if address == "off":
+        return
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        family = address_family(host)
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, int(port)))
+    except OSError as error:
+        if not _is_a_consumer(host, int(port)):
+            yield Problem(
+                f"metrics and health cannot be served at {address}: {error.strerror or error}",
+                "set JOBSTATUS_HTTP_ADDRESS to a free address of this machine, or to off",
+            )
+
+
+def _is_a_consumer(host: str, port: int) -> bool:
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    client = http.client.HTTPConnection(reachable, port, timeout=PROBE_SECONDS)
+    try:
+        client.request("GET", "/livez")
+        return "writer_alive" in json.loads(client.getresponse().read(10_000))
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    finally:
+        client.close()
+
+
+def further_problems(settings: Settings, topics: Topics) -> list[Problem]:
+    """Return what is wrong with rights and budget where both topics are there. Blocks; raises `BrokerError`."""
+    # without its rights the client cannot read the budget
+    return list(missing_rights(settings, topics)) or list(used_up_budget(settings, topics))

@@ -1,0 +1,65 @@
+"""How much memory records take that are far larger than their topic's limit, in a consumer of its own process."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+from confluent_kafka import KafkaError
+from jobstatus_schemas import encode
+from support.deployment import ConsumerProcess, Deployment, made_events
+from support.foreign import produce_compressed, refused_when_compressed
+from support.topics import alter_topic
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+MIB: Final = 1024 * 1024
+BASE: Final = 160 * MIB
+"""More than a consumer has without large records."""
+LARGE: Final = 64 * MIB
+
+
+def memory(consumer: ConsumerProcess, name: str) -> int:
+    """The resident memory of a process in bytes: `VmHWM` is the highest so far, `VmRSS` that of now."""
+    status = Path(f"/proc/{consumer.process.pid}/status").read_text(encoding="ascii")
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def test_of_many_bombs_there_is_one_in_memory_at_a_time(deployed: Deployment) -> None:
+    # over half of what one answer to a fetch may hold, and sixty times as much once it is expanded
+    bomb = random.Random(1).randbytes(700_000) + bytes(LARGE - 700_000)
+    produce_compressed(deployed.bootstrap, deployed.topic, [(f"bomb-{n}".encode(), bomb) for n in range(8)])
+    deployed.produce_events(made_events(100, 10))
+    consumer = deployed.consumer()
+    deployed.caught_up(120)
+    # once in the Kafka client, and once as a Python object
+    assert memory(consumer, "VmHWM") < BASE + 2 * LARGE
+    assert memory(consumer, "VmRSS") < BASE
+    deployed.assert_exact()
+    assert len(deployed.dead_letters()) == 8
+
+
+def test_records_with_large_headers_fill_a_batch_by_their_bytes(deployed: Deployment) -> None:
+    headers = [("large", b"x" * 900_000)]
+    events = made_events(300, 10)
+    for start in range(0, len(events), 50):
+        deployed.produce((item.job_id, encode(item), headers) for item in events[start : start + 50])
+    consumer = deployed.consumer("--batch-max-events", "500")
+    deployed.caught_up(120)
+    assert memory(consumer, "VmHWM") < BASE
+    deployed.assert_exact()
+
+
+def test_a_topic_that_stores_no_compressed_records_refuses_a_bomb(deployed: Deployment) -> None:
+    alter_topic(deployed.bootstrap, deployed.topic, "compression.type", "uncompressed")
+    code = refused_when_compressed(deployed.bootstrap, deployed.topic, b"job-1", bytes(3 * MIB))
+    assert code == KafkaError.MSG_SIZE_TOO_LARGE
+    events = made_events(40, 10)
+    produce_compressed(deployed.bootstrap, deployed.topic, [(item.job_id.encode(), encode(item)) for item in events])
+    deployed.drain()
+    deployed.assert_exact()

@@ -1,0 +1,148 @@
+"""Runs the command `jobstatus`, or a Python script, in forks of this process, which has imported everything already.
+
+fork_server.py <descriptor of a socket>
+
+A request is a JSON object behind its length; with the length come four descriptors: the new process's standard input,
+output and error, and a pipe. The answer is the new process's id. When that process ends, its wait status is written to
+the pipe. The server ends when the other side closes the socket; processes that still run then go on.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+LENGTH = struct.Struct("=I")
+ALSO_USED = ("confluent_kafka.admin", "jobstatus_producer", "pythonjsonlogger.json", "rich.progress", "rich.table")
+
+
+class Request(NamedTuple):
+    """What is to run, and with what."""
+
+    argv: list[str]
+    environ: dict[str, str]
+    folder: str
+    new_session: bool
+    streams: list[int]
+
+
+def import_everything() -> None:
+    """Import what any command may need, so that its process does not have to."""
+    import jobstatus_consumer
+
+    for module in pkgutil.walk_packages(jobstatus_consumer.__path__, "jobstatus_consumer."):
+        importlib.import_module(module.name)
+    for name in ALSO_USED:
+        importlib.import_module(name)
+    # objects that no collection looks at stay on pages that the forks share
+    gc.collect()
+    gc.freeze()
+
+
+def serve(requests: socket.socket) -> Request | None:
+    """Fork for each request until there are no more. Returns the request in the fork, and None in the server."""
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
+    results: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([requests.fileno(), ended], [], [])
+        if ended in ready:
+            os.read(ended, 4096)
+            _report(results)
+        if requests.fileno() not in ready:
+            continue
+        header, descriptors, _, _ = socket.recv_fds(requests, LENGTH.size, 4)
+        if not header:
+            return None
+        *streams, result = descriptors
+        request = Request(**json.loads(_exactly(requests, *LENGTH.unpack(header))), streams=streams)
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (requests.detach(), ended, wake, result, *results.values()):
+                os.close(descriptor)
+            return request
+        results[pid] = result
+        for descriptor in streams:
+            os.close(descriptor)
+        requests.sendall(LENGTH.pack(pid))
+
+
+def _exactly(requests: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count:
+        found += requests.recv(count - len(found))
+    return found
+
+
+def _report(results: dict[int, int]) -> None:
+    """Write down how each process ended that has ended since the last call."""
+    with suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = found
+            with suppress(BrokenPipeError):
+                os.write(results[pid], LENGTH.pack(status))
+            os.close(results.pop(pid))
+
+
+def become(request: Request) -> None:
+    """Make this process what a new one would be."""
+    for number, descriptor in enumerate(request.streams):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    if request.new_session:
+        os.setsid()
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environ)
+    time.tzset()
+    sys.argv = request.argv
+    sys.path[0] = str(Path(request.argv[0]).parent)
+    sys.stdin = _opened(sys.stdin, 0, "r")
+    sys.stdout = _opened(sys.stdout, 1, "w")
+    sys.stderr = _opened(sys.stderr, 2, "w", line_buffering=True)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _opened(before: TextIO, number: int, mode: str, line_buffering: bool = False) -> Any:
+    stream: Any = open(number, mode, encoding=before.encoding, errors=before.errors, closefd=False)  # noqa: SIM115
+    unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
+    if mode == "w":
+        stream.reconfigure(line_buffering=line_buffering or stream.isatty(), write_through=unbuffered)
+    return stream
+
+
+def run(request: Request) -> None:
+    """Do what the arguments ask for, as the interpreter would."""
+    if Path(request.argv[0]).name != "jobstatus":
+        runpy.run_path(request.argv[0], run_name="__main__")
+        return
+    from jobstatus_consumer.cli.main import main
+
+    main()
+
+
+if __name__ == "__main__":
+    # an interrupt at the terminal is for the tests
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import_everything()
+    wanted = serve(socket.socket(fileno=int(sys.argv[1])))
+    if wanted is not None:
+        become(wanted)
+        run(wanted)

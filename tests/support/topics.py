@@ -1,0 +1,23 @@
+"""What tests change in a topic as an administrator does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+
+def alter_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
+    """Set one property of a topic, and wait until the broker has it."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    resource.incremental_configs = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.incremental_alter_configs([resource])[resource].result(20)
+
+
+def remove_records(bootstrap: str, topic: str, ends: Mapping[int, int]) -> None:
+    """Remove every record before these offsets, as retention does."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(topic, *item) for item in ends.items() if item[1]]).values():
+        done.result(20)
