@@ -10,6 +10,8 @@ from jobstatus_consumer.kafka.client import FETCH_DEFAULTS
 DEFAULTS: Final[Mapping[str, Any]] = {
     # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
     "partition.assignment.strategy": "cooperative-sticky",
+    # a member finds new partitions when it refreshes what it knows of the topic; the library's default is 5 minutes
+    "topic.metadata.refresh.interval.ms": 10_000,
     **FETCH_DEFAULTS,
 }
 

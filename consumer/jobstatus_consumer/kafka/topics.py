@@ -14,6 +14,7 @@ from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     ListOffsetsResultInfo,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -234,6 +235,16 @@ class Topics:
                 return False
             raise StartError(f"the topic {plan.name} could not be made: {describe(error)}") from None
         return True
+
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give the topic `total` partitions, which must be more than it has. Raises `StartError`."""
+        asked = self._admin.create_partitions([NewPartitions(name, total)], request_timeout=ANSWER_SECONDS)
+        try:
+            asked[name].result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            raise StartError(
+                f"the topic {name} could not get {total} partitions: {describe(error)}. Nothing was changed"
+            ) from None
 
     def brokers(self) -> int:
         """Return how many brokers the cluster has."""

@@ -69,7 +69,7 @@ def test_a_table_of_an_earlier_version_gets_its_new_columns_and_keeps_its_rows(u
     (problem,) = check(url, "jobs")
     assert (problem.remedy, "lacks leader_epoch, first_offset" in problem.what) == ("jobstatus migrate", True)
     (statement,) = migrate(url, "jobs")
-    assert statement.startswith('ALTER TABLE "public"."jobs_progress"')
+    assert statement.startswith('ALTER TABLE "jobs_progress"')
     assert (check(url, "jobs"), migrate(url, "jobs")) == ([], [])
     with Store(url, "jobs") as store:
         store.connect()
