@@ -22,6 +22,7 @@ from jobstatus_schemas.event import (
 
 from jobstatus_producer import process
 from jobstatus_producer.delivery import (
+    ENDS_WITHIN_SECONDS,
     AckWaiter,
     Outbox,
     Sender,
@@ -81,7 +82,6 @@ class JobStatusProducer:
         self._outbox: Outbox | None = None
         self._sender: Sender | None = None
         self._start()
-        process.register(self)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -245,9 +245,23 @@ class JobStatusProducer:
         """The numbers of this moment. All are 0 in a forked child that has not reported yet."""
         return Stats() if self._outbox is None else self._outbox.stats()
 
+    @property
+    def end_seconds(self) -> float:
+        """How long the end by `at_termination` may take."""
+        return self.settings.close_seconds + ENDS_WITHIN_SECONDS
+
     def at_exit(self, seconds: float | None = None) -> None:
-        """Called at the end of the process: `close`, for up to `seconds`, or `close_seconds` by default."""
-        self.close(seconds)
+        """Called at the end of the process: `close`, for up to `seconds`, or `close_seconds` by default.
+
+        What is lost is logged, too: an application that logs to a file or in JSON has no other trace of it.
+        """
+        outbox = self._outbox
+        try:
+            self.close(seconds)
+        except UndeliveredError as error:
+            if outbox is not None:
+                outbox.log_lost(error.events)
+            raise
 
     def at_termination(self, then: Callable[[], None] | None) -> None:
         """Called on SIGTERM, in a signal handler: flush in the background, for up to `close_seconds`.
@@ -297,7 +311,7 @@ class JobStatusProducer:
                     return self._start()
                 sender = _sender_of(outbox)
                 self._outbox, self._sender = outbox, sender
-                process.started_here()
+                process.register(self)
                 if self._overtaken(outbox):
                     # a signal handler has closed when there was nothing to end yet
                     self._end(outbox, sender, 0)

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from jobstatus_schemas.masking import masked
+
 logger: Final = logging.getLogger("jobstatus.producer")
 USUAL: Final = "Coordinator load in progress: retrying"
 """librdkafka warns of this when it is the first client of a fresh broker. A lasting problem shows in other lines."""
@@ -46,4 +48,11 @@ class Throttle:
         return self._held_back.pop(kind, 0)
 
 
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    # librdkafka repeats what it could not read, such as the name of a broker with a password before it
+    record.msg, record.args = masked(record.getMessage()), ()
+    return True
+
+
 client_logger.addFilter(Throttle())
+client_logger.addFilter(_hide_secrets)

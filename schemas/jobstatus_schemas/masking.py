@@ -10,6 +10,7 @@ SECRET_WORDS: Final = ("password", "secret", "token", "sasl.oauthbearer.config",
 HIDDEN: Final = "***"
 _SERVERS: Final = "bootstrap.servers"
 _BEFORE_A_QUOTE: Final = "beginning at:"
+_KNOWN: Final[set[str]] = set()
 _USER_INFO = re.compile(r"([^\s,/@]+)@")
 
 
@@ -33,3 +34,13 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
     before, quote_follows, _ = text.partition(_BEFORE_A_QUOTE)
     return f"{before}{quote_follows} {HIDDEN}" if quote_follows else text
+
+
+def remember(secrets: Iterable[str]) -> None:
+    """Hide these in `masked` from now on, until the process ends: an old secret may still be in an error's text."""
+    _KNOWN.update(secret for secret in secrets if secret)
+
+
+def masked(text: str) -> str:
+    """Return the text without the secrets that this process was given."""
+    return without_secrets(text, _KNOWN)

@@ -40,7 +40,7 @@ def command(settings: Settings, as_json: bool) -> None:
         found += taken_address(settings.http_address)
     unusual = remarks(settings.database, settings.table)
     if as_json:
-        parts = {"problems": found, "remarks": unusual}
+        parts = {"problems": found, **({"remarks": unusual} if unusual else {})}
         click.echo(json.dumps({name: [item._asdict() for item in items] for name, items in parts.items()}))
     elif found:
         click.echo(f"{counted(len(found), 'problem')}:")

@@ -43,6 +43,7 @@ from jobstatus_consumer.operations.redrive import (
 from jobstatus_consumer.operations.replay import LiveTable
 from jobstatus_consumer.operations.scope import find
 from jobstatus_consumer.store import Store, Table
+from jobstatus_consumer.words import counted, listed
 
 STAGES: Final = ("decode", "validate", "write")
 FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
@@ -227,11 +228,11 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
         if dry_run or not yes:
             planned = _redrive(settings, selection, reader, table, stop, None)
             _refuse_stopped(stop, "nothing was changed")
-            _show_redrive(planned, as_json=as_json and dry_run, planned=True)
+            _show_redrive(planned, as_json=as_json and dry_run, planned=True, to_stderr=as_json)
             if dry_run:
                 return
             if planned.tried:
-                agreed(f"Apply {planned.tried:,} events to {settings.table} now?", yes=yes)
+                agreed(f"Apply {counted(planned.tried, 'event')} to {settings.table} now?", yes=yes)
             else:
                 done = planned
         done = done or _apply(settings, selection, reader, table, stop)
@@ -265,14 +266,14 @@ def _redrive(
 
 
 def _failures(done: RedriveResult) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in {**done.undecodable, **done.result.refused}.items())
+    return listed({**done.undecodable, **done.result.refused})
 
 
-def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
+def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool, to_stderr: bool = False) -> None:
     if as_json:
         click.echo(json.dumps({"dry_run": planned, **done.as_dict()}))
         return
-    head = f"{done.selected:,} dead letters selected, {done.settled:,} settled already"
+    head = f"{counted(done.selected, 'dead letter')} selected, {done.settled:,} settled already"
     if done.elsewhere:
         head += f", {done.elsewhere:,} of another topic, group or table, which are left alone"
     if not planned:
@@ -281,11 +282,9 @@ def _show_redrive(done: RedriveResult, *, as_json: bool, planned: bool) -> None:
             f"{done.result.stale.total():,} stale, {done.failed:,} failed again"
         )
         return
-    click.echo(f"{head}; {done.tried:,} would be tried", err=True)
-    if done.undecodable:
-        click.echo(f"  {done.undecodable.total():,} still are no events: {dict(done.undecodable)}", err=True)
-    for example in done.examples:
-        click.echo(f"  {visible(example)}", err=True)
+    still = [f"no events: {listed(done.undecodable)}"] if done.undecodable else []
+    lines = [f"{head}; {done.tried:,} would be tried", *(f"  {visible(text)}" for text in (*still, *done.examples))]
+    click.echo("\n".join(lines), err=to_stderr)
 
 
 @command.command("purge")

@@ -30,7 +30,7 @@ from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
-from jobstatus_consumer.kafka.offsets import commits
+from jobstatus_consumer.kafka.offsets import commits, refuse_without_right
 from jobstatus_consumer.kafka.range_reader import RangeReader
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.operations import checkpoint as places
@@ -126,6 +126,8 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
     group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
+    if group:
+        refuse_without_right(topics, group, "READ")
     with stopping() as stop, RangeReader(settings, topics, group=group) as reader:
         if options.print_:
             scope = _scope(settings, options, reader, topics)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
-from jobstatus_schemas.masking import secrets_of
+from jobstatus_schemas.masking import masked, remember, secrets_of
 from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, current_kafka, variable_of
@@ -16,7 +16,6 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsErro
 from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
-from jobstatus_consumer.telemetry.secrets import masked, remember
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")

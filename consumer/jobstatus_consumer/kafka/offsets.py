@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
-from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
 from jobstatus_consumer.kafka.topics import Topics
@@ -55,9 +55,30 @@ def commit(
 
 def commits(settings: Settings, topics: Topics) -> dict[int, CommittedOffset]:
     """Return what the group has committed of each partition, without joining it. Blocks; raises `BrokerError`."""
+    refuse_without_right(topics, settings.group_id, "DESCRIBE")
     numbers = topics.partitions(settings.topic)
     with _observer(settings) as observer:
         return committed(observer, settings.topic, numbers)
+
+
+def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
+    """Raise `StartError` if the broker does not let this client do this with the group, such as `READ`. Blocks.
+
+    The client would only report a time-out, after half a minute.
+    """
+    allowed: set[str] | None = set()
+    why = ""
+    try:
+        allowed = topics.operations_on_group(group)
+    except BrokerAwayError:
+        raise
+    except BrokerError as error:
+        why = f" ({error})"
+    if allowed is not None and operation not in allowed:
+        raise StartError(
+            f"this client has no right {operation} on the group {group}{why}; give it: kafka-acls --add "
+            f"--allow-principal User:... --operation {operation.capitalize()} --group {group}"
+        )
 
 
 def refuse_active(settings: Settings, topics: Topics) -> None:

@@ -205,7 +205,8 @@ def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters
         RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader,
         Table(settings.database, settings.table) as table,
     ):
-        found = survey(reader, table, LetterSelection(settings.topic), decoder_of(settings), enough)
+        own = LetterSelection(settings.topic, group=settings.group_id, table=settings.table)
+        found = survey(reader, table, own, decoder_of(settings), enough)
     return OpenLetters(found.open, complete=not enough())
 
 

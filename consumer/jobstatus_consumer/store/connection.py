@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+from jobstatus_schemas.masking import remember
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -15,7 +16,6 @@ from jobstatus_consumer.config import read_url
 from jobstatus_consumer.errors import DatabaseAwayError, MalformedUrlError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.sqlstate import classify
-from jobstatus_consumer.telemetry.secrets import remember
 
 
 @dataclass(frozen=True, slots=True)

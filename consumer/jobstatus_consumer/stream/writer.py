@@ -328,11 +328,13 @@ class Writer:
                     error,
                     tries + 1,
                     upcoming,
+                    extra={"reason": str(error), "seconds": round(now - since, 3)},
                 )
 
         return observe
 
     def _end_outage(self, whom: str) -> None:
         if self.outage is not None:
-            logger.info("the %s answers again after %.1f s; going on", whom, self._clock() - self.outage.since)
+            seconds = self._clock() - self.outage.since
+            logger.info("the %s answers again after %.1f s; going on", whom, seconds, extra={"seconds": seconds})
             self.outage = None

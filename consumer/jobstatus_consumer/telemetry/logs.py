@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal
 
-from jobstatus_consumer.telemetry.secrets import masked
+from jobstatus_schemas.masking import masked
+
 from jobstatus_consumer.words import escaped, rfc3339
 
 TEXT: Final = "%(asctime)s %(levelname)-7s %(message)s"

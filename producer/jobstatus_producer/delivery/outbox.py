@@ -270,10 +270,10 @@ class Outbox:
         return self.events_of(self._backlog.close())
 
     def log_lost(self, events: Sequence[JobStatusEvent]) -> None:
-        """Log the `events` that are lost because a signal ends the process: no caller can be given them."""
+        """Log the `events` that are lost because the process ends: no caller can be given them."""
         if events:
             why = self.last_error or "no answer"
-            text = "a signal ends this process, and what is neither delivered nor spooled is lost with it: %s; why: %s"
+            text = "this process ends, and what is neither delivered nor spooled is lost with it: %s; why: %s"
             logger.error(text, summary(events), why)
 
     def after_fork(self) -> None:

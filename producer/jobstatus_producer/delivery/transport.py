@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Producer
-from jobstatus_schemas.masking import secrets_of, without_secrets
+from jobstatus_schemas.masking import remember, secrets_of, without_secrets
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_producer import process
@@ -25,7 +25,7 @@ _DEFAULTS: Final[Mapping[str, str | int]] = {
     "message.timeout.ms": 0,
     "topic.metadata.propagation.max.ms": 5000,
     "queue.buffering.max.kbytes": 2_147_483_647,
-    # it is also the pause between the first two connections of a client, halved; it doubles up to the next
+    # half of it is also the pause between the first two connections of a client; it doubles up to the next
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 2000,
     "linger.ms": 5,
@@ -137,8 +137,13 @@ class KafkaTransport:
         open_client: Callable[..., Producer] = Producer,
         let_go_seconds: float = LET_GO_SECONDS,
     ) -> None:
+        # `find_broker` needs it. Not at the top: it takes 10 ms. Not in the sender's thread: a child that is forked in the
+        # middle of an import can never import that module
+        import confluent_kafka.admin  # noqa: F401
+
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
         self._secrets = secrets_of(properties)
+        remember(self._secrets)
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
@@ -162,6 +167,12 @@ class KafkaTransport:
         except KafkaException as error:
             # librdkafka raises its fatal state in whichever thread polls next; the sender's thread mends it
             self._on_error(failure_of(error.args[0], self._secrets))
+        except SystemError:
+            # the client drops what a signal handler raises when that interrupts a log line of the client, and then
+            # fails with this error
+            if threading.current_thread() is threading.main_thread():
+                raise KeyboardInterrupt("a signal handler raised in the middle of the Kafka client") from None
+            raise
 
     def send(self, key: bytes, value: bytes, done: Done, *, late: bool, traceparent: str | None) -> Failure | None:
         """Hand a record over. Never blocks. A `Failure` means that the client did not take it."""

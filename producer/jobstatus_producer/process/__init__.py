@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from jobstatus_producer.process.end import abandon, check_not_over
-from jobstatus_producer.process.lifecycle import register, started_here, unregister
+from jobstatus_producer.process.lifecycle import register, unregister
 
-__all__ = ["abandon", "check_not_over", "register", "started_here", "unregister"]
+__all__ = ["abandon", "check_not_over", "register", "unregister"]

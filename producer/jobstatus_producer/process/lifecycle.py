@@ -1,29 +1,32 @@
-"""An open producer registers for forks, for SIGTERM and for the end of its process."""
+"""An open producer registers for forks, for signals and for the end of its process."""
 
 from __future__ import annotations
 
-from jobstatus_producer.process import end, forks, signals
+from jobstatus_producer.process import end, forks, os_exit, signals, uvicorn_end
 from jobstatus_producer.process.dns_after_fork import LOOKUP_CHECK
 from jobstatus_producer.process.state import STATE, Registered
 
 
 def register(producer: Registered) -> None:
-    """Call the producer at forks, at SIGTERM and at the end of the process, until `unregister`. May block for 1 s."""
-    STATE.producers.append(producer)
+    """Call the producer at forks, at SIGTERM and at the end of this process, until `unregister`.
+
+    To be called when it begins to work, and again when it does in a forked child: there a framework may have changed
+    what ends the process. May block for 1 s in a forked child, once.
+    """
+    if producer not in STATE.producers:
+        STATE.producers.append(producer)
     forks.install_hooks()
-    started_here()
+    LOOKUP_CHECK.run()
+    end.ask_for_end_of_child()
     signals.install()
+    uvicorn_end.install()
+    os_exit.install()
 
 
 def unregister(producer: Registered) -> None:
-    """Remove a closed producer. After the last one the application's SIGTERM handler is put back."""
+    """Remove a closed producer. After the last one the application's SIGTERM handler and `os._exit` are put back."""
     if producer in STATE.producers:
         STATE.producers.remove(producer)
     if not STATE.producers:
         signals.uninstall()
-
-
-def started_here() -> None:
-    """Prepare the process in which a producer begins to work, such as a forked child. May block for 1 s there, once."""
-    LOOKUP_CHECK.run()
-    end.ask_for_end_of_child()
+        os_exit.uninstall()

@@ -27,23 +27,30 @@ RESEND_SECONDS: Final = 0.01
 def install() -> None:
     """Put our handler before the one that is there. Does nothing if ours is installed, or SIGTERM is ignored.
 
-    Outside the main thread Python allows no signal handlers: then a warning says what SIGTERM will do.
+    Outside the main thread Python allows no signal handlers. If SIGTERM has none, a warning says what it does. If it
+    has one, the application decides that.
     """
-    if STATE.previous_sigterm is not None:
+    before = signal.getsignal(signal.SIGTERM)
+    # a framework may have taken ours away in a forked child. One that it has put over ours stays
+    if STATE.previous_sigterm is not None and before is not signal.SIG_DFL:
         return
     if threading.current_thread() is not threading.main_thread():
-        logger.warning(
-            "a producer was made outside the main thread, where no signal can be handled: SIGTERM ends the process "
-            "without a flush. Make the producer in the main thread, or call close() in a handler of your own"
-        )
+        if before is signal.SIG_DFL:
+            _warn_of_no_flush()
         return
-    before = signal.getsignal(signal.SIGTERM)
     # SIG_IGN stays: the process wants to ignore the signal. None is a handler in C, which Python can neither call nor
     # put back
     if before is signal.SIG_DFL or callable(before):
         # first the one to call, then ours that calls it: the signal may come in between
         STATE.previous_sigterm = before
         signal.signal(signal.SIGTERM, handle)
+
+
+def _warn_of_no_flush() -> None:
+    logger.warning(
+        "a producer was made outside the main thread, where no signal can be handled: SIGTERM ends the process "
+        "without a flush. Make the producer in the main thread, or call close() in a handler of your own"
+    )
 
 
 def uninstall() -> None:
@@ -97,18 +104,33 @@ def _call_applications(before: Callable[[int, FrameType | None], Any], number: i
 def _flush_and_end(number: int) -> None:
     # from here a second signal ends the process at once
     signal.signal(number, signal.SIG_DFL)
+    _flush_then(partial(os.kill, os.getpid(), number))
+
+
+def flush_now() -> None:
+    """Flush and end every producer: the process ends next, without `atexit`. What is lost is logged.
+
+    Blocks until that is done, within the bounds of the producers.
+    """
+    flushed = threading.Event()
+    bound = max((producer.end_seconds for producer in STATE.producers), default=0.0)
+    _flush_then(flushed.set)
+    flushed.wait(bound)
+
+
+def _flush_then(end: Callable[[], object]) -> None:
     unfinished = list(STATE.producers)
-    for producer in list(unfinished):
-        producer.at_termination(partial(_finished, unfinished, producer, number))
     if not unfinished:
-        os.kill(os.getpid(), number)
+        end()
+    for producer in list(unfinished):
+        producer.at_termination(partial(_finished, unfinished, producer, end))
 
 
-def _finished(unfinished: list[Registered], producer: Registered, number: int) -> None:
-    """Called in each producer's own thread; the last of them ends the process by the signal."""
+def _finished(unfinished: list[Registered], producer: Registered, end: Callable[[], object]) -> None:
+    """Called in each producer's own thread, and the last of them calls `end`."""
     unfinished.remove(producer)
     if not unfinished:
-        os.kill(os.getpid(), number)
+        end()
 
 
 def _send_again(number: int) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from signal import Signals
 from types import FrameType
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 
 class Registered(Protocol):
     """What a producer does when the process forks, gets SIGTERM, or ends."""
+
+    @property
+    def end_seconds(self) -> float:
+        """The bound of `at_termination` with `then`, in seconds."""
 
     def at_exit(self, seconds: float | None = None) -> None:
         """Close: deliver or spool within `seconds`, or raise with the events. None: the producer's own bound."""
@@ -47,6 +52,10 @@ class ProcessState:
         """objects whose destructors must not run in this process"""
         self.previous_sigterm: Any = None
         """the SIGTERM handler that ours replaced; None: ours is not installed"""
+        self.real_exit: Callable[[int], NoReturn] = os._exit
+        """the `os._exit` that ours replaced"""
+        self.exiting_pid: int | None = None
+        """the process in which `os._exit` was called"""
         self.interrupted_frames: list[FrameType | None] = []
         """for each SIGTERM that is being handled now, the frame that it interrupted"""
         self.fork_hooks_installed = False

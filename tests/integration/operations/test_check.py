@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 
 import pytest
 from confluent_kafka.admin import (
@@ -20,10 +21,12 @@ from support.inside import run_inside
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 
-def only_allowed(admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation) -> None:
-    """Let clients without a name do nothing else with it."""
+def only_allowed(
+    admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation, user: str = "ANONYMOUS"
+) -> None:
+    """Let this user do this with it, and nobody anything else; clients without a name are ANONYMOUS."""
     pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
-    acl = AclBinding(kind, name, pattern, "User:ANONYMOUS", "*", operation, allow)
+    acl = AclBinding(kind, name, pattern, f"User:{user}", "*", operation, allow)
     for answer in admin.create_acls([acl]).values():
         answer.result(30)
 
@@ -73,3 +76,15 @@ def test_beside_a_running_consumer_neither_check_nor_a_short_run_fails_for_the_p
     assert "no metrics and health: " in done.stderr
     deployed.settled()
     assert consumer.stop() == 0
+
+
+def test_a_named_replay_without_a_right_on_its_group_says_so_at_once(deployed: Deployment, admin: AdminClient) -> None:
+    deployed.produce_events(made_events(20, 5))
+    group = f"{deployed.group}.replay.night"
+    started = time.monotonic()
+    for user, arguments in (("nobody", ["--dry-run"]), ("ANONYMOUS", ["--yes"])):
+        only_allowed(admin, ResourceType.GROUP, group, AclOperation.DESCRIBE, user)
+        done = run_inside(deployed, "replay", "--name", "night", *arguments, code=1)
+        assert f"this client has no right READ on the group {group}" in done.stderr
+        assert f"kafka-acls --add --allow-principal User:... --operation Read --group {group}" in done.stderr
+    assert time.monotonic() - started < 20

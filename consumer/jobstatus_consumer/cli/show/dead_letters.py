@@ -12,6 +12,7 @@ from jobstatus_consumer.core.dead_letters import Letter
 from jobstatus_consumer.operations.redrive import JudgedLetter, LetterOverview
 from jobstatus_consumer.operations.times import brief, shown_ms
 from jobstatus_consumer.records import Rejected
+from jobstatus_consumer.words import counted
 
 
 def whose(letter: Letter, settings: Settings) -> str:
@@ -47,7 +48,7 @@ def overview(settings: Settings, found: LetterOverview) -> None:
     if found.groups:
         console.print(table)
     total = sum(group.count for group in found.groups.values())
-    console.print(f"{total:,} dead letters, {found.open:,} open")
+    console.print(f"{counted(total, 'dead letter')}, {found.open:,} open")
     if consumer_groups and not mixed:
         console.print(f"all are of the group {settings.group_id}")
     for topic, count in sorted(found.topics.items()):

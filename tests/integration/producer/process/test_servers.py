@@ -1,4 +1,4 @@
-"""Workers that other programs fork, and end in their own ways: Celery's pool and Gunicorn's workers."""
+"""Workers that other programs fork, and end in their own ways: Celery's pool, Gunicorn's and Dramatiq's workers."""
 
 from __future__ import annotations
 
@@ -160,3 +160,40 @@ def test_gunicorns_workers_lose_nothing_of_their_last_requests(
     assert len(reported) > 10
     found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
     assert {job_id for job_id in reported if found.get(job_id) != ["processing", "success"]} == set()
+
+
+ACTORS = """
+import dramatiq
+from dramatiq.brokers.stub import StubBroker
+from jobstatus_producer import update_job_status
+
+dramatiq.set_broker(StubBroker())
+
+@dramatiq.actor
+def work(number):
+    update_job_status(f"job-{number}", "processing")
+    update_job_status(f"job-{number}", "success")
+    with open("done", "a") as done:
+        done.write(f"{number}\\n")
+
+for number in range(10):
+    work.send(number)
+"""
+
+
+def test_dramatiqs_worker_threads_lose_nothing_and_cause_no_warning(
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path
+) -> None:
+    """The producer is made in a thread, where no signal can be handled; but Dramatiq handles SIGTERM itself."""
+    (tmp_path / "actors.py").write_text(ACTORS)
+    (tmp_path / "done").touch()
+    command = [str(BIN / "dramatiq"), "actors", "--processes", "1", "--threads", "2"]
+    with served(command, tmp_path, environ(topic)) as master:
+        until(lambda: len((tmp_path / "done").read_text().splitlines()) == 10, "the tasks", 60)
+        master.terminate()
+        assert master.wait(60) == 0
+    log = (tmp_path / "log").read_text()
+    assert "jobstatus" not in log
+    assert "main thread" not in log
+    found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+    assert found == {f"job-{number}": BOTH for number in range(10)}, log

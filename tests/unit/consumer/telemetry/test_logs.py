@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.cli.main import main
 from jobstatus_consumer.telemetry import logs
-from jobstatus_consumer.telemetry.secrets import remember
+from jobstatus_schemas.masking import remember
 
 PASSWORD = 'hunter2-"is secret'
 Lines = Callable[[], list[str]]

@@ -44,3 +44,16 @@ def test_a_secret_is_masked_as_a_whole_word_only() -> None:
     error = KafkaError(KafkaError._AUTHENTICATION, "a bad password: a+b (abc)")
     assert failure_of(error, ["a", "a+b"]).text == "_AUTHENTICATION: *** bad password: *** (abc)"
     assert failure_of(error).text == "_AUTHENTICATION: a bad password: a+b (abc)"
+
+
+def test_a_password_before_a_brokers_name_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    jobs = JobStatusProducer.from_env({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "somebody:hunter2@nowhere.invalid:1"})
+    jobs.update_job_status("a", "ok")
+    deadline = time.monotonic() + 60
+    while "Failed to resolve" not in caplog.text and time.monotonic() < deadline:
+        jobs.flush(0.05)
+    with pytest.raises(UndeliveredError) as found:
+        jobs.close(0)
+    assert "Failed to resolve" in caplog.text
+    assert "hunter2" not in caplog.text + str(found.value)

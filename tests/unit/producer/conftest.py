@@ -1,0 +1,22 @@
+"""Closes the clients that a test leaves behind as a forked child does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from jobstatus_producer.delivery.outbox import Outbox
+from jobstatus_producer.process.state import STATE
+
+
+@pytest.fixture(autouse=True)
+def abandoned_clients_are_closed() -> Iterator[None]:
+    """A child leaves its parent's clients alone; here both are one process, which would go on trying to connect."""
+    before, STATE.abandoned = STATE.abandoned, []
+    yield
+    abandoned, STATE.abandoned = STATE.abandoned, before
+    for client in abandoned:
+        if isinstance(client, Outbox):
+            client.give_up(0)
+        elif isinstance(client, list):
+            client.clear()
