@@ -60,6 +60,11 @@ class Position:
         unvalidated = self.start == known and self.start_epoch == NO_EPOCH
         return unvalidated or any(self._contradicts(*turn) for turn in self.turns)
 
+    def accept(self, known_epoch: int) -> None:
+        """The log has what the database has read: a start without an epoch is validated now."""
+        if self.start == self.known and self.start_epoch == NO_EPOCH:
+            self.start_epoch = known_epoch
+
     def _contradicts(self, offset: int, epoch: int) -> bool:
         return offset < self.known and epoch > self.known_epoch != NO_EPOCH
 

@@ -155,7 +155,10 @@ class Reading:
         position = self.positions.get(partition)
         if position is None or not position.expect(*known):
             return None
-        return self._cut(partition, position, known)
+        cut = self._cut(partition, position, known)
+        if cut is None:
+            position.accept(known_epoch=known.epoch)
+        return cut
 
     def epoch_before(self, partition: int, offset: int) -> int:
         """The leader epoch of the record before `offset`, which was polled; `NO_EPOCH` if it is not known."""
