@@ -77,7 +77,8 @@ def create(
         if not as_json:
             click.echo(f"{plan.name}: {_outcome(plan, made[plan.name], counts[plan.name])}")
     if as_json:
-        click.echo(json.dumps({"created": made, "partitions": counts}))
+        other = {name: count for name, count in counts.items() if count != partitions}
+        click.echo(json.dumps({"created": made, **({"partitions": other} if other else {})}))
 
 
 def _outcome(plan: TopicPlan, made: bool, partitions: int) -> str:
