@@ -16,6 +16,12 @@ client_logger: Final = logger.getChild("client")
 """librdkafka's own lines. It repeats them for every attempt to connect."""
 
 
+def log_lost(events: str, why: str) -> None:
+    """Log that `events` are lost with the process, and why: no caller is left that could be given them."""
+    text = "this process ends, and what is neither delivered nor spooled is lost with it: %s; why: %s"
+    logger.error(text, events, why)
+
+
 class Throttle:
     """Admits one line of each kind in `seconds`, and counts those that it holds back."""
 

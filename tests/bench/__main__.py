@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, freshness, memory, poison, replay, speed, start, store
+from . import away, calls, firsts, freshness, memory, poison, replay, speed, start, store
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -113,6 +113,13 @@ def _start(place: Place, options: argparse.Namespace, console: Console) -> Measu
     return start.as_dict(found), start.targets(found)
 
 
+def _firsts(place: Place, _options: argparse.Namespace, console: Console) -> Measured:
+    place.make_topic("firsts")
+    found = firsts.measure(place, "firsts")
+    console.print(firsts.table(found))
+    return firsts.as_dict(found), firsts.targets(found)
+
+
 def _memory(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     events = 200_000 if options.quick else options.many
     found = memory.measure(place, events, JOBS)
@@ -141,12 +148,13 @@ SECTIONS: Final[dict[str, Section]] = {
     "freshness": _freshness,
     "replay": _replay,
     "calls": _calls,
+    "firsts": _firsts,
     "start": _start,
     "memory": _memory,
     "away": _away,
     "store": _store,
 }
-USUAL: Final = ("speed", "poison", "freshness", "replay", "calls", "start")
+USUAL: Final = ("speed", "poison", "freshness", "replay", "calls", "firsts", "start")
 LONG: Final = ("memory", "away", "store")
 
 if __name__ == "__main__":

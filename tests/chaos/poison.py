@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from jobstatus_consumer.core.cut import LARGEST_KEPT
 from jobstatus_schemas import JobStatusEvent, encode
 
 MARK: Final = "chaos.poison"
@@ -61,6 +62,8 @@ KINDS: Final[Mapping[str, tuple[Maker, str]]] = {
     "tombstone": (lambda event, _: (event.job_id.encode(), None), "no_value"),
     "another key": (lambda event, _: (b"not-" + event.job_id.encode(), encode(event)), "key_is_not_job_id"),
     "no key": (lambda event, _: (None, encode(event)), "key_is_not_job_id"),
+    # far more than the topic's limit, and so little once it is compressed
+    "a gzip bomb": (lambda event, _: (event.job_id.encode(), bytes(LARGEST_KEPT + 1)), "too_large"),
     "trailing bytes": (lambda event, _: (event.job_id.encode(), encode(event) + b"x"), "trailing_bytes"),
 }
 

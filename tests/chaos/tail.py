@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
+from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Log, RawRecord
 
 LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
@@ -77,20 +78,8 @@ class Tail:
                 continue
             partition: Any = message.partition()
             offset: Any = message.offset()
-            headers: Any = message.headers() or ()
             self.next[partition] = offset + 1
-            found.append(
-                RawRecord(
-                    self.topic,
-                    partition,
-                    offset,
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                    headers,
-                    self._log_ids[partition],
-                )
-            )
+            found.append(raw_record(message, self.topic, partition, offset, self._log_ids[partition]))
         return found
 
     def close(self) -> None:

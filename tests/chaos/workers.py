@@ -18,12 +18,16 @@ from uuid import UUID
 from chaos.findings import WORKER_FAILED, Findings
 from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, Record, poisoned
 from confluent_kafka import KafkaError, Producer
+from jobstatus_consumer.core.cut import LARGEST_KEPT
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
+from support.foreign import UNREADABLE, ForeignClient
 from support.forked import Command
 
 SCRIPT: Final = Path(__file__).with_name("worker.py")
 STOP_SECONDS: Final = 90.0
+FOREIGN_SHARE: Final = 0.02
+"""of the raw producer's events: their header has a name that is not UTF-8"""
 
 
 class WorkerProcess:
@@ -82,8 +86,11 @@ class RawProducer:
                 "enable.idempotence": True,
                 "linger.ms": 5,
                 "log_level": 0,
+                "compression.type": "gzip",
+                "message.max.bytes": 2 * LARGEST_KEPT,
             }
         )
+        self._foreign = ForeignClient(bootstrap)
         self._topic = topic
         self._chance = random.Random(f"raw {seed}")
         self._poison_share = poison_share
@@ -133,6 +140,10 @@ class RawProducer:
         return event._replace(occurred_at=_now() - int(self._chance.uniform(-3, 20) * 1e6))
 
     def _produce_event(self, event: JobStatusEvent, *, late: bool) -> None:
+        if self._chance.random() < FOREIGN_SHARE:
+            headers_of_bytes = [(UNREADABLE, b"1"), *[(LATE_HEADER.encode(), b"1")] * late]
+            self._foreign.send(self._topic, event.job_id.encode(), encode(event), headers_of_bytes)
+            return
         headers = [(LATE_HEADER, b"1")] if late else []
         self._produce(Record(event.job_id.encode(), encode(event), headers), event.event_id)
 
@@ -156,7 +167,7 @@ class RawProducer:
 
     def stop(self) -> int:
         """Deliver what is left; how many are not."""
-        return self._producer.flush(60)
+        return self._producer.flush(60) + (not self._foreign.close())
 
 
 def _now() -> int:

@@ -15,7 +15,7 @@ UNREADABLE: Final = b"x-\xff\xfe"
 """A header name that is not UTF-8."""
 COPY: Final = 2
 """librdkafka's flag by which it copies the value."""
-FLUSH_MS: Final = 20_000
+FLUSH_MS: Final = 60_000
 
 _Bytes = ctypes.c_char_p
 _Pointer = ctypes.c_void_p
@@ -36,21 +36,38 @@ def _librdkafka() -> ctypes.CDLL:
     return library
 
 
+class ForeignClient:
+    """librdkafka as another language uses it: header names may be any bytes."""
+
+    def __init__(self, bootstrap: str) -> None:
+        library, error = _librdkafka(), ctypes.create_string_buffer(512)
+        conf = library.rd_kafka_conf_new()
+        properties = {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "enable.idempotence": "true"}
+        for name, value in {**properties, "log_level": "0"}.items():
+            library.rd_kafka_conf_set(conf, name.encode(), value.encode(), error, 512)
+        self._client = library.rd_kafka_new(0, conf, error, 512)
+        assert self._client, error.value
+
+    def send(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Hand over one record; `close` waits for it."""
+        library = _librdkafka()
+        assert library.rd_kafka_producev(*_record(library, self._client, topic, key, value, headers)) == 0
+
+    def close(self) -> bool:
+        """Wait for what was handed over, and end the client; False if something was not delivered."""
+        library = _librdkafka()
+        left = library.rd_kafka_flush(self._client, FLUSH_MS)
+        library.rd_kafka_destroy(self._client)
+        return bool(left == 0)
+
+
 def produce_with_headers(
     bootstrap: str, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[bytes, bytes]]
 ) -> None:
     """Put one record on the topic whose header names may be any bytes, and wait for the acknowledgement."""
-    library, error = _librdkafka(), ctypes.create_string_buffer(512)
-    conf = library.rd_kafka_conf_new()
-    library.rd_kafka_conf_set(conf, b"bootstrap.servers", bootstrap.encode(), error, 512)
-    library.rd_kafka_conf_set(conf, b"partitioner", b"murmur2_random", error, 512)
-    client = library.rd_kafka_new(0, conf, error, 512)
-    assert client, error.value
-    try:
-        assert library.rd_kafka_producev(*_record(library, client, topic, key, value, headers)) == 0
-        assert library.rd_kafka_flush(client, FLUSH_MS) == 0
-    finally:
-        library.rd_kafka_destroy(client)
+    client = ForeignClient(bootstrap)
+    client.send(topic, key, value, headers)
+    assert client.close()
 
 
 def _record(

@@ -1,11 +1,21 @@
-"""What tests change in a topic as an administrator does."""
+"""What tests change in a topic or a group as an administrator does."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourcePatternType,
+    ResourceType,
+)
 
 
 def alter_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
@@ -21,3 +31,13 @@ def remove_records(bootstrap: str, topic: str, ends: Mapping[int, int]) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.delete_records([TopicPartition(topic, *item) for item in ends.items() if item[1]]).values():
         done.result(20)
+
+
+def only_allowed(
+    admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation, user: str = "ANONYMOUS"
+) -> None:
+    """Let this user do this with it, and nobody anything else; clients without a name are ANONYMOUS."""
+    pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+    acl = AclBinding(kind, name, pattern, f"User:{user}", "*", operation, allow)
+    for answer in admin.create_acls([acl]).values():
+        answer.result(30)

@@ -163,7 +163,7 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
         targets = _targets(reader, where)
         places = {item.log.partition: item for item in _partition_states(settings, topics, reader, table.progress())}
         moves = [_move(places[number], offset) for number, offset in targets.items()]
-        if not as_json or not (dry_run or yes):
+        if (dry_run and not as_json) or not (dry_run or yes):
             _tell(moves, places, as_json=as_json)
         if not dry_run:
             agreed(f"Move the group {settings.group_id} now?", yes=yes)
@@ -184,6 +184,8 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
             fields = {"dry_run": dry_run, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
             click.echo(json.dumps(fields))
         elif not dry_run:
+            if yes:
+                _tell(moves, places, as_json=False)
             click.echo(goes_on)
 
 

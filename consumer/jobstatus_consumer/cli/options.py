@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any, TypeVar, get_args
 
 import click
 from jobstatus_schemas.event import check_job_id
 
+from jobstatus_consumer.cli.kafka_flag import kafka_flag, kafka_properties
 from jobstatus_consumer.config import Settings, env_name, is_utf8, load_settings
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.telemetry import logs
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_NAME = re.compile(r"[\w.-]+")
 
 
 def with_settings(*fields: str, **help_texts: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -116,23 +114,4 @@ def shown_default(field: str) -> str:
     return f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
 
 
-def kafka_properties(pairs: Sequence[str], example: str) -> dict[str, str]:
-    """The properties given with `--kafka`, by name."""
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not _NAME.fullmatch(name):
-            # never print what follows the name: it may be a password, which may itself contain an equals sign
-            shown = re.split(r"[=:\s]", pair, maxsplit=1)[0]
-            raise click.UsageError(f"--kafka {shown}: wanted NAME=VALUE, such as --kafka {example}")
-        found[name] = value
-    return found
-
-
-kafka_flag = click.option(
-    "--kafka",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A property of librdkafka. May be given again. [env: JOBSTATUS_KAFKA_<NAME>]",
-)
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout, for programs.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobstatus_consumer.cli.options import kafka_flag, kafka_properties
+from jobstatus_consumer.cli.kafka_flag import kafka_flag, kafka_properties
 from jobstatus_consumer.errors import JobStatusError, SettingsError
 
 if TYPE_CHECKING:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 FROM_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+UNREACHED_SECONDS = 2.0
+"""How long the end waits for a broker that was never reached."""
 NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
 """The exit codes that a shell uses for these cases."""
 
@@ -60,7 +62,7 @@ def command(
     report(begun, None)
     code, complaint = _run(arguments)
     report(failed if complaint else done, complaint)
-    _close(producer)
+    _close(producer, is_patient="JOBSTATUS_CLOSE_SECONDS" in environ)
     sys.exit(code)
 
 
@@ -172,14 +174,31 @@ def _report(producer: JobStatusProducer, job_id: str, attempt: int | None, statu
         click.echo(f"jobstatus: {error}", err=True)
 
 
-def _close(producer: JobStatusProducer) -> None:
-    """Deliver the reports and print those that failed. A signal ends the wait, a second signal the process."""
+def _close(producer: JobStatusProducer, *, is_patient: bool) -> None:
+    """Deliver the reports and print those that failed. A signal ends the wait, a second signal the process.
+
+    Its caller waits for the exit code. So without `is_patient` a broker that was never reached has 2 s.
+    """
     try:
         with handled_by(signal.default_int_handler, _heard(ENDING)):
-            _end(producer, None)
+            _end(producer, None if is_patient or _is_reached(producer) else 0.0)
     except KeyboardInterrupt:
         # close again without waiting: events are spooled, or named in the error
         _end(producer, 0.0)
+
+
+def _is_reached(producer: JobStatusProducer) -> bool:
+    """Whether a broker has answered, or may still: False after 2 s in which every attempt to connect failed."""
+    from jobstatus_producer import ProducerError
+
+    try:
+        producer.flush(UNREACHED_SECONDS)
+    except ProducerError as error:
+        # the broker refused an event; `close` does not raise it again
+        click.echo(f"jobstatus: {error}", err=True)
+        return True
+    stats = producer.stats()
+    return stats.delivered > 0 or stats.last_error is None
 
 
 def _end(producer: JobStatusProducer, seconds: float | None) -> None:

@@ -17,6 +17,7 @@ FIRST_BYTES: Final = 4096
 LARGEST_HEADERS: Final = 1024 * 1024
 """Of headers with more bytes than this together, only small ones are kept."""
 SMALL_HEADER: Final = 1024
+OUR_HEADERS: Final = "jobstatus."
 MOST_SMALL_HEADERS: Final = 64
 
 
@@ -59,8 +60,10 @@ def kept_headers(headers: Headers) -> Headers:
     """Return the headers of a record as they are kept."""
     if header_bytes(headers) <= LARGEST_HEADERS:
         return headers
-    small = (pair for pair in headers if len(pair[0]) + len(pair[1] or b"") <= SMALL_HEADER)
-    return CutHeaders(pair for pair, _ in zip(small, range(MOST_SMALL_HEADERS), strict=False))
+    small = [pair for pair in headers if len(pair[0]) + len(pair[1] or b"") <= SMALL_HEADER]
+    # ours first: one of them says that an event is late
+    small.sort(key=lambda pair: not pair[0].startswith(OUR_HEADERS))
+    return CutHeaders(small[:MOST_SMALL_HEADERS])
 
 
 def cut_parts(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[str, ...]:

@@ -105,7 +105,7 @@ def raw_record(
     """
     timestamp = message.timestamp()[1]
     key, value = message.key(), message.value()
-    if len(value or b"") + len(key or b"") > LARGEST_KEPT:
+    if (value is not None and len(value) > LARGEST_KEPT) or (key is not None and len(key) > LARGEST_KEPT):
         key, value = kept_bytes(key), kept_bytes(value)
     try:
         headers: Any = message.headers() or ()

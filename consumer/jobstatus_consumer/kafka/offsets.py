@@ -76,8 +76,8 @@ def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
         why = f" ({error})"
     if allowed is not None and operation not in allowed:
         raise StartError(
-            f"this client has no right {operation} on the group {group}{why}; give it: kafka-acls --add "
-            f"--allow-principal User:... --operation {operation.capitalize()} --group {group}"
+            f"this client has no right {operation} on the group {group}{why}; nothing was changed. Give it: "
+            f"kafka-acls --add --allow-principal User:... --operation {operation.capitalize()} --group {group}"
         )
 
 

@@ -89,7 +89,7 @@ class Reading:
                     continue
             position.offset = offset + 1
             record = raw_record(message, topic, partition, offset, position.log_id, unreadable)
-            size += len(record.value or b"") if not record.headers else record_size(record)
+            size += record_size(record) if record.headers else len(record.value or b"")
             yield record
         self.bytes += size
 

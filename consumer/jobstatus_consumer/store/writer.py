@@ -135,7 +135,7 @@ class Store(Session):
 
     def _parts(self, statement: Statement, error: BadRowError, counts: WriteCounts) -> Sequence[Statement]:
         """The halves; or, if the bad row is alone, the events that were merged into it, folded without it."""
-        events, merged = statement
+        events = statement.events
         if not events:
             # a statement without rows cannot be refused because of a row
             raise DeploymentError(
@@ -144,7 +144,7 @@ class Store(Session):
         self._refuse_foreign(error)
         if len(events) == 1:
             counts.reject(events[0], error)
-            return fold(merged.get(events[0].job_id, ()))
+            return _behind(statement)
         return _pieces(statement, (len(events) + 1) // 2)
 
     def _refuse_foreign(self, error: BadRowError) -> None:
@@ -239,12 +239,12 @@ class Store(Session):
 
     def _left_out(self, statement: Statement, counts: WriteCounts) -> Sequence[Statement]:
         """Write a row once more that was not written before. If it is left out again, a trigger does not want it."""
-        events, merged = statement
+        events = statement.events
         applied, _ = self._send_rows(events, ())
         rows = {} if applied else self._row_states(events)
         if not applied and unexplained(events, 1, rows):
             counts.leave_out(events[0])
-            return fold(merged.get(events[0].job_id, ()))
+            return _behind(statement)
         counts.sent(statement)
         counts.applied += applied
         counts.explain(events, 1 - applied, rows)
@@ -291,6 +291,12 @@ class Store(Session):
     def _row_states(self, events: Sequence[Event]) -> dict[str, RowState]:
         jobs = json_params.texts(event.job_id for event in events)
         return {job_id: RowState(*state) for job_id, *state in self.execute(self._states, {"jobs": jobs})}
+
+
+def _behind(statement: Statement) -> list[Statement]:
+    """The events that were merged into the statement's only row, folded without it."""
+    (event,), merged = statement
+    return fold(merged.get(event.job_id, ()))
 
 
 def _pieces(statement: Statement, size: int) -> list[Statement]:

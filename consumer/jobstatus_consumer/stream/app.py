@@ -188,14 +188,14 @@ class ConsumerRun:
                 writer_alive=True, poll_age=0.0, waiting_for=reason, waiting_seconds=0.0, assigned_partitions=0
             )
         now, pipeline = time.monotonic(), member.pipeline
-        assigned, lag = len(pipeline.assignment.partitions), pipeline.lag
+        lag = pipeline.lag
         waiting_for, since = self._waiting_for(member, now)
         return Health(
             writer_alive=member.writer.alive,
             poll_age=round(now - pipeline.polled_at, 3),
-            waiting_for=waiting_for or ("" if assigned else reason),
+            waiting_for=waiting_for or ("" if member.consumer.outside_since is None else reason),
             waiting_seconds=round(now - since, 3),
-            assigned_partitions=assigned,
+            assigned_partitions=len(pipeline.assignment.partitions),
             lag_events=lag.events,
             oldest_unwritten_seconds=round(lag.oldest_seconds, 3),
         )

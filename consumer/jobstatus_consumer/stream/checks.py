@@ -64,7 +64,7 @@ def used_up_budget(settings: Settings, topics: Topics) -> Iterator[Problem]:
     if found:
         yield Problem(
             f"the budget of dead letters is used up: {found[0]}",
-            "jobstatus dlq list shows why; fix the cause, then start once with --clear-dlq-budget",
+            "jobstatus dlq list shows why; fix the cause, then: jobstatus dlq budget clear",
         )
 
 

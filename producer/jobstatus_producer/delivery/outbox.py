@@ -22,13 +22,15 @@ from jobstatus_producer.delivery.acks import Acks, AckWaiter
 from jobstatus_producer.delivery.backlog import Backlog, Chunk, SpoolState
 from jobstatus_producer.delivery.first_tries import FirstTries
 from jobstatus_producer.delivery.kafka_client import KafkaClient
+from jobstatus_producer.delivery.room import fit_in_memory
 from jobstatus_producer.delivery.sending import Sending
+from jobstatus_producer.delivery.spool_calls import SpoolCalls
 from jobstatus_producer.delivery.state import Phase, Route
-from jobstatus_producer.delivery.stats import Stats
+from jobstatus_producer.delivery.stats import Counted, Stats, stats_of
 from jobstatus_producer.delivery.transport import Failure, KafkaTransport, OpenTransport
 from jobstatus_producer.delivery.wakeups import Wakeups
 from jobstatus_producer.errors import ProducerClosedError, summary
-from jobstatus_producer.log import logger
+from jobstatus_producer.log import log_lost
 from jobstatus_producer.record import CheckedUpdate, Record
 from jobstatus_producer.settings import ProducerSettings
 
@@ -46,7 +48,6 @@ CALL_BACK_SECONDS: Final = 2.0
 """How long the client may take for the callbacks of what is called back."""
 ENDS_WITHIN_SECONDS: Final = 10.0
 """What the end of a process may take after its flush: other producers flush, too, and spools are closed."""
-
 
 # for the lines that every call runs: in Python 3.11 an enum's attribute takes five times as long as a global
 _DIRECT: Final = Route.DIRECT
@@ -90,6 +91,9 @@ class Outbox:
             self._client.transport.close()
             raise
         self._first_tries = FirstTries(self._client, self._backlog, self._acks)
+        # a bound that is set also holds for the spool's disk, which no thread can be called back from
+        is_bounded = settings.max_block_seconds is not None and self._backlog.has_spool
+        self._spool_calls = SpoolCalls(self._put, self._keep, durable=settings.durable) if is_bounded else None
         # a durable producer has each event in its spool first, so its route is never direct
         self._route = Route.DRAINING if settings.durable or len(self._backlog) else Route.DIRECT
         # what was taken over is flushed with the rest, and everything new comes after it
@@ -98,29 +102,50 @@ class Outbox:
 
     # --- calls ---
 
-    def put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None = None, *, may_block: bool = True) -> bool:
+    def put(
+        self,
+        updates: Sequence[CheckedUpdate],
+        waiter: AckWaiter | None = None,
+        *,
+        may_block: bool = True,
+        seconds: float | None = None,
+    ) -> bool:
         """Accept all of `updates` and return True, or accept none and return False, because there is no room.
 
-        May block on the spool file, or on another call that uses it. With `may_block` False it never does, and also
-        returns False where it would have to. `waiter` learns how the events end. Raises `ProducerClosedError`.
+        May block on the spool file, or on another call that uses it; where calls are bounded for up to `seconds`, and
+        not at all without it. With `may_block` False it never does. It returns False where it would have to block for
+        longer. `waiter` learns how the events end. Raises `ProducerClosedError`.
         """
         if self._putting == get_ident():
             # a signal handler interrupted a call of this thread. That call's events may have their times already, so
             # those of the handler come behind them
             self._set_aside.append((updates, waiter))
             return True
-        if not may_block and self._route is not _DIRECT:
-            # not even the lock: a thread that writes to the spool, or ends a drain, holds it for long
-            return False
+        spool_calls = self._spool_calls
         try:
-            return self._put(updates, waiter, may_block=may_block)
+            if may_block and spool_calls is None:
+                return self._put(updates, waiter)
+            # else not even the lock: a thread that writes to the spool, or ends a drain, holds it for long
+            if self._route is _DIRECT and self._put(updates, waiter, may_block=False):
+                return True
+            if not may_block or spool_calls is None or seconds is None:
+                return False
+            return spool_calls.put(updates, waiter, seconds)
         except ProducerClosedError:
             if self._phase in _WITH_PROCESS:
                 # no caller is left to handle an error: the signal ends the process in the middle of this sleep
                 time.sleep(self._settings.close_seconds + ENDS_WITHIN_SECONDS)
             raise
 
-    def _put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_block: bool) -> bool:
+    def _keep(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
+        """Take `updates` in any case: their caller counts them as accepted."""
+        with self._lock:
+            if self._phase in _OVER:
+                self.log_lost(self.as_events(updates))
+            else:
+                self._accept(updates, waiter, must_take=True)
+
+    def _put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_block: bool = True) -> bool:
         with self._lock:
             phase = self._phase
             if phase is not _OPEN:
@@ -176,7 +201,7 @@ class Outbox:
             self._accept(*self._set_aside.popleft(), must_take=True)
 
     def _dispatch(self, records: Sequence[Record], *, may_block: bool) -> bool:
-        fits = self._fit(records)
+        fits = fit_in_memory(records, self._settings, self._first_tries, self._backlog)
         if self._route is _DIRECT and fits:
             transport = self._client.transport
             for record in records:
@@ -189,17 +214,6 @@ class Outbox:
         # with a spool, no room in memory is a reason to use it; the sender opens the direct route again
         self._leave_direct()
         return self._backlog.accept(records, in_memory=fits)
-
-    def _fit(self, records: Sequence[Record]) -> bool:
-        settings, in_flight, backlog = self._settings, self._first_tries, self._backlog
-        pending = len(in_flight) + backlog.in_memory
-        if pending + len(records) > settings.max_pending_events:
-            return False
-        wanted = 0
-        for record in records:
-            wanted += len(record.value)
-        # an event that is larger than the bound by itself is accepted where nothing else waits
-        return not pending or in_flight.bytes + backlog.bytes_in_memory + wanted <= settings.max_pending_bytes
 
     @property
     def block_seconds(self) -> float:
@@ -272,9 +286,7 @@ class Outbox:
     def log_lost(self, events: Sequence[JobStatusEvent]) -> None:
         """Log the `events` that are lost because the process ends: no caller can be given them."""
         if events:
-            why = self.last_error or "no answer"
-            text = "this process ends, and what is neither delivered nor spooled is lost with it: %s; why: %s"
-            logger.error(text, summary(events), why)
+            log_lost(summary(events), self.last_error or "no answer")
 
     def after_fork(self) -> None:
         """To be called in a forked child: everything here remains the parent's."""
@@ -287,23 +299,8 @@ class Outbox:
 
     def stats(self) -> Stats:
         """This moment, in numbers. Never blocks on the broker; may block on a spool file."""
-        in_flight, backlog, acks = self._first_tries, self._backlog, self._acks
-        first, waiting = in_flight.oldest(), backlog.oldest()
-        oldest = min((seq for seq in (first and first.seq, waiting) if seq is not None), default=None)
-        return Stats(
-            accepted=self._accepted,
-            taken_over=backlog.taken_over,
-            delivered=in_flight.delivered_count + self._drained,
-            drained=self._drained,
-            spooled=backlog.spooled,
-            refused=acks.refused_count,
-            rejected=self._rejected,
-            failed=acks.failed_count,
-            queue_depth=len(in_flight) + backlog.in_memory,
-            spool_depth=backlog.spool_depth,
-            oldest_undelivered_seconds=0.0 if oldest is None else max(0.0, (self._clock.now() - oldest) / 1e6),
-            last_error=acks.last_error,
-        )
+        counted = Counted(self._accepted, self._drained, self._rejected)
+        return stats_of(counted, self._first_tries, self._backlog, self._acks, self._clock.now())
 
     # --- the sender ---
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from jobstatus_producer.delivery.acks import Acks
+from jobstatus_producer.delivery.backlog import Backlog
+from jobstatus_producer.delivery.in_flight import InFlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +41,31 @@ class Stats:
     """the age of the oldest event that is not acknowledged; 0 where there is none"""
     last_error: str | None = None
     """why the last attempt to send failed"""
+
+
+class Counted(NamedTuple):
+    """What the outbox itself has counted."""
+
+    accepted: int
+    drained: int
+    rejected: int
+
+
+def stats_of(counted: Counted, in_flight: InFlight, backlog: Backlog, acks: Acks, now_micros: int) -> Stats:
+    """The numbers of the parts of an outbox. May block on a spool file."""
+    first, waiting = in_flight.oldest(), backlog.oldest()
+    oldest = min((seq for seq in (first and first.seq, waiting) if seq is not None), default=None)
+    return Stats(
+        accepted=counted.accepted,
+        taken_over=backlog.taken_over,
+        delivered=in_flight.delivered_count + counted.drained,
+        drained=counted.drained,
+        spooled=backlog.spooled,
+        refused=acks.refused_count,
+        rejected=counted.rejected,
+        failed=acks.failed_count,
+        queue_depth=len(in_flight) + backlog.in_memory,
+        spool_depth=backlog.spool_depth,
+        oldest_undelivered_seconds=0.0 if oldest is None else max(0.0, (now_micros - oldest) / 1e6),
+        last_error=acks.last_error,
+    )

@@ -137,8 +137,8 @@ class KafkaTransport:
         open_client: Callable[..., Producer] = Producer,
         let_go_seconds: float = LET_GO_SECONDS,
     ) -> None:
-        # `find_broker` needs it. Not at the top: it takes 10 ms. Not in the sender's thread: a child that is forked in the
-        # middle of an import can never import that module
+        # `find_broker` needs it. Not at the top: it takes 10 ms. Not in the sender's thread: a child that is forked in
+        # the middle of an import can never import that module
         import confluent_kafka.admin  # noqa: F401
 
         config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}

@@ -19,7 +19,7 @@ def put_within(
 ) -> bool:
     """`Outbox.put` that blocks for up to `seconds` until there is room. False: there was none; nothing is accepted."""
     deadline = time.monotonic() + seconds
-    while not outbox.put(updates, waiter):
+    while not outbox.put(updates, waiter, seconds=deadline - time.monotonic()):
         left = deadline - time.monotonic()
         if left <= 0:
             outbox.reject(updates)
@@ -36,7 +36,7 @@ async def aput_within(
     deadline = time.monotonic() + seconds
     while not outbox.put(updates, waiter, may_block=False):
         # in a thread, because this may wait for the spool file, or for a drain that ends
-        if await asyncio.to_thread(outbox.put, updates, waiter):
+        if await asyncio.to_thread(outbox.put, updates, waiter, seconds=deadline - time.monotonic()):
             return True
         if time.monotonic() >= deadline:
             outbox.reject(updates)

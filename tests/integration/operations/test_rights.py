@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -41,8 +42,12 @@ def role(deployed: Deployment) -> Iterator[str]:
 
 
 def as_role(deployed: Deployment, role: str, *arguments: str, code: int) -> str:
+    return run_as_role(deployed, role, *arguments, code=code).stderr
+
+
+def run_as_role(deployed: Deployment, role: str, *arguments: str, code: int) -> subprocess.CompletedProcess[str]:
     url = re.sub(r"//[^@]*@", f"//{role}:reader@", deployed.database_url)
-    return run_inside(deployed, *arguments, code=code, JOBSTATUS_DATABASE_URL=url).stderr
+    return run_inside(deployed, *arguments, code=code, JOBSTATUS_DATABASE_URL=url)
 
 
 def test_a_read_only_role_may_look_and_not_write(deployed: Deployment, role: str) -> None:
@@ -87,8 +92,8 @@ def test_a_plan_of_a_new_table_says_what_keeps_it_from_being_made(
     deployed.query(f"GRANT SELECT ON jobs, jobs_progress TO {role}")
     deployed.query("REVOKE CREATE ON SCHEMA public FROM public")
     arguments = ["replay", "--into", into]
-    planned = as_role(deployed, role, *arguments, "--dry-run", code=0)
-    assert why.format(role=role) in planned
-    assert "would be made, with" in planned
+    planned = run_as_role(deployed, role, *arguments, "--dry-run", code=0)
+    assert why.format(role=role) in planned.stderr
+    assert "would be made, with" in planned.stdout
     refused = as_role(deployed, role, *arguments, "--yes", code=1)
     assert refused == f"jobstatus: {why.format(role=role)}. Nothing was changed\n"

@@ -8,14 +8,17 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
+from click.testing import CliRunner
 from integration.producer import scripts
 from integration.producer.commands import COMMAND, jobstatus
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.scripts import NOBODY
+from jobstatus_consumer.cli import run
 from jobstatus_local.kafka import LocalKafka
 
 
@@ -61,6 +64,15 @@ def test_run_runs_the_command_whether_it_can_report_or_not() -> None:
     assert (seen.returncode, seen.stdout) == (4, "done\n")
     assert "jobstatus: not delivered before the producer was closed (" in seen.stderr
     assert "): 2 events" in seen.stderr
+
+
+def test_run_waits_only_shortly_for_a_broker_that_was_never_reached() -> None:
+    """In this process, whose start takes no time: the producer's own bound is 10 s."""
+    began = time.monotonic()
+    seen = CliRunner().invoke(run.command, ["--job-id", "x", "--", "true"], env=NOBODY)
+    assert time.monotonic() - began < 8
+    assert seen.exit_code == 0
+    assert "): 2 events ('x' processing, 'x' success)" in seen.stderr
 
 
 def test_run_names_a_signal_that_has_no_name(kafka: LocalKafka, topic: str, environ: Environ) -> None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
-from jobstatus_consumer.cli.show.screen import narrow, plain_console
+from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport
 from jobstatus_consumer.operations.times import shown
@@ -61,7 +62,7 @@ def show(settings: Settings, report: StatusReport) -> None:
     for line in _lines(report):
         console.print(line)
     for what in report.waiting_for:
-        console.print(f"waiting for {what}")
+        print_fitted(console, f"waiting for {what}")
     if report.table is not None and report.table.rows is not None:
         _rows(console, settings.table, report.table.rows)
 
@@ -69,7 +70,7 @@ def show(settings: Settings, report: StatusReport) -> None:
 def _group(console: Console, settings: Settings, report: StatusReport) -> None:
     broker = report.broker
     if broker is None:
-        console.print(f"group {settings.group_id}: not known, since the broker was not asked successfully")
+        console.print(f"group {settings.group_id}: not known: no answer of the broker")
         return
     members = counted(len(broker.group.members), "member")
     state = broker.group.state.lower().replace("_", " ")
@@ -108,7 +109,7 @@ def _lines(report: StatusReport) -> Iterator[str]:
 
 
 def _rows(console: Console, name: str, rows: Any) -> None:
-    table = narrow("status", title=name)
+    table = Table("status", title=name, title_justify="left")
     table.add_column("rows", justify="right", no_wrap=True)
     for status, count in sorted(rows.items(), key=lambda item: -item[1]):
         table.add_row(status, f"{count:,}")
