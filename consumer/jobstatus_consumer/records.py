@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from jobstatus_schemas.event import JobStatusEvent
 
 from jobstatus_consumer.words import rfc3339_of
+
+NO_EPOCH: Final = -1
+"""No leader epoch is known."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -120,13 +124,24 @@ class Rejected(NamedTuple):
 
 
 class LogRange(NamedTuple):
-    """The offsets of one partition that a batch covers: `start` to before `end`, gaps included."""
+    """The offsets of one partition that a batch covers: `start` to before `end`, gaps included.
+
+    `epoch` is the leader epoch of the last record before `end`.
+    """
 
     topic: str
     partition: int
     log_id: str
     start: int
     end: int
+    epoch: int = NO_EPOCH
+
+
+class TopicProgress(NamedTuple):
+    """What the database has of a topic, by the id of each log: the next offset, and the leader epoch before it."""
+
+    offsets: Mapping[str, int]
+    epochs: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import click
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the problem and its solution on a real Kafka and PostgreSQL."),
-    "topics": ("topics", "Create the topics."),
+    "topics": ("topics", "Create the topics, and add partitions."),
     "migrate": ("migrate", "Create the tables."),
     "check": ("check", "List every problem that keeps a consumer from working."),
     "consume": ("consume", "Run a consumer: write the topic's events to the table."),

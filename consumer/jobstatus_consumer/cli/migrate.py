@@ -18,6 +18,7 @@ from jobstatus_consumer.store import migrate
 def command(settings: Settings, dry_run: bool, as_json: bool) -> None:
     """Create the managed table and its progress table, where they do not exist yet.
 
+    A progress table of an earlier version gets the columns that it lacks.
     Running it again changes nothing. A table of the same name with other columns is refused.
     """
     statements = migrate(settings.database, settings.table, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""`jobstatus topics create`."""
+"""`jobstatus topics create` and `topics alter`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_plan, unfit
+from jobstatus_consumer.kafka.topics import TopicPlan, Topics, dead_letters_plan, events_plan, unfit
 from jobstatus_consumer.words import counted
 
 
@@ -56,24 +57,75 @@ def create(
     dlq_retention_days: float,
     as_json: bool,
 ) -> None:
-    """Create both topics. A topic that exists is left unchanged, and refused if it is compacted."""
+    """Create both topics. A topic that exists is left unchanged, and refused if it is compacted.
+
+    If it has another number of partitions than --partitions says, that is reported.
+    """
     topics = Topics(settings)
     copies = replication or min(3, topics.brokers())
-    made = {}
+    made, counts = {}, {}
     for plan in (
         events_plan(settings, partitions, copies, retention_days),
         dead_letters_plan(settings, partitions, copies, dlq_retention_days),
     ):
         made[plan.name] = topics.create(plan)
-        trouble = None if made[plan.name] else unfit(topics.describe(plan.name), plan.name)
+        facts = None if made[plan.name] else topics.describe(plan.name)
+        trouble = None if made[plan.name] else unfit(facts, plan.name)
         if trouble:
             raise StartError(trouble)
+        counts[plan.name] = partitions if facts is None else facts.partitions
         if not as_json:
-            outcome = (
-                f"made with {counted(partitions, 'partition')}, {counted(copies, 'copy', 'copies')}"
-                if made[plan.name]
-                else "there already, left as it is"
-            )
-            click.echo(f"{plan.name}: {outcome}")
+            click.echo(f"{plan.name}: {_outcome(plan, made[plan.name], counts[plan.name])}")
     if as_json:
-        click.echo(json.dumps({"created": made}))
+        other = {name: count for name, count in counts.items() if count != partitions}
+        click.echo(json.dumps({"created": made, **({"partitions": other} if other else {})}))
+
+
+def _outcome(plan: TopicPlan, made: bool, partitions: int) -> str:
+    if made:
+        return f"made with {counted(partitions, 'partition')}, {counted(plan.replication, 'copy', 'copies')}"
+    if partitions == plan.partitions:
+        return "there already, left as it is"
+    more = f"\n  to add partitions: jobstatus topics alter --partitions {plan.partitions}"
+    has = f"there already with {counted(partitions, 'partition')}, not {plan.partitions}; left as it is"
+    return has + (more if partitions < plan.partitions else "")
+
+
+@command.command("alter")
+@with_settings("topic")
+@click.option("--partitions", type=click.IntRange(1, 10_000), required=True, help="The new number of partitions.")
+@dry_run_flag
+@yes_flag
+@json_flag
+def alter(settings: Settings, partitions: int, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Add partitions to the events' topic. Running consumers read them within 30 s; no partition can be removed.
+
+    Later events of a job may go to another partition than its earlier ones. Between two partitions the log gives no
+    order: an event then wins by a higher attempt or a later time, so a row never returns to an older state, but an
+    event with a clock that is behind may not count. To avoid that, stop the workers until the lag is 0, then alter.
+    """
+    topics = Topics(settings)
+    facts = topics.describe(settings.topic)
+    if facts is None:
+        raise StartError(f"the topic {settings.topic} is not there; make it: jobstatus topics create")
+    if partitions < facts.partitions:
+        raise StartError(
+            f"the topic {settings.topic} has {counted(facts.partitions, 'partition')}, and Kafka cannot remove any. "
+            "Nothing was changed"
+        )
+    is_same = partitions == facts.partitions
+    if not is_same and not dry_run:
+        say(f"{settings.topic} has {counted(facts.partitions, 'partition')}")
+        say("later events of a job may go to another partition than its earlier ones:")
+        say("between the two a higher attempt or a later time decides, not the log")
+        agreed(f"Give {settings.topic} {counted(partitions, 'partition')} now?", yes=yes)
+        topics.add_partitions(settings.topic, partitions)
+    with already("" if dry_run or is_same else f"{settings.topic} has {counted(partitions, 'partition')}"):
+        if as_json:
+            click.echo(json.dumps({"dry_run": dry_run, "from": facts.partitions, "to": partitions}))
+        elif is_same:
+            click.echo(f"{settings.topic}: {counted(partitions, 'partition')} already; nothing to do")
+        else:
+            would = "would get" if dry_run else "has now"
+            was = counted(facts.partitions, "partition")
+            click.echo(f"{settings.topic}: {would} {counted(partitions, 'partition')}; before: {was}")

@@ -26,7 +26,7 @@ from jobstatus_consumer.operations.findings import VerifyReport
 from jobstatus_consumer.operations.ranges import OffsetRange
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, retry_database
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find
+from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 from jobstatus_consumer.records import Log
@@ -125,7 +125,9 @@ class _Work:
             if waiting > 0:
                 who = f"the group {self.settings.group_id} has not written them yet"
                 remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them too)")
-        return Scope(self.reader.topic, ranges, logs, EventFilter(jobs=jobs), decoder_of(self.settings), remarks)
+        wanted, decoder = EventFilter(jobs=jobs), decoder_of(self.settings)
+        cuts = lost_tails(logs.values(), self.table.first_offsets())
+        return Scope(self.reader.topic, ranges, logs, wanted, decoder, remarks, cuts)
 
     def compare(self, scope: Scope) -> VerifyReport:
         """Compare the scope with the table; after a stop the report is not complete."""

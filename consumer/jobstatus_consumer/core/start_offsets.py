@@ -10,15 +10,19 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from jobstatus_consumer.errors import OffsetsLostError
-from jobstatus_consumer.records import Log
+from jobstatus_consumer.records import NO_EPOCH, Log
 
 
 class StartOffset(NamedTuple):
-    """The log and the offset to start with. `remark` is for the log line; it is empty in the usual case."""
+    """The log and the offset to start with. `remark` is for the log line; it is empty in the usual case.
+
+    `epoch` is the leader epoch of the record before the offset. With it the broker says whether the log has lost it.
+    """
 
     log: Log
     offset: int
     remark: str = ""
+    epoch: int = NO_EPOCH
 
 
 class Watermarks(NamedTuple):
@@ -29,19 +33,27 @@ class Watermarks(NamedTuple):
 
 
 def start_of(
-    log: Log, committed: int | None, committed_topic_id: str, watermarks: Watermarks, *, accept_loss: bool
+    log: Log,
+    committed: int | None,
+    committed_topic_id: str,
+    watermarks: Watermarks,
+    *,
+    accept_loss: bool,
+    epoch: int = NO_EPOCH,
 ) -> StartOffset:
     """Where the group starts in `log`. Without a commit it starts with the first offset there is.
 
     Raises `OffsetsLostError` if the log no longer holds the committed offset. With `accept_loss` the group starts with
     the first offset that the log holds instead. The log then has a new incarnation, so that its offsets are not
-    compared with those of the rows that were written before the loss.
+    compared with those of the rows that were written before the loss. A log that ends before a commit with a leader
+    `epoch` is no loss yet: the broker says where the log was cut, and the group continues there.
     """
     if committed is None:
         return StartOffset(log, watermarks.low)
-    lost = _loss(log, committed, committed_topic_id, watermarks)
+    end = watermarks.high if epoch == NO_EPOCH else max(watermarks.high, committed)
+    lost = _loss(log, committed, committed_topic_id, watermarks._replace(high=end))
     if not lost:
-        return StartOffset(log, committed)
+        return StartOffset(log, committed, epoch=epoch)
     made_again = bool(committed_topic_id) and committed_topic_id != log.topic_id
     # a topic that was made again has another topic id, and so is another log already
     fresh = log if made_again else log._replace(incarnation=log.incarnation + 1)
@@ -72,6 +84,21 @@ def _loss(log: Log, committed: int, committed_topic_id: str, watermarks: Waterma
             f"{watermarks.low}; {watermarks.low - committed} offsets were never read"
         )
     return ""
+
+
+def after_the_cut(log: Log, read: int, end: int, epoch: int) -> StartOffset:
+    """Where to continue in a log that was read up to `read`, in `epoch`, and that lost what it had from `end` on.
+
+    From there on it is another log, with the next incarnation: its offsets must not be compared with those of the rows
+    that were made of the lost records.
+    """
+    fresh = log._replace(incarnation=log.incarnation + 1)
+    remark = (
+        f"{log.topic}[{log.partition}] lost its tail: it was read up to offset {read}, and from offset {end} on it has "
+        f"other records now. The rows that were made of the lost ones stay; jobstatus verify names them. Continuing "
+        f"with offset {end}, as {fresh.id}"
+    )
+    return StartOffset(fresh, end, remark, epoch)
 
 
 def unknown_log(log: Log, known: Mapping[str, int], low: int, *, accept_loss: bool) -> None:

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.kafka.client import describe
 from jobstatus_consumer.kafka.error_codes import COMMIT_AGAIN_IF_STILL_ASSIGNED
-from jobstatus_consumer.records import Log
+from jobstatus_consumer.records import NO_EPOCH, Log
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -31,12 +31,16 @@ NOT_OURS: Final = (ValueError, TypeError, AttributeError, OverflowError, Recursi
 
 
 class CommittedOffset(NamedTuple):
-    """A commit of the group for one partition: the next offset (None for no commit), its log, and the budget then."""
+    """A commit of the group for one partition: the next offset (None for no commit), its log, and the budget then.
+
+    `epoch` is the leader epoch of the record before the offset; a member commits it beside the offset.
+    """
 
     offset: int | None = None
     topic_id: str = ""
     incarnation: int = 0
     budget: BudgetState = BudgetState()
+    epoch: int = NO_EPOCH
 
 
 def commit_metadata(log: Log, budget: BudgetState) -> str:
@@ -53,13 +57,15 @@ def read_commit(item: TopicPartition) -> CommittedOffset:
         raise KafkaException(item.error)
     if item.offset < 0:
         return CommittedOffset()
+    epoch = NO_EPOCH if item.leader_epoch is None else item.leader_epoch
     try:
         fields = json.loads(item.metadata or "{}")
         budget = BudgetState(*(int(count) for count in fields.get("dlq", ())))
-        return CommittedOffset(item.offset, str(fields.get("topic_id", "")), int(fields.get("generation", 0)), budget)
+        incarnation = int(fields.get("generation", 0))
+        return CommittedOffset(item.offset, str(fields.get("topic_id", "")), incarnation, budget, epoch)
     except NOT_OURS:
         # another tool's commit, such as an administrator's reset: it does not name the log
-        return CommittedOffset(item.offset)
+        return CommittedOffset(item.offset, epoch=epoch)
 
 
 def without_budget(metadata: str | None) -> str | None:

@@ -4,7 +4,7 @@ Everything here runs in the Kafka thread, and the rebalance callbacks run inside
 while the member leaves the group run in a thread of their own; the Kafka thread waits for the end of that thread.
 
 The loop decides which log is read in each partition, and from which offset. This class only keeps the position up to
-which it has polled each assigned partition.
+which it has polled each assigned partition, and the leader epochs up to there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from jobstatus_consumer.core.dead_letter_budget import BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
-    FETCH_DEFAULTS,
     QuietErrors,
     Renewing,
     broker_error,
@@ -33,18 +32,15 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
+from jobstatus_consumer.kafka.divergence import LogCut, Place, find_cuts, places_in_doubt
+from jobstatus_consumer.kafka.member_properties import is_cooperative, member_defaults, protocol
 from jobstatus_consumer.kafka.offsets import committed
-from jobstatus_consumer.kafka.reading import EndOfPartition, Position, Reading
+from jobstatus_consumer.kafka.positions import Position
+from jobstatus_consumer.kafka.reading import Polled, Reading
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.records import Log, RawRecord
+from jobstatus_consumer.records import NO_EPOCH, Log
 
 logger = logging.getLogger("jobstatus.kafka")
-
-DEFAULTS: Final[Mapping[str, Any]] = {
-    # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
-    "partition.assignment.strategy": "cooperative-sticky",
-    **FETCH_DEFAULTS,
-}
 
 AT_ONCE: Final = 50
 """How many messages are taken out of the client at once."""
@@ -55,12 +51,16 @@ LEAVE_SECONDS: Final = 10.0
 
 
 class AssignedPartition(NamedTuple):
-    """A partition that was assigned to this member: its log, the group's commit, and the log's watermarks."""
+    """A partition that was assigned to this member: its log, the group's commit, and the log's watermarks.
+
+    `cut` says that the log no longer has what the group had read; nothing comes from the partition until `seek` then.
+    """
 
     log: Log
     committed: CommittedOffset
     low: int
     high: int
+    cut: LogCut | None = None
 
 
 class RebalanceListener(Protocol):
@@ -95,18 +95,20 @@ class GroupConsumer:
         leave_seconds: float = LEAVE_SECONDS,
         count_unreadable: Callable[[int], object] = lambda _: None,
     ) -> None:
+        self._settings = settings
+        self._make_client = make_client
         self._topic = settings.topic
         self._topics = topics
         self._leave_seconds = leave_seconds
-        self._cooperative = _is_cooperative(settings.kafka)
+        self._cooperative = is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._reading = Reading(settings.topic, self._seek, count_unreadable)
+        self._reading = Reading(settings.topic, self, count_unreadable)
         self._positions = self._reading.positions
         self._rebalances = 0
         self._leaving = False
         # since when this client is no member with an assignment, however empty (as `time.monotonic`)
         self.outside_since: float | None = time.monotonic()
-        self._broker_assigns = _protocol(settings.kafka) == "consumer"
+        self._broker_assigns = protocol(settings.kafka) == "consumer"
         self._errors = QuietErrors()
         self.commits = CommitCounts()
         properties = {
@@ -132,10 +134,11 @@ class GroupConsumer:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def poll(self, limit: int, timeout: float) -> list[RawRecord | EndOfPartition]:
+    def poll(self, limit: int, timeout: float) -> list[Polled]:
         """Return up to `limit` records as soon as there is one, or nothing after `timeout` seconds.
 
-        Fewer are returned where they are large. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
+        Fewer are returned where they are large. After a `LogCut` nothing comes from its partition until `seek`; to
+        find one may block for the broker's answer. Raises `OffsetsLostError` or `BrokerError`. An unreachable broker
         raises nothing: librdkafka tries again.
         """
         before, reading = self._rebalances, self._reading
@@ -169,8 +172,8 @@ class GroupConsumer:
         return BrokerAwayError(f"{refused}; a file with a secret has changed") if self._clients.outdated else refused
 
     def _without_doubtful(
-        self, messages: Sequence[Message], found: Sequence[RawRecord | EndOfPartition], rebalance: int
-    ) -> tuple[list[Message], list[RawRecord | EndOfPartition]]:
+        self, messages: Sequence[Message], found: Sequence[Polled], rebalance: int
+    ) -> tuple[list[Message], list[Polled]]:
         """Read again what came of partitions that were assigned after `rebalance`, while `messages` were collected.
 
         Such a message may be from before the assignment, and so from behind the offset to start with. What was `found`
@@ -178,23 +181,65 @@ class GroupConsumer:
         """
         fresh = {number for number, position in self._positions.items() if position.rebalance > rebalance}
         for partition in fresh & {message.partition() for message in messages}:
-            self._seek(partition, self._positions[partition].offset)
+            position = self._positions[partition]
+            self.continue_at(partition, position.start, position.start_epoch)
         kept = [message for message in messages if message.partition() not in fresh]
         return kept, [item for item in found if item.partition not in fresh]
 
     def seek(self, start: StartOffset) -> None:
         """Continue at `start`, whose partition is assigned to this member. Raises `BrokerError`."""
         self._set_position(start)
-        self._seek(start.log.partition, start.offset)
-
-    def _seek(self, partition: int, offset: int) -> None:
-        try:
-            self._consumer.seek(TopicPartition(self._topic, partition, offset))
-        except KafkaException as error:
-            raise broker_error(f"seeking {self._topic}[{partition}] to {offset}", error) from None
+        self.continue_at(start.log.partition, start.offset, start.epoch)
 
     def _set_position(self, start: StartOffset) -> None:
-        self._positions[start.log.partition] = Position(start.log.id, start.offset, self._rebalances)
+        self._positions[start.log.partition] = Position.starting(start, self._rebalances)
+
+    def continue_at(self, partition: int, offset: int, epoch: int = NO_EPOCH) -> None:
+        """Read on at this offset; with the epoch of the record before it, the broker compares its history.
+
+        Raises `BrokerError`.
+        """
+        place, doing = self._at(partition, offset, epoch), f"seeking {self._topic}[{partition}] to {offset}"
+        try:
+            self._consumer.seek(place)
+        except KafkaException as error:
+            if not _has_stopped(error):
+                raise broker_error(doing, error) from None
+            self._fetch_again(doing, place)
+
+    def _fetch_again(self, doing: str, place: TopicPartition) -> None:
+        """Seek a partition that the client has stopped to fetch because its log lost the next offset."""
+        try:
+            if self._cooperative:
+                self._consumer.incremental_unassign([place])
+                self._consumer.incremental_assign([place])
+            else:
+                others = [self._at(n, item.offset, item.epoch) for n, item in self._positions.items()]
+                self._consumer.assign([place, *(item for item in others if item.partition != place.partition)])
+        except KafkaException as error:
+            raise broker_error(doing, error) from None
+
+    def _at(self, partition: int, offset: int, epoch: int, metadata: str = "") -> TopicPartition:
+        return TopicPartition(self._topic, partition, offset, metadata, epoch)
+
+    def compare(self, partition: int, known: int, known_epoch: int) -> LogCut | None:
+        """Compare with the database, which has read up to `known`, in `known_epoch`; None if the log still has that.
+
+        Blocks for the broker's answer where the records that were polled leave a doubt; raises `BrokerError`.
+        """
+        return self._reading.compare(partition, Place(known, known_epoch))
+
+    def epoch_before(self, partition: int, offset: int) -> int:
+        """The leader epoch of the record before `offset`, which was polled; `NO_EPOCH` if it is not known."""
+        return self._reading.epoch_before(partition, offset)
+
+    def find_cuts(self, places: Mapping[int, Place]) -> list[LogCut]:
+        """Return the logs that no longer have what was read up to these places. Blocks; raises `BrokerError`."""
+        return find_cuts(self._settings, places, self._make_client)
+
+    def first_offset(self, partition: int) -> int:
+        """Return the first offset of the log now. Blocks; raises `BrokerError`."""
+        return self._topics.watermarks(self._topic, [partition])[partition].low
 
     def pause(self, partitions: Iterable[int]) -> None:
         """Fetch nothing more from `partitions`; the member keeps them as long as it polls.
@@ -216,7 +261,7 @@ class GroupConsumer:
         is counted, not raised.
         """
         wanted = [
-            TopicPartition(self._topic, log.partition, offset, metadata=commit_metadata(log, budget))
+            self._at(log.partition, offset, self.epoch_before(log.partition, offset), commit_metadata(log, budget))
             for log, offset in offsets.items()
         ]
         try:
@@ -316,24 +361,32 @@ class GroupConsumer:
         # an assignment while leaving is given back at once, and the client answers no more questions
         if not partitions or self._leaving:
             return
-        starts = self._listener.on_assigned(self._look_up([item.partition for item in partitions]))
-        wanted = [TopicPartition(self._topic, start.log.partition, start.offset) for start in starts]
+        found = self._look_up([item.partition for item in partitions])
+        starts = self._listener.on_assigned(found)
+        # a cut log may not have the offset to start with
+        cuts = {item.log.partition: item.cut.end for item in found if item.cut is not None}
+        places = ((start.log.partition, start.offset, start.epoch) for start in starts)
+        wanted = [self._at(number, cuts.get(number, offset), epoch) for number, offset, epoch in places]
         if self._cooperative:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
         for start in starts:
             self._set_position(start)
+        for number in cuts:
+            self._positions[number].leave()
 
     def _look_up(self, partitions: list[int]) -> list[AssignedPartition]:
         topic_id = self._topics.topic_id(self._topic)
         commits = self.committed(partitions)
         watermarks = self._topics.watermarks(self._topic, partitions)
+        doubtful = places_in_doubt(self._topics, self._topic, topic_id, commits)
+        cuts = {cut.partition: cut for cut in self.find_cuts(doubtful)}
         found = []
         for partition in partitions:
             commit = commits[partition]
             log = Log(self._topic, topic_id, partition, commit.incarnation if commit.topic_id == topic_id else 0)
-            found.append(AssignedPartition(log, commit, *watermarks[partition]))
+            found.append(AssignedPartition(log, commit, *watermarks[partition], cuts.get(partition)))
         return found
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -353,22 +406,6 @@ class GroupConsumer:
             self._positions.pop(partition, None)
 
 
-def member_defaults(properties: Mapping[str, str]) -> dict[str, Any]:
-    """A member's properties that the user may override.
-
-    With the protocol of KIP-848 the broker assigns, and the client refuses a strategy.
-    """
-    if _protocol(properties) == "consumer":
-        return {name: value for name, value in DEFAULTS.items() if name != "partition.assignment.strategy"}
-    return dict(DEFAULTS)
-
-
-def _is_cooperative(properties: Mapping[str, str]) -> bool:
-    if _protocol(properties) == "consumer":
-        return True
-    strategy = properties.get("partition.assignment.strategy", DEFAULTS["partition.assignment.strategy"])
-    return "cooperative" in strategy
-
-
-def _protocol(properties: Mapping[str, str]) -> str:
-    return properties.get("group.protocol", "classic").lower()
+def _has_stopped(error: KafkaException) -> bool:
+    inner = error_of(error)
+    return inner is not None and inner.code() == KafkaError._STATE

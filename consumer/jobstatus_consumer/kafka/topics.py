@@ -13,6 +13,8 @@ from confluent_kafka.admin import (
     AclOperation,
     AdminClient,
     ConfigResource,
+    ListOffsetsResultInfo,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -34,6 +36,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.ends import EndOffsets
+from jobstatus_consumer.records import NO_EPOCH
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -233,6 +236,16 @@ class Topics:
             raise StartError(f"the topic {plan.name} could not be made: {describe(error)}") from None
         return True
 
+    def add_partitions(self, name: str, total: int) -> None:
+        """Give the topic `total` partitions, which must be more than it has. Raises `StartError`."""
+        asked = self._admin.create_partitions([NewPartitions(name, total)], request_timeout=ANSWER_SECONDS)
+        try:
+            asked[name].result(ANSWER_SECONDS + 1)
+        except KafkaException as error:
+            raise StartError(
+                f"the topic {name} could not get {total} partitions: {describe(error)}. Nothing was changed"
+            ) from None
+
     def brokers(self) -> int:
         """Return how many brokers the cluster has."""
 
@@ -268,22 +281,32 @@ class Topics:
         asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         return {item.partition: answer for item, answer in asked.items()}
 
+    def leader_epochs(self, name: str, numbers: Sequence[int]) -> dict[int, int]:
+        """Return the leader epoch of each of these partitions now."""
+        doing = f"asking for the leader epochs of {name}"
+        latest = UNTYPED_SPEC.latest()
+        found = self._ask_controller(doing, lambda: self._edges(name, numbers, latest)) if numbers else {}
+        return {number: NO_EPOCH if item.leader_epoch is None else item.leader_epoch for number, item in found.items()}
+
     def _edge(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, int]:
+        return {number: item.offset for number, item in self._edges(name, numbers, spec).items()}
+
+    def _edges(self, name: str, numbers: Sequence[int], spec: OffsetSpec) -> dict[int, ListOffsetsResultInfo]:
         wanted = {TopicPartition(name, number): spec for number in numbers}
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         try:
             # twice the time: librdkafka first asks who the leaders are
-            offsets = {item.partition: answer.result(2 * ANSWER_SECONDS + 1).offset for item, answer in found.items()}
+            edges = {item.partition: answer.result(2 * ANSWER_SECONDS + 1) for item, answer in found.items()}
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 # the caller has just seen the topic, so this broker has not heard of it yet; a code that passes
                 raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION, inner.str())) from None
             raise
-        if any(offset < 0 for offset in offsets.values()):
+        if any(edge.offset < 0 for edge in edges.values()):
             # how the library reports a leader that did not answer: without an error, with a negative offset
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, f"a leader of {name} gave no answer"))
-        return offsets
+        return edges
 
     def _ask(self, doing: str, question: Callable[[], T], *, patience: float | None = None) -> T:
         def heard() -> T:

@@ -18,6 +18,7 @@ USUAL_TEXT: Final = 500
 # why a row is explained; {log_id} is filled in
 NO_POSITION: Final = "written by somebody else (no position)"
 OTHER_LOG: Final = "from a log that is gone or not this topic's: {log_id}"
+LOST_TAIL: Final = "from the tail that {log_id} lost: its log was cut at offset {cut}"
 NOT_READ: Final = "of a partition that was not read"
 BEFORE: Final = "at an event before the stretch, or removed by retention"
 AFTER: Final = "at an event after the stretch"
@@ -27,6 +28,12 @@ SET_BACK: Final = "set back to an earlier event by replay --undo"
 UNEXPLAINED: Final = (
     "with an attempt or a time that no event read has: that event may be removed, of another log, or not taken"
 )
+
+
+class LostTail(str):
+    """The words that explain a row which was made of a record that its log has lost: such rows are named."""
+
+    __slots__ = ()
 
 
 class Finding(NamedTuple):
@@ -65,6 +72,8 @@ class VerifyReport:
     more: Counter[Kind] = field(default_factory=Counter)
     """Findings beyond those that are named."""
     explained: Counter[str] = field(default_factory=Counter)
+    lost_tail: list[str] = field(default_factory=list)
+    """The jobs whose rows are from a tail that their log has lost; the first `NAMED` of them."""
     exact: bool = False
     """Whether the log still has every event that these rows were ever made of."""
     complete: bool = False
@@ -87,6 +96,8 @@ class VerifyReport:
         """Add what was found out about one job: a finding, the reason that explains its row, or None if it is right."""
         if isinstance(verdict, str):
             self.explained[verdict] += 1
+            if isinstance(verdict, LostTail) and len(self.lost_tail) < NAMED:
+                self.lost_tail.append(job_id)
         elif verdict is not None and self.room > 0:
             self.findings[job_id] = verdict
             self.room -= verdict.size

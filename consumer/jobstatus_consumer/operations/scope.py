@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -59,6 +59,8 @@ class Scope:
     wanted: EventFilter = EventFilter()
     decoder: Decoder = field(default_factory=Decoder)
     remarks: Sequence[str] = ()
+    cuts: Mapping[str, int] = field(default_factory=dict)
+    """By the id of a log before its newest incarnation: the first offset that it lost."""
 
     @property
     def offsets(self) -> int:
@@ -108,6 +110,19 @@ def current_logs(
         incarnation = commit.incarnation if commit.topic_id == log.topic_id else 0
         logs[number] = newest_log(log._replace(incarnation=incarnation), known)
     return logs
+
+
+def lost_tails(logs: Iterable[Log], first_offsets: Mapping[str, int]) -> dict[str, int]:
+    """The earlier incarnations of `logs`, each with the lowest offset at which a later one began."""
+    cuts = {}
+    for log in logs:
+        cut: int | None = None
+        for incarnation in range(log.incarnation, 0, -1):
+            began = first_offsets.get(log._replace(incarnation=incarnation).id)
+            cut = min((offset for offset in (cut, began) if offset is not None), default=None)
+            if cut is not None:
+                cuts[log._replace(incarnation=incarnation - 1).id] = cut
+    return cuts
 
 
 def events(

@@ -18,6 +18,7 @@ from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.operations.findings import (
     AFTER,
     BEFORE,
+    LOST_TAIL,
     NO_POSITION,
     NOT_READ,
     NOT_TAKEN,
@@ -26,6 +27,7 @@ from jobstatus_consumer.operations.findings import (
     SET_BACK,
     UNEXPLAINED,
     Finding,
+    LostTail,
 )
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event, RawRecord
@@ -63,6 +65,7 @@ class ReadRanges:
     def __init__(self, scope: Scope, watermarks: Callable[[], Mapping[int, Watermarks]]) -> None:
         self.partitions = {log.id: number for number, log in scope.logs.items()}
         self._ranges = {item.partition: item for item in scope.ranges}
+        self._cuts = scope.cuts
         self._watermarks = watermarks
         self._now: Mapping[int, Watermarks] | None = None
 
@@ -71,7 +74,9 @@ class ReadRanges:
         if log_id is None or offset is None:
             return NO_POSITION
         if log_id not in self.partitions:
-            return OTHER_LOG.format(log_id=log_id)
+            cut = self._cuts.get(log_id)
+            is_lost = cut is not None and offset >= cut
+            return LostTail(LOST_TAIL.format(log_id=log_id, cut=cut)) if is_lost else OTHER_LOG.format(log_id=log_id)
         number = self.partitions[log_id]
         if number not in self._ranges:
             return NOT_READ

@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.layout import TableLayout, managed_tables
+from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
@@ -43,15 +43,16 @@ class _Found(NamedTuple):
 
 
 def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
-    """Create the tables that are missing and return their SQL; no table is altered.
+    """Create the tables that are missing, add the columns that an earlier version did not have, and return the SQL.
 
-    With `dry_run` nothing is created either. Raises StartError for a table that is not ours, and StoreError's kinds.
+    Nothing else is altered. With `dry_run` nothing is changed at all. Raises StartError for a table that is not ours,
+    and StoreError's kinds.
     """
     name = TableName.parse(table)
     done = []
     with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
         _ask(connection, "lock", place)
-        missing = []
+        missing, changes = [], []
         for part, layout in managed_tables(place):
             if not _exists(connection, part):
                 missing.append((part, layout))
@@ -60,10 +61,12 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
                     f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
                 )
-        for part, layout in missing:
-            create = block("schema.sql", "create", part, layout)
-            connection.execute(create)
-            done.append(create.as_string(connection))
+            elif additions := _additions(connection, part, layout):
+                changes.append(block("schema.sql", "add_columns", part, TableLayout(additions)))
+        changes += [block("schema.sql", "create", part, layout) for part, layout in missing]
+        for change in changes:
+            connection.execute(change)
+            done.append(change.as_string(connection))
     return done
 
 
@@ -175,6 +178,9 @@ def _table_problems(
         return
     if differences := _differences(connection, name, layout):
         yield Problem(f"the table {shown} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
+    elif additions := _additions(connection, name, layout):
+        lacking = ", ".join(column.name for column in additions)
+        yield Problem(f"the table {shown} is of an earlier version, and lacks {lacking}", "jobstatus migrate")
     ((*_, role),) = _ask(connection, "server", name)
     missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
     if missing:
@@ -194,6 +200,12 @@ def _table_problems(
         )
 
 
+def _additions(connection: Connection[TupleRow], name: TableName, layout: TableLayout) -> tuple[Column, ...]:
+    """The columns that the table lacks because an earlier version made it."""
+    found = {row[0] for row in _ask(connection, "columns", name)}
+    return tuple(column for column in layout.columns if column.added and column.name not in found)
+
+
 def _differences(connection: Connection[TupleRow], name: TableName, layout: TableLayout) -> list[str]:
     """Where the table differs from what `migrate` makes, and that breaks a statement of ours.
 
@@ -203,9 +215,11 @@ def _differences(connection: Connection[TupleRow], name: TableName, layout: Tabl
     if not found:
         return ["it is not a table"]
     differences = []
-    wanted_types = layout.catalog_types
+    wanted_types, added = layout.catalog_types, {column.name for column in layout.columns if column.added}
     for wanted, type_ in wanted_types.items():
         column = found.get(wanted)
+        if column is None and wanted in added:
+            continue
         if column is None:
             differences.append(f"column {wanted} is missing")
         elif not _fits(column.type, type_):

@@ -15,7 +15,7 @@ from psycopg import Connection, postgres
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
 
-from jobstatus_consumer.records import Event, LogRange
+from jobstatus_consumer.records import NO_EPOCH, Event, LogRange
 from jobstatus_consumer.store.layout import MANAGED, Row
 from jobstatus_consumer.store.sqlstate import classify
 
@@ -81,7 +81,12 @@ def late_jobs(events: Sequence[Event]) -> JsonbText:
 
 def log_ranges(ranges: Iterable[LogRange], seen: Collection[str]) -> JsonText:
     """The logs that a batch covers; `seen` holds the ids of those whose progress this session has seen."""
-    return document([{"l": log, "b": start, "n": end, "k": log in seen} for _, _, log, start, end in ranges])
+    return document(
+        [
+            {"l": log, "b": start, "n": end, "e": None if epoch == NO_EPOCH else epoch, "k": log in seen}
+            for _, _, log, start, end, epoch in ranges
+        ]
+    )
 
 
 def next_offsets(offsets: Mapping[str, int]) -> JsonText:

@@ -89,6 +89,8 @@ class Column:
     event: str | None = None
     """the field of `JobStatusEvent`, or of `Event`, that it comes from, where that has another name"""
     not_null: bool = False
+    added: bool = False
+    """whether `migrate` adds it to a table of an earlier version"""
 
     @property
     def definition(self) -> str:
@@ -153,6 +155,7 @@ class TableLayout:
         return {
             "columns": _names(self.columns),
             "definitions": [column.definition for column in self.columns],
+            "additions": [f"ADD COLUMN {column.definition}" for column in self.columns],
             "sent": _names(self.sent),
             "json_lists": [f"json_array_elements_text(%({column.name})s)" for column in self.sent],
             "values": [column.made_from(column.name, cast=True) for column in self.columns],
@@ -192,10 +195,13 @@ PROGRESS: Final = TableLayout(
     (
         Column("log_id", TEXT, Role.KEY),
         Column("next_offset", BIGINT, Role.ORDER, not_null=True),
+        Column("leader_epoch", INTEGER, Role.ORDER, added=True),
+        Column("first_offset", BIGINT, Role.BOOKKEEPING, added=True),
         Column("updated_at", TIME, Role.BOOKKEEPING, not_null=True),
     )
 )
-"""The progress table: for each log the next offset that the database needs."""
+"""The progress table: for each log the next offset that the database needs, with the leader epoch of the record before
+it; and the first offset that was written."""
 
 
 def managed_tables(name: TableName) -> tuple[tuple[TableName, TableLayout], ...]:

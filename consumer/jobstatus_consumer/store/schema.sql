@@ -5,3 +5,8 @@
 CREATE TABLE {table} (
   {definitions}
 ) WITH (fillfactor = 70)
+
+-- add_columns --
+-- A table that an earlier version made lacks these columns; they are empty for what it has.
+ALTER TABLE {table}
+  {additions}

@@ -100,6 +100,10 @@ class Table(Session):
         """By log, for every log that the database has: the next offset that it needs."""
         return dict(self._ask("progress"))
 
+    def first_offsets(self) -> dict[str, int]:
+        """By log, the first offset that was written of it, where that is known."""
+        return dict(self._ask("first_offsets"))
+
     def set_progress(self, offsets: Mapping[str, int]) -> None:
         """Set by log the next offset that the database needs, whatever it was before."""
         with self._use() as connection:

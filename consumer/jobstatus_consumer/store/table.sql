@@ -48,12 +48,17 @@ FROM {table} AS t
 -- How far the database has every log that it ever took events from.
 SELECT log_id, next_offset FROM {progress}
 
+-- first_offsets --
+-- The first offset of each log that was written here. Before it, and in the incarnation before, its rows are others'.
+SELECT log_id, first_offset FROM {progress} WHERE first_offset IS NOT NULL
+
 -- set_progress --
 -- An administrator moves the group: the database must neither send it back nor claim what was given up.
 INSERT INTO {progress} AS p (log_id, next_offset, updated_at)
 SELECT l, n, now() FROM json_to_recordset(%(logs)s) AS s (l text, n bigint)
 ORDER BY l
-ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at
+ON CONFLICT (log_id) DO UPDATE SET
+  next_offset = excluded.next_offset, leader_epoch = NULL, updated_at = excluded.updated_at
 
 -- repair --
 -- A row is set to what the log says only while it is at the position at which it was judged.

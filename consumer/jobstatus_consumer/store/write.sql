@@ -1,7 +1,7 @@
 -- The statements of the writer. rule.py is the same rule in Python.
 -- A batch comes as one JSON list for each column, because that is the least work for both sides. Times are in
--- microseconds. Of a log, l is its id, b the first offset of the batch, n the next offset after the batch, and k says
--- whether this session has seen the log's progress before.
+-- microseconds. Of a log, l is its id, b the first offset of the batch, n the next offset after the batch, e the leader
+-- epoch before that, and k says whether this session has seen the log's progress before.
 
 -- write --
 -- One statement, and so one transaction, for a batch: the rows under the guard, and the progress of the logs.
@@ -40,13 +40,14 @@ WITH written AS (
   RETURNING 1
 ), advanced AS (
   -- what the database itself has: it never goes back, and never skips what it has not seen or has forgotten
-  INSERT INTO {progress} AS p (log_id, next_offset, updated_at)
-  SELECT l, n, now()
-  FROM json_to_recordset(%(logs)s) AS s (l text, b bigint, n bigint, k boolean)
+  INSERT INTO {progress} AS p (log_id, next_offset, leader_epoch, first_offset, updated_at)
+  SELECT l, n, e, b, now()
+  FROM json_to_recordset(%(logs)s) AS s (l text, b bigint, n bigint, e integer, k boolean)
   LEFT JOIN {progress} AS known ON known.log_id = s.l
   WHERE CASE WHEN known.log_id IS NULL THEN NOT k ELSE known.next_offset >= b END
   ORDER BY l
-  ON CONFLICT (log_id) DO UPDATE SET next_offset = excluded.next_offset, updated_at = excluded.updated_at
+  ON CONFLICT (log_id) DO UPDATE SET
+    next_offset = excluded.next_offset, leader_epoch = excluded.leader_epoch, updated_at = excluded.updated_at
   WHERE p.next_offset < excluded.next_offset
   RETURNING 1
 )
@@ -60,7 +61,7 @@ JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.lo
 
 -- topic_progress --
 -- Every log of a topic that the database has, including those of a deleted topic of the same name.
-SELECT p.log_id, p.next_offset FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)
+SELECT p.log_id, p.next_offset, p.leader_epoch FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)
 
 -- constrained --
 -- The columns that a constraint, a unique index or a column of this name is about, in the table or its partitions.

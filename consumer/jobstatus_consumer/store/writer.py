@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 from jobstatus_consumer.core.fold import Statement, fold
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
-from jobstatus_consumer.records import Batch, Event, LogRange, Written
+from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Written
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
@@ -87,16 +87,16 @@ class Store(Session):
 
     def progress(self, log_ids: Iterable[str]) -> dict[str, int]:
         """By log, for those of `log_ids` that the database has: the next offset that it needs."""
-        return self._read_progress(self._progress, logs=json_params.texts(log_ids))
-
-    def topic_progress(self, topic: str) -> dict[str, int]:
-        """By log, for every log of a topic of this name that the database has: the next offset that it needs."""
-        return self._read_progress(self._topic_progress, prefix=f"{topic}/")
-
-    def _read_progress(self, query: bytes, **parameters: Any) -> dict[str, int]:
-        found = _pairs(self.execute(query, parameters))
+        found = _pairs(self.execute(self._progress, {"logs": json_params.texts(log_ids)}))
         self._seen.update(found)
         return found
+
+    def topic_progress(self, topic: str) -> TopicProgress:
+        """What the database has of every log of a topic of this name."""
+        rows = self.execute(self._topic_progress, {"prefix": f"{topic}/"})
+        offsets = {log_id: offset for log_id, offset, _ in rows}
+        self._seen.update(offsets)
+        return TopicProgress(offsets, {log_id: epoch for log_id, _, epoch in rows if epoch is not None})
 
     def write(self, batch: Batch) -> Written:
         """Write a batch, in one statement unless a job's events cannot merge, a row is bad, or the write is slow.

@@ -21,14 +21,25 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Final
 
-from jobstatus_consumer.core.start_offsets import StartOffset, Watermarks, newest_log, rewind_to, start_of, unknown_log
+from jobstatus_consumer.core.start_offsets import (
+    StartOffset,
+    Watermarks,
+    after_the_cut,
+    newest_log,
+    rewind_to,
+    start_of,
+    unknown_log,
+)
+from jobstatus_consumer.kafka.divergence import LogCut
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition
-from jobstatus_consumer.records import Log, LogRange
+from jobstatus_consumer.records import NO_EPOCH, Log, LogRange
 
 logger = logging.getLogger("jobstatus.consumer")
 
+NOTHING_KNOWN: Final[Mapping[str, int]] = MappingProxyType({})
 UNKNOWN: Final = -1
 """No offset: a commit failed, so nobody knows what the broker has."""
 
@@ -75,13 +86,22 @@ class Assignment:
         self.epoch = 0
         # something that was in a log at its assignment is not buffered yet
         self._backlog = False
+        # by partition: the loss of its log's tail, which is not acted upon yet
+        self._cuts: dict[int, LogCut] = {}
 
     # -- partitions come and go -------------------------------------------------------------------------------------
 
     def add(self, item: AssignedPartition) -> StartOffset:
         """Take a partition, and return where to start it. Raises `OffsetsLostError`."""
         commit, watermarks = item.committed, Watermarks(item.low, item.high)
-        start = start_of(item.log, commit.offset, commit.topic_id, watermarks, accept_loss=self._accept_loss)
+        start = start_of(
+            item.log,
+            commit.offset,
+            commit.topic_id,
+            watermarks,
+            accept_loss=self._accept_loss,
+            epoch=commit.epoch,
+        )
         if commit.offset is None:
             compared = Compared.NOTHING_COMMITTED
         elif not commit.topic_id and start.log.incarnation > item.log.incarnation:
@@ -91,21 +111,49 @@ class Assignment:
         self.epoch += 1
         self.partitions[start.log.partition] = Partition.starting(start, watermarks, self.epoch, compared)
         self._backlog = True
+        if item.cut is not None:
+            self.note_cut(item.cut)
         return start
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Forget partitions that were revoked or lost."""
         for number in numbers:
             self.partitions.pop(number, None)
+            self._cuts.pop(number, None)
 
     def rewind(self, start: StartOffset) -> None:
         """Read a partition again from `start`. What was submitted before no longer counts for it."""
         partition = self.partitions[start.log.partition]
         partition.log = start.log
+        self._cuts.pop(start.log.partition, None)
         partition.buffered = partition.written = start.offset
         self._backlog = True
         self.epoch += 1
         partition.assignment_epoch = self.epoch
+
+    # -- logs that lost their tail ----------------------------------------------------------------------------------
+
+    def note_cut(self, cut: LogCut) -> None:
+        """The log of a partition lost its tail. What was buffered before is written first."""
+        if cut.partition in self.partitions:
+            self._cuts[cut.partition] = cut
+
+    def is_cut(self, number: int) -> bool:
+        """Whether the log of a partition lost its tail, and reading has yet to go back behind the cut."""
+        return number in self._cuts
+
+    def after_cuts(self) -> list[StartOffset]:
+        """Where to continue behind the cuts, for partitions that are compared and have nothing left to write."""
+        ready = [cut for number, cut in self._cuts.items() if self._has_ended(self.partitions[number])]
+        return [self.after_cut(cut) for cut in ready]
+
+    @staticmethod
+    def _has_ended(partition: Partition) -> bool:
+        return partition.compared is Compared.DONE and partition.written == partition.buffered
+
+    def after_cut(self, cut: LogCut) -> StartOffset:
+        """Where to continue behind a cut."""
+        return after_the_cut(self.partitions[cut.partition].log, cut.read, cut.end, cut.epoch)
 
     def backlog_polled(self) -> bool:
         """True once after an assignment or a rewind: when all is buffered that was in the logs at the assignment."""
@@ -126,14 +174,29 @@ class Assignment:
         """False while a partition has yet to be compared."""
         return all(partition.compared is Compared.DONE for partition in self.partitions.values())
 
-    def compare(self, progress: Mapping[str, int], epoch: int) -> list[StartOffset]:
+    def compare(
+        self, progress: Mapping[str, int], epoch: int, leader_epochs: Mapping[str, int] = NOTHING_KNOWN
+    ) -> list[StartOffset]:
         """Compare with the next offsets that the database has, asked for at `epoch`; return the rewinds to make.
 
-        Partitions assigned or rewound since `epoch` are left out. Raises `OffsetsLostError` where the log no longer
+        `leader_epochs` are those of the records before them. Partitions assigned or rewound since `epoch` are left
+        out. Raises `OffsetsLostError` where the log no longer
         has what the database lacks.
         """
-        current = [item for item in self.partitions.values() if item.assignment_epoch <= epoch]
-        return [start for item in current if (start := self._compare(item, progress)) is not None]
+        starts = [start for item in self._unchanged(epoch) if (start := self._compare(item, progress)) is not None]
+        return [
+            start._replace(epoch=leader_epochs.get(start.log.id, NO_EPOCH))
+            if start.offset == progress.get(start.log.id)
+            else start
+            for start in starts
+        ]
+
+    def logs_unchanged(self, epoch: int) -> list[Log]:
+        """The logs of the partitions that were neither assigned nor rewound since `epoch`."""
+        return [item.log for item in self._unchanged(epoch)]
+
+    def _unchanged(self, epoch: int) -> list[Partition]:
+        return [item for item in self.partitions.values() if item.assignment_epoch <= epoch]
 
     def _compare(self, partition: Partition, progress: Mapping[str, int]) -> StartOffset | None:
         before, partition.compared = partition.compared, Compared.DONE

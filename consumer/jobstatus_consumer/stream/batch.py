@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from jobstatus_consumer.records import Batch, Event, LogRange, RawRecord, Rejected, record_size
+from jobstatus_consumer.records import NO_EPOCH, Batch, Event, LogRange, RawRecord, Rejected, record_size
 
 
 class BatchBuilder:
@@ -99,11 +99,14 @@ class BatchBuilder:
             self._since = None
         return before - len(self._records)
 
-    def take(self) -> Batch:
-        """Return the batch as it is, and start an empty one."""
+    def take(self, epoch_before: Callable[[int, int], int] = lambda _partition, _offset: NO_EPOCH) -> Batch:
+        """Return the batch as it is, and start an empty one. `epoch_before` is that of the record before an offset."""
         events = [record for record in self._records if type(record) is Event]
         rejected = [record for record in self._records if type(record) is Rejected]
-        covered = [first._replace(end=self._ends[partition]) for partition, first in self._firsts.items()]
+        covered = [
+            first._replace(end=self._ends[partition], epoch=epoch_before(partition, self._ends[partition]))
+            for partition, first in self._firsts.items()
+        ]
         batch = Batch(events, rejected, covered)
         self._reset()
         return batch

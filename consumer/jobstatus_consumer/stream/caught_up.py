@@ -59,7 +59,8 @@ class CaughtUp:
 
     def _is_written(self, number: int) -> bool:
         partition = self._assignment.partitions[number]
-        return partition.compared is Compared.DONE and partition.written >= self._ends[number]
+        is_sure = partition.compared is Compared.DONE and not self._assignment.is_cut(number)
+        return is_sure and partition.written >= self._ends[number]
 
     def _others_committed(self, numbers: set[int]) -> bool:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What `check` finds beside the topics and the tables: missing rights, a used-up budget, an address that is taken."""
+"""What `check` finds beside the topics and the tables: rights, a topic made again, a used-up budget, an address."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.dead_letter_budget import excess
-from jobstatus_consumer.errors import BrokerAwayError, BrokerError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
 from jobstatus_consumer.kafka.offsets import commits
 from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.store import Problem
+from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 
 PROBE_SECONDS: Final = 1.0
@@ -68,6 +68,31 @@ def used_up_budget(settings: Settings, topics: Topics) -> Iterator[Problem]:
         )
 
 
+def made_again(settings: Settings, topics: Topics) -> Iterator[Problem]:
+    """Yield that the topic was made again since it was read, with which a consumer stops at its start. Blocks.
+
+    A broker deletes a group's commits together with the topic, so the database's progress is asked as well.
+    """
+    topic_id = topics.topic_id(settings.topic)
+    committed = {item.topic_id for item in commits(settings, topics).values() if item.topic_id}
+    read = committed or _topic_ids_in_the_database(settings)
+    if read and topic_id not in read:
+        yield Problem(
+            f"the topic {settings.topic} was made again since it was read: its id was {min(read)}, and is {topic_id}",
+            "what the old one still held is lost; to read the new one, start once with --on-lost-offsets earliest",
+        )
+
+
+def _topic_ids_in_the_database(settings: Settings) -> set[str]:
+    try:
+        with Table(settings.database, settings.table) as table:
+            known = table.progress()
+    except StoreError:
+        return set()  # the checks of the database report it
+    logs = (log_id.split("/") for log_id in known)
+    return {topic_id for topic, topic_id, *_ in logs if topic == settings.topic}
+
+
 def taken_address(address: str) -> Iterator[Problem]:
     """Yield why metrics and health cannot be served at `address`; nothing if a running consumer serves them there."""
     if address == "off":
@@ -102,4 +127,7 @@ def _is_a_consumer(host: str, port: int) -> bool:
 def further_problems(settings: Settings, topics: Topics) -> list[Problem]:
     """Return what is wrong with rights and budget where both topics are there. Blocks; raises `BrokerError`."""
     # without its rights the client cannot read the budget
-    return list(missing_rights(settings, topics)) or list(used_up_budget(settings, topics))
+    return list(missing_rights(settings, topics)) or [
+        *made_again(settings, topics),
+        *used_up_budget(settings, topics),
+    ]

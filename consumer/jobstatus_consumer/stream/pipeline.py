@@ -16,6 +16,9 @@ comparison would cost a second. Nothing is submitted before every partition was 
 
 On a new connection the writer returns the batch unwritten, together with the progress that the database has. The loop
 compares, seeks back where the database has less, and submits the rest of the batch again.
+
+Where a log lost its tail, what was read of the tail is written, and the partition continues with the first record that
+is there now, as another log.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
@@ -33,9 +36,10 @@ from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.core.decode import decoder_of
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeadLetterBudgetError
+from jobstatus_consumer.kafka.divergence import LogCut
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
-from jobstatus_consumer.kafka.reading import EndOfPartition
-from jobstatus_consumer.records import Batch, LogRange, RawRecord
+from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
+from jobstatus_consumer.records import NO_EPOCH, Batch, LogRange, RawRecord, TopicProgress
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
 from jobstatus_consumer.stream.lag import Lag, LagWatch
@@ -104,7 +108,7 @@ class Pipeline:
         self._clock = clock
         self._state = State.READING
         # polled, and not yet in the batch
-        self._polled: deque[RawRecord | EndOfPartition] = deque()
+        self._polled: deque[Polled] = deque()
         # returned unwritten by the writer: the next one to submit
         self._returned: Batch | None = None
         self._submitted = Submitted()
@@ -142,6 +146,7 @@ class Pipeline:
         self._poll()
         self._fill(self.polled_at)
         self._take_result(0)
+        self._pass_cuts()
         self._advance(self._clock())
         self._commit(wait=False)
         self._observe()
@@ -169,8 +174,8 @@ class Pipeline:
             partition = partitions.get(item.partition)
             if partition is None:
                 continue  # revoked after the poll: its new owner reads it
-            if isinstance(item, EndOfPartition):
-                self._cover_gap(partition, item.offset, now)
+            if not isinstance(item, RawRecord):
+                self._fill_mark(partition, item, now)
                 continue
             # 2. and 3.
             builder.add(decode(item), partition.buffered, now)
@@ -179,6 +184,14 @@ class Pipeline:
             self._stats.began()
         if self.assignment.backlog_polled():
             builder.hurry()  # what waited for a consumer does not wait for more events as well
+
+    def _fill_mark(self, partition: Partition, item: EndOfPartition | LogCut, now: float) -> None:
+        if isinstance(item, EndOfPartition):
+            self._cover_gap(partition, item.offset, now)
+            return
+        # what was read of the lost tail is written at once; then the partition continues behind the cut
+        self.assignment.note_cut(item)
+        self._builder.hurry()
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:
         if end > partition.buffered:
@@ -206,7 +219,8 @@ class Pipeline:
         if self._returned is not None:
             batch, self._returned = self._returned, None
             return batch
-        return self._builder.take() if self._builder.full(now) and not self._builder.empty else None
+        due = self._builder.full(now) and not self._builder.empty
+        return self._builder.take(self._consumer.epoch_before) if due else None
 
     def _submit(self, task: Task) -> None:
         # 4. the epoch shows later which partitions the result still counts for
@@ -244,7 +258,7 @@ class Pipeline:
             if batch is not None:
                 yield from batch.raw_records()
         yield from self._builder.raw_records()
-        yield from (item for item in self._polled if not isinstance(item, EndOfPartition))
+        yield from (item for item in self._polled if isinstance(item, RawRecord))
 
     # -- the writer's results ---------------------------------------------------------------------------------------
 
@@ -266,9 +280,9 @@ class Pipeline:
             case BatchReturned():
                 gone = self.assignment.changed_since(self._submitted.epoch, self._submitted.partitions)
                 self._returned = result.batch.without(gone)
-                self._compare(result.progress)
+                self._compare(TopicProgress(result.progress, result.epochs))
             case ProgressRead():
-                self._compare(result.progress)
+                self._compare(TopicProgress(result.progress, result.epochs))
             case Failed():
                 self._on_failed(result.error)
             case Stopped():
@@ -295,14 +309,32 @@ class Pipeline:
         # nothing behind the batch that was given up may be written in its place
         self._forget(set(self.assignment.partitions))
 
-    def _compare(self, progress: Mapping[str, int]) -> None:
-        for start in self.assignment.compare(progress, self._submitted.epoch):
+    def _compare(self, progress: TopicProgress) -> None:
+        epoch = self._submitted.epoch
+        for start in self.assignment.compare(progress.offsets, epoch, progress.epochs):
             if start.remark:
                 where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
                 logger.warning(
                     "%s; seeking back to %d, the log heals the table", start.remark, start.offset, extra=where
                 )
             self._rewind(start)
+        for log in self.assignment.logs_unchanged(epoch):
+            known, known_epoch = progress.offsets.get(log.id, 0), progress.epochs.get(log.id, NO_EPOCH)
+            cut = self._consumer.compare(log.partition, known, known_epoch)
+            if cut is not None:
+                self._pass_cut(self.assignment.after_cut(cut))
+
+    def _pass_cuts(self) -> None:
+        for start in self.assignment.after_cuts():
+            self._pass_cut(start)
+
+    def _pass_cut(self, start: StartOffset) -> None:
+        """Continue behind a cut, and have the database note at once where the new log begins."""
+        logger.warning("%s", start.remark)
+        self._rewind(start)
+        log, offset, *_ = start
+        self._builder.skip(LogRange(log.topic, log.partition, log.id, offset, offset), self._clock())
+        self._builder.hurry()
 
     def _rewind(self, start: StartOffset) -> None:
         self._forget({start.log.partition})

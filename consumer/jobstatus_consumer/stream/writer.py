@@ -19,7 +19,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from jobstatus_consumer.core.dead_letter_budget import Budget
@@ -31,7 +31,7 @@ from jobstatus_consumer.errors import (
     DeploymentError,
     StopRequestedError,
 )
-from jobstatus_consumer.records import Batch, Rejected, Written
+from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
 from jobstatus_consumer.telemetry.throttle import Throttle
@@ -58,8 +58,8 @@ class StorePort(Protocol):
     def connect(self) -> None:
         """Open a new connection, prepared from scratch."""
 
-    def topic_progress(self, topic: str) -> Mapping[str, int]:
-        """Return the next offset of each log of the topic that the database knows."""
+    def topic_progress(self, topic: str) -> TopicProgress:
+        """Return what the database has of each log of the topic."""
 
     def write(self, batch: Batch) -> Written:
         """Write the batch; rows that the database rejects are isolated."""
@@ -89,9 +89,13 @@ class ReadProgress:
 
 @dataclass(frozen=True, slots=True)
 class ProgressRead:
-    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too."""
+    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too.
+
+    `epochs` are the leader epochs of the records before those offsets.
+    """
 
     progress: Mapping[str, int]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ class BatchReturned:
 
     batch: Batch
     progress: Mapping[str, int]
+    epochs: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +245,7 @@ class Writer:
         # 4.1 the database
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
-            return BatchReturned(batch, found.progress)
+            return BatchReturned(batch, found.progress, found.epochs)
         self._budget.judge_refusals(len(batch.events), found.rejected)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]
@@ -260,7 +265,7 @@ class Writer:
 
     def _read_progress(self) -> ProgressRead:
         self._connect()
-        found = ProgressRead(self._store.topic_progress(self._topic))
+        found = ProgressRead(*self._store.topic_progress(self._topic))
         self._progress_returned = True
         return found
 

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_schemas import JobStatusEvent
 from support.deployment import ConsumerProcess, Deployment, locked, made_events
+from support.inside import run_inside
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -83,8 +84,11 @@ def test_a_topic_made_again_while_the_group_is_stopped(deployed: Deployment) -> 
     make_again(deployed)
     deployed.produce_events(one_each(deployed, 80, "of the new topic", 5))
     assert_refused(deployed, "was made again")
+    found = run_inside(deployed, "check", code=1)
+    assert f"the topic {deployed.topic} was made again since it was read" in " ".join(found.stdout.split())
     summary = deployed.drain("--on-lost-offsets", "earliest")
     assert summary["applied"] == 80
+    assert run_inside(deployed, "check").returncode == 0
     assert {row.status for job, row in deployed.rows().items() if int(job[4:]) < 80} == {"of the new topic"}
     assert deployed.drain()["events"] == 0
 

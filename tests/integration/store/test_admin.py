@@ -63,6 +63,19 @@ def test_only_what_is_missing_is_created(url: str, database: Database) -> None:
     assert statement.startswith('CREATE TABLE "jobs_progress"')
 
 
+def test_a_table_of_an_earlier_version_gets_its_new_columns_and_keeps_its_rows(url: str, database: Database) -> None:
+    database.execute("INSERT INTO jobs_progress (log_id, next_offset, updated_at) VALUES ('t/id/0', 7, now())")
+    database.execute("ALTER TABLE jobs_progress DROP COLUMN leader_epoch, DROP COLUMN first_offset")
+    (problem,) = check(url, "jobs")
+    assert (problem.remedy, "lacks leader_epoch, first_offset" in problem.what) == ("jobstatus migrate", True)
+    (statement,) = migrate(url, "jobs")
+    assert statement.startswith('ALTER TABLE "jobs_progress"')
+    assert (check(url, "jobs"), migrate(url, "jobs")) == ([], [])
+    with Store(url, "jobs") as store:
+        store.connect()
+        assert store.topic_progress("t") == ({"t/id/0": 7}, {})
+
+
 def test_many_at_once_create_it_once(empty_url: str) -> None:
     results: list[object] = []
 

@@ -70,6 +70,9 @@ def _show(found: Outcome) -> None:
     _show_findings(report, console)
     for word, count in report.explained.items():
         print_fitted(console, f"{counted(count, 'row is', 'rows are')} explained: {word}")
+    if report.lost_tail:
+        jobs = ", ".join(report.lost_tail[:SHOWN])
+        print_fitted(console, f"  rows of lost tails: {jobs}; --json names all as lost_tail")
     if report.counts.undecodable:
         none = counted(report.counts.undecodable.total(), "record is no event", "records are no events")
         print_fitted(console, f"{none}: {listed(report.counts.undecodable)}")
@@ -130,6 +133,7 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
         "remarks": list(found.scope.remarks),
         **report.kinds(),
         "explained": report.explained,
+        "lost_tail": report.lost_tail,
         "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
         "not_named": report.more.total(),
     }

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.core.start_offsets import Watermarks, newest_log, rewind_to, start_of, unknown_log
+from jobstatus_consumer.core.start_offsets import (
+    StartOffset,
+    Watermarks,
+    newest_log,
+    rewind_to,
+    start_of,
+    unknown_log,
+)
 from jobstatus_consumer.errors import OffsetsLostError
 from jobstatus_consumer.records import Log
 
@@ -11,13 +18,13 @@ LOG = Log("t", "id", 3)
 
 
 def test_a_new_group_starts_with_the_first_offset_there_is() -> None:
-    assert start_of(LOG, None, "", Watermarks(40, 90), accept_loss=False) == (LOG, 40, "")
+    assert start_of(LOG, None, "", Watermarks(40, 90), accept_loss=False) == StartOffset(LOG, 40)
 
 
 @pytest.mark.parametrize("committed", [40, 60, 90])
 def test_a_group_goes_on_where_it_committed(committed: int) -> None:
     for topic_id in ("id", ""):
-        assert start_of(LOG, committed, topic_id, Watermarks(40, 90), accept_loss=False) == (LOG, committed, "")
+        assert start_of(LOG, committed, topic_id, Watermarks(40, 90), accept_loss=False) == StartOffset(LOG, committed)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,8 @@ def test_a_list_on_a_line_of_its_own_has_one_line_for_each_item() -> None:
         'CREATE TABLE "jobs_progress" (\n'
         "  log_id text PRIMARY KEY,\n"
         "  next_offset bigint NOT NULL,\n"
+        "  leader_epoch integer,\n"
+        "  first_offset bigint,\n"
         "  updated_at timestamptz NOT NULL\n"
         ") WITH (fillfactor = 70)"
     )

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Consumer
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.kafka.client import consumer_properties, make
-from jobstatus_consumer.kafka.group_consumer import member_defaults
+from jobstatus_consumer.kafka.member_properties import member_defaults
 
 
 @pytest.mark.parametrize(

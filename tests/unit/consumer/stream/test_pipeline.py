@@ -19,7 +19,7 @@ from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition
 from jobstatus_consumer.kafka.reading import EndOfPartition
-from jobstatus_consumer.records import Batch, Log, RawRecord, Written
+from jobstatus_consumer.records import NO_EPOCH, Batch, Log, RawRecord, Written
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
@@ -183,6 +183,12 @@ class FakeConsumer:
 
     def committed(self, numbers: Iterable[int]) -> dict[int, CommittedOffset]:
         return {number: CommittedOffset() for number in numbers}
+
+    def epoch_before(self, number: int, offset: int) -> int:
+        return NO_EPOCH
+
+    def compare(self, number: int, known: int, known_epoch: int) -> None:
+        return None
 
     def high(self, number: int) -> int:
         return self._length

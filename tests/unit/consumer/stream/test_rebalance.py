@@ -122,6 +122,9 @@ class Message:
     def headers(self) -> None:
         return None
 
+    def leader_epoch(self) -> None:
+        return None
+
 
 class FakeWriter:
     """Keeps each task until the test gives its result."""

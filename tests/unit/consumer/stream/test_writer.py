@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
-from jobstatus_consumer.records import Batch, Written
+from jobstatus_consumer.records import Batch, TopicProgress, Written
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
     BatchWritten,
@@ -44,10 +44,10 @@ class Store:
         if error is not None:
             raise error
 
-    def topic_progress(self, topic: str) -> Mapping[str, int]:
+    def topic_progress(self, topic: str) -> TopicProgress:
         self._next(self._comparisons)
         assert topic == "job-status"
-        return PROGRESS
+        return TopicProgress(PROGRESS)
 
     def write(self, batch: Batch) -> Written:
         self._next(self._writes)
