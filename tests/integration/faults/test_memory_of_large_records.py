@@ -30,7 +30,7 @@ def memory(consumer: ConsumerProcess, name: str) -> int:
     return int(found[1]) * 1024
 
 
-def test_of_many_bombs_there_is_one_in_memory_at_a_time(deployed: Deployment) -> None:
+def test_of_many_bombs_there_are_few_in_memory_at_a_time(deployed: Deployment) -> None:
     # over half of what one answer to a fetch may hold, and sixty times as much once it is expanded
     bomb = random.Random(1).randbytes(700_000) + bytes(LARGE - 700_000)
     produce_compressed(deployed.bootstrap, deployed.topic, [(f"bomb-{n}".encode(), bomb) for n in range(8)])

@@ -72,3 +72,13 @@ def test_a_named_replay_without_a_right_on_its_group_says_so_at_once(deployed: D
         assert f"this client has no right READ on the group {group}" in done.stderr
         assert f"kafka-acls --add --allow-principal User:... --operation Read --group {group}" in done.stderr
     assert time.monotonic() - started < 20
+
+
+def test_what_is_unusual_is_remarked_on_and_is_no_problem(deployed: Deployment) -> None:
+    deployed.query("CREATE FUNCTION as_is() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$")
+    deployed.query("CREATE TRIGGER checked BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION as_is()")
+    shown = run_inside(deployed, "check").stdout
+    assert "all is ready" in shown
+    assert "to know:\n  - the trigger checked runs before each row of jobs\n" in shown
+    (remark,) = json.loads(run_inside(deployed, "check", "--json").stdout)["remarks"]
+    assert "27000" in remark["remedy"]

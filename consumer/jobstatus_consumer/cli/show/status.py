@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
@@ -108,7 +109,7 @@ def _lines(report: StatusReport) -> Iterator[str]:
 
 
 def _rows(console: Console, name: str, rows: Any) -> None:
-    table = narrow("status", title=name)
+    table = Table("status", title=name, title_justify="left")
     table.add_column("rows", justify="right", no_wrap=True)
     for status, count in sorted(rows.items(), key=lambda item: -item[1]):
         table.add_row(status, f"{count:,}")
