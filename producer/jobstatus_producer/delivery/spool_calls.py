@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from jobstatus_producer.delivery.acks import AckWaiter
@@ -17,32 +16,34 @@ LEAST_SECONDS: Final = 0.1
 Put = Callable[[Sequence[CheckedUpdate], AckWaiter | None], bool]
 
 
-class _State(Enum):
-    WAITING = auto()
-    UNDER_WAY = auto()
-    ENDED = auto()
-    CANCELLED = auto()
-    """its caller gave up before it began: it never begins"""
-    LEFT = auto()
-    """its caller gave up while it was under way"""
+class _Once:
+    """Something that only one thread gets. Takes no lock: a signal handler may report in the middle of a call."""
+
+    def __init__(self) -> None:
+        self._token: SimpleQueue[None] = SimpleQueue()
+        self._token.put(None)
+
+    def take(self) -> bool:
+        """Whether this is the first call. Never blocks."""
+        try:
+            self._token.get_nowait()
+        except Empty:
+            return False
+        return True
 
 
 class _Call:
     def __init__(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
         self.updates = updates
         self.waiter = waiter
-        self.ended = threading.Event()
+        # not an Event, whose lock an interrupted caller may hold
+        self.ended: SimpleQueue[None] = SimpleQueue()
         self.accepted = False
         self.error: ProducerError | None = None
-        # reentrant, because a signal handler may report in the middle of a call
-        self._lock = threading.RLock()
-        self._state = _State.WAITING
-
-    def move_on(self, then: dict[_State, _State]) -> _State:
-        """Go from the present state to the one that `then` has for it, if any. Returns the state after that."""
-        with self._lock:
-            self._state = then.get(self._state, self._state)
-            return self._state
+        self.begin = _Once()
+        """for the thread that begins it, or the caller that cancels it before"""
+        self.end = _Once()
+        """for the thread that ends it, or the caller that leaves it under way"""
 
 
 class SpoolCalls:
@@ -68,11 +69,13 @@ class SpoolCalls:
         call = _Call(updates, waiter)
         self._start()
         self._calls.put(call)
-        if not call.ended.wait(max(seconds, LEAST_SECONDS)):
-            given_up = {_State.WAITING: _State.CANCELLED, _State.UNDER_WAY: _State.LEFT}
-            state = call.move_on(given_up)
-            if state is not _State.ENDED:
-                return state is _State.LEFT and not self._durable
+        try:
+            call.ended.get(timeout=max(seconds, LEAST_SECONDS))
+        except Empty:
+            if call.begin.take():
+                return False
+            if call.end.take():
+                return not self._durable
         if call.error is not None:
             raise call.error
         return call.accepted
@@ -86,7 +89,7 @@ class SpoolCalls:
     def _run(self) -> None:
         while True:
             call = self._calls.get()
-            if call.move_on({_State.WAITING: _State.UNDER_WAY}) is _State.UNDER_WAY:
+            if call.begin.take():
                 self._run_one(call)
 
     def _run_one(self, call: _Call) -> None:
@@ -94,7 +97,7 @@ class SpoolCalls:
             call.accepted = self._put(call.updates, call.waiter)
         except ProducerError as error:
             call.error = error
-        state = call.move_on({_State.UNDER_WAY: _State.ENDED})
-        call.ended.set()
-        if state is _State.LEFT and not call.accepted and not self._durable:
+        is_left = not call.end.take()
+        call.ended.put(None)
+        if is_left and not call.accepted and not self._durable:
             self._keep(call.updates, call.waiter)

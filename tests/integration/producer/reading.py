@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
@@ -32,7 +33,7 @@ def read_all(servers: str, topic: str) -> list[Record]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": f"reader-{uuid4()}", "log_level": 0})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=20)[1] for p in partitions}
+        ends = {p: _end(consumer, TopicPartition(topic, p)) for p in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end])
         found: list[Record] = []
         while len(found) < sum(ends.values()):
@@ -43,6 +44,21 @@ def read_all(servers: str, topic: str) -> list[Record]:
         return sorted(found)
     finally:
         consumer.close()
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            found: int = consumer.get_watermark_offsets(partition, timeout=20)[1]
+        except KafkaException as error:
+            # a partition of a new topic may have no leader yet
+            is_new = error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
+            if not is_new or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return found
 
 
 def _record(message: Message) -> Record:

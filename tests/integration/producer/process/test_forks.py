@@ -234,10 +234,10 @@ def test_a_child_waits_for_no_lock_wherever_a_thread_of_its_parent_was_in_the_fi
             go_on.set()
             thread.join()
             sys.exit(left[0] <= 0)
-        for place in range(1, 20_000, 97):
+        for place in range(1, 20_000, 61):
             if not forked(lambda: fork_in_the_middle(place)):
                 break
-        assert place > 97 * 4
+        assert place > 61 * 4
         """,
         environ(topic),
         prelude=scripts.PRELUDE + STANDING,
