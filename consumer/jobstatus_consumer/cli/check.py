@@ -9,10 +9,9 @@ import click
 
 from jobstatus_consumer.cli.options import is_given, json_flag, with_settings
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.kafka import Topics
 from jobstatus_consumer.store import remarks
-from jobstatus_consumer.stream.checks import taken_address
-from jobstatus_consumer.stream.readiness import problems
+from jobstatus_consumer.stream import problems, taken_address
 from jobstatus_consumer.words import counted, escaped
 
 

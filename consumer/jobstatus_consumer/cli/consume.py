@@ -9,7 +9,7 @@ import click
 from jobstatus_consumer.cli.options import is_given, json_flag, with_settings
 from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.stream.app import ConsumeOptions, consume
+from jobstatus_consumer.stream import ConsumeOptions, consume
 from jobstatus_consumer.words import counted
 
 

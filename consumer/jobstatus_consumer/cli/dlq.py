@@ -26,22 +26,20 @@ from jobstatus_consumer.cli.session import (
 from jobstatus_consumer.cli.show import dead_letters as show
 from jobstatus_consumer.cli.show.screen import visible
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.decode import decoder_of
+from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
-from jobstatus_consumer.kafka.offsets import clear_budget
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.originals import Originals
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.redrive import (
+from jobstatus_consumer.kafka import RangeReader, Topics, clear_budget
+from jobstatus_consumer.operations import (
     JudgedLetter,
     LetterSelection,
+    LiveTable,
+    OffsetRange,
+    Originals,
     RedriveResult,
+    find,
     redrive,
     survey,
 )
-from jobstatus_consumer.operations.replay import LiveTable
-from jobstatus_consumer.operations.scope import find
 from jobstatus_consumer.store import Store, Table
 from jobstatus_consumer.words import counted, listed
 

@@ -13,15 +13,22 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import Letter
-from jobstatus_consumer.core.decode import decoder_of
+from jobstatus_consumer.core import Letter, decoder_of
 from jobstatus_consumer.errors import JobStatusError, StartError
-from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
-from jobstatus_consumer.operations.scope import Scope, current_logs, find
-from jobstatus_consumer.operations.times import brief, shown, shown_ms
+from jobstatus_consumer.kafka import RangeReader, Topics, commits
+from jobstatus_consumer.operations import (
+    History,
+    HistoryEntry,
+    Scope,
+    brief,
+    current_logs,
+    explain,
+    find,
+    letters_of,
+    records_of,
+    shown,
+    shown_ms,
+)
 from jobstatus_consumer.words import rfc3339_of
 
 TIME: Final = len("00:00:00")

@@ -15,14 +15,10 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, yes_flag
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.core import Watermarks
 from jobstatus_consumer.errors import JobStatusError, SettingsError
-from jobstatus_consumer.kafka.commits import CommittedOffset
-from jobstatus_consumer.kafka.offsets import commits, refuse_active, reset
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.ranges import parse_bound
-from jobstatus_consumer.operations.scope import current_logs, find
+from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits, refuse_active, reset
+from jobstatus_consumer.operations import current_logs, find, parse_bound
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.words import counted
 

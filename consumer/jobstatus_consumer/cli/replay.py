@@ -28,19 +28,24 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
-from jobstatus_consumer.core.decode import decoder_of
+from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
-from jobstatus_consumer.kafka.offsets import commits, refuse_without_right
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.kafka import RangeReader, Topics, commits, refuse_without_right
+from jobstatus_consumer.operations import (
+    NOTHING,
+    EventFilter,
+    NoRows,
+    ReplayPlan,
+    Rows,
+    Scope,
+    current_logs,
+    find,
+    make_plan,
+    rebuild,
+)
 from jobstatus_consumer.operations import checkpoint as places
 from jobstatus_consumer.operations import replay as live
-from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
-from jobstatus_consumer.operations.ranges import NOTHING
-from jobstatus_consumer.operations.rebuild import rebuild
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find
-from jobstatus_consumer.store import Store, Table
-from jobstatus_consumer.store.bulk import refuse_taken
+from jobstatus_consumer.store import Store, Table, refuse_taken
 from jobstatus_consumer.words import counted, listed
 
 

@@ -14,8 +14,8 @@ from jobstatus_consumer.cli.session import say, stopping
 from jobstatus_consumer.cli.show import status as screen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StopRequestedError
-from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.status import StatusReport, look
+from jobstatus_consumer.kafka import Topics
+from jobstatus_consumer.operations import StatusReport, look
 
 PATIENCE: Final = 2.0
 """Seconds for which a question to the broker is asked again."""

@@ -10,7 +10,7 @@ from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.topics import TopicPlan, Topics, dead_letters_plan, events_plan, unfit
+from jobstatus_consumer.kafka import TopicPlan, Topics, dead_letters_plan, events_plan, unfit
 from jobstatus_consumer.words import counted
 
 

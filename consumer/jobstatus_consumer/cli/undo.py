@@ -8,9 +8,8 @@ from typing import NamedTuple
 from jobstatus_consumer.cli.session import agreed, already, progress
 from jobstatus_consumer.cli.show import undo as show
 from jobstatus_consumer.errors import JobStatusError
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.undo import UndoResult, undo
+from jobstatus_consumer.kafka import RangeReader
+from jobstatus_consumer.operations import Scope, UndoResult, undo
 from jobstatus_consumer.store import Table
 from jobstatus_consumer.words import counted
 

@@ -16,19 +16,27 @@ from jobstatus_consumer.cli.session import progress, ready_table, say, show_valu
 from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.decode import decoder_of
+from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
-from jobstatus_consumer.kafka.commits import CommittedOffset
-from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import Topics
-from jobstatus_consumer.operations.findings import VerifyReport
-from jobstatus_consumer.operations.ranges import OffsetRange
-from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
-from jobstatus_consumer.operations.replay import LiveTable, retry_database
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
-from jobstatus_consumer.operations.suspects import Criteria
-from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
+from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits
+from jobstatus_consumer.operations import (
+    Criteria,
+    EventFilter,
+    LiveTable,
+    OffsetRange,
+    RepairContext,
+    RepairResult,
+    Scope,
+    VerifyReport,
+    current_logs,
+    find,
+    is_exact,
+    lost_tails,
+    repair,
+    retry_database,
+    time_limit,
+    verify,
+)
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import RowRepair, Store, Table
 

@@ -7,24 +7,45 @@ has committed.
 
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
+from jobstatus_consumer.kafka.divergence import LogCut
 from jobstatus_consumer.kafka.group import end_offsets
-from jobstatus_consumer.kafka.group_consumer import GroupConsumer
+from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer, new_client
+from jobstatus_consumer.kafka.offsets import clear_budget, commits, refuse_active, refuse_without_right, reset
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
-from jobstatus_consumer.kafka.reading import EndOfPartition
-from jobstatus_consumer.kafka.topics import TopicFacts, Topics, dead_letters_plan, events_plan, unfit
+from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
+from jobstatus_consumer.kafka.topics import (
+    GroupFacts,
+    TopicFacts,
+    TopicPlan,
+    Topics,
+    dead_letters_plan,
+    events_plan,
+    unfit,
+)
 
 __all__ = [
+    "AssignedPartition",
     "Checkpoint",
     "CommitCounts",
     "CommittedOffset",
     "DeadLetterSender",
     "EndOfPartition",
     "GroupConsumer",
+    "GroupFacts",
+    "LogCut",
+    "Polled",
     "RangeReader",
     "TopicFacts",
+    "TopicPlan",
     "Topics",
+    "clear_budget",
+    "commits",
     "dead_letters_plan",
     "end_offsets",
     "events_plan",
+    "new_client",
+    "refuse_active",
+    "refuse_without_right",
+    "reset",
     "unfit",
 ]

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from jobstatus_consumer.core.dead_letter_budget import BudgetState
+from jobstatus_consumer.core import BudgetState
 from jobstatus_consumer.kafka.client import describe
 from jobstatus_consumer.kafka.error_codes import COMMIT_AGAIN_IF_STILL_ASSIGNED
 from jobstatus_consumer.records import NO_EPOCH, Log

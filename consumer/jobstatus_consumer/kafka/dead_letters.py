@@ -10,7 +10,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letters import DeadLetter, as_reference, sendable_time
+from jobstatus_consumer.core import DeadLetter, as_reference, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, TOO_LARGE

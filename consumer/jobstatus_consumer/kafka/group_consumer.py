@@ -20,8 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import BudgetState
-from jobstatus_consumer.core.start_offsets import StartOffset
+from jobstatus_consumer.core import BudgetState, StartOffset
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     QuietErrors,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
 
-from jobstatus_consumer.core.cut import LARGEST_KEPT, CutBytes, kept_bytes, kept_headers
+from jobstatus_consumer.core import LARGEST_KEPT, CutBytes, kept_bytes, kept_headers
 from jobstatus_consumer.kafka.error_codes import STOP_FOR_A_REMOVED_TOPIC, STOP_FOR_LOST_OFFSETS, is_final
 from jobstatus_consumer.records import Headers, RawRecord
 from jobstatus_consumer.telemetry.throttle import Throttle

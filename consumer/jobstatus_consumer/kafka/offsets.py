@@ -9,7 +9,7 @@ from typing import Any, Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import BudgetState
+from jobstatus_consumer.core import BudgetState
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Final
 
-from jobstatus_consumer.core.start_offsets import StartOffset
+from jobstatus_consumer.core import StartOffset
 from jobstatus_consumer.records import NO_EPOCH
 
 NEVER: Final = sys.maxsize

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.core import Watermarks
 from jobstatus_consumer.errors import BrokerError, OffsetsLostError, StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,

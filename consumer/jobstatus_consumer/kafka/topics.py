@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
 )
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.core import Watermarks
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core import RowState, advance, decide
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from jobstatus_consumer.core.dead_letters import Letter
-from jobstatus_consumer.core.rule import RowState, decide
+from jobstatus_consumer.core import Letter, RowState, decide
 from jobstatus_consumer.records import Event, Rejected
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.core.dead_letters import Letter, letter_of
-from jobstatus_consumer.core.rule import RowState, advance, decide
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.core import Letter, RowState, advance, decide, letter_of
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.scope import Scope
 from jobstatus_consumer.records import Event, Rejected
 from jobstatus_consumer.store import Row, content_of

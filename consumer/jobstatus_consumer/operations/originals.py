@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Callable
 from types import TracebackType
 
-from jobstatus_consumer.core.cut import CutBytes
-from jobstatus_consumer.core.dead_letters import Letter
+from jobstatus_consumer.core import CutBytes, Letter
 from jobstatus_consumer.errors import OffsetsLostError, StartError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.records import RawRecord
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.core import RowState, advance, decide
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, Protocol
 
-from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.core import Watermarks
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.operations.times import ALLOWED, parse_time, shown
 from jobstatus_consumer.words import counted

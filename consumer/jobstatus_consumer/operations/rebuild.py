@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 
 from jobstatus_schemas import JobStatusEvent
 
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core import RowState, advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.replay import ReplayResult
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import NewTable, Row, new_table
-from jobstatus_consumer.store.layout import State
+from jobstatus_consumer.store import NewTable, Row, State, new_table
 
 Made = tuple[State, JobStatusEvent]
 """A row in the making: its state for the order, and the event that it shows. Every event makes one, so it is plain."""

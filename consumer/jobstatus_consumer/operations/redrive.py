@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from jobstatus_consumer.core.dead_letters import Letter, letter_of
-from jobstatus_consumer.core.decode import Decoder
-from jobstatus_consumer.core.rule import RowState
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.core import Decoder, Letter, RowState, letter_of
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.dead_letters import settled
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
 from jobstatus_consumer.records import Event, RawRecord, Rejected

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.errors import BadRowError, StopRequestedError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.applied import Applied, AppliedByLog
 from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import ReplayResult, Sink

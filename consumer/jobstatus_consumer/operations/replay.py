@@ -14,7 +14,7 @@ from threading import Event as Flag
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, alongside, events
 from jobstatus_consumer.records import Batch, Event, Rejected, Written
 from jobstatus_consumer.retry import retry

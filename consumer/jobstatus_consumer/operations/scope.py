@@ -10,12 +10,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from jobstatus_consumer.core.dead_letters import PREFIX
-from jobstatus_consumer.core.decode import Decoder
-from jobstatus_consumer.core.start_offsets import newest_log
+from jobstatus_consumer.core import PREFIX, Decoder, newest_log
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.kafka.commits import CommittedOffset
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import CommittedOffset, RangeReader
 from jobstatus_consumer.operations.ranges import NOTHING, OffsetRange, ResolvedRanges, parse_bound, resolve
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
 

@@ -11,14 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import excess
-from jobstatus_consumer.core.decode import decoder_of
-from jobstatus_consumer.core.start_offsets import Watermarks, newest_log
+from jobstatus_consumer.core import Watermarks, decoder_of, excess, newest_log
 from jobstatus_consumer.errors import BrokerAwayError, DatabaseAwayError, JobStatusError, StartError, StopRequestedError
-from jobstatus_consumer.kafka.commits import CommittedOffset
-from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.kafka.topics import GroupFacts, Topics, unfit
+from jobstatus_consumer.kafka import CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import Table, TableOverview, overview

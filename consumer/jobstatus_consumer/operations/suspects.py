@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from jobstatus_schemas.event import MAX_OCCURRED_AT
 
-from jobstatus_consumer.core.rule import decide
-from jobstatus_consumer.core.start_offsets import Watermarks
+from jobstatus_consumer.core import Watermarks, decide
 from jobstatus_consumer.operations.findings import (
     AFTER,
     BEFORE,

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from jobstatus_consumer.errors import BadRowError, StopRequestedError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.applied import Applied, AppliedByLog
 from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes

@@ -22,7 +22,7 @@ from typing import Final
 from jobstatus_schemas.event import MAX_OCCURRED_AT
 
 from jobstatus_consumer.errors import StopRequestedError
-from jobstatus_consumer.kafka.range_reader import RangeReader
+from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.rebuild import Made, take
 from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet

@@ -4,7 +4,7 @@ from jobstatus_consumer.store.admin import Problem, check, migrate, remarks, row
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.layout import CONTENT, Row, content_of
+from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
@@ -19,6 +19,7 @@ __all__ = [
     "Row",
     "RowPosition",
     "RowRepair",
+    "State",
     "Store",
     "Table",
     "TableOverview",

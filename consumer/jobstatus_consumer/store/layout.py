@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from jobstatus_schemas.event import JobStatusEvent
 
-from jobstatus_consumer.core.rule import RowState
+from jobstatus_consumer.core import RowState
 from jobstatus_consumer.store.names import TableName
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.core.rule import RowState
+from jobstatus_consumer.core import RowState
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_consumer.store.json_params import JsonText

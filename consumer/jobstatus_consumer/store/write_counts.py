@@ -6,8 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from jobstatus_consumer.core.fold import Statement
-from jobstatus_consumer.core.rule import RowState, decide
+from jobstatus_consumer.core import RowState, Statement, decide
 from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.records import Event, Rejected, Written
 

@@ -11,8 +11,7 @@ from typing import Any, Final, TypeVar
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.core.fold import Statement, fold
-from jobstatus_consumer.core.rule import RowState
+from jobstatus_consumer.core import RowState, Statement, fold
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Written
 from jobstatus_consumer.store import json_params

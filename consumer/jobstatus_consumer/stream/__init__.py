@@ -12,3 +12,14 @@ caught_up    when `--until-caught-up` ends
 batch_lines  the log line of each batch, or of a second's batches
 run_stats    what was written: the log line, the metrics, the summary
 """
+
+from jobstatus_consumer.stream.app import ConsumeOptions, consume
+from jobstatus_consumer.stream.checks import taken_address
+from jobstatus_consumer.stream.readiness import problems
+
+__all__ = [
+    "ConsumeOptions",
+    "consume",
+    "problems",
+    "taken_address",
+]

@@ -11,13 +11,9 @@ from threading import Event
 from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import Budget
+from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
-from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
-from jobstatus_consumer.kafka.group import end_offsets
-from jobstatus_consumer.kafka.group_consumer import GroupConsumer, new_client
-from jobstatus_consumer.kafka.offsets import clear_budget
-from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.kafka import DeadLetterSender, GroupConsumer, Topics, clear_budget, end_offsets, new_client
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import Store
 from jobstatus_consumer.stream.caught_up import CaughtUp

@@ -24,17 +24,8 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Final
 
-from jobstatus_consumer.core.start_offsets import (
-    StartOffset,
-    Watermarks,
-    after_the_cut,
-    newest_log,
-    rewind_to,
-    start_of,
-    unknown_log,
-)
-from jobstatus_consumer.kafka.divergence import LogCut
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition
+from jobstatus_consumer.core import StartOffset, Watermarks, after_the_cut, newest_log, rewind_to, start_of, unknown_log
+from jobstatus_consumer.kafka import AssignedPartition, LogCut
 from jobstatus_consumer.records import NO_EPOCH, Log, LogRange
 
 logger = logging.getLogger("jobstatus.consumer")

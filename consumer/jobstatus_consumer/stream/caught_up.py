@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Protocol
 
-from jobstatus_consumer.kafka.commits import CommittedOffset
+from jobstatus_consumer.kafka import CommittedOffset
 from jobstatus_consumer.stream.assignment import Assignment, Compared
 
 ASK_GROUP_EVERY: Final = 0.5

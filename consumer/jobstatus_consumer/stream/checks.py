@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import excess
+from jobstatus_consumer.core import excess
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
-from jobstatus_consumer.kafka.offsets import commits
-from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.kafka import Topics, commits
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 

@@ -32,13 +32,9 @@ from enum import Enum, auto
 from typing import Final, NamedTuple, NoReturn
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.dead_letter_budget import Budget
-from jobstatus_consumer.core.decode import decoder_of
-from jobstatus_consumer.core.start_offsets import StartOffset
+from jobstatus_consumer.core import Budget, StartOffset, decoder_of
 from jobstatus_consumer.errors import DeadLetterBudgetError
-from jobstatus_consumer.kafka.divergence import LogCut
-from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer
-from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
+from jobstatus_consumer.kafka import AssignedPartition, EndOfPartition, GroupConsumer, LogCut, Polled
 from jobstatus_consumer.records import NO_EPOCH, Batch, LogRange, RawRecord, TopicProgress
 from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder

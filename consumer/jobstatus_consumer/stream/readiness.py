@@ -8,7 +8,7 @@ from threading import Event
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, DatabaseAwayError, StartError
-from jobstatus_consumer.kafka.topics import Topics, unfit
+from jobstatus_consumer.kafka import Topics, unfit
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check
 from jobstatus_consumer.stream.checks import further_problems, missing_rights

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jobstatus_consumer.kafka.group_consumer import GroupConsumer
+from jobstatus_consumer.kafka import GroupConsumer
 from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.lag import Lag
 from jobstatus_consumer.stream.writer import BatchWritten, Writer

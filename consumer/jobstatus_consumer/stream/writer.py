@@ -22,8 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
-from jobstatus_consumer.core.dead_letter_budget import Budget
-from jobstatus_consumer.core.dead_letters import DeadLetter, dead_letter
+from jobstatus_consumer.core import Budget, DeadLetter, dead_letter
 from jobstatus_consumer.errors import (
     ConnectionStaleError,
     DatabaseAwayError,

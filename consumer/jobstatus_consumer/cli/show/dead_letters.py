@@ -7,10 +7,8 @@ from typing import Any
 
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core.cut import CutBytes
-from jobstatus_consumer.core.dead_letters import Letter
-from jobstatus_consumer.operations.redrive import JudgedLetter, LetterOverview
-from jobstatus_consumer.operations.times import brief, shown_ms
+from jobstatus_consumer.core import CutBytes, Letter
+from jobstatus_consumer.operations import JudgedLetter, LetterOverview, brief, shown_ms
 from jobstatus_consumer.records import Rejected
 from jobstatus_consumer.words import counted
 

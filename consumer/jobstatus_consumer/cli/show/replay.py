@@ -10,11 +10,8 @@ from typing import Any
 import click
 
 from jobstatus_consumer.cli.show.screen import plain_console, print_fitted
-from jobstatus_consumer.kafka.range_reader import RangeReader
-from jobstatus_consumer.operations.plan import ReplayPlan
-from jobstatus_consumer.operations.replay import ReplayResult, reached
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.times import shown_ms
+from jobstatus_consumer.kafka import RangeReader
+from jobstatus_consumer.operations import ReplayPlan, ReplayResult, Scope, reached, shown_ms
 from jobstatus_consumer.records import RawRecord, Rejected
 from jobstatus_consumer.words import counted, listed
 

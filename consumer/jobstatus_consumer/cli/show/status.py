@@ -11,8 +11,7 @@ from rich.table import Table
 
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport
-from jobstatus_consumer.operations.times import shown
+from jobstatus_consumer.operations import BrokerSide, PartitionStatus, StatusReport, shown
 from jobstatus_consumer.words import counted
 
 

@@ -9,8 +9,7 @@ import click
 
 from jobstatus_consumer.cli.show.replay import ranges_of
 from jobstatus_consumer.cli.show.screen import plain_console, print_fitted
-from jobstatus_consumer.operations.scope import Scope
-from jobstatus_consumer.operations.undo import UndoResult
+from jobstatus_consumer.operations import Scope, UndoResult
 from jobstatus_consumer.words import counted
 
 

@@ -11,9 +11,7 @@ from rich.console import Console
 
 from jobstatus_consumer.cli.session import say
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
-from jobstatus_consumer.operations.findings import Finding, VerifyReport
-from jobstatus_consumer.operations.repair import RepairResult
-from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.operations import Finding, RepairResult, Scope, VerifyReport
 from jobstatus_consumer.words import counted, listed
 
 SHOWN: Final = 20

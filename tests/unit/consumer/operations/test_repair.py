@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.errors import BadRowError
-from jobstatus_consumer.operations import repair as module
 from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.suspects import Criteria
@@ -162,7 +162,7 @@ def test_a_row_at_no_event_of_its_own_keeps_what_a_removed_event_may_have_brough
 
 
 def test_a_stop_ends_the_setting_of_rows_after_the_batch_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AT_ONCE", 3)
+    monkeypatch.setattr(sys.modules[repair.__module__], "AT_ONCE", 3)
     events = [event(f"job-{number}", number) for number in range(9)]
     table = Strict(one_by_one({}, events), set())
     for job_id in table.table:

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.core.rule import RowState
-from jobstatus_consumer.operations import plan, rebuild
+from jobstatus_consumer.operations import plan
+from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.scope import ReadCounts, Scope
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.records import Event
@@ -61,7 +62,7 @@ def test_a_rebuild_is_what_the_sequential_model_makes(events: list[Event], limit
     made = {}
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
-            rebuild.take(chunk, found)
+            take(chunk, found)
             found.make_room()
         made.update({job_id: model_row(Row.made(*made_of)) for job_id, made_of in found.jobs.items()})
     assert made == one_by_one({}, events)
