@@ -91,7 +91,7 @@ def find_divergences(
         client.assign(ask(doing, lambda: _beginnings(client, settings.topic, places), errors))
         for number, (offset, epoch) in places.items():
             client.seek(TopicPartition(settings.topic, number, offset, leader_epoch=epoch))
-        return _first_offsets(doing, client, set(places), errors)
+        return _first_offsets(doing, client, places, errors)
     except KafkaException as error:
         raise broker_error(doing, error) from None
     finally:
@@ -121,22 +121,34 @@ def _properties(settings: Settings, errors: QuietErrors) -> dict[str, Any]:
     return properties
 
 
-def _first_offsets(doing: str, client: Consumer, wanted: set[int], errors: QuietErrors) -> dict[int, int]:
+def _first_offsets(doing: str, client: Consumer, places: Mapping[int, Place], errors: QuietErrors) -> dict[int, int]:
     found: dict[int, int] = {}
     deadline = time.monotonic() + ASK_FOR_SECONDS
-    while found.keys() != wanted:
+    while found.keys() != places.keys():
         if errors.fatal is not None:
             raise broker_error(doing, errors.fatal)
         if time.monotonic() > deadline:
             raise BrokerAwayError(f"{doing}: no answer in {ASK_FOR_SECONDS:g} s")
         message = client.poll(STEP_SECONDS)
-        partition, offset = (None, None) if message is None else (message.partition(), _place(message))
-        if partition is not None and offset is not None:
+        partition = None if message is None else message.partition()
+        if (
+            message is not None
+            and partition is not None
+            and (offset := _offset(message, places[partition])) is not None
+        ):
             found.setdefault(partition, offset)
     return found
 
 
-def _place(message: Message) -> int | None:
-    """The offset of a record or of the partition's end; None for another error, after which the client tries again."""
+def _offset(message: Message, place: Place) -> int | None:
+    """The offset of a record or of the partition's end; None for another error, after which the client tries again.
+
+    A batch that cannot be read is reported at its beginning, which may be before the place. The log has it, and the
+    consumer that reads it will report it.
+    """
     error = message.error()
-    return message.offset() if error is None or meaning_of(error) is Meaning.END_OF_PARTITION else None
+    meaning = Meaning.END_OF_PARTITION if error is None else meaning_of(error)
+    offset = message.offset()
+    if meaning in (Meaning.DAMAGED, Meaning.NOT_EXPANDED):
+        return place.offset if offset is None else max(offset, place.offset)
+    return offset if meaning is Meaning.END_OF_PARTITION else None

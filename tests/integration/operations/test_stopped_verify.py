@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ def stopping_after(monkeypatch: pytest.MonkeyPatch, where: type, name: str) -> N
 def test_a_stopped_repair_says_how_many_rows_it_has_set_and_the_next_one_goes_on(
     bogus: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repair, "AT_ONCE", 10)
+    monkeypatch.setattr(sys.modules[repair.__module__], "AT_ONCE", 10)
     for set_before, as_json in ((0, False), (10, True)):
         with monkeypatch.context() as patch:
             stopping_after(patch, Table, "repair_rows")
