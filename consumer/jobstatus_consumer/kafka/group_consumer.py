@@ -103,6 +103,8 @@ class GroupConsumer:
         self._listener: RebalanceListener
         self._reading = Reading(settings.topic, self, count_unreadable)
         self._positions = self._reading.positions
+        # librdkafka keeps a pause although the partition is lost, and assigned again
+        self._paused: set[int] = set()
         self._rebalances = 0
         self._leaving = False
         # since when this client is no member with an assignment, however empty (as `time.monotonic`)
@@ -245,11 +247,15 @@ class GroupConsumer:
 
         A pause costs a second: after `resume`, librdkafka fetches again at the next tick of a broker's thread.
         """
-        self._consumer.pause([TopicPartition(self._topic, partition) for partition in partitions])
+        numbers = set(partitions)
+        self._paused |= numbers
+        self._consumer.pause([TopicPartition(self._topic, partition) for partition in numbers])
 
     def resume(self, partitions: Iterable[int]) -> None:
         """Fetch from `partitions` again."""
-        self._consumer.resume([TopicPartition(self._topic, partition) for partition in partitions])
+        numbers = set(partitions)
+        self._paused -= numbers
+        self._consumer.resume([TopicPartition(self._topic, partition) for partition in numbers])
 
     # -- committing -------------------------------------------------------------------------------------------------
 
@@ -370,6 +376,7 @@ class GroupConsumer:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
+        self.resume(self._paused & {start.log.partition for start in starts})
         for start in starts:
             self._set_position(start)
         for number in cuts:

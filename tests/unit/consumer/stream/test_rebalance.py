@@ -318,6 +318,22 @@ def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
     assert member.client.paused == {0, 1}
 
 
+def test_a_partition_that_was_lost_in_a_pause_is_fetched_when_it_comes_again() -> None:
+    member = reading(0)
+    member.polls(Message(0, 0))
+    batch = member.writer.batch()
+    member.polls(*[Message(0, 1 + number) for number in range(SETTINGS.batch_max_events)])
+    member.step()
+    assert member.client.paused == {0}
+    member.client.lose(0)
+    member.step(written(batch))
+    # the client keeps the pause, as librdkafka does
+    assert member.client.paused == {0}
+    member.client.assign(0)
+    member.step()
+    assert member.client.paused == set()
+
+
 def test_a_commit_names_the_log_that_the_loop_reads() -> None:
     member = reading(0, progress={"job-status/A/0/3": 0})
     member.polls(Message(0, 0))
