@@ -362,10 +362,13 @@ class GroupConsumer:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._rebalances += 1
-        self.outside_since = None
         # an assignment while leaving is given back at once, and the client answers no more questions
-        if not partitions or self._leaving:
-            return
+        if partitions and not self._leaving:
+            self._take(consumer, partitions)
+        self.outside_since = None
+
+    def _take(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Find out where to start, and have the client fetch from there."""
         found = self._look_up([item.partition for item in partitions])
         starts = self._listener.on_assigned(found)
         # a cut log may not have the offset to start with
@@ -376,7 +379,8 @@ class GroupConsumer:
             consumer.incremental_assign(wanted)
         else:
             consumer.assign(wanted)
-        self.resume(self._paused & {start.log.partition for start in starts})
+        if still_paused := self._paused & {start.log.partition for start in starts}:
+            self.resume(still_paused)
         for start in starts:
             self._set_position(start)
         for number in cuts:
