@@ -150,7 +150,9 @@ class Pipeline:
     def _poll(self) -> None:
         # 1. a record that comes although its partition is paused waits in `_polled`
         room, before = self._builder.room - len(self._polled), self.assignment.epoch
-        self._polled.extend(self._consumer.poll(max(1, room), self._poll_timeout()))
+        found = self._consumer.poll(max(1, room), self._poll_timeout())
+        # looked up now: a rebalance inside the poll has put another deque in its place
+        self._polled.extend(found)
         self.polled_at = self._clock()
         if self._state is State.PAUSED and self.assignment.epoch != before:
             self._pause()  # partitions that were assigned inside the poll are fetched otherwise

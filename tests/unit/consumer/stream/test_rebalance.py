@@ -318,6 +318,16 @@ def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
     assert member.client.paused == {0, 1}
 
 
+def test_what_is_polled_of_a_kept_partition_while_another_is_revoked_is_written() -> None:
+    member = reading(0, 1)
+    member.client.before_poll = lambda: member.client.revoke(1)
+    member.polls(Message(0, 0), Message(0, 1))
+    assert [(item.partition, item.start, item.end) for item in member.writer.batch().ranges] == [(0, 0, 1)]
+    member.step(written(member.writer.batch()))
+    assert [(item.partition, item.start, item.end) for item in member.writer.batch().ranges] == [(0, 1, 2)]
+    assert len(member.writer.batch().rejected) == 1
+
+
 def test_a_partition_that_was_lost_in_a_pause_is_fetched_when_it_comes_again() -> None:
     member = reading(0)
     member.polls(Message(0, 0))
