@@ -176,7 +176,7 @@ class Reading:
     def _skip(self, partition: int, batch: int) -> Iterator[RawRecord]:
         """Go on behind the next record, which is in a batch that the client cannot expand and asks for without end."""
         position = self.positions.get(partition)
-        # the client may have reported the same batch twice before it was told to go on
+        # the client may report one batch twice before the seek below takes effect
         if position is None or position.has_left or partition in self._skipped:
             return
         self._skipped.add(partition)

@@ -11,7 +11,7 @@ from jobstatus_consumer.core import RowState, advance, decide
 from jobstatus_consumer.errors import JobStatusError, StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.replay import ReplayResult
-from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
+from jobstatus_consumer.operations.scope import ReadCounts, Scope, end_if_stopped, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import NewTable, Row, State, new_table
@@ -73,8 +73,7 @@ def _run(
         found.make_room()
         if found.first:
             observe(counts.records)
-    if stop():
-        raise StopRequestedError("a stop was requested")
+    end_if_stopped(stop)
     if found.first and scope.wanted.jobs - counts.seen_jobs:
         raise _UnknownJobsError("some of the jobs that were named have no event")
 

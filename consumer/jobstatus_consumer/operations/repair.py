@@ -10,15 +10,16 @@ The scope must begin where the log begins, whatever range was judged: a row is m
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.errors import BadRowError, StopRequestedError
+from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.applied import Applied, AppliedByLog
 from jobstatus_consumer.operations.findings import Finding
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
-from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
+from jobstatus_consumer.operations.row_setting import set_rows
+from jobstatus_consumer.operations.scope import Progress, Scope, end_if_stopped, events_of, quiet
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowRepair
 from jobstatus_consumer.words import counted
@@ -140,21 +141,13 @@ class _Repairing:
                 self._apply(chunk)
 
     def _events_of(self, jobs: Iterable[str]) -> Iterator[list[Event]]:
-        wanted, counts = replace(self._scope, wanted=EventFilter(jobs=frozenset(jobs))), ReadCounts()
-        with self._context.progress("reading their events", wanted.offsets) as observe:
-            for chunk in events(self._reader, wanted, counts, self._context.stop):
-                yield chunk
-                observe(counts.records)
-        self._end_if_stopped()
+        context = self._context
+        return events_of(self._reader, self._scope, jobs, context.stop, context.progress, "reading their events")
 
     def _apply(self, chunk: Sequence[Event]) -> None:
         for start in range(0, len(chunk), AT_ONCE):
-            self._end_if_stopped()
+            end_if_stopped(self._context.stop)
             self._context.sink.write(chunk[start : start + AT_ONCE], self._done.result)
-
-    def _end_if_stopped(self) -> None:
-        if self._context.stop():
-            raise StopRequestedError("a stop was requested")
 
     def _repairs(self, to_set: Mapping[str, _JobEvents]) -> Iterator[RowRepair]:
         """What the rows are set to; nothing for a row whose own event the log no longer has."""
@@ -174,26 +167,9 @@ class _Repairing:
             return
         with self._context.progress("setting rows", len(repairs)) as observe:
             for start in range(0, len(repairs), AT_ONCE):
-                self._end_if_stopped()
-                self._set_some(repairs[start : start + AT_ONCE])
+                end_if_stopped(self._context.stop)
+                set_rows(self._context.set_rows, repairs[start : start + AT_ONCE], self._done)
                 observe(start + AT_ONCE)
-
-    def _set_some(self, repairs: Sequence[RowRepair]) -> None:
-        """Set these rows in one statement; if the database refuses one, in halves, until that one stands alone."""
-        done = self._done
-        try:
-            count = len(self._context.set_rows(repairs))
-        except BadRowError as error:
-            middle = len(repairs) // 2
-            if middle == 0:
-                where = f", {error.where}" if error.where else ""
-                done.refused[repairs[0].job_id] = f"{error.error_class} ({error.sqlstate or 'no SQLSTATE'}{where})"
-                return
-            self._set_some(repairs[:middle])
-            self._set_some(repairs[middle:])
-            return
-        done.set_rows += count
-        done.moved_on += len(repairs) - count
 
 
 class _Keep(NamedTuple):
@@ -205,13 +181,12 @@ class _Keep(NamedTuple):
 
 def _from_all_events(finding: Finding, applied: Applied, *, exact: bool) -> tuple[Row, _Keep]:
     """What all events make. If some may be removed, the row's own values may be theirs, and stay."""
-    state, event = applied
-    attempt = state.attempt if event.attempt is None else event.attempt
+    event = applied.event
     keep = _Keep(
         attempt=not exact and event.attempt is None and "attempt" not in finding.columns,
         latest=not exact and "latest_occurred_at" not in finding.columns,
     )
-    return _row(event, attempt, max(event.time, state.latest or 0)), keep
+    return applied.row(event.log_id, event.offset), keep
 
 
 def _at_position(finding: Finding, applied: Applied, other_time: int) -> tuple[Row, _Keep]:
@@ -222,8 +197,4 @@ def _at_position(finding: Finding, applied: Applied, other_time: int) -> tuple[R
     # nobody knows which of the other log's events came before: a time that is too high is safe, one that is too low
     # would let an older event set the row back
     latest = event.time if keep.latest else max(event.time, state.latest or 0, other_time)
-    return _row(event, attempt, latest), keep
-
-
-def _row(event: Event, attempt: int | None, latest: int) -> Row:
-    return Row.made((attempt, latest, event.log_id, event.offset), event.content)
+    return Row.made((attempt, latest, event.log_id, event.offset), event.content), keep

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
+from jobstatus_consumer.operations.row_setting import refusal
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, alongside, events
 from jobstatus_consumer.records import Batch, Event, Rejected, Written
 from jobstatus_consumer.retry import retry
@@ -51,7 +52,7 @@ class ReplayResult:
         self.merged += written.merged
         self.stale.update(written.stale)
         for item in written.rejected:
-            self.refused[f"{item.reason} ({item.sqlstate or 'no SQLSTATE'}{', ' * bool(item.where)}{item.where})"] += 1
+            self.refused[refusal(item.reason, item.sqlstate, item.where)] += 1
             if len(self.refused_at) < SHOWN:
                 self.refused_at.append(position_of(item))
 

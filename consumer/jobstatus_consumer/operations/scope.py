@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from jobstatus_consumer.core import PREFIX, Decoder, newest_log
-from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.errors import StartError, StopRequestedError
 from jobstatus_consumer.kafka import CommittedOffset, RangeReader
 from jobstatus_consumer.operations.ranges import NOTHING, OffsetRange, ResolvedRanges, parse_bound, resolve
 from jobstatus_consumer.records import Event, Log, RawRecord, Rejected
@@ -146,6 +146,27 @@ def events(
         if keys:
             counts.seen_jobs.update(event.job_id for event in found)
         yield found
+
+
+def events_of(
+    reader: RangeReader, scope: Scope, jobs: Iterable[str], stop: Callable[[], bool], progress: Progress, what: str
+) -> Iterator[list[Event]]:
+    """Yield the events of these jobs in chunks; a person sees `what` meanwhile.
+
+    Blocks for the broker. Raises `StopRequestedError` after a stop.
+    """
+    wanted, counts = replace(scope, wanted=EventFilter(jobs=frozenset(jobs))), ReadCounts()
+    with progress(what, wanted.offsets) as observe:
+        for chunk in events(reader, wanted, counts, stop):
+            yield chunk
+            observe(counts.records)
+    end_if_stopped(stop)
+
+
+def end_if_stopped(stop: Callable[[], bool]) -> None:
+    """Raise `StopRequestedError` if a stop was requested."""
+    if stop():
+        raise StopRequestedError("a stop was requested")
 
 
 def alongside(chunks: Iterator[Chunk], work: Callable[[Chunk], object]) -> Generator[Chunk]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
 
-from jobstatus_consumer.errors import BadRowError, StopRequestedError
+from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.applied import Applied, AppliedByLog
-from jobstatus_consumer.operations.scope import EventFilter, Progress, ReadCounts, Scope, events, quiet
+from jobstatus_consumer.operations.row_setting import set_rows
+from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, end_if_stopped, events, events_of, quiet
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import Row, RowRepair, content_of
@@ -163,30 +164,27 @@ class _Undoing:
                         part.extra += OF_A_POSITION
                 part.make_room()
                 observe(counts.records)
-        self._end_if_stopped()
+        end_if_stopped(self.stop)
 
     def _showing(self, part: _BadPass) -> Iterator[tuple[str, _OtherEvents]]:
         """The jobs whose row is at one of their bad events."""
         jobs = iter(sorted(part.jobs))
         while some := list(islice(jobs, AT_ONCE)):
-            self._end_if_stopped()
+            end_if_stopped(self.stop)
             for job_id, row in self.table.rows(some).items():
                 if (row.log_id, row.log_offset) in part.jobs[job_id]:
                     yield job_id, _OtherEvents(row=row, last_offset=row.log_offset or 0)
 
     def _undo(self, found: Mapping[str, _OtherEvents], bad: Mapping[str, _Positions]) -> None:
-        wanted, counts = replace(self.whole, wanted=EventFilter(jobs=frozenset(found))), ReadCounts()
-        with self.progress("reading their other events", wanted.offsets) as observe:
-            for chunk in events(self.reader, wanted, counts, self.stop):
-                for event in chunk:
-                    found[event.job_id].note(event, bad[event.job_id])
-                observe(counts.records)
-        self._end_if_stopped()
+        what = "reading their other events"
+        for chunk in events_of(self.reader, self.whole, found, self.stop, self.progress, what):
+            for event in chunk:
+                found[event.job_id].note(event, bad[event.job_id])
         repairs = list(self._repairs(found))
         for start in range(0, len(repairs), AT_ONCE):
-            self._end_if_stopped()
+            end_if_stopped(self.stop)
             if not self.dry_run:
-                self._set(repairs[start : start + AT_ONCE])
+                set_rows(self.table.repair_rows, repairs[start : start + AT_ONCE], self.result)
 
     def _repairs(self, found: Mapping[str, _OtherEvents]) -> Iterator[RowRepair]:
         for job_id, others in sorted(found.items()):
@@ -210,24 +208,3 @@ class _Undoing:
         event = applied.event
         was = f"{partitions[row.log_id or '']}:{row.log_offset}"
         return UndoneRow(job_id, was, f"{event.raw.partition}:{event.offset}", event.status)
-
-    def _set(self, repairs: Sequence[RowRepair]) -> None:
-        """Set these rows; if the database refuses one, in halves, until that one stands alone."""
-        result = self.result
-        try:
-            count = len(self.table.repair_rows(repairs))
-        except BadRowError as error:
-            if len(repairs) == 1:
-                where = f", {error.where}" if error.where else ""
-                result.refused[repairs[0].job_id] = f"{error.error_class} ({error.sqlstate or 'no SQLSTATE'}{where})"
-                return
-            middle = len(repairs) // 2
-            self._set(repairs[:middle])
-            self._set(repairs[middle:])
-            return
-        result.set_rows += count
-        result.moved_on += len(repairs) - count
-
-    def _end_if_stopped(self) -> None:
-        if self.stop():
-            raise StopRequestedError("a stop was requested")

@@ -25,7 +25,7 @@ from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.rebuild import Made, take
-from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, events, quiet
+from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, end_if_stopped, events, quiet
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.operations.suspects import INSIDE, SLACK, Criteria, ReadRanges, Suspect
 from jobstatus_consumer.records import Event, RawRecord
@@ -139,7 +139,7 @@ class _Verifying:
             for chunk in events(self._reader, self._scope, counts, self._stop, of_key, rejected):
                 yield chunk
                 observe(counts.records)
-        self._end_if_stopped()
+        end_if_stopped(self._stop)
 
     def _compare(self, part: RowsPass, compared: set[str]) -> Iterator[tuple[bytes, Suspect]]:
         """The rows that are not equal; jobs without a row are findings. All jobs of the part go into `compared`."""
@@ -148,7 +148,7 @@ class _Verifying:
         partitions = {log.id: number for number, log in self._scope.logs.items()}
         logs: dict[str | None, str] = {log_id: log_id for log_id in partitions}
         while some := list(islice(jobs, COMPARED_AT_ONCE)):
-            self._end_if_stopped()
+            end_if_stopped(self._stop)
             # what was compared leaves the memory to the rows that differ
             made = {job_id: Row.made(*part.jobs.pop(job_id)) for job_id in some}
             compared.update(some)
@@ -166,7 +166,7 @@ class _Verifying:
         jobs = self._scope.wanted.jobs
         rows = self._table.positions(criteria.limit) if not jobs else _positions_of(self._table, jobs, criteria.limit)
         for job_id, log_id, offset, too_late in rows:
-            self._end_if_stopped()
+            end_if_stopped(self._stop)
             if job_id in compared or not part.has(job_id.encode()):
                 continue
             row = NO_ROW._replace(log_id=log_id, log_offset=offset, latest=criteria.limit if too_late else None)
@@ -188,10 +188,6 @@ class _Verifying:
         places = ReadRanges(self._scope, self._reader.watermarks)
         for key, suspect in suspects.items():
             self.report.add(key.decode(), suspect.judge(self._criteria, places))
-
-    def _end_if_stopped(self) -> None:
-        if self._stop():
-            raise StopRequestedError("a stop was requested")
 
 
 def _missing(row: Row, partitions: Mapping[str, int]) -> Finding:
