@@ -5,7 +5,7 @@ and `operations`.
 """
 
 from jobstatus_consumer.core.cut import LARGEST_KEPT, CutBytes, kept_bytes, kept_headers
-from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState, excess
+from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState, used_up
 from jobstatus_consumer.core.dead_letters import (
     PREFIX,
     DeadLetter,
@@ -47,7 +47,6 @@ __all__ = [
     "dead_letter",
     "decide",
     "decoder_of",
-    "excess",
     "fold",
     "kept_bytes",
     "kept_headers",
@@ -57,4 +56,5 @@ __all__ = [
     "sendable_time",
     "start_of",
     "unknown_log",
+    "used_up",
 ]

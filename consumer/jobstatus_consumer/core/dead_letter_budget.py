@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DeadLetterBudgetError, DeploymentError
 from jobstatus_consumer.records import Rejected
 
@@ -39,6 +40,12 @@ def excess(state: BudgetState, in_a_row: int, percent: float) -> str:
     if state.sent >= ENOUGH and share > percent:
         return f"{share:.1f} % of the last {state.recent_events} events became dead letters; the limit is {percent:g} %"
     return ""
+
+
+def used_up(settings: Settings, budgets: Iterable[BudgetState]) -> str:
+    """Return by what the first of these counts is over the limits in the settings; an empty text if none is."""
+    limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
+    return next((what for budget in budgets if (what := excess(budget, *limits))), "")
 
 
 class Budget:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, TypeVar
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core import Watermarks, decoder_of, excess, newest_log
+from jobstatus_consumer.core import Watermarks, decoder_of, newest_log, used_up
 from jobstatus_consumer.errors import BrokerAwayError, DatabaseAwayError, JobStatusError, StartError, StopRequestedError
 from jobstatus_consumer.kafka import CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
@@ -234,10 +234,9 @@ def _waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
 
 
 def _waiting_for_the_group(settings: Settings, report: StatusReport, broker: BrokerSide) -> Iterator[str]:
-    limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
-    used = [what for commit in broker.committed.values() if (what := excess(commit.budget, *limits))]
+    used = used_up(settings, (commit.budget for commit in broker.committed.values()))
     if used:
-        yield f"you: {used[0]}; look at jobstatus dlq list, then jobstatus dlq budget clear"
+        yield f"you: {used}; look at jobstatus dlq list, then jobstatus dlq budget clear"
     if broker.group.state in NOT_STABLE:
         yield "a rebalance of the group"
     elif not broker.group.members and report.lag:

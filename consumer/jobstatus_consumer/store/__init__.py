@@ -1,6 +1,6 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
-from jobstatus_consumer.store.admin import Problem, check, migrate, remarks, rows_by_status
+from jobstatus_consumer.store.admin import Problem, check, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
@@ -30,5 +30,4 @@ __all__ = [
     "overview",
     "refuse_taken",
     "remarks",
-    "rows_by_status",
 ]

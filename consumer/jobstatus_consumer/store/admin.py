@@ -114,26 +114,22 @@ def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableNam
         )
 
 
-def rows_by_status(url: str, table: str) -> dict[str, int]:
-    """How many rows the table has of each status. Raises StartError if there is no table, and StoreError's kinds."""
-    name = TableName.parse(table)
-    with _connected(url, name) as (connection, place):
-        if not _exists(connection, place):
-            raise StartError(f"there is no table {name}; make it: jobstatus migrate")
-        return dict(_ask(connection, "rows_by_status", place))
-
-
 @contextmanager
-def _connected(url: str, name: TableName) -> Iterator[tuple[Connection[TupleRow], TableName]]:
-    """A connection for the block, and the table's name with its schema."""
-    with Session(url, LIMITS) as session:
+def session_at(url: str, name: TableName, limits: Limits = LIMITS) -> Iterator[tuple[Session, TableName]]:
+    """A session for the block, and the table's name with its schema. What keeps it from the server has a remedy."""
+    with Session(url, limits) as session:
         try:
             session.connect()
         except DatabaseAwayError as error:
             raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
-        place = session.located(name)
-        with session.use() as connection:
-            yield connection, place
+        yield session, session.located(name)
+
+
+@contextmanager
+def _connected(url: str, name: TableName) -> Iterator[tuple[Connection[TupleRow], TableName]]:
+    """The connection of such a session for the block, and the table's name with its schema."""
+    with session_at(url, name) as (session, place), session.use() as connection:
+        yield connection, place
 
 
 def _ask(connection: Connection[TupleRow], name: str, table: TableName, **given: object) -> list[TupleRow]:

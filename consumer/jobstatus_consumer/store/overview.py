@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
-from jobstatus_consumer.store.admin import REMEDY
+from jobstatus_consumer.store.admin import session_at
 from jobstatus_consumer.store.blocking import Blocker, blockers
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
@@ -40,12 +40,7 @@ def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
     Raises `StartError` if a table is missing, and StoreError's kinds.
     """
     name = TableName.parse(table)
-    with Session(url, LIMITS) as session:
-        try:
-            session.connect()
-        except DatabaseAwayError as error:
-            raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
-        place = session.located(name)
+    with session_at(url, name, LIMITS) as (session, place):
         for part in (place, place.progress):
             if not _ask(session, "admin.sql", "kind", part):
                 raise StartError(f"there is no table {part.within(name.schema)}; make it: jobstatus migrate")

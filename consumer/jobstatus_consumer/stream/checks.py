@@ -5,13 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core import excess
+from jobstatus_consumer.core import used_up
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
-from jobstatus_consumer.kafka import Topics, commits
+from jobstatus_consumer.kafka import CommittedOffset, Topics, commits
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 
@@ -56,25 +56,23 @@ def _missing(rights: _Rights) -> list[str]:
     return [name for name in rights.needed if allowed is not None and name not in allowed]
 
 
-def used_up_budget(settings: Settings, topics: Topics) -> Iterator[Problem]:
-    """Yield the used-up budget of dead letters, with which a consumer stops at its start. Blocks."""
-    limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
-    found = [what for commit in commits(settings, topics).values() if (what := excess(commit.budget, *limits))]
-    if found:
+def used_up_budget(settings: Settings, committed: Collection[CommittedOffset]) -> Iterator[Problem]:
+    """Yield the used-up budget of dead letters, with which a consumer stops at its start."""
+    used = used_up(settings, (commit.budget for commit in committed))
+    if used:
         yield Problem(
-            f"the budget of dead letters is used up: {found[0]}",
+            f"the budget of dead letters is used up: {used}",
             "jobstatus dlq list shows why; fix the cause, then: jobstatus dlq budget clear",
         )
 
 
-def made_again(settings: Settings, topics: Topics) -> Iterator[Problem]:
+def made_again(settings: Settings, topics: Topics, committed: Collection[CommittedOffset]) -> Iterator[Problem]:
     """Yield that the topic was made again since it was read, with which a consumer stops at its start. Blocks.
 
     A broker deletes a group's commits together with the topic, so the database's progress is asked as well.
     """
     topic_id = topics.topic_id(settings.topic)
-    committed = {item.topic_id for item in commits(settings, topics).values() if item.topic_id}
-    read = committed or _topic_ids_in_the_database(settings)
+    read = {item.topic_id for item in committed if item.topic_id} or _topic_ids_in_the_database(settings)
     if read and topic_id not in read:
         yield Problem(
             f"the topic {settings.topic} was made again since it was read: its id was {min(read)}, and is {topic_id}",
@@ -125,8 +123,7 @@ def _is_a_consumer(host: str, port: int) -> bool:
 
 def further_problems(settings: Settings, topics: Topics) -> list[Problem]:
     """Return what is wrong with rights and budget where both topics are there. Blocks; raises `BrokerError`."""
-    # without its rights the client cannot read the budget
-    return list(missing_rights(settings, topics)) or [
-        *made_again(settings, topics),
-        *used_up_budget(settings, topics),
-    ]
+    if missing := list(missing_rights(settings, topics)):
+        return missing  # without its rights the client cannot read what the group has committed
+    committed = commits(settings, topics).values()
+    return [*made_again(settings, topics, committed), *used_up_budget(settings, committed)]

@@ -44,12 +44,17 @@ def _own_as(original: Path, copy: Path) -> None:
     copy.chmod(0o700)
 
 
+def forget_the_end(deployed: Deployment) -> None:
+    """The database loses what was written of each log from offset 200 on."""
+    deployed.query("DELETE FROM jobs WHERE log_offset > 200")
+    deployed.query("UPDATE jobs_progress SET next_offset = least(next_offset, 200)")
+
+
 def test_deleted_rows_and_progress_come_back_with_the_next_connection(deployed: Deployment) -> None:
     deployed.produce_events(made_events(2_000, 300))
     consumer = deployed.consumer()
     deployed.caught_up()
-    deployed.query("DELETE FROM jobs WHERE log_offset > 200")
-    deployed.query("UPDATE jobs_progress SET next_offset = least(next_offset, 200)")
+    forget_the_end(deployed)
     deployed.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'jobstatus'")
     deployed.produce_events(made_events(100, 300, seed=2))
     consumer.says("the log heals the table")
@@ -62,8 +67,7 @@ def test_an_idle_consumer_notices_that_the_database_lost_something(deployed: Dep
     deployed.produce_events(made_events(2_000, 300))
     consumer = deployed.consumer()
     deployed.caught_up()
-    deployed.query("DELETE FROM jobs WHERE log_offset > 200")
-    deployed.query("UPDATE jobs_progress SET next_offset = least(next_offset, 200)")
+    forget_the_end(deployed)
     consumer.says("the log heals the table")
     deployed.settled()
     deployed.assert_exact()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError, StartError
-from jobstatus_consumer.store import Store, check, migrate, remarks, rows_by_status
+from jobstatus_consumer.store import Store, check, migrate, overview, remarks
 from law.events import batch, event
 from psycopg.rows import TupleRow
 
@@ -54,7 +54,7 @@ def test_a_dry_runs_sql_can_be_run_by_hand(empty_url: str, nothing: Database) ->
 def test_twice_is_harmless(url: str, store: Store) -> None:
     store.write(batch([event()]))
     assert migrate(url, "jobs") == []
-    assert rows_by_status(url, "jobs") == {"processing": 1}
+    assert overview(url, "jobs").rows == {"processing": 1}
 
 
 def test_only_what_is_missing_is_created(url: str, database: Database) -> None:
@@ -270,7 +270,7 @@ def test_what_cannot_be_reached_is_said_without_the_password(empty_url: str, par
     secret = psycopg.conninfo.conninfo_to_dict(url)["password"]
     (problem,) = check(url, "jobs")
     assert said in problem.what
-    for call in (migrate, rows_by_status):
+    for call in (migrate, overview):
         with pytest.raises(DatabaseAwayError, match=said) as caught:
             call(url, "jobs")
         assert str(secret) not in str(caught.value)
@@ -280,9 +280,9 @@ def test_what_cannot_be_reached_is_said_without_the_password(empty_url: str, par
 def test_rows_are_counted_by_status(url: str, store: Store, database: Database) -> None:
     store.write(batch([event(f"job-{number}", number, status="success" if number else "error") for number in range(3)]))
     database.execute("INSERT INTO jobs (job_id) VALUES ('theirs')")
-    assert rows_by_status(url, "jobs") == {"success": 2, "": 1, "error": 1}
+    assert overview(url, "jobs").rows == {"success": 2, "": 1, "error": 1}
 
 
 def test_rows_of_no_table_is_an_error_with_its_name(empty_url: str) -> None:
     with pytest.raises(StartError, match="there is no table jobs; make it: jobstatus migrate"):
-        rows_by_status(empty_url, "jobs")
+        overview(empty_url, "jobs")

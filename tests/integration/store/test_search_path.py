@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DeploymentError
-from jobstatus_consumer.store import Row, RowRepair, Store, Table, check, migrate, new_table, rows_by_status
+from jobstatus_consumer.store import Row, RowRepair, Store, Table, check, migrate, new_table, overview
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
 
@@ -67,7 +67,7 @@ def test_an_operator_of_another_role_is_never_run_with_our_rights(trapped: str, 
         assert table.repair_rows([repair]) == {"job-1"}
     with new_table(trapped, "rebuilt") as new:
         new.copy([("job-1", Row())])
-    assert rows_by_status(trapped, "jobs") == {"processing": 1}
+    assert overview(trapped, "jobs").rows == {"processing": 1}
     assert owner.execute("SELECT * FROM loot").fetchall() == []
 
 
