@@ -19,6 +19,7 @@ from jobstatus_consumer.kafka.topics import (
     TopicPlan,
     Topics,
     dead_letters_plan,
+    denied,
     events_plan,
     unfit,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "clear_budget",
     "commits",
     "dead_letters_plan",
+    "denied",
     "end_offsets",
     "events_plan",
     "new_client",

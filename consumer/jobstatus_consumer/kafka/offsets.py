@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import BudgetState
-from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StartError
+from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
-from jobstatus_consumer.kafka.topics import Topics
+from jobstatus_consumer.kafka.topics import Topics, denied
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.words import counted
 
@@ -66,15 +66,9 @@ def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
 
     The client would only report a time-out, after half a minute.
     """
-    allowed: set[str] | None = set()
-    why = ""
-    try:
-        allowed = topics.operations_on_group(group)
-    except BrokerAwayError:
-        raise
-    except BrokerError as error:
-        why = f" ({error})"
-    if allowed is not None and operation not in allowed:
+    missing, refusal = denied(lambda: topics.operations_on_group(group), [operation])
+    if missing:
+        why = f" ({refusal})" if refusal else ""
         raise StartError(
             f"this client has no right {operation} on the group {group}{why}; nothing was changed. Give it: "
             f"kafka-acls --add --allow-principal User:... --operation {operation.capitalize()} --group {group}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -23,7 +23,7 @@ from confluent_kafka.admin import (
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Watermarks
-from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StartError
 from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
     ASK_FOR_SECONDS,
@@ -377,6 +377,20 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[str]) -> tuple[list[str], str]:
+    """Return which of these operations the broker does not allow, and its refusal if not even the question is allowed.
+
+    Blocks as the question does; raises `BrokerAwayError`.
+    """
+    try:
+        allowed = ask_what_is_allowed()
+    except BrokerAwayError:
+        raise
+    except BrokerError as error:
+        return list(needed), str(error)
+    return [name for name in needed if allowed is not None and name not in allowed], ""
 
 
 def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import used_up
-from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
-from jobstatus_consumer.kafka import CommittedOffset, Topics, commits
+from jobstatus_consumer.errors import StoreError
+from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, denied
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 
@@ -37,23 +37,13 @@ def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
         _Rights(writes, f"the topic {letters}", f"--topic {letters}", lambda: topics.operations_on_topic(letters)),
         _Rights(("READ",), f"the group {group}", f"--group {group}", lambda: topics.operations_on_group(group)),
     ):
-        missing = _missing(rights)
+        missing, _ = denied(rights.ask, rights.needed)
         if missing:
             add = "".join(f" --operation {name.title().replace('_', '')}" for name in missing)
             yield Problem(
                 f"this client has no right {', '.join(missing)} on {rights.what}",
                 f"kafka-acls --add --allow-principal User:...{add} {rights.flag}",
             )
-
-
-def _missing(rights: _Rights) -> list[str]:
-    try:
-        allowed = rights.ask()
-    except BrokerAwayError:
-        raise
-    except BrokerError:
-        allowed = set()  # not even the question is allowed
-    return [name for name in rights.needed if allowed is not None and name not in allowed]
 
 
 def used_up_budget(settings: Settings, committed: Collection[CommittedOffset]) -> Iterator[Problem]:
