@@ -19,6 +19,8 @@ from jobstatus_consumer.words import counted
     "group_id",
     "database_url",
     "table",
+    "target",
+    "waiting_budget",
     "statuses",
     "batch_max_events",
     "batch_max_bytes",

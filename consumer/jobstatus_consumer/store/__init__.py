@@ -6,7 +6,9 @@ from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
+from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
+from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "LogProgress",
     "NewTable",
     "Problem",
+    "ProjectingStore",
     "Row",
     "RowPosition",
     "RowRepair",
@@ -23,6 +26,7 @@ __all__ = [
     "Store",
     "Table",
     "TableOverview",
+    "Target",
     "check",
     "content_of",
     "migrate",
@@ -30,4 +34,6 @@ __all__ = [
     "overview",
     "refuse_taken",
     "remarks",
+    "store_of",
+    "target_of",
 ]

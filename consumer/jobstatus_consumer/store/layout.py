@@ -1,4 +1,4 @@
-"""The shape of our two tables. Everything that depends on a column is made from the layout here.
+"""The shape of our tables. Everything that depends on a column is made from the layout here.
 
 The SQL's column lists, the parameters of a statement, CREATE TABLE, COPY, what `check` expects of a table, and what
 `verify` compares come from it. A new field of the event is one line in `MANAGED` and one in `Row`.
@@ -204,9 +204,23 @@ PROGRESS: Final = TableLayout(
 it; and the first offset that was written."""
 
 
-def managed_tables(name: TableName) -> tuple[tuple[TableName, TableLayout], ...]:
-    """The tables that `migrate` makes, by name and shape: the managed table, then its progress table."""
-    return (name, MANAGED), (name.progress, PROGRESS)
+WAITING: Final = TableLayout(
+    (
+        Column("job_id", TEXT, Role.KEY),
+        Column("since", TIME, Role.BOOKKEEPING, not_null=True),
+        Column("next_try", TIME, Role.BOOKKEEPING, not_null=True),
+        Column("tries", INTEGER, Role.BOOKKEEPING, not_null=True),
+        Column("reason", TEXT, Role.BOOKKEEPING, not_null=True),
+    )
+)
+"""The table of waiting jobs, beside a target: those whose row in the target does not show their state yet. `reason` is
+`no row`, `locked`, `changed`, or the error with which the row was refused; `tries` counts the refusals."""
+
+
+def managed_tables(name: TableName, *, with_waiting: bool = False) -> tuple[tuple[TableName, TableLayout], ...]:
+    """The tables that `migrate` makes, by name and shape: the managed table, then those beside it."""
+    waiting = ((name.waiting, WAITING),) if with_waiting else ()
+    return (name, MANAGED), (name.progress, PROGRESS), *waiting
 
 
 CONTENT: Final = tuple(_names(MANAGED.of(Role.CONTENT)))
