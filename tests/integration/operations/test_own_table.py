@@ -47,7 +47,7 @@ class Own:
         return self.deployed.query(text)
 
     def run(self, *arguments: str, code: int | None = 0, **environ: str) -> subprocess.CompletedProcess[str]:
-        wanted = {**self.environ, **environ}
+        wanted: dict[str, Any] = {**self.environ, **environ}
         return run_inside(self.deployed, *arguments, code=code, **wanted)
 
     def drain(self, **environ: str) -> None:
