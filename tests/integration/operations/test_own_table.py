@@ -50,7 +50,7 @@ class Own:
         wanted: dict[str, Any] = {**self.environ, **environ}
         return run_inside(self.deployed, *arguments, code=code, **wanted)
 
-    def drain(self, **environ: str) -> None:
+    def drain(self, **environ: Any) -> None:
         self.run("consume", "--until-caught-up", **environ)
 
     def consumer(self) -> ConsumerProcess:
