@@ -165,7 +165,7 @@ class ConsumerRun:
         settings = self._settings
         sender = DeadLetterSender(settings)
         store = store_of(settings)
-        settling = Settling(store) if isinstance(store, ProjectingStore) else None
+        settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
             store, sender, self._budget, settings.group_id, settings.topic, table=settings.table, settling=settling
         )

@@ -57,15 +57,19 @@ class SettlerPort(Protocol):
 
 
 class Settling:
-    """Decides when the next page of waiting jobs is tried, and counts what came of it. For the writer's thread."""
+    """Decides when the next page of waiting jobs is tried. For the writer's thread; others may read its properties.
 
-    def __init__(self, store: SettlerPort, clock: Callable[[], float] = time.monotonic) -> None:
+    `report` is called with what came of each page.
+    """
+
+    def __init__(
+        self, store: SettlerPort, report: Callable[[Projected], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._report = report
         self._clock = clock
         self._ran = -LOOK
         self._rest = LOOK
-        self.done = Projected()
-        """the sums since the start; other threads may read it"""
 
     @property
     def waiting(self) -> int:
@@ -103,7 +107,7 @@ class Settling:
             logger.debug("what waits was not tried, connecting anew: %s", error)
             self._store.close()
             return
-        self.done = self.done.plus(found)
+        self._report(found)
         self._ran, self._rest = self._clock(), self._rest_after(found)
 
     def _rest_after(self, found: Projected) -> float:
