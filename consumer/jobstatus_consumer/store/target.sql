@@ -29,7 +29,8 @@ FROM target
 -- The columns: name, type without its length, whether it is a text or bit string, whether its type is a domain, whether
 -- one value has several spellings, and whether the server alone may write it.
 SELECT a.attname::text, format_type(a.atttypid, -1), t.typcategory IN ('S', 'V'), t.typtype = 'd',
-       a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'uuid'::regtype),
+       a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
+                      'uuid'::regtype),
        a.attgenerated <> '' OR a.attidentity = 'a'
 FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass(%(target)s) AND a.attnum > 0 AND NOT a.attisdropped
