@@ -1,21 +1,26 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
-from jobstatus_consumer.store.admin import Problem, check, migrate, remarks
+from jobstatus_consumer.store.admin import Problem, check, check_purge, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
-from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
+from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
+from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
     "Blocker",
+    "Finished",
+    "FinishedRows",
     "Limits",
     "LogProgress",
     "NewTable",
     "Problem",
+    "PurgeTable",
+    "PurgedJob",
     "Row",
     "RowPosition",
     "RowRepair",
@@ -24,6 +29,7 @@ __all__ = [
     "Table",
     "TableOverview",
     "check",
+    "check_purge",
     "content_of",
     "migrate",
     "new_table",

@@ -19,9 +19,12 @@ from jobstatus_consumer.store.session import Session
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
-READS: Final = ("SELECT",)
-WRITES: Final = ("SELECT", "INSERT", "UPDATE")
-POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w"}
+READS: Final = (("SELECT",),) * 3
+WRITES: Final = (*(("SELECT", "INSERT", "UPDATE"),) * 2, ("SELECT",))
+PURGES: Final = (("SELECT", "UPDATE", "DELETE"), ("SELECT", "UPDATE"), ("SELECT", "INSERT", "UPDATE", "DELETE"))
+"""The privileges that reading, writing and purging need, on each of `managed_tables`. A purge locks rows and the
+progress table, and either lock needs UPDATE."""
+POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
 
@@ -75,13 +78,21 @@ def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
+    return _check(url, table, WRITES if to_write else READS)
+
+
+def check_purge(url: str, table: str) -> list[Problem]:
+    """Everything that would keep `purge` from working, each with its remedy; raises only MalformedUrlError."""
+    return _check(url, table, PURGES)
+
+
+def _check(url: str, table: str, privileges: Sequence[Sequence[str]]) -> list[Problem]:
     name = TableName.parse(table)
     try:
         with _connected(url, name) as (connection, place):
-            problems = list(_server_problems(connection, place, to_write=to_write))
-            for part, layout in managed_tables(place):
-                shown = part.within(name.schema)
-                problems += _table_problems(connection, part, shown, layout, WRITES if to_write else READS)
+            problems = list(_server_problems(connection, place, to_write=privileges is not READS))
+            for (part, layout), needed in zip(managed_tables(place), privileges, strict=True):
+                problems += _table_problems(connection, part, part.within(name.schema), layout, needed)
             return problems
     except SettingsError:
         raise

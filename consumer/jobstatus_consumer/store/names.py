@@ -1,4 +1,4 @@
-"""The name of the managed table, with or without a schema, and the name of its progress table."""
+"""The name of the managed table, with or without a schema, and the names of the tables beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from psycopg import sql
 from jobstatus_consumer.errors import SettingsError
 
 PROGRESS_SUFFIX = "_progress"
+PURGED_SUFFIX = "_purged"
 MAX_NAME_BYTES = 63 - len(PROGRESS_SUFFIX)
 """PostgreSQL cuts a longer identifier without an error, and then both tables would have the same name."""
 
@@ -39,6 +40,11 @@ class TableName:
     def progress(self) -> TableName:
         """The name of the progress table, in the same schema."""
         return TableName(self.schema, self.name + PROGRESS_SUFFIX)
+
+    @property
+    def purged(self) -> TableName:
+        """The name of the table of purged jobs, in the same schema."""
+        return TableName(self.schema, self.name + PURGED_SUFFIX)
 
     def within(self, schema: str | None) -> TableName:
         """The same name in this schema."""

@@ -1,8 +1,10 @@
 """Named blocks of SQL from the `.sql` files beside this module.
 
-A block begins with a line `-- name --`, and the comment after it is its reason. `{table}` and `{progress}` are filled
-in as quoted identifiers. Every other placeholder is a list that the table's layout makes, such as `{columns}`. A list
-whose placeholder has a line of its own gets one line for each item; any other list stays on its line.
+A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}` and `{purged}`
+are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second managed table. `{guard}` is the
+block of that name, and `{guard_of_purged}` the same condition for what a purge has left of a row. Every other
+placeholder is a list that the table's layout makes, such as `{sent}`. A list whose placeholder has a line of its own
+gets one line for each item; any other list stays on its line.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from jobstatus_consumer.store.names import TableName
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _OWN_LINE = re.compile(r"^( *)\{(\w+)\}(?=,?$)", re.MULTILINE)
 _IN_LINE = re.compile(r"\{(\w+)\}")
-_IDENTIFIERS = ("table", "progress")
+_IDENTIFIERS = ("table", "progress", "purged", "other", "other_purged")
 
 
 @cache
@@ -31,11 +33,23 @@ def blocks(file: str) -> dict[str, str]:
     return {name: _without_comments(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def block(file: str, name: str, table: TableName, layout: TableLayout = MANAGED) -> sql.Composed:
-    """One block for one table. `layout` is the shape of that table."""
-    text = _with_lists(blocks(file)[name], layout)
+def block(
+    file: str, name: str, table: TableName, layout: TableLayout = MANAGED, *, other: TableName | None = None
+) -> sql.Composed:
+    """One block for one table. `layout` is the shape of that table; `other` is a second managed table."""
+    text = _with_lists(_with_guard(blocks(file)[name]), layout)
     # SQL() refuses anything but a literal, to keep input out; this text is our own file
-    return sql.SQL(text).format(table=table.identifier, progress=table.progress.identifier)
+    names = {"table": table.identifier, "progress": table.progress.identifier, "purged": table.purged.identifier}
+    if other is not None:
+        names |= {"other": other.identifier, "other_purged": other.purged.identifier}
+    return sql.SQL(text).format(**names)
+
+
+def _with_guard(text: str) -> str:
+    """The text with the guard. Of a purged job `p` is what the guard compares, and `n` the new row."""
+    guard = blocks("write.sql")["guard"]
+    of_purged = re.sub(r"\bt\.", "p.", guard).replace("excluded.", "n.")
+    return text.replace("{guard}", guard).replace("{guard_of_purged}", of_purged)
 
 
 def _with_lists(text: str, layout: TableLayout) -> str:
