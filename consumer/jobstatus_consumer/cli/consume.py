@@ -19,6 +19,7 @@ from jobstatus_consumer.words import counted
     "group_id",
     "database_url",
     "table",
+    "deadlines",
     "statuses",
     "batch_max_events",
     "batch_max_bytes",

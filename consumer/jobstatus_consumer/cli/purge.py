@@ -8,7 +8,7 @@ from threading import Event
 
 import click
 
-from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.options import AGE, json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
     agreed,
@@ -22,7 +22,7 @@ from jobstatus_consumer.cli.session import (
 )
 from jobstatus_consumer.cli.show import purge as show
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.durations import ALLOWED, parse_duration
+from jobstatus_consumer.durations import ALLOWED
 from jobstatus_consumer.errors import BadRowError, JobStatusError, SettingsError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits
 from jobstatus_consumer.operations import PurgeContext, PurgeResult, current_logs, forget, held_offsets, purge
@@ -31,19 +31,6 @@ from jobstatus_consumer.words import counted
 
 RATE = 2000.0
 """Rows a second."""
-
-
-class Age(click.ParamType[int]):
-    """A length of time, in seconds."""
-
-    name = "AGE"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the seconds."""
-        try:
-            return value if isinstance(value, int) else parse_duration(str(value))
-        except ValueError as error:
-            raise SettingsError(f"{param.opts[0] if param else 'the age'}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +59,14 @@ class PurgeOptions:
 @click.option("--status", default=None, metavar="WORD,...", help="The statuses of the rows to remove: success,error.")
 @click.option(
     "--older-than",
-    type=Age(),
+    type=AGE,
     default=None,
     metavar="AGE",
     help=f"Only rows whose job had its last event so long ago, by the events' times: {ALLOWED}.",
 )
 @click.option(
     "--forget-after",
-    type=Age(),
+    type=AGE,
     default=None,
     metavar="AGE",
     help="Also forget jobs that were purged so long ago, where neither the topic nor its dead letters have an event of "

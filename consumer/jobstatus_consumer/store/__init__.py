@@ -7,6 +7,7 @@ from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
+from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.writer import Store
 
@@ -18,6 +19,8 @@ __all__ = [
     "Limits",
     "LogProgress",
     "NewTable",
+    "OverdueJob",
+    "OverdueTable",
     "Problem",
     "PurgeTable",
     "PurgedJob",

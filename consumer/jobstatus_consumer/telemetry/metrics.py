@@ -32,6 +32,12 @@ class Metrics:
         self.last_write = self._gauge(
             "last_write_timestamp_seconds", "the time of the last written batch, in seconds since 1970-01-01 UTC"
         )
+        self.overdue = self._gauge(
+            "overdue_jobs",
+            "jobs whose last event is older than the deadline of their status (JOBSTATUS_DEADLINES); only the member "
+            "with partition 0 counts them",
+            ["status"],
+        )
         # the membership in the group, and the connections
         self.commits = self._gauge("commits", "offset commits since the start, by outcome", ["outcome"])
         self.rebalances = self._gauge("rebalances", "times that partitions were assigned, revoked or lost")
