@@ -82,6 +82,16 @@ class Settings(BaseModel):
         pattern=f"^{TABLE_NAME}$",
         description="the table with one row for each job, as name or schema.name; <table>_progress is beside it",
     )
+    target: str = Field(
+        "",
+        description="a TOML file that maps each state to a row of a table of yours, which is written in the same "
+        "statement; <table>_waiting holds the jobs whose row cannot be written yet",
+    )
+    waiting_budget: int = Field(
+        100_000,
+        ge=1,
+        description="stop when this many jobs wait for their row in the target",
+    )
     statuses: frozenset[str] | None = Field(
         None,
         description="the allowed statuses, separated by commas; an event with another one becomes a dead letter; all "

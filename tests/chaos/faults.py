@@ -10,11 +10,14 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, LiteralString, NamedTuple, Protocol
 
+import psycopg
 from chaos.fleet import Fleet
+from chaos.samples import CommitSampler, RowSampler
 from chaos.stage import SESSION_SECONDS, Stage, session
 from chaos.workers import Workers
+from support.waiting import until
 
 
 class World(Protocol):
@@ -23,6 +26,8 @@ class World(Protocol):
     stage: Stage
     fleet: Fleet
     workers: Workers
+    rows: RowSampler
+    commits: CommitSampler
     longer: float
 
     @property
@@ -49,11 +54,19 @@ def _for_a_while(world: World, chance: random.Random, low: float, high: float) -
     time.sleep(chance.uniform(low, low + (high - low) * world.longer))
 
 
+def _met(state: Callable[[], bool], what: str) -> None:
+    """Wait until the fault has met what it is there for: a machine with much to do may take longer than the fault."""
+    until(state, f"a fault is met: {what}", 60)
+
+
 def _place(world: World, chance: random.Random) -> int:
     return chance.randrange(len(world.fleet.members))
 
 
 # -- consumers
+
+ENOUGH_AGAIN: Final = 200
+"""records: so long does it take to read them again that the table is looked at meanwhile"""
 
 
 def _kill(world: World, chance: random.Random) -> float:
@@ -61,6 +74,7 @@ def _kill(world: World, chance: random.Random) -> float:
 
 
 def _kill_all(world: World, _chance: random.Random) -> float:
+    _met(lambda: world.commits.poison_passed > 0, "the group has committed poison, so a dead letter must be there")
     return [world.fleet.kill(place) for place in range(len(world.fleet.members))][-1]
 
 
@@ -83,11 +97,15 @@ def _roll(world: World, _chance: random.Random) -> float:
 
 
 def _set_back(world: World, _chance: random.Random) -> float:
+    _met(lambda: world.rows.timeline.written() >= ENOUGH_AGAIN, f"{ENOUGH_AGAIN} records are written")
     world.set_back()
     return time.monotonic()
 
 
 # -- the database
+
+WAITING: Final = "SELECT count(*) FROM pg_locks WHERE relation = 'jobs'::regclass AND NOT granted"
+RAISED: Final = "SELECT last_value FROM chaos_raised"
 
 
 def _terminate(world: World, _chance: random.Random) -> float:
@@ -119,6 +137,9 @@ def _lock(world: World, chance: random.Random) -> float:
     with session(world.url) as connection, connection.transaction():
         connection.execute("LOCK TABLE jobs IN EXCLUSIVE MODE")
         _for_a_while(world, chance, 2, 9)
+        _met(lambda: _number(connection, WAITING) > 0, "a consumer waits for the lock")
+        looked = world.commits.samples
+        _met(lambda: world.commits.samples >= looked + 3, "the committed offsets are looked at")
     return time.monotonic()
 
 
@@ -132,6 +153,11 @@ def _read_only(world: World, chance: random.Random) -> float:
     return time.monotonic()
 
 
+def _number(connection: psycopg.Connection[Any], query: LiteralString) -> int:
+    ((found,),) = connection.execute(query).fetchall()
+    return int(found)
+
+
 AWAY_STATES: Final = ("40001", "40P01", "53100", "53200", "55P03", "57014", "57P03", "58030")
 
 
@@ -139,14 +165,18 @@ def _trigger(world: World, chance: random.Random) -> float:
     """Statements with certain jobs meet an error that says nothing against the row."""
     state, part = chance.choice(AWAY_STATES), chance.randrange(20)
     with session(world.url) as connection:
+        # a rollback does not set a sequence back
+        connection.execute("CREATE SEQUENCE chaos_raised MINVALUE 0")
         connection.execute(
             "CREATE OR REPLACE FUNCTION chaos_raises() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF abs(hashtext(NEW.job_id)) % 20 = {part} THEN RAISE 'chaos' USING ERRCODE = '{state}'; END IF; "
-            "RETURN NEW; END $$"
+            f"IF abs(hashtext(NEW.job_id)) % 20 = {part} THEN PERFORM nextval('public.chaos_raised'); "
+            f"RAISE 'chaos' USING ERRCODE = '{state}'; END IF; RETURN NEW; END $$"
         )
         connection.execute("CREATE TRIGGER chaos BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION chaos_raises()")
         _for_a_while(world, chance, 2, 6)
+        _met(lambda: _number(connection, RAISED) >= 3, "statements have failed")
         connection.execute("DROP TRIGGER chaos ON jobs")
+        connection.execute("DROP SEQUENCE chaos_raised")
     return time.monotonic()
 
 

@@ -68,15 +68,15 @@ def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> 
 def test_a_broken_promise_is_reported_by_its_name(
     stage: Stage, broken: str, script: list[Step], promises: set[str]
 ) -> None:
-    # one event a batch: more moments at which the broken promise shows
-    arguments = ("--batch-max-events", "1") if broken == "guard" else ()
+    # one event a batch: each one is a moment at which the broken promise shows
+    singly = broken in ("guard", "classification")
     options = Options(
         script=script,
         longer=0,
-        rate=90,
+        rate=45 if singly else 90,
         poison_share=0.2,
         command=broken_command(broken),
-        arguments=arguments,
+        arguments=("--batch-max-events", "1") if singly else (),
         broken=broken,
         patience=0.2,
     )

@@ -20,6 +20,8 @@ from jobstatus_consumer.words import counted
     "database_url",
     "table",
     "deadlines",
+    "target",
+    "waiting_budget",
     "statuses",
     "batch_max_events",
     "batch_max_bytes",

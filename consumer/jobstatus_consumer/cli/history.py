@@ -41,7 +41,7 @@ _ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "stat
 
 @click.command("history")
 @click.argument("job_id", metavar="JOB")
-@with_settings("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
+@with_settings("topic", "dlq_topic", "group_id", "database_url", "table", "target", "statuses")
 @show_values_flag
 @json_flag
 def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -> None:

@@ -16,7 +16,7 @@ import click
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.signals import handled_by, stop_at_once
-from jobstatus_consumer.store import Problem, Table, check
+from jobstatus_consumer.store import Problem, Table, check, target_of
 from jobstatus_consumer.telemetry import logs
 
 LINE_EVERY: Final = 5.0
@@ -124,7 +124,7 @@ def say(text: str) -> None:
 
 def ready_table(settings: Settings, *, to_write: bool) -> Table:
     """The managed table; raises `StartError` with everything that is wrong with it, and what to do about each."""
-    refuse(check(settings.database, settings.table, to_write=to_write))
+    refuse(check(settings.database, settings.table, target=target_of(settings), to_write=to_write))
     return Table(settings.database, settings.table)
 
 

@@ -6,9 +6,11 @@ from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
+from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
 from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
+from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "OverdueJob",
     "OverdueTable",
     "Problem",
+    "ProjectingStore",
     "PurgeTable",
     "PurgedJob",
     "Row",
@@ -31,6 +34,7 @@ __all__ = [
     "Store",
     "Table",
     "TableOverview",
+    "Target",
     "check",
     "check_purge",
     "content_of",
@@ -39,4 +43,6 @@ __all__ = [
     "overview",
     "refuse_taken",
     "remarks",
+    "store_of",
+    "target_of",
 ]

@@ -48,7 +48,8 @@ class NewTable:
         names = [part.identifier.as_string(self._connection) for part in (other, other.purged)]
         if len(self._connection.execute(block("table.sql", "taken", other), {"names": names}).fetchall()) < len(names):
             return 0
-        query = block("table.sql", "take_over_purged", self._name, other=other)
+        parts = {"other": other.identifier, "other_purged": other.purged.identifier}
+        query = block("table.sql", "take_over_purged", self._name, parts=parts)
         ((count,),) = self._connection.execute(query, {"late_jobs": json_params.late_jobs(())})
         return int(count)
 

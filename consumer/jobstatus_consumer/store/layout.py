@@ -215,9 +215,23 @@ PURGED: Final = TableLayout(
 no row."""
 
 
-def managed_tables(name: TableName) -> tuple[tuple[TableName, TableLayout], ...]:
+WAITING: Final = TableLayout(
+    (
+        Column("job_id", TEXT, Role.KEY),
+        Column("since", TIME, Role.BOOKKEEPING, not_null=True),
+        Column("next_try", TIME, Role.BOOKKEEPING, not_null=True),
+        Column("tries", INTEGER, Role.BOOKKEEPING, not_null=True),
+        Column("reason", TEXT, Role.BOOKKEEPING, not_null=True),
+    )
+)
+"""The table of waiting jobs, beside a target: those whose row in the target does not show their state yet. `reason` is
+`no row`, `locked`, `changed`, or the error with which the row was refused; `tries` counts the refusals."""
+
+
+def managed_tables(name: TableName, *, with_waiting: bool = False) -> tuple[tuple[TableName, TableLayout], ...]:
     """The tables that `migrate` makes, by name and shape: the managed table, then those beside it."""
-    return (name, MANAGED), (name.progress, PROGRESS), (name.purged, PURGED)
+    waiting = ((name.waiting, WAITING),) if with_waiting else ()
+    return (name, MANAGED), (name.progress, PROGRESS), (name.purged, PURGED), *waiting
 
 
 CONTENT: Final = tuple(_names(MANAGED.of(Role.CONTENT)))

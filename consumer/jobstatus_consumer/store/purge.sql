@@ -51,8 +51,14 @@ WITH chosen AS (
     attempt = excluded.attempt, latest_occurred_at = excluded.latest_occurred_at, log_id = excluded.log_id,
     log_offset = excluded.log_offset, purged_at = excluded.purged_at
   RETURNING 1
-)
+){unparked}
 SELECT count(*) FROM kept
+
+-- unparked --
+-- Where jobs wait for their row in a target: a purged job has no state to write there any more. The target keeps its row.
+, unparked AS (
+  DELETE FROM {waiting} AS w WHERE w.job_id = ANY (ARRAY(SELECT job_id FROM removed)) RETURNING 1
+)
 
 -- analyze --
 -- The planner must not take the table of purged jobs for an empty one.

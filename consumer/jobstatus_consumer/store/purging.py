@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.store import json_params
@@ -49,6 +50,15 @@ class ForgottenPage(NamedTuple):
 class PurgeTable(Table):
     """The managed table for `purge`. As with `Table`, each method may block."""
 
+    def prepare(self) -> None:
+        """Find the tables on a new connection, and whether jobs wait for their row in a target."""
+        super().prepare()
+        waits = self.execute(
+            block("admin.sql", "kind", self._place), {"table": self._place.waiting.identifier.as_string(None)}
+        )
+        unparked = block("purge.sql", "unparked", self._place) if waits else sql.SQL("")
+        self._purge = block("purge.sql", "purge", self._place, parts={"unparked": unparked})
+
     def counts(self, finished: Finished) -> list[FinishedRows]:
         """What would be purged, by status; reads the whole table."""
         return [FinishedRows(*row) for row in self._do("counts", finished.parameters())]
@@ -67,7 +77,7 @@ class PurgeTable(Table):
             connection.execute(GATE_WAIT)
             connection.execute(block("purge.sql", "gate", self._place))
             parameters = finished.parameters(jobs=json_params.texts(jobs))
-            ((count,),) = connection.execute(block("purge.sql", "purge", self._place), parameters)
+            ((count,),) = connection.execute(self._purge, parameters)
         return int(count)
 
     def analyze(self) -> None:

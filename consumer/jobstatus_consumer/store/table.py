@@ -67,10 +67,14 @@ class Table(Session):
         super().__init__(url, LIMITS, opener=opener)
         self.name = TableName.parse(table)
         self._place = self.name
+        # whether a target is written from this table
+        self._has_target = False
 
     def prepare(self) -> None:
-        """Find the table on a new connection."""
+        """Find the table on a new connection, and see whether a target is written from it."""
         self._place = self.located(self.name)
+        waiting = {"table": self._place.waiting.identifier.as_string(None)}
+        self._has_target = bool(self.execute(block("admin.sql", "kind", self._place), waiting))
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         """By job: the rows of these jobs; a job without a row is left out."""
@@ -122,8 +126,15 @@ class Table(Session):
             set_progress(connection, self._place, offsets)
 
     def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
-        """Set these rows, and return the jobs whose row was still at the position where it was read."""
-        return {job_id for (job_id,) in self._ask("repair", rows=json_params.document([r.as_record() for r in rows]))}
+        """Set these rows, and return the jobs whose row was still at the position where it was read.
+
+        Where there is a target, these jobs wait until the consumer writes their rows in it.
+        """
+        parts = {"parked": block("table.sql", "park", self._place)} if self._has_target else {}
+        query = block("table.sql", "repair", self._place, parts=parts)
+        given = {"rows": json_params.document([row.as_record() for row in rows])}
+        with self._use() as connection:
+            return {job_id for (job_id,) in connection.execute(query, given)}
 
     def _ask(self, name: str, **parameters: JsonText) -> list[TupleRow]:
         with self._use() as connection:

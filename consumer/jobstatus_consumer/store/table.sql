@@ -89,8 +89,16 @@ WITH repaired AS (
   )
   WHERE t.job_id = n.job_id AND t.log_id = n.was_log AND t.log_offset = n.was_offset
   RETURNING t.job_id
-)
+){parked}
 SELECT job_id FROM repaired
+
+-- park --
+-- A state that was changed without the target waits, and the consumer writes its row.
+, parked AS (
+  INSERT INTO {waiting} (job_id, since, next_try, tries, reason)
+  SELECT repaired.job_id, now(), now(), 0, 'changed' FROM repaired
+  ON CONFLICT (job_id) DO UPDATE SET next_try = excluded.next_try
+)
 
 -- may_make --
 -- The schema that a new table goes to, whether it exists, whether this role may create tables in it, and the remedy.

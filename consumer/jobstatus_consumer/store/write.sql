@@ -20,6 +20,7 @@
 
 -- write --
 -- One statement, and so one transaction, for a batch: the rows under the guard, and the progress of the logs.
+-- Without a target `projection` and `counts` are empty; otherwise they are made from projection.sql.
 -- "late_jobs" is an object whose keys are the jobs with a late event, since the guard sees only the table's columns.
 WITH written AS (
   INSERT INTO {table} AS t (
@@ -58,8 +59,8 @@ WITH written AS (
     updated_at = excluded.updated_at
   WHERE
     {guard}
-  RETURNING 1
-), advanced AS (
+  RETURNING {returned}
+){projection}, advanced AS (
   -- what the database itself has: it never goes back, and never skips what it has not seen or has forgotten
   INSERT INTO {progress} AS p (log_id, next_offset, leader_epoch, first_offset, updated_at)
   SELECT l, n, e, b, now()
@@ -72,7 +73,7 @@ WITH written AS (
   WHERE p.next_offset < excluded.next_offset
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced)
+SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced){counts}
 
 -- progress --
 -- How far the database has each of these logs.

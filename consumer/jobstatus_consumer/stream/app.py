@@ -15,12 +15,13 @@ from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
 from jobstatus_consumer.kafka import DeadLetterSender, GroupConsumer, Topics, clear_budget, end_offsets, new_client
 from jobstatus_consumer.signals import handled_by, stop_once
-from jobstatus_consumer.store import OverdueTable, Store
+from jobstatus_consumer.store import OverdueTable, ProjectingStore, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.overdue import OverdueWatch
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.readiness import wait_until_ready
 from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
+from jobstatus_consumer.stream.settling import Settling
 from jobstatus_consumer.stream.writer import Writer
 from jobstatus_consumer.telemetry.http import Health, HealthServer
 from jobstatus_consumer.telemetry.metrics import Metrics
@@ -166,8 +167,11 @@ class ConsumerRun:
     def _joined(self) -> Iterator[Member]:
         settings = self._settings
         sender = DeadLetterSender(settings)
-        store = Store(settings.database, settings.table)
-        writer = Writer(store, sender, self._budget, settings.group_id, settings.topic, table=settings.table)
+        store = store_of(settings)
+        settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
+        writer = Writer(
+            store, sender, self._budget, settings.group_id, settings.topic, table=settings.table, settling=settling
+        )
         count = self._metrics.unreadable_headers.inc
         consumer = GroupConsumer(settings, self._topics, self._make_client, count_unreadable=count)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)

@@ -38,6 +38,17 @@ class Metrics:
             "with partition 0 counts them",
             ["status"],
         )
+        # the user's own table
+        self.target_rows = self._counter(
+            "target_rows",
+            "rows of the target, by outcome: written, inserted, parked (it waits), not_ours (the key is NULL), held (a "
+            "BEFORE trigger left it as it was)",
+            ["outcome"],
+        )
+        self.target_waiting = self._gauge("target_waiting_jobs", "jobs that wait for their row in the target")
+        self.target_oldest_waiting = self._gauge(
+            "target_oldest_waiting_seconds", "seconds for which the oldest of these jobs has been waiting"
+        )
         # the membership in the group, and the connections
         self.commits = self._gauge("commits", "offset commits since the start, by outcome", ["outcome"])
         self.rebalances = self._gauge("rebalances", "times that partitions were assigned, revoked or lost")

@@ -71,9 +71,13 @@ def test_a_repair_is_sent_by_column() -> None:
 
 
 def test_no_placeholder_is_left_in_any_statement() -> None:
-    for file in ("write.sql", "table.sql", "admin.sql", "purge.sql"):
+    names = {"other": JOBS.identifier, "other_purged": JOBS.purged.identifier}
+    for file in ("write.sql", "table.sql", "admin.sql", "stuck.sql"):
         for name in blocks(file):
-            assert "{" not in block(file, name, JOBS, other=TableName.parse("new")).as_string(None), (file, name)
+            assert "{" not in block(file, name, JOBS, parts=names).as_string(None), (file, name)
+    waiting = {"unparked": block("purge.sql", "unparked", JOBS)}
+    for name in blocks("purge.sql"):
+        assert "{" not in block("purge.sql", name, JOBS, parts=waiting).as_string(None), name
 
 
 def test_a_list_on_a_line_of_its_own_has_one_line_for_each_item() -> None:
