@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -21,11 +22,12 @@ from jobstatus_consumer.store import writer as store
 from jobstatus_consumer.stream import writer
 
 LATE_SECONDS: Final = 60.0
+SLOW_SECONDS: Final = 0.02
 
 
 def guard() -> None:
-    """Every event changes its row."""
-    original = store.Store._compose
+    """Every event changes its row; so slowly that somebody who looks sees it."""
+    original, write = store.Store._compose, store.Store.write
 
     def unguarded(self: store.Store, *arguments: Any, **named: Any) -> None:
         original(self, *arguments, **named)
@@ -37,7 +39,12 @@ def guard() -> None:
         )
         assert count == 1
 
+    def slowly(self: store.Store, batch: Batch) -> Written:
+        time.sleep(SLOW_SECONDS)
+        return write(self, batch)
+
     store.Store._compose = unguarded  # type: ignore[method-assign]
+    store.Store.write = slowly  # type: ignore[method-assign]
 
 
 def commit_order() -> None:

@@ -9,20 +9,34 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, LiteralString, NamedTuple, Protocol
 
+import psycopg
+from chaos import cut_log
+from chaos.clients import stop_beside_them
+from chaos.ends import BY_OS_EXIT, BY_SIGTERM, Endings
+from chaos.findings import Findings
 from chaos.fleet import Fleet
+from chaos.samples import CommitSampler, RowSampler
 from chaos.stage import SESSION_SECONDS, Stage, session
+from chaos.strangers import write_and_list
 from chaos.workers import Workers
+from support.deployment import Deployment
+from support.waiting import until
 
 
 class World(Protocol):
     """What a fault may take hold of."""
 
     stage: Stage
+    deployed: Deployment
+    findings: Findings
     fleet: Fleet
     workers: Workers
+    endings: Endings
+    rows: RowSampler
+    commits: CommitSampler
     longer: float
 
     @property
@@ -39,7 +53,7 @@ Action = Callable[[World, random.Random], float]
 class Fault(NamedTuple):
     """`what` it takes away: two faults at once are of different kinds. `bound`: writes go on within, in seconds."""
 
-    what: Literal["consumer", "database", "network", "broker", "worker"]
+    what: Literal["consumer", "database", "network", "broker", "worker", "stranger"]
     action: Action
     bound: float | None = None
 
@@ -49,11 +63,19 @@ def _for_a_while(world: World, chance: random.Random, low: float, high: float) -
     time.sleep(chance.uniform(low, low + (high - low) * world.longer))
 
 
+def _met(state: Callable[[], bool], what: str) -> None:
+    """Wait until the fault has met what it is there for: a machine with much to do may take longer than the fault."""
+    until(state, f"a fault is met: {what}", 60)
+
+
 def _place(world: World, chance: random.Random) -> int:
     return chance.randrange(len(world.fleet.members))
 
 
 # -- consumers
+
+ENOUGH_AGAIN: Final = 200
+"""records: so long does it take to read them again that the table is looked at meanwhile"""
 
 
 def _kill(world: World, chance: random.Random) -> float:
@@ -61,6 +83,7 @@ def _kill(world: World, chance: random.Random) -> float:
 
 
 def _kill_all(world: World, _chance: random.Random) -> float:
+    _met(lambda: world.commits.poison_passed > 0, "the group has committed poison, so a dead letter must be there")
     return [world.fleet.kill(place) for place in range(len(world.fleet.members))][-1]
 
 
@@ -83,11 +106,19 @@ def _roll(world: World, _chance: random.Random) -> float:
 
 
 def _set_back(world: World, _chance: random.Random) -> float:
+    _met(lambda: world.rows.timeline.written() >= ENOUGH_AGAIN, f"{ENOUGH_AGAIN} records are written")
     world.set_back()
     return time.monotonic()
 
 
+def _stop_beside_clients(world: World, chance: random.Random) -> float:
+    return stop_beside_them(world.fleet, _place(world, chance), world.findings)
+
+
 # -- the database
+
+WAITING: Final = "SELECT count(*) FROM pg_locks WHERE relation = 'jobs'::regclass AND NOT granted"
+RAISED: Final = "SELECT last_value FROM chaos_raised"
 
 
 def _terminate(world: World, _chance: random.Random) -> float:
@@ -119,6 +150,9 @@ def _lock(world: World, chance: random.Random) -> float:
     with session(world.url) as connection, connection.transaction():
         connection.execute("LOCK TABLE jobs IN EXCLUSIVE MODE")
         _for_a_while(world, chance, 2, 9)
+        _met(lambda: _number(connection, WAITING) > 0, "a consumer waits for the lock")
+        looked = world.commits.samples
+        _met(lambda: world.commits.samples >= looked + 3, "the committed offsets are looked at")
     return time.monotonic()
 
 
@@ -132,6 +166,11 @@ def _read_only(world: World, chance: random.Random) -> float:
     return time.monotonic()
 
 
+def _number(connection: psycopg.Connection[Any], query: LiteralString) -> int:
+    ((found,),) = connection.execute(query).fetchall()
+    return int(found)
+
+
 AWAY_STATES: Final = ("40001", "40P01", "53100", "53200", "55P03", "57014", "57P03", "58030")
 
 
@@ -139,14 +178,18 @@ def _trigger(world: World, chance: random.Random) -> float:
     """Statements with certain jobs meet an error that says nothing against the row."""
     state, part = chance.choice(AWAY_STATES), chance.randrange(20)
     with session(world.url) as connection:
+        # a rollback does not set a sequence back
+        connection.execute("CREATE SEQUENCE chaos_raised MINVALUE 0")
         connection.execute(
             "CREATE OR REPLACE FUNCTION chaos_raises() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            f"IF abs(hashtext(NEW.job_id)) % 20 = {part} THEN RAISE 'chaos' USING ERRCODE = '{state}'; END IF; "
-            "RETURN NEW; END $$"
+            f"IF abs(hashtext(NEW.job_id)) % 20 = {part} THEN PERFORM nextval('public.chaos_raised'); "
+            f"RAISE 'chaos' USING ERRCODE = '{state}'; END IF; RETURN NEW; END $$"
         )
         connection.execute("CREATE TRIGGER chaos BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION chaos_raises()")
         _for_a_while(world, chance, 2, 6)
+        _met(lambda: _number(connection, RAISED) >= 3, "statements have failed")
         connection.execute("DROP TRIGGER chaos ON jobs")
+        connection.execute("DROP SEQUENCE chaos_raised")
     return time.monotonic()
 
 
@@ -207,6 +250,23 @@ def _without_broker(world: World, chance: random.Random, end: Callable[[int], No
     return ended
 
 
+def _cut_log(world: World, chance: random.Random) -> float:
+    return cut_log.cut(world.stage, world.deployed, chance, world.findings)
+
+
+def _ended(ways: Sequence[str]) -> Action:
+    def end(world: World, _chance: random.Random) -> float:
+        world.endings.play(ways)
+        return time.monotonic()
+
+    return end
+
+
+def _strangers(world: World, _chance: random.Random) -> float:
+    write_and_list(world.deployed, world.findings)
+    return time.monotonic()
+
+
 def _kill_worker(world: World, _chance: random.Random) -> float:
     return world.workers.kill()
 
@@ -221,6 +281,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "consumer restarted (SIGTERM)": Fault("consumer", _restart),
     "all consumers restarted in turn": Fault("consumer", _roll),
     "group's offsets set back to 0": Fault("consumer", _set_back),
+    "health port beset, consumer stops": Fault("consumer", _stop_beside_clients),
     "backends terminated": Fault("database", _terminate, BACK_WITHIN),
     "PostgreSQL stopped, fast": Fault("database", _stopped("fast"), BACK_WITHIN),
     "PostgreSQL stopped, immediate": Fault("database", _stopped("immediate"), BACK_WITHIN),
@@ -235,5 +296,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "network slow": Fault("network", _delay, BACK_WITHIN),
     "broker killed (SIGKILL)": Fault("broker", _kill_broker),
     "broker restarted (SIGTERM)": Fault("broker", _restart_broker),
+    "a log loses its tail": Fault("broker", _cut_log),
     "durable worker killed": Fault("worker", _kill_worker),
+    "workers end by os._exit": Fault("worker", _ended(BY_OS_EXIT)),
+    "workers end by SIGTERM": Fault("worker", _ended(BY_SIGTERM)),
+    "foreign records": Fault("stranger", _strangers),
 }

@@ -98,6 +98,10 @@ class Timeline:
     log: list[Moment] = field(default_factory=list)
     table: list[Moment] = field(default_factory=list)
 
+    def written(self) -> int:
+        """How many records the table's progress has passed."""
+        return sum(self.table[-1].offsets.values()) if self.table else 0
+
     def went_on(self, since: float) -> float | None:
         """Seconds from `since` until everything was written that was in the log then; None while it is not."""
         first = bisect_left(self.log, since, key=lambda moment: moment.at)
@@ -158,6 +162,7 @@ class CommitSampler:
         self.history = History()
         self.letters = Letters(tails[0].topic_id)
         self.samples = 0
+        self.poison_passed = 0
 
     def step(self) -> None:
         """One sample, if everything that it needs answers; else the next one looks at the same."""
@@ -171,6 +176,7 @@ class CommitSampler:
         due, passed = self.history.advance(committed)
         check_committed(due, offsets, self._findings)
         self._unsent.passed(passed, self.history, self.letters, time.monotonic())
+        self.poison_passed += len(passed)
         self.samples += 1
 
     def _committed(self) -> dict[int, int] | None:
