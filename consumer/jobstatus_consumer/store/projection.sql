@@ -87,14 +87,13 @@
 (SELECT count(*) FROM found WHERE wanted) - (SELECT count(*) FROM projected)
 
 -- settle --
--- What waits, tried again as in a batch. State and waiting rows are locked in the order of the jobs, and neither is
--- waited for.
+-- What waits, tried again as in a batch. A job whose state or whose waiting row another session has locked is left out, so
+-- this statement waits for no row.
 WITH written AS (
   SELECT {returned}
   FROM {waiting} AS w
   JOIN {table} AS t ON t.job_id = w.job_id
   WHERE w.job_id = ANY (ARRAY(SELECT json_array_elements_text(%(jobs)s)))
-  ORDER BY t.job_id
   FOR NO KEY UPDATE OF t SKIP LOCKED
   FOR UPDATE OF w SKIP LOCKED
 ){projection}
