@@ -24,6 +24,12 @@ from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reache
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
 from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport, look
 from jobstatus_consumer.operations.suspects import Criteria
+from jobstatus_consumer.operations.target import (
+    TargetDifference,
+    TargetReport,
+    compare_target,
+    sync_target,
+)
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
@@ -52,9 +58,12 @@ __all__ = [
     "Rows",
     "Scope",
     "StatusReport",
+    "TargetDifference",
+    "TargetReport",
     "UndoResult",
     "VerifyReport",
     "brief",
+    "compare_target",
     "current_logs",
     "explain",
     "find",
@@ -73,6 +82,7 @@ __all__ = [
     "shown",
     "shown_ms",
     "survey",
+    "sync_target",
     "time_limit",
     "undo",
     "verify",

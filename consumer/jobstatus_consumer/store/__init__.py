@@ -3,23 +3,29 @@
 from jobstatus_consumer.store.admin import Problem, check, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
+from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
+from jobstatus_consumer.store.waiting import WaitingJob, WaitingReason
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
     "Blocker",
+    "ColumnBeside",
+    "ComparedPage",
+    "Differing",
     "Limits",
     "LogProgress",
     "NewTable",
     "Problem",
     "ProjectingStore",
     "Row",
+    "RowBeside",
     "RowPosition",
     "RowRepair",
     "State",
@@ -27,6 +33,9 @@ __all__ = [
     "Table",
     "TableOverview",
     "Target",
+    "TargetTable",
+    "WaitingJob",
+    "WaitingReason",
     "check",
     "content_of",
     "migrate",

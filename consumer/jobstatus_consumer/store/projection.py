@@ -19,6 +19,7 @@ from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
 
 _OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)")
 _EVENT: Final = re.compile(r'"event"|\bevent\b(?!\s*\.\s*\w)', re.IGNORECASE)
+_PLAIN: Final = {"status", "attempt", "occurred_at", "latest_occurred_at", "event_id"}
 _NEVER: Final = sql.SQL("0")
 
 
@@ -43,6 +44,40 @@ class Projection:
     def statement(self, name: str) -> bytes:
         """One of the other statements of projection.sql."""
         return block("projection.sql", name, self.shape.state, parts=self._parts()).as_bytes()
+
+    def made(self, file: str, name: str, **parts: sql.Composable) -> bytes:
+        """A block of another file, which may use the placeholders of projection.sql and `parts`."""
+        given = {**self._parts(), **self._pieces(), **parts}
+        return block(file, name, self.shape.state, parts=given).as_bytes()
+
+    def difference(self, item: Mapped) -> sql.Composable:
+        """The column's name as a text if the row does not have the value that the state makes, else NULL."""
+        named = _text(sql.Literal(item.column).as_string(None))
+        return sql.SQL("CASE WHEN {} THEN {} END").format(self._differs(item), named)
+
+    def beside(self, item: Mapped) -> sql.Composable:
+        """Three values: the column's value in the row, what the state makes of it, and whether the two differ."""
+        values = (_name("job", item.column), self._shown(item), self._differs(item))
+        return sql.SQL("CAST({} AS text), CAST({} AS text), {}").format(*values)
+
+    def _differs(self, item: Mapped) -> sql.Composable:
+        values: list[sql.Composable] = [_name("job", item.column), self._shown(item)]
+        if not self.shape.columns[item.column].comparable:
+            values = [sql.SQL("CAST({} AS text)").format(value) for value in values]
+        return sql.SQL("{} IS DISTINCT FROM {}").format(*values)
+
+    def _shown(self, item: Mapped) -> sql.Composable:
+        """The value that the column has once the row was written: as an assignment makes it, with its length."""
+        column = self.shape.columns[item.column]
+        expression = _expression(item.expression)
+        if column.is_string and column.is_domain:
+            return expression
+        return _cast(expression, column if column.is_string else column._replace(type=column.full_type))
+
+    def is_plain(self, item: Mapped) -> bool:
+        """Whether the value for a column is made of nothing of the event but its status, attempt and times."""
+        named = {name.lower() for name in _OF_EVENT.findall(item.expression)}
+        return named <= _PLAIN and not _EVENT.search(item.expression)
 
     def probe(self, expression: str, column: str) -> bytes:
         """The statement that tries one expression; `column` is where its value goes, empty for a condition."""

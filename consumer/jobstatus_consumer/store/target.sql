@@ -27,11 +27,15 @@ FROM target
 
 -- columns --
 -- The columns: name, type without its length, whether it is a text or bit string, whether its type is a domain, whether
--- one value has several spellings, and whether the server alone may write it.
+-- one value has several spellings, whether the server alone may write it; type with its length, whether NULL is refused,
+-- whether it has a default, how many characters fit, and whether its values can be compared.
 SELECT a.attname::text, format_type(a.atttypid, -1), t.typcategory IN ('S', 'V'), t.typtype = 'd',
        a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
                       'uuid'::regtype),
-       a.attgenerated <> '' OR a.attidentity = 'a'
+       a.attgenerated <> '' OR a.attidentity = 'a',
+       format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull, a.atthasdef OR a.attidentity <> '',
+       CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
+       NOT ARRAY[t.oid, t.typbasetype, t.typelem] && '{{json,xml,point,polygon}}'::regtype[]::oid[]
 FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
 WHERE a.attrelid = to_regclass(%(target)s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum

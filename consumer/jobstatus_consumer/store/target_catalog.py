@@ -31,6 +31,14 @@ class TargetColumn(NamedTuple):
     has_spellings: bool
     """texts that differ, such as `7` and `007`, may be one value of it"""
     generated: bool
+    full_type: str
+    """with a length"""
+    not_null: bool
+    has_default: bool
+    most: int | None
+    """how many characters fit"""
+    comparable: bool
+    """whether its type has an `=`"""
 
 
 @dataclass(frozen=True, slots=True)
