@@ -1,7 +1,11 @@
 """What holds for all tests."""
 
 import signal
+import threading
+import time
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
 from support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler
@@ -23,3 +27,17 @@ settings.load_profile("any machine")
 
 # a shell without job control starts a background job with SIGINT ignored, and every child would inherit that
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+THREADS_END_WITHIN = 30.0
+
+
+@pytest.fixture(autouse=True)
+def no_thread_of_ours_is_left() -> Iterator[None]:
+    """A client that a test leaves open works on beside later tests: it logs, and it draws random numbers."""
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + THREADS_END_WITHIN
+    left = [item for item in threading.enumerate() if item not in before and item.name.startswith("jobstatus-")]
+    for thread in left:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert not [thread.name for thread in left if thread.is_alive()]

@@ -33,6 +33,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobstatus_consumer.durations import parse_duration
 from jobstatus_consumer.errors import SettingsError
 
 MIB: Final = 1024 * 1024
@@ -81,10 +82,25 @@ class Settings(BaseModel):
         pattern=f"^{TABLE_NAME}$",
         description="the table with one row for each job, as name or schema.name; <table>_progress is beside it",
     )
+    target: str = Field(
+        "",
+        description="a TOML file that maps each state to a row of a table of yours, which is written in the same "
+        "statement; <table>_waiting holds the jobs whose row cannot be written yet",
+    )
+    waiting_budget: int = Field(
+        100_000,
+        ge=1,
+        description="stop when this many jobs wait for their row in the target",
+    )
     statuses: frozenset[str] | None = Field(
         None,
         description="the allowed statuses, separated by commas; an event with another one becomes a dead letter; all "
         "are allowed if not set",
+    )
+    deadlines: Mapping[str, int] | None = Field(
+        None,
+        description="how long a job may be silent in a status, as status=length[,status=length...], such as "
+        "processing=15m,pending=2h; for jobstatus stuck and the metric of overdue jobs",
     )
     batch_max_events: int = Field(
         50, ge=1, le=10_000, description="write a batch when it has this many events; the first limit reached counts"
@@ -149,6 +165,11 @@ class Settings(BaseModel):
             )
         return words
 
+    @field_validator("deadlines", mode="before")
+    @classmethod
+    def _parse_deadlines(cls, value: object) -> object:
+        return parse_deadlines(value) if isinstance(value, str) else value
+
     @field_validator("http_address")
     @classmethod
     def _port_exists(cls, value: str) -> str:
@@ -178,6 +199,11 @@ class Settings(BaseModel):
             raise ValueError(
                 "JOBSTATUS_DLQ_TOPIC (--dlq-topic) is the topic itself, so dead letters would be read as events; give "
                 "another topic"
+            )
+        unknown = sorted(set(self.deadlines or ()) - (self.statuses or set(self.deadlines or ())))
+        if unknown:
+            raise ValueError(
+                f"JOBSTATUS_DEADLINES (--deadlines): {unknown[0]!r} is not one of JOBSTATUS_STATUSES, so no job has it"
             )
         interval = self.kafka.get("max.poll.interval.ms")
         if interval is not None and interval.isdigit() and int(interval) <= 2000:
@@ -213,6 +239,19 @@ class Settings(BaseModel):
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
         return url
+
+
+def parse_deadlines(text: str) -> dict[str, int]:
+    """Return the seconds by status of `processing=15m,pending=2h`; raises `ValueError`, which says what is allowed."""
+    found: dict[str, int] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        status, sign, length = (part.strip() for part in pair.partition("="))
+        if not status or not sign or status in found:
+            raise ValueError(f"{pair!r} is not status=length, or names a status twice; such as processing=15m")
+        found[status] = parse_duration(length)
+    if not found:
+        raise ValueError("names no status; wanted status=length[,status=length...], such as processing=15m")
+    return found
 
 
 PATTERNS_IN_WORDS: Final[Mapping[str, str]] = {

@@ -8,7 +8,9 @@
     │   ├── ConnectionStaleError connect again and try once more; a second time it is a DeploymentError
     │   ├── BadRowError          isolate the row, write all others, send a dead letter for it
     │   └── DeploymentError      the program or its deployment is wrong: stop, commit nothing, exit with 1
-    │       └── MalformedUrlError    also a SettingsError: exit with 2
+    │       ├── MalformedUrlError    also a SettingsError: exit with 2
+    │       ├── TargetError          the target file does not fit the database
+    │       └── WaitingBudgetError   too many jobs wait for their row in the target
     ├── DeadLetterError          a dead letter was not acknowledged: commit nothing behind it
     ├── DeadLetterBudgetError    too many dead letters: stop, commit nothing, exit with 1
     ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
@@ -66,6 +68,19 @@ class DeploymentError(StoreError):
 
 class MalformedUrlError(DeploymentError, SettingsError):
     """The database's URL cannot be read: a setting is wrong, and only the store can find that out."""
+
+
+class TargetError(DeploymentError):
+    """The target file does not fit the database. `what` says why, and `remedy` what to do."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}. Nothing was written, and no offset was committed. {remedy}")
+        self.what = what
+        self.remedy = remedy
+
+
+class WaitingBudgetError(DeploymentError):
+    """More jobs wait for their row in the target than the budget allows: more is wrong than late rows."""
 
 
 class DeadLetterError(JobStatusError):

@@ -174,6 +174,27 @@ class Batch:
         return Batch(events, rejected, ranges)
 
 
+class Projected(NamedTuple):
+    """What a write did to the target, in numbers of jobs and statements."""
+
+    written: int = 0
+    """rows of the target that were changed"""
+    inserted: int = 0
+    """rows of the target that were made"""
+    parked: int = 0
+    """jobs that wait from now on"""
+    arrived: int = 0
+    """jobs that wait no longer"""
+    not_ours: int = 0
+    """states whose key is NULL"""
+    held: int = 0
+    """rows that a BEFORE trigger of the target left as they were"""
+
+    def plus(self, other: Projected) -> Projected:
+        """The sums."""
+        return Projected(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a write did, in numbers of events: `stale` by reason; `merged` into a later event of the same job.
@@ -187,3 +208,5 @@ class Written:
     rejected: Sequence[Rejected] = ()
     statements: int = 0
     seconds: float = 0.0
+    projected: Projected | None = None
+    """what became of the rows of the target; None without a target"""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
+from support.deployment import Deployment, deployment
 from support.fixture_types import MakeTopic
 from support.parts import started
 from support.shared_broker import SharedBroker, session_broker, shared_broker
@@ -75,3 +77,10 @@ def database_url(postgres: LocalPostgres) -> Iterator[str]:
     name = f"test_{next(_numbers)}_{uuid4().hex[:8]}"
     yield postgres.create_database(name)
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def deployed(kafka: LocalKafka, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """Topics, tables and a group of this test's own, on the session's servers."""
+    with deployment(kafka.bootstrap_servers, database_url, tmp_path) as found:
+        yield found

@@ -26,7 +26,7 @@ _running: list[tuple[Any, LocalKafka]] = []
 
 def session_broker() -> LocalKafka:
     """The broker of a session, not started."""
-    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS})
+    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS}, archives_classes=True)
 
 
 class SharedBroker(NamedTuple):

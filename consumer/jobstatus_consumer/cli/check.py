@@ -22,6 +22,7 @@ from jobstatus_consumer.words import counted, escaped
     "dlq_topic",
     "database_url",
     "table",
+    "target",
     "dlq_budget_in_a_row",
     "dlq_budget_percent",
     "http_address",

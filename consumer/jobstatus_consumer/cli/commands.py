@@ -19,9 +19,12 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "spool": ("spool", "List the events that workers have spooled, and send them."),
     "replay": ("replay", "Apply events of the topic again, to the table or to a new one."),
     "dlq": ("dlq", "List dead letters; apply them again after the cause is fixed."),
+    "target": ("target", "Write a table of your own: make its file, show its SQL, mend its rows."),
     "offsets": ("offsets", "Show the group's offsets; move them while it has no members."),
     "verify": ("verify", "Compare every row with the topic; repair rows that differ."),
     "history": ("history", "Explain why a job is in its state."),
+    "purge": ("purge", "Remove finished rows that are old; what was purged stays purged."),
+    "stuck": ("stuck", "List jobs that have been silent in a status for too long."),
     "status": ("status", "Show the group's lag and the number of rows by status."),
 }
 """For each command: its module, and its line in the list of commands."""

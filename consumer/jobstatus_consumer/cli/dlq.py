@@ -40,7 +40,7 @@ from jobstatus_consumer.operations import (
     redrive,
     survey,
 )
-from jobstatus_consumer.store import Store, Table
+from jobstatus_consumer.store import Table, store_of
 from jobstatus_consumer.words import counted, listed
 
 STAGES: Final = ("decode", "validate", "write")
@@ -210,7 +210,7 @@ def _shown(settings: Settings, item: JudgedLetter, originals: Originals, *, show
 
 
 @command.command("redrive")
-@with_settings(*FIELDS, wait_for_database=PATIENCE)
+@with_settings(*FIELDS, "target", "waiting_budget", wait_for_database=PATIENCE)
 @_selecting
 @dry_run_flag
 @yes_flag
@@ -243,7 +243,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
 def _apply(
     settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
 ) -> RedriveResult:
-    store = Store(settings.database, settings.table)
+    store = store_of(settings)
     try:
         sink = LiveTable(store, None, stop, settings.wait_for_database, say)
         return _redrive(settings, selection, reader, table, stop, sink)

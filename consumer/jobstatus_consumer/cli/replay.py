@@ -45,7 +45,7 @@ from jobstatus_consumer.operations import (
 )
 from jobstatus_consumer.operations import checkpoint as places
 from jobstatus_consumer.operations import replay as live
-from jobstatus_consumer.store import Store, Table, refuse_taken
+from jobstatus_consumer.store import Table, refuse_taken, store_of
 from jobstatus_consumer.words import counted, listed
 
 
@@ -71,7 +71,16 @@ class ReplayOptions:
 
 
 @click.command("replay")
-@with_settings("topic", "group_id", "database_url", "table", "statuses", wait_for_database=PATIENCE)
+@with_settings(
+    "topic",
+    "group_id",
+    "database_url",
+    "table",
+    "target",
+    "waiting_budget",
+    "statuses",
+    wait_for_database=PATIENCE,
+)
 @click.option(
     "--from",
     "first",
@@ -248,7 +257,7 @@ def _live(
     marked: Mapping[str, Any],
     stop: Event,
 ) -> live.ReplayResult:
-    store = Store(settings.database, settings.table)
+    store = store_of(settings)
     sink = live.LiveTable(store, table if options.existing_only else None, stop, settings.wait_for_database, say)
     keep = places.keeper(reader, marked) if options.name is not None else None
     result = live.ReplayResult()
@@ -298,7 +307,9 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
     agreed(f"Make {into} and fill it now?", yes=options.yes)
     try:
         with progress("reading", scope.offsets) as observe:
-            result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
+            result = rebuild(
+                reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe
+            )
     except DatabaseAwayError as error:
         raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
     except StoreError as error:

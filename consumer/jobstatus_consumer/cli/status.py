@@ -24,7 +24,7 @@ LOOK_EVERY: Final = 2.0
 
 
 @click.command("status")
-@with_settings("topic", "group_id", "dlq_topic", "database_url", "table", "statuses")
+@with_settings("topic", "group_id", "dlq_topic", "database_url", "table", "target", "statuses")
 @click.option("--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C. With --json: one document a line.")
 @click.option(
     "--fail-if-lag-seconds",

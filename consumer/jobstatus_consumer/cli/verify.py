@@ -38,11 +38,13 @@ from jobstatus_consumer.operations import (
     verify,
 )
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import RowRepair, Store, Table
+from jobstatus_consumer.store import RowRepair, Table, store_of
 
 
 @click.command("verify")
-@with_settings("topic", "group_id", "database_url", "table", "statuses", "wait_for_database")
+@with_settings(
+    "topic", "group_id", "database_url", "table", "target", "waiting_budget", "statuses", "wait_for_database"
+)
 @click.option(
     "--from",
     "first",
@@ -148,7 +150,7 @@ class _Work:
 
     def repair(self, scope: Scope, report: VerifyReport, done: RepairResult) -> None:
         """Repair the rows that the report names; waits for the database as long as `--wait-for-database` says."""
-        store = Store(self.settings.database, self.settings.table)
+        store = store_of(self.settings)
         patience = self.settings.wait_for_database
         sink = LiveTable(store, None, self.stop, patience, say)
 

@@ -9,7 +9,7 @@ the row that is written is one event as it came. Events that do not merge go int
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from jobstatus_consumer.records import Event
@@ -25,13 +25,16 @@ class Statement(NamedTuple):
     """by job: the events that were merged into the job's event above, in log order; only jobs with such events"""
 
 
-def fold(events: Sequence[Event]) -> list[Statement]:
-    """The statements that write `events`, which are in log order. The statements must be written in their order."""
+def fold(events: Sequence[Event], *, every_event: bool = False) -> list[Statement]:
+    """The statements that write `events`, which are in log order. The statements must be written in their order.
+
+    With `every_event` no event is merged into another one.
+    """
     # every event passes here and below: two plain attributes are quicker than the property
     last = {event.content.job_id: event for event in events}
     if len(last) == len(events):
         return [Statement([last[job_id] for job_id in sorted(last)], _NOTHING)] if last else []
-    return _layers(_chains(events))
+    return _layers(_chains(events, _never if every_event else merges))
 
 
 def merges(first: Event, second: Event) -> bool:
@@ -56,7 +59,11 @@ def merges(first: Event, second: Event) -> bool:
     return first.late and attempt is None and second.time > first.time
 
 
-def _chains(events: Sequence[Event]) -> dict[str, list[list[Event]]]:
+def _never(_first: Event, _second: Event) -> bool:
+    return False
+
+
+def _chains(events: Sequence[Event], merges: Callable[[Event, Event], bool]) -> dict[str, list[list[Event]]]:
     """The events of each job in order, split where two neighbours do not merge."""
     chains: dict[str, list[list[Event]]] = {}
     for event in events:

@@ -28,6 +28,8 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
     "fetch.queue.backoff.ms": 20,
     # limits the memory that a backlog takes, whatever its size
     "queued.max.messages.kbytes": 16_384,
+    # the line before counts the bytes of values alone, so the number of records is limited as well
+    "queued.min.messages": 20_000,
     # a compressed batch may be a thousand times larger in memory, so one answer holds little more than one of them
     "fetch.max.bytes": 1_048_576,
     # without it a damaged batch is read as it is

@@ -9,19 +9,25 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError, TargetError
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.projecting import ProjectingStore
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
+from jobstatus_consumer.store.target import Target
+from jobstatus_consumer.store.target_catalog import refuse_same
 
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
-READS: Final = ("SELECT",)
-WRITES: Final = ("SELECT", "INSERT", "UPDATE")
-POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w"}
+READS: Final = (("SELECT",),) * 4
+WRITES: Final = (*(("SELECT", "INSERT", "UPDATE"),) * 2, ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE"))
+PURGES: Final = (("SELECT", "UPDATE", "DELETE"), ("SELECT", "UPDATE"), ("SELECT", "INSERT", "UPDATE", "DELETE"))
+"""The privileges that reading, writing and purging need, on each of `managed_tables`. A purge locks rows and the
+progress table, and either lock needs UPDATE."""
+POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
 
@@ -42,18 +48,21 @@ class _Found(NamedTuple):
     is_key: bool
 
 
-def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
+def migrate(url: str, table: str, *, target: Target | None = None, dry_run: bool = False) -> list[str]:
     """Create the tables that are missing, add the columns that an earlier version did not have, and return the SQL.
 
-    Nothing else is altered. With `dry_run` nothing is changed at all. Raises StartError for a table that is not ours,
-    and StoreError's kinds.
+    Nothing else is altered, a target neither; with one, the table of waiting jobs is made too. With `dry_run` nothing
+    is changed at all. Raises StartError for a table that is not ours, TargetError, and StoreError's kinds.
     """
     name = TableName.parse(table)
     done = []
+    if target is not None:
+        with session_at(url, name) as (session, place):
+            refuse_same(session, target, place)
     with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
         _ask(connection, "lock", place)
         missing, changes = [], []
-        for part, layout in managed_tables(place):
+        for part, layout in managed_tables(place, with_waiting=target is not None):
             if not _exists(connection, part):
                 missing.append((part, layout))
             elif differences := _differences(connection, part, layout):
@@ -70,24 +79,46 @@ def migrate(url: str, table: str, *, dry_run: bool = False) -> list[str]:
     return done
 
 
-def check(url: str, table: str, *, to_write: bool = True) -> list[Problem]:
+def check(url: str, table: str, *, target: Target | None = None, to_write: bool = True) -> list[Problem]:
     """Everything that would keep a consumer from writing, each with its remedy; raises only MalformedUrlError.
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
+    return _check(url, table, WRITES if to_write else READS, target)
+
+
+def check_purge(url: str, table: str) -> list[Problem]:
+    """Everything that would keep `purge` from working, each with its remedy; raises only MalformedUrlError."""
+    return _check(url, table, PURGES)
+
+
+def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Target | None = None) -> list[Problem]:
     name = TableName.parse(table)
     try:
         with _connected(url, name) as (connection, place):
-            problems = list(_server_problems(connection, place, to_write=to_write))
-            for part, layout in managed_tables(place):
-                shown = part.within(name.schema)
-                problems += _table_problems(connection, part, shown, layout, WRITES if to_write else READS)
-            return problems
+            problems = list(_server_problems(connection, place, to_write=privileges is not READS))
+            tables = managed_tables(place, with_waiting=target is not None)
+            for (part, layout), needed in zip(tables, privileges, strict=False):
+                problems += _table_problems(connection, part, part.within(name.schema), layout, needed)
+        if target is not None and privileges is WRITES and not problems:
+            problems += _target_problems(url, table, target)
+        return problems
     except SettingsError:
         raise
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
+
+
+def _target_problems(url: str, table: str, target: Target) -> Iterator[Problem]:
+    """What keeps the target from being written, found by opening it as a consumer does."""
+    store = ProjectingStore(url, table, target)
+    try:
+        store.connect()
+    except TargetError as error:
+        yield Problem(error.what, error.remedy)
+    finally:
+        store.close()
 
 
 def remarks(url: str, table: str) -> list[Problem]:

@@ -77,12 +77,15 @@ def _with_job(connection: Connection[TupleRow], place: TableName, item: Blocker)
     return item._replace(job_id=jobs[0][0]) if len(jobs) == 1 else item
 
 
-def blocker_of(connection: Connection[TupleRow], place: TableName, jobs: Iterable[str]) -> Blocker | None:
+def blocker_of(
+    connection: Connection[TupleRow], place: TableName, jobs: Iterable[str], target: TableName | None = None
+) -> Blocker | None:
     """After a time-out: the session that has locked the table, or the row of one of these jobs, if one has.
 
+    A row of the target is never waited for, so of the target only a lock on the whole of it counts.
     May block as long as the session's own limits allow. Raises what psycopg raises.
     """
-    holders = _asked(connection, "holders", place)
+    holders = _asked(connection, "holders", place, target)
     whole = next((item for item in holders if item.whole_table), None)
     if whole is not None:
         return whole
@@ -100,8 +103,11 @@ def oldest_holder(connection: Connection[TupleRow], place: TableName) -> Blocker
     return next(iter(_asked(connection, "holders", place)), None)
 
 
-def _asked(connection: Connection[TupleRow], name: str, place: TableName) -> list[Blocker]:
+def _asked(
+    connection: Connection[TupleRow], name: str, place: TableName, target: TableName | None = None
+) -> list[Blocker]:
     names = {
+        "target": None if target is None else target.identifier.as_string(connection),
         "table": place.identifier.as_string(connection),
         "progress": place.progress.identifier.as_string(connection),
     }

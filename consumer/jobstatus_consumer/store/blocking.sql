@@ -13,7 +13,10 @@ FROM pg_locks AS l
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.relation IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+  AND (
+    l.relation IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+    OR l.relation = to_regclass(%(target)s) AND l.mode NOT IN ('RowShareLock', 'RowExclusiveLock')
+  )
   AND l.mode NOT IN ('AccessShareLock', 'ShareUpdateExclusiveLock')
 GROUP BY l.pid, a.application_name, a.query_start, a.xact_start
 ORDER BY whole DESC, a.xact_start

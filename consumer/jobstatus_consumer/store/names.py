@@ -1,4 +1,4 @@
-"""The name of the managed table, with or without a schema, and the name of its progress table."""
+"""The name of a table, with or without a schema, and the names of the tables beside the managed one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from psycopg import sql
 from jobstatus_consumer.errors import SettingsError
 
 PROGRESS_SUFFIX = "_progress"
-MAX_NAME_BYTES = 63 - len(PROGRESS_SUFFIX)
+PURGED_SUFFIX = "_purged"
+WAITING_SUFFIX = "_waiting"
+LONGEST_IDENTIFIER = 63
+MAX_NAME_BYTES = LONGEST_IDENTIFIER - len(PROGRESS_SUFFIX)
 """PostgreSQL cuts a longer identifier without an error, and then both tables would have the same name."""
 
 _PART = r'"(?:[^"\0\ud800-\udfff]|"")+"|[^".\0\s\ud800-\udfff]+'
@@ -25,20 +28,30 @@ class TableName:
     name: str
 
     @classmethod
-    def parse(cls, text: str) -> TableName:
-        """The name in a setting or an option; raises SettingsError if it is none."""
+    def parse(cls, text: str, longest: int = MAX_NAME_BYTES) -> TableName:
+        """The name in a setting or an option; raises SettingsError if it is none, or has over `longest` bytes."""
         match = _NAME.fullmatch(text)
         if match is None:
             raise SettingsError(f"the table name {text!r} is neither name nor schema.name")
         schema, name = match.group(1), _unquoted(match.group(2))
-        if len(name.encode()) > MAX_NAME_BYTES:
-            raise SettingsError(f"the table name {text!r} is longer than {MAX_NAME_BYTES} bytes")
+        if len(name.encode()) > longest:
+            raise SettingsError(f"the table name {text!r} is longer than {longest} bytes")
         return cls(_unquoted(schema) if schema else None, name)
 
     @property
     def progress(self) -> TableName:
         """The name of the progress table, in the same schema."""
         return TableName(self.schema, self.name + PROGRESS_SUFFIX)
+
+    @property
+    def purged(self) -> TableName:
+        """The name of the table of purged jobs, in the same schema."""
+        return TableName(self.schema, self.name + PURGED_SUFFIX)
+
+    @property
+    def waiting(self) -> TableName:
+        """The name of the table of waiting jobs, in the same schema."""
+        return TableName(self.schema, self.name + WAITING_SUFFIX)
 
     def within(self, schema: str | None) -> TableName:
         """The same name in this schema."""

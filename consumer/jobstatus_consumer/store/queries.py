@@ -1,16 +1,20 @@
 """Named blocks of SQL from the `.sql` files beside this module.
 
-A block begins with a line `-- name --`, and the comment after it is its reason. `{table}` and `{progress}` are filled
-in as quoted identifiers. Every other placeholder is a list that the table's layout makes, such as `{columns}`. A list
-whose placeholder has a line of its own gets one line for each item; any other list stays on its line.
+A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}`, `{purged}` and
+`{waiting}` are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second managed table.
+`{guard}` is the block of that name, and `{guard_of_purged}` the same condition for what a purge has left of a row. A
+placeholder may also be a part that the caller hands over. Every other placeholder is a list that the table's layout
+makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each item; any other list
+stays on its line.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib import resources
+from typing import Final
 
 from psycopg import sql
 
@@ -20,7 +24,13 @@ from jobstatus_consumer.store.names import TableName
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _OWN_LINE = re.compile(r"^( *)\{(\w+)\}(?=,?$)", re.MULTILINE)
 _IN_LINE = re.compile(r"\{(\w+)\}")
-_IDENTIFIERS = ("table", "progress")
+_NO_TARGET: Final[Mapping[str, sql.Composable]] = {
+    "returned": sql.SQL("1"),
+    "projection": sql.SQL(""),
+    "counts": sql.SQL(""),
+    "parked": sql.SQL(""),
+}
+"""The parts of statements that also write a target, where there is none."""
 
 
 @cache
@@ -31,20 +41,42 @@ def blocks(file: str) -> dict[str, str]:
     return {name: _without_comments(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def block(file: str, name: str, table: TableName, layout: TableLayout = MANAGED) -> sql.Composed:
-    """One block for one table. `layout` is the shape of that table."""
-    text = _with_lists(blocks(file)[name], layout)
+def block(
+    file: str,
+    name: str,
+    table: TableName,
+    layout: TableLayout = MANAGED,
+    parts: Mapping[str, sql.Composable] = _NO_TARGET,
+) -> sql.Composed:
+    """One block for one table. `layout` is the shape of that table; `parts` are placeholders that the caller fills."""
+    given = {
+        "table": table.identifier,
+        "progress": table.progress.identifier,
+        "purged": table.purged.identifier,
+        "waiting": table.waiting.identifier,
+        **_NO_TARGET,
+        **parts,
+    }
     # SQL() refuses anything but a literal, to keep input out; this text is our own file
-    return sql.SQL(text).format(table=table.identifier, progress=table.progress.identifier)
+    return sql.SQL(_with_lists(_with_guard(blocks(file)[name]), layout, given)).format(**given)
 
 
-def _with_lists(text: str, layout: TableLayout) -> str:
+def _with_guard(text: str) -> str:
+    """The text with the guard. Of a purged job `p` is what the guard compares, and `n` the new row."""
+    if "{guard" not in text:
+        return text
+    guard = blocks("write.sql")["guard"]
+    of_purged = re.sub(r"\bt\.", "p.", guard).replace("excluded.", "n.")
+    return text.replace("{guard}", guard).replace("{guard_of_purged}", of_purged)
+
+
+def _with_lists(text: str, layout: TableLayout, given: Collection[str]) -> str:
     def own_line(match: re.Match[str]) -> str:
         indent, name = match.groups()
-        return match[0] if name in _IDENTIFIERS else _one_a_line(layout.lists[name], indent)
+        return match[0] if name in given else _one_a_line(layout.lists[name], indent)
 
     def in_line(match: re.Match[str]) -> str:
-        return match[0] if match[1] in _IDENTIFIERS else ", ".join(layout.lists[match[1]])
+        return match[0] if match[1] in given else ", ".join(layout.lists[match[1]])
 
     return _IN_LINE.sub(in_line, _OWN_LINE.sub(own_line, text))
 

@@ -33,6 +33,13 @@ class RowPosition(NamedTuple):
     too_late: bool
 
 
+class PurgedJob(NamedTuple):
+    """What a purge has left of a job that has no row, and when it was purged (seconds since 1970-01-01 UTC)."""
+
+    state: RowState
+    at: float
+
+
 class RowRepair(NamedTuple):
     """What a row is set to, if it is still at `was_log` and `was_offset`."""
 
@@ -60,10 +67,14 @@ class Table(Session):
         super().__init__(url, LIMITS, opener=opener)
         self.name = TableName.parse(table)
         self._place = self.name
+        # whether a target is written from this table
+        self._has_target = False
 
     def prepare(self) -> None:
-        """Find the table on a new connection."""
+        """Find the table on a new connection, and see whether a target is written from it."""
         self._place = self.located(self.name)
+        waiting = {"table": self._place.waiting.identifier.as_string(None)}
+        self._has_target = bool(self.execute(block("admin.sql", "kind", self._place), waiting))
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         """By job: the rows of these jobs; a job without a row is left out."""
@@ -72,6 +83,11 @@ class Table(Session):
     def states(self, jobs: Iterable[str]) -> dict[str, RowState]:
         """By job: what the rule compares of these jobs' rows; a job without a row is left out."""
         return {job_id: RowState(*rest) for job_id, *rest in self._ask("states", jobs=json_params.texts(jobs))}
+
+    def purged(self, jobs: Iterable[str]) -> dict[str, PurgedJob]:
+        """By job: those of these jobs that were purged and have no row."""
+        found = self._ask("purged", jobs=json_params.texts(jobs))
+        return {job_id: PurgedJob(RowState(*state), at) for job_id, at, *state in found}
 
     @contextmanager
     def locked(self, jobs: Iterable[str]) -> Iterator[set[str]]:
@@ -110,8 +126,15 @@ class Table(Session):
             set_progress(connection, self._place, offsets)
 
     def repair_rows(self, rows: Sequence[RowRepair]) -> set[str]:
-        """Set these rows, and return the jobs whose row was still at the position where it was read."""
-        return {job_id for (job_id,) in self._ask("repair", rows=json_params.document([r.as_record() for r in rows]))}
+        """Set these rows, and return the jobs whose row was still at the position where it was read.
+
+        Where there is a target, these jobs wait until the consumer writes their rows in it.
+        """
+        parts = {"parked": block("table.sql", "park", self._place)} if self._has_target else {}
+        query = block("table.sql", "repair", self._place, parts=parts)
+        given = {"rows": json_params.document([row.as_record() for row in rows])}
+        with self._use() as connection:
+            return {job_id for (job_id,) in connection.execute(query, given)}
 
     def _ask(self, name: str, **parameters: JsonText) -> list[TupleRow]:
         with self._use() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from psycopg import Connection
@@ -17,6 +17,7 @@ from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Wr
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
+from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -56,6 +57,8 @@ class Store(Session):
         super().__init__(url, limits, clock=clock, opener=opener)
         # the logs whose progress this session has seen
         self._seen: set[str] = set()
+        # the user's own table, where there is one
+        self._target_place: TableName | None = None
         # how many rows a statement may have; fewer after a time-out
         self._at_once = sys.maxsize
         self._name = TableName.parse(table)
@@ -64,11 +67,13 @@ class Store(Session):
     def _compose(self, place: TableName) -> None:
         """Compose the statements for the table at this place: once for each connection, not for every batch."""
         self._place = place
-        # by name of a constraint or a column: the columns that it is about
-        self._columns_of: dict[str, list[str]] = {}
+        # the tables whose rows an event fills, each with the columns that it fills
+        self._filled: list[tuple[TableName, Collection[str]]] = [(place, MANAGED.catalog_types)]
+        # by name of a constraint or a column: a remark on it if it is about other columns only
+        self._foreign: dict[str, str] = {}
         self._write = block("write.sql", "write", place).as_bytes()
         self._constrained = block("write.sql", "constrained", place).as_bytes()
-        self._states = block("table.sql", "states", place).as_bytes()
+        self._states = block("write.sql", "known_states", place).as_bytes()
         self._progress = block("write.sql", "progress", place).as_bytes()
         self._topic_progress = block("write.sql", "topic_progress", place).as_bytes()
 
@@ -108,7 +113,7 @@ class Store(Session):
         """
         started = self._clock()
         counts = WriteCounts()
-        *before, last = fold(batch.events) or [Statement((), {})]
+        *before, last = self.fold(batch.events) or [Statement((), {})]
         for statement in before:
             self._apply(statement, (), counts)
         self._apply(last, batch.ranges, counts)
@@ -116,6 +121,10 @@ class Store(Session):
         if seconds < self._limits.statement / 2:
             self._at_once = sys.maxsize
         return counts.written(seconds)
+
+    def fold(self, events: Sequence[Event]) -> list[Statement]:
+        """The statements for these events, in their order."""
+        return fold(events)
 
     def _apply(self, statement: Statement, ranges: Sequence[LogRange], counts: WriteCounts) -> None:
         """Write one statement; if a row of it is bad, or if it takes too long, write its parts."""
@@ -150,19 +159,29 @@ class Store(Session):
         """Raise DeploymentError if the row was refused because of columns that are not ours: no event can fill them."""
         if not error.where:
             return
-        columns = self._columns_of.get(error.where)
-        if columns is None:
-            names = {"table": self._place.identifier.as_string(None), "where": error.where}
-            found = self.execute(self._constrained, names)
-            columns = self._columns_of[error.where] = [column for (column,) in found]
-        if columns and not set(columns) & set(MANAGED.catalog_types):
+        remark = self._foreign.get(error.where)
+        if remark is None:
+            remark = self._foreign[error.where] = self._remark_on(error.where)
+        if remark:
             raise DeploymentError(
-                f"{error}: {error.where} of {self._place} is about {', '.join(columns)}, which jobstatus does not "
-                "fill, so no event can be written. Nothing was committed. Give it a default, or allow NULL",
+                f"{error}: {remark}, which jobstatus does not fill, so no event can be written. Nothing was "
+                "committed. Give it a default, or allow NULL",
                 sqlstate=error.sqlstate,
                 error_class=error.error_class,
                 where=error.where,
             ) from None
+
+    def _remark_on(self, where: str) -> str:
+        """Which foreign columns this constraint or column is about; empty if it is about one that an event fills."""
+        remark = ""
+        for place, filled in self._filled:
+            names = {"table": place.identifier.as_string(None), "where": where}
+            columns = [column for (column,) in self.execute(self._constrained, names)]
+            if set(columns) & set(filled):
+                return ""
+            if columns:
+                remark = f"{where} of {place} is about {', '.join(columns)}"
+        return remark
 
     def _shorter(self, statement: Statement, error: TooLongError) -> Sequence[Statement]:
         """After a time-out: the halves, of which each takes less time; later statements are as short.
@@ -183,7 +202,7 @@ class Store(Session):
 
     def _blocker(self, events: Sequence[Event]) -> Blocker | None:
         jobs = [event.job_id for event in events]
-        return self._ask(lambda connection: blocker_of(connection, self._place, jobs))
+        return self._ask(lambda connection: blocker_of(connection, self._place, jobs, self._target_place))
 
     def _alone(self, events: Sequence[Event]) -> str:
         """Why a single row was not written in time, as far as that can be seen."""
@@ -250,18 +269,23 @@ class Store(Session):
         return ()
 
     def _send_rows(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> tuple[int, int]:
-        parameters = {
+        parameters: dict[str, JsonText | JsonbText] = {
             **json_params.column_lists(events),
             "late_jobs": json_params.late_jobs(events),
             "logs": json_params.log_ranges(ranges, self._seen),
         }
         sent_at = self._clock()
         try:
-            ((applied, advanced),) = self.execute(self._write, parameters)
+            applied, advanced = self.execute_write(parameters)
         except DatabaseAwayError as error:
             if self._is_time_out(error, self._clock() - sent_at):
                 raise TooLongError(str(error), sqlstate=error.sqlstate, error_class=error.error_class) from None
             raise
+        return applied, advanced
+
+    def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
+        """Send the statement; returns how many rows it wrote, and of how many logs it advanced the progress."""
+        ((applied, advanced),) = self.execute(self._write, parameters)
         return applied, advanced
 
     def _is_time_out(self, error: DatabaseAwayError, seconds: float) -> bool:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from jobstatus_consumer.records import NO_EPOCH, Batch, Event, LogRange, RawRecord, Rejected, record_size
+
+UNCOUNTED_BYTES: Final = 8 * 1024
+"""Of one record's key and headers. librdkafka limits its queue by the bytes of values and by `queued.min.messages`."""
 
 
 class BatchBuilder:
@@ -73,6 +77,12 @@ class BatchBuilder:
     def heavy(self) -> bool:
         """True when the batch is full by bytes."""
         return self._bytes >= self._max_bytes
+
+    @property
+    def uncounted(self) -> bool:
+        """True when the Kafka client's own limit is none for records such as these: their bytes are in the headers."""
+        values = sum(len(record.raw.value or b"") for record in self._records)
+        return self._bytes - values > UNCOUNTED_BYTES * len(self._records)
 
     def full(self, now: float) -> bool:
         """True when the batch should be written now."""

@@ -231,7 +231,7 @@ class Pipeline:
     def _wait_for_room(self) -> None:
         if self._builder.room > 0 and not self._builder.heavy:
             self._take_result(BUSY_POLL / 4)  # full by age alone: more records may come meanwhile
-        elif self._state is State.READING and not self._take_result(PATIENCE):
+        elif self._state is State.READING and (self._builder.uncounted or not self._take_result(PATIENCE)):
             self._state = State.PAUSED
             self._pause()
 

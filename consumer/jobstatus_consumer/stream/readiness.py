@@ -10,7 +10,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, DatabaseAwayError, StartError
 from jobstatus_consumer.kafka import Topics, unfit
 from jobstatus_consumer.retry import Observer, retry
-from jobstatus_consumer.store import Problem, Store, check
+from jobstatus_consumer.store import Problem, Store, check, target_of
 from jobstatus_consumer.stream.checks import further_problems, missing_rights
 
 logger = logging.getLogger("jobstatus.consumer")
@@ -28,7 +28,7 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
         what, _, remedy = str(error).partition(". ")
         does = "does not answer" if isinstance(error, BrokerAwayError) else "refuses"
         found = [Problem(f"the broker {does}: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")]
-    return found + check(settings.database, settings.table)
+    return found + check(settings.database, settings.table, target=target_of(settings))
 
 
 def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
@@ -75,7 +75,7 @@ class _NotReadyYetError(StartError):
 
 def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, deadline: float) -> None:
     def look() -> None:
-        found = _topic_problems(settings, topics) + check(settings.database, settings.table)
+        found = _topic_problems(settings, topics) + check(settings.database, settings.table, target=target_of(settings))
         if found:
             lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
             kind = _NotReadyYetError if all(item.may_pass for item in found) else StartError

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from jobstatus_consumer.kafka import GroupConsumer
+from jobstatus_consumer.records import Projected
 from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.lag import Lag
 from jobstatus_consumer.stream.writer import BatchWritten, Writer
@@ -124,11 +125,19 @@ class RunStats:
             metrics.stale.labels(reason).inc(count)
         for item in (*result.batch.rejected, *written.rejected):
             metrics.dead_letters.labels(item.stage, item.reason).inc()
+        if written.projected is not None:
+            self.projected(written.projected)
         metrics.batches.inc()
         metrics.statements.inc(written.statements)
         metrics.batch_events.observe(result.batch.records)
         metrics.write_seconds.observe(written.seconds)
         metrics.last_write.set_to_current_time()
+
+    def projected(self, found: Projected) -> None:
+        """Count what was done to the target. May be called from another thread."""
+        rows = self._metrics.target_rows
+        for outcome in ("written", "inserted", "parked", "not_ours", "held"):
+            rows.labels(outcome).inc(getattr(found, outcome))
 
     def observe(self, lag: Lag, consumer: GroupConsumer, writer: Writer) -> None:
         """Set the gauges: the lag, commits, rebalances, connections, the current outage."""
@@ -143,6 +152,9 @@ class RunStats:
         for outcome, count in consumer.commits.by_outcome():
             metrics.commits.labels(outcome).set(count)
         metrics.connections.set(writer.connections)
+        if writer.settling is not None:
+            metrics.target_waiting.set(writer.settling.waiting)
+            metrics.target_oldest_waiting.set(writer.settling.oldest_seconds)
         outage = writer.outage
         metrics.waiting.set(time.time() - outage.since if outage else 0)
 

@@ -33,6 +33,7 @@ from jobstatus_consumer.errors import (
 from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
+from jobstatus_consumer.stream.settling import Settling
 from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
@@ -152,6 +153,7 @@ class Writer:
         topic: str,
         clock: Callable[[], float] = time.time,
         table: str = "",
+        settling: Settling | None = None,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -159,6 +161,9 @@ class Writer:
         self._group = group
         self._topic = topic
         self._table = table
+        self.settling = settling
+        """what waits for its row in the target; None without a target"""
+        self._failed_settling: Failed | None = None
         self._lines = DeadLetterLines()
         self._clock = clock
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
@@ -227,10 +232,31 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            while (task := self._inbox.get()) is not None:
-                self._outbox.put(self._do(task))
+            while (task := self._next_task()) is not None:
+                self._outbox.put(self._failed_settling or self._do(task))
         finally:
             self._store.close()
+
+    def _next_task(self) -> Task | None:
+        """The next task; what waits for its row is settled in between, also while one task follows the other."""
+        if self.settling is None:
+            return self._inbox.get()
+        while self._failed_settling is None and (due := self.settling.due_in()) is not None:
+            if due <= 0:
+                self._settle(self.settling)
+                continue
+            try:
+                return self._inbox.get(timeout=due)
+            except queue.Empty:
+                continue
+        return self._inbox.get()
+
+    def _settle(self, settling: Settling) -> None:
+        """Settle once. An error that stops the program is the result of the next task, which comes within seconds."""
+        try:
+            settling.run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
+            self._failed_settling = Failed(error)
 
     def _do(self, task: Task) -> Result:
         try:

@@ -32,6 +32,23 @@ class Metrics:
         self.last_write = self._gauge(
             "last_write_timestamp_seconds", "the time of the last written batch, in seconds since 1970-01-01 UTC"
         )
+        self.overdue = self._gauge(
+            "overdue_jobs",
+            "jobs whose last event is older than the deadline of their status (JOBSTATUS_DEADLINES); only the member "
+            "with partition 0 counts them",
+            ["status"],
+        )
+        # the user's own table
+        self.target_rows = self._counter(
+            "target_rows",
+            "rows of the target, by outcome: written, inserted, parked (it waits), not_ours (the key is NULL), held (a "
+            "BEFORE trigger left it as it was)",
+            ["outcome"],
+        )
+        self.target_waiting = self._gauge("target_waiting_jobs", "jobs that wait for their row in the target")
+        self.target_oldest_waiting = self._gauge(
+            "target_oldest_waiting_seconds", "seconds for which the oldest of these jobs has been waiting"
+        )
         # the membership in the group, and the connections
         self.commits = self._gauge("commits", "offset commits since the start, by outcome", ["outcome"])
         self.rebalances = self._gauge("rebalances", "times that partitions were assigned, revoked or lost")

@@ -1,4 +1,4 @@
-"""What the pipeline called before: a connection for every update."""
+"""What the pipeline called before: a connection for every update of the application's own table."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import os
 import psycopg
 
 _calls = itertools.count(1)
-_UPSERT = """
-INSERT INTO jobs (job_id, status, error_message) VALUES (%s, %s, %s)
-ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, error_message = excluded.error_message
-"""
+_UPDATE = "UPDATE jobs SET status = %s, error_message = %s WHERE id = %s"
 
 
 def update_job_status(job_id: object, status: str, error_message: str | None = None) -> None:
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(_UPSERT, (str(job_id), status, error_message))
+        connection.execute(_UPDATE, (status, error_message, job_id))
     next(_calls)
 
 

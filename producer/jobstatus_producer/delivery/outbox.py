@@ -281,6 +281,8 @@ class Outbox:
         self._leave_direct()
         self._first_tries.call_back_all(seconds)
         self._client.transport.close()
+        if self._spool_calls is not None:
+            self._spool_calls.close()
         return self.events_of(self._backlog.close())
 
     def log_lost(self, events: Sequence[JobStatusEvent]) -> None:

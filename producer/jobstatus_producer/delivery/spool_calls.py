@@ -61,7 +61,7 @@ class SpoolCalls:
         self._keep = keep
         self._durable = durable
         self._lock = threading.RLock()
-        self._calls: SimpleQueue[_Call] = SimpleQueue()
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, seconds: float) -> bool:
@@ -86,9 +86,15 @@ class SpoolCalls:
                 self._thread = threading.Thread(target=self._run, name="jobstatus-spool", daemon=True)
                 self._thread.start()
 
+    def close(self) -> None:
+        """End the thread once it has run the calls so far. Never blocks. A later call starts another thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._calls.put(None)
+
     def _run(self) -> None:
-        while True:
-            call = self._calls.get()
+        while (call := self._calls.get()) is not None:
             if call.begin.take():
                 self._run_one(call)
 

@@ -12,13 +12,6 @@ from support.fixture_types import OwnServer
 
 
 @pytest.fixture
-def deployed(kafka: LocalKafka, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
-    """Topics, tables and a group of this test's own, on the session's servers."""
-    with deployment(kafka.bootstrap_servers, database_url, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
 def own_server(kafka: LocalKafka, tmp_path: Path) -> OwnServer:
     """A PostgreSQL of the test's own, to be stopped, restored and cut at will."""
 

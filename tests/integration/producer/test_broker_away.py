@@ -102,7 +102,7 @@ def test_with_a_spool_every_event_arrives_in_its_jobs_order(breakable: Breakable
     stats = jobs.stats()
     jobs.close()
     assert seen.refused == []
-    assert max(seen.seconds) < 2, "max_block_seconds is 0 with a spool"
+    assert max(seen.seconds) < 5, "without a spool a call waits for 5 s; with one, max_block_seconds is 0"
     assert stats.accepted == stats.delivered == sum(map(len, seen.accepted.values()))
     assert stats.drained == stats.spooled > 500
     records = at(breakable, topic)

@@ -9,12 +9,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
 from integration.producer.conftest import Environ
 from integration.producer.reading import read_all, statuses_by_job
-from jobstatus_local.kafka import LocalKafka
+from support.deployment import Deployment
+from support.inside import run_inside
 
 ROOT = Path(__file__).parents[3]
 HOW_TO = ROOT / "docs" / "how-to" / "instrument-workers.md"
@@ -22,6 +23,7 @@ LEGACY = ROOT / "docs" / "examples" / "legacy_pipeline"
 SNIPPETS = re.findall(r"^```(python|sh)\n(.*?)^```$", HOW_TO.read_text(), re.MULTILINE | re.DOTALL)
 CALLS = ("update_job_status", "batch_update_job_status")
 JOBS = 40
+TO_REPORT = ("JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS", "JOBSTATUS_TOPIC")
 
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
@@ -54,19 +56,33 @@ def test_the_pipeline_changes_one_line() -> None:
     assert len(calls) >= 20
 
 
-def test_the_pipeline_ends_as_it_did_before(kafka: LocalKafka, topic: str, environ: Environ, database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE jobs (job_id text PRIMARY KEY, status text, error_message text)")
-        _run("before.py", {"DATABASE_URL": database_url})
-        expected = {row[0]: row[1:] for row in connection.execute("SELECT job_id, status, error_message FROM jobs")}
-    out = _run("after.py", environ(topic))
-    last = {record.event.job_id: record.event[2:4] for record in read_all(kafka.bootstrap_servers, topic)}
-    assert last == expected
+def test_the_pipeline_ends_as_it_did_before(deployed: Deployment) -> None:
+    """The same table, made by the application, whoever writes it."""
+    create = (LEGACY / "jobs.sql").read_text()
+    own: dict[str, Any] = {"JOBSTATUS_TABLE": "jobs_status", "JOBSTATUS_TARGET": str(LEGACY / "jobs.toml")}
+    deployed.query("DROP TABLE jobs")
+    deployed.query(create)
+    _run("before.py", {"DATABASE_URL": deployed.database_url})
+    expected = _jobs(deployed)
+    deployed.query("DROP TABLE jobs")
+    deployed.query(create)
+    out = _run("after.py", {name: deployed.environ[name] for name in TO_REPORT})
+    assert "'delivered'" in out
+    run_inside(deployed, "migrate", **own)
+    run_inside(deployed, "consume", "--until-caught-up", **own)
+    assert _jobs(deployed) == expected
     assert len(expected) == JOBS
-    steps = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
+    assert {status for _, status, _ in expected} >= {"success", "failed", "gone"}
+    steps = statuses_by_job(read_all(deployed.bootstrap, deployed.topic))
     middle = ["fetching", "fetched", "parsing", "parsed", "enriching", "enriched", "storing", "stored", "notifying"]
     assert steps["0"] == ["pending", *middle, "success"]
-    assert "'delivered'" in out
+
+
+def _jobs(deployed: Deployment) -> list[tuple[int, str, str | None]]:
+    return [
+        (job, status, why)
+        for job, status, why in deployed.query("SELECT id, status, error_message FROM jobs ORDER BY id")
+    ]
 
 
 def _run(name: str, environ: dict[str, str]) -> str:

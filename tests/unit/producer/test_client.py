@@ -327,11 +327,11 @@ class Read(UserDict[str, str]):
         return super().__iter__()
 
 
-def test_a_producer_that_begins_anew_does_so_beside_the_loop() -> None:
+def test_a_producer_that_begins_anew_does_so_beside_the_loop(begin_anew: Callable[[JobStatusProducer], None]) -> None:
     """As the first call in a forked child does."""
     properties = Read({"bootstrap.servers": "127.0.0.1:1"})
     jobs = JobStatusProducer(ProducerSettings(kafka=properties))
-    jobs.after_fork()
+    begin_anew(jobs)
     properties.by.clear()
     asyncio.run(jobs.aupdate_job_status("job", "processing"))
     assert properties.by, "a new client was opened"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import fields
 
 import pytest
@@ -47,13 +48,15 @@ def test_all_producers_of_a_process_go_into_one_registry() -> None:
             jobs.close(0)
 
 
-def test_a_scrape_starts_no_producer_and_fails_for_none_that_is_closed() -> None:
+def test_a_scrape_starts_no_producer_and_fails_for_none_that_is_closed(
+    begin_anew: Callable[[JobStatusProducer], None],
+) -> None:
     """In a forked child both are so before the first report, and a server may scrape at any time."""
     jobs = JobStatusProducer.from_env(NOBODY)
     registry = CollectorRegistry()
     registry.register(ProducerCollector(jobs))
     jobs.update_job_status("job", "ok")
-    jobs.after_fork()
+    begin_anew(jobs)
     threads = threading.active_count()
     assert 'jobstatus_producer_accepted_total{topic="job-status"} 0.0' in generate_latest(registry).decode()
     assert threading.active_count() == threads, "no producer was started"

@@ -1,0 +1,67 @@
+"""`jobstatus target init|sql|sync`: a table of the user's own."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from jobstatus_consumer.cli.options import json_flag, with_settings
+from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, say, stopping
+from jobstatus_consumer.cli.show import target as screen
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
+from jobstatus_consumer.operations import compare_target, sync_target
+from jobstatus_consumer.store import Target, TargetTable, target_of
+
+NO_TARGET = "no target is set; give the target file with --target or JOBSTATUS_TARGET"
+
+
+@click.group("target")
+def command() -> None:
+    """A table of yours, which a consumer writes beside its own."""
+
+
+def _target(settings: Settings) -> Target:
+    target = target_of(settings)
+    if target is None:
+        raise SettingsError(NO_TARGET)
+    return target
+
+
+@command.command("sync")
+@with_settings("database_url", "table", "target", "waiting_budget")
+@dry_run_flag
+@json_flag
+def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
+    """Have the rows written that do not show the state of their job, such as after your table was restored alone.
+
+    Each state is compared with its row. The jobs that differ are put into waiting, and a running consumer writes their
+    rows; this command writes none. No more jobs than half of --waiting-budget are made to wait at a time.
+
+    These are no differences: a job that waits already, a key that is NULL, a row that `where` keeps as it is, and a
+    job without a row, unless missing = "insert". A column whose value is made from the clock or at random, such as
+    now(), is not compared.
+
+    Exit code 0: done. 1: the command was stopped or failed; what was put into waiting until then stays there.
+    """
+    target = _target(settings)
+    ready_table(settings, to_write=not dry_run).close()
+    with stopping() as stop, TargetTable(settings.database, settings.table, target) as table:
+        table.connect()
+        try:
+            if dry_run:
+                report = compare_target(table, stop.is_set, progress=progress)
+            else:
+                report = sync_target(table, settings.waiting_budget // 2, stop.wait, progress)
+        except DatabaseAwayError as error:
+            raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
+    with already("" if dry_run else f"{report.parked:,} jobs wait for a consumer"):
+        if as_json:
+            click.echo(json.dumps(screen.sync_as_dict(report, dry_run=dry_run)))
+        else:
+            screen.show_sync(report, settings.table, dry_run=dry_run)
+    if not report.complete:
+        say("stopped; nothing is known of the rest. Run it again")
+        sys.exit(1)

@@ -1,0 +1,183 @@
+"""The SQL that writes the target, made from the target file and from what the catalog says.
+
+The parts go into the writer's statement, and the same parts into the statement that settles what waits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import sql
+
+from jobstatus_consumer.store.layout import MANAGED
+from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.target import Mapped, Missing, Target
+from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
+
+_OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)")
+_EVENT: Final = re.compile(r'"event"|\bevent\b(?!\s*\.\s*\w)', re.IGNORECASE)
+_PLAIN: Final = {"status", "attempt", "occurred_at", "latest_occurred_at", "event_id"}
+_NEVER: Final = sql.SQL("0")
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The statements for one target and one managed table, both with their schemas."""
+
+    target: Target
+    shape: TargetShape
+
+    @property
+    def every_event(self) -> bool:
+        """Whether each event is written alone, because what is written depends on the events before it."""
+        if self.target.every_event is not None:
+            return self.target.every_event
+        return self.target.mentions_job or self.shape.has_update_triggers
+
+    def write(self) -> bytes:
+        """The writer's statement."""
+        return block("write.sql", "write", self.shape.state, parts=self._parts()).as_bytes()
+
+    def statement(self, name: str) -> bytes:
+        """One of the other statements of projection.sql."""
+        return block("projection.sql", name, self.shape.state, parts=self._parts()).as_bytes()
+
+    def made(self, file: str, name: str, **parts: sql.Composable) -> bytes:
+        """A block of another file, which may use the placeholders of projection.sql and `parts`."""
+        given = {**self._parts(), **self._pieces(), **parts}
+        return block(file, name, self.shape.state, parts=given).as_bytes()
+
+    def difference(self, item: Mapped) -> sql.Composable:
+        """The column's name as a text if the row does not have the value that the state makes, else NULL."""
+        named = _text(sql.Literal(item.column).as_string(None))
+        return sql.SQL("CASE WHEN {} THEN {} END").format(self._differs(item), named)
+
+    def beside(self, item: Mapped) -> sql.Composable:
+        """Three values: the column's value in the row, what the state makes of it, and whether the two differ."""
+        values = (_name("job", item.column), self._shown(item), self._differs(item))
+        return sql.SQL("CAST({} AS text), CAST({} AS text), {}").format(*values)
+
+    def _differs(self, item: Mapped) -> sql.Composable:
+        values: list[sql.Composable] = [_name("job", item.column), self._shown(item)]
+        if not self.shape.columns[item.column].comparable:
+            values = [sql.SQL("CAST({} AS text)").format(value) for value in values]
+        return sql.SQL("{} IS DISTINCT FROM {}").format(*values)
+
+    def _shown(self, item: Mapped) -> sql.Composable:
+        """The value that the column has once the row was written: as an assignment makes it, with its length."""
+        column = self.shape.columns[item.column]
+        expression = _expression(item.expression)
+        if column.is_string and column.is_domain:
+            return expression
+        return _cast(expression, column if column.is_string else column._replace(type=column.full_type))
+
+    def is_plain(self, item: Mapped) -> bool:
+        """Whether the value for a column is made of nothing of the event but its status, attempt and times."""
+        named = {name.lower() for name in _OF_EVENT.findall(item.expression)}
+        return named <= _PLAIN and not _EVENT.search(item.expression)
+
+    def probe(self, expression: str, column: str) -> bytes:
+        """The statement that tries one expression; `column` is where its value goes, empty for a condition."""
+        made = _expression(expression)
+        if column:
+            made = self._value(Mapped(column, expression))
+        return self._block("probe", expression=made).as_bytes()
+
+    def _parts(self) -> dict[str, sql.Composable]:
+        middle = (self._block("projected"), self._block(self.target.missing.value), self._block("parked"))
+        return {
+            "returned": sql.SQL(", ").join(_name("t", name) for name in self._event_columns()),
+            "projection": sql.SQL("").join(middle),
+            "counts": self._block("counts"),
+        }
+
+    def _block(self, name: str, **more: sql.Composable) -> sql.Composed:
+        return block("projection.sql", name, self.shape.state, parts={**self._pieces(), **more})
+
+    def _pieces(self) -> dict[str, sql.Composable]:
+        key, assigned = self.target.key, self.target.assigned
+        key_names = [_name("event", f"key_{number}") for number in range(1, len(key) + 1)]
+        columns = [_name(item.column) for item in key]
+        pairs = list(zip(columns, key_names, strict=True))
+        made = [(_name(item.column), self._value(item)) for item in assigned]
+        inserts = self.target.missing is Missing.INSERT
+        return {
+            "target": _name(*filter(None, (self.shape.place.schema, self.shape.place.name))),
+            "keys": _lines(
+                sql.SQL("{} AS {}").format(self._key(item), _name(f"key_{number}"))
+                for number, item in enumerate(key, 1)
+            ),
+            "key_names": sql.SQL(", ").join(key_names),
+            "key_columns": sql.SQL(", ").join(columns),
+            "ours": sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(name) for name in key_names),
+            "same_row": sql.SQL(" AND ").join(sql.SQL("job.{} = {}").format(*pair) for pair in pairs),
+            "where": _expression(self.target.where),
+            "assignments": _lines(sql.SQL("{} = {}").format(*pair) for pair in made),
+            "inserted_columns": sql.SQL(", ").join([*columns, *(name for name, _ in made)]),
+            "inserted_values": _lines([*key_names, *(value for _, value in made)]),
+            "inserted_count": sql.SQL("(SELECT count(*) FROM inserted)") if inserts else _NEVER,
+            "no_row": sql.SQL(", ").join(_null(column) for column in self.shape.columns.values()),
+        }
+
+    def _event_columns(self) -> Iterator[str]:
+        """The columns of the state that the expressions name; all of them where that cannot be seen."""
+        texts = [item.expression for item in (*self.target.key, *self.target.assigned)] + [self.target.where]
+        named = {name.lower() for text in texts for name in _OF_EVENT.findall(text)}
+        every = any(_EVENT.search(text) for text in texts)
+        for column in MANAGED.columns:
+            if every or column.name in named or column.name == MANAGED.key:
+                yield column.name
+
+    def _value(self, item: Mapped) -> sql.Composable:
+        """The value for a column. A string gets no cast: that would cut it, and an assignment refuses it."""
+        column = self.shape.columns[item.column]
+        expression = _expression(item.expression)
+        return expression if column.is_string else _cast(expression, column)
+
+    def _key(self, item: Mapped) -> sql.Composable:
+        """The value for a column of the key, of a type that its index can use.
+
+        A spelling that is not the server's own is refused as a value that does not parse, since `7` and `007` would be
+        two jobs with one row.
+        """
+        column = self.shape.columns[item.column]
+        expression = _expression(item.expression)
+        if column.is_string and column.is_domain:
+            return expression
+        value = _cast(expression, column)
+        if not column.has_spellings:
+            return value
+        return sql.SQL(
+            "CASE WHEN CAST({value} AS text) = CAST({given} AS text) THEN {value}\n"
+            "      ELSE CAST('not canonical: ' || CAST({given} AS text) AS {type}) END"
+        ).format(value=value, given=expression, type=_text(column.type))
+
+
+def _expression(text: str) -> sql.Composable:
+    """An expression of the user's, on lines of its own, so that a comment in it ends with it."""
+    return _text("(\n" + text + "\n)")
+
+
+def _cast(expression: sql.Composable, column: TargetColumn) -> sql.Composable:
+    return sql.SQL("CAST({} AS {})").format(expression, _text(column.type))
+
+
+def _null(column: TargetColumn) -> sql.Composable:
+    return sql.SQL("CAST(NULL AS {}) AS {}").format(_text(column.type), _name(column.name))
+
+
+def _name(*parts: str) -> sql.SQL:
+    """A quoted name. `Identifier` does not know that a single % begins a parameter."""
+    return _text(sql.Identifier(*parts).as_string(None))
+
+
+def _text(text: str) -> sql.SQL:
+    """SQL of the user's own. `SQL` refuses anything but a literal, to keep input out."""
+    return sql.SQL(text.replace("%", "%%"))
+
+
+def _lines(items: Iterable[sql.Composable]) -> sql.Composed:
+    return sql.SQL(",\n    ").join(items)
