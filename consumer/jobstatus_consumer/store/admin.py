@@ -9,15 +9,16 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError, TargetError
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import WAITING, Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
-from jobstatus_consumer.store.projecting import ProjectingStore
+from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
 from jobstatus_consumer.store.target_catalog import refuse_same
+from jobstatus_consumer.store.target_check import target_problems
 
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
@@ -27,14 +28,6 @@ WRITES: Final = ("SELECT", "INSERT", "UPDATE")
 WAITING_WRITES: Final = (*WRITES, "DELETE")
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
-
-
-class Problem(NamedTuple):
-    """What keeps a consumer from working, and the remedy; `may_pass` if it may also go away by itself."""
-
-    what: str
-    remedy: str
-    may_pass: bool = False
 
 
 class _Found(NamedTuple):
@@ -91,24 +84,13 @@ def check(url: str, table: str, *, target: Target | None = None, to_write: bool 
                 shown = part.within(name.schema)
                 problems += _table_problems(connection, part, shown, layout, writes if to_write else READS)
         if target is not None and to_write and not problems:
-            problems += _target_problems(url, table, target)
+            problems += target_problems(url, table, target)
         return problems
     except SettingsError:
         raise
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
-
-
-def _target_problems(url: str, table: str, target: Target) -> Iterator[Problem]:
-    """What keeps the target from being written, found by opening it as a consumer does."""
-    store = ProjectingStore(url, table, target)
-    try:
-        store.connect()
-    except TargetError as error:
-        yield Problem(error.what, error.remedy)
-    finally:
-        store.close()
 
 
 def remarks(url: str, table: str) -> list[Problem]:
