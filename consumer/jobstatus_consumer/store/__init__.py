@@ -12,6 +12,7 @@ from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
+from jobstatus_consumer.store.target_sql import TargetSql, target_grants, target_sql
 from jobstatus_consumer.store.target_trial import refused_words
 from jobstatus_consumer.store.waiting import WaitingJob, WaitingReason
 from jobstatus_consumer.store.writer import Store
@@ -36,6 +37,7 @@ __all__ = [
     "Table",
     "TableOverview",
     "Target",
+    "TargetSql",
     "TargetTable",
     "WaitingJob",
     "WaitingReason",
@@ -48,6 +50,8 @@ __all__ = [
     "refused_words",
     "remarks",
     "store_of",
+    "target_grants",
     "target_of",
     "target_remarks",
+    "target_sql",
 ]

@@ -74,11 +74,16 @@ def read_shape(session: Session, target: Target, state: TableName) -> TargetShap
         raise wrong_target(target, f"it needs the table {state.waiting}, and there is none", "jobstatus migrate")
     if kind not in KINDS:
         raise wrong_target(target, f"{target.table} is neither a table nor a view")
-    columns = {row[0]: TargetColumn(*row) for row in _ask(session, "columns", place, state)}
+    columns = columns_of(session, place)
     unique = [set(names) for (names,) in _ask(session, "unique", place, state)]
     if problems := _problems(target, columns, unique if kind != "v" else None):
         raise wrong_target(target, "; ".join(problems))
     return TargetShape(TableName(schema, name), state.within(our_schema), columns, has_update_triggers)
+
+
+def columns_of(session: Session, place: TableName) -> dict[str, TargetColumn]:
+    """The columns of a table by name, in its order; none if there is no such table."""
+    return {row[0]: TargetColumn(*row) for row in _ask(session, "columns", place, place)}
 
 
 def refuse_same(session: Session, target: Target, state: TableName) -> TableName:

@@ -24,6 +24,8 @@ class Rights(NamedTuple):
     """what the consumer's statements read"""
     compared: tuple[str, ...]
     """what else verify, history and target sync read"""
+    readable: tuple[str, ...]
+    """what both read"""
     updated: tuple[str, ...]
     inserted: tuple[str, ...]
 
@@ -35,7 +37,7 @@ class Rights(NamedTuple):
     @property
     def all(self) -> dict[str, tuple[str, ...]]:
         """By privilege, the columns for a consumer and for every command."""
-        return {**self.to_write, "SELECT": (*self.read, *self.compared)}
+        return {**self.to_write, "SELECT": self.readable}
 
 
 def rights_of(target: Target, shape: TargetShape) -> Rights:
@@ -44,7 +46,7 @@ def rights_of(target: Target, shape: TargetShape) -> Rights:
     named = columns_read([target.where, *(item.expression for item in target.assigned)], shape)
     read = key | named
     inserts = target.missing is Missing.INSERT
-    groups = (read, updated - read, updated, key | updated if inserts else set())
+    groups = (read, updated - read, read | updated, updated, key | updated if inserts else set())
     return Rights(*(tuple(name for name in shape.columns if name in group) for group in groups))
 
 

@@ -33,8 +33,7 @@ def role(own: OwnTable) -> Iterator[tuple[str, str]]:
     own.run(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
     own.run(f"GRANT SELECT, INSERT, UPDATE ON {STATE}, {STATE}_progress, {STATE}_waiting TO {name}")
     own.run(f"GRANT DELETE ON {STATE}_waiting TO {name}")
-    info = psycopg.conninfo.conninfo_to_dict(own.url)
-    yield name, psycopg.conninfo.make_conninfo(**{**info, "user": name, "password": "secret"})
+    yield name, psycopg.conninfo.make_conninfo(own.url, user=name, password="secret")
     own.run(f"DROP OWNED BY {name}")
     own.run(f"DROP ROLE {name}")
 
@@ -127,7 +126,7 @@ def test_a_new_row_must_fill_what_has_no_default_unless_a_trigger_may(make_own: 
     )
     own = make_own(ddl, 'missing = "insert"\n' + TARGET)
     assert refused(own, "success") == [
-        'missing = "insert": a new row of jobs has no value for payload, url, which is NOT NULL without a default'
+        'missing = "insert": a new row of jobs has no value for url, payload, which is NOT NULL without a default'
     ]
     own.run("CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$")
     own.run("CREATE TRIGGER fill BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION fill()")
