@@ -33,6 +33,7 @@ from pydantic import (
     model_validator,
 )
 
+from jobstatus_consumer.durations import parse_duration
 from jobstatus_consumer.errors import SettingsError
 
 MIB: Final = 1024 * 1024
@@ -95,6 +96,11 @@ class Settings(BaseModel):
         None,
         description="the allowed statuses, separated by commas; an event with another one becomes a dead letter; all "
         "are allowed if not set",
+    )
+    deadlines: Mapping[str, int] | None = Field(
+        None,
+        description="how long a job may be silent in a status, as status=length[,status=length...], such as "
+        "processing=15m,pending=2h; for jobstatus stuck and the metric of overdue jobs",
     )
     batch_max_events: int = Field(
         50, ge=1, le=10_000, description="write a batch when it has this many events; the first limit reached counts"
@@ -159,6 +165,11 @@ class Settings(BaseModel):
             )
         return words
 
+    @field_validator("deadlines", mode="before")
+    @classmethod
+    def _parse_deadlines(cls, value: object) -> object:
+        return parse_deadlines(value) if isinstance(value, str) else value
+
     @field_validator("http_address")
     @classmethod
     def _port_exists(cls, value: str) -> str:
@@ -188,6 +199,11 @@ class Settings(BaseModel):
             raise ValueError(
                 "JOBSTATUS_DLQ_TOPIC (--dlq-topic) is the topic itself, so dead letters would be read as events; give "
                 "another topic"
+            )
+        unknown = sorted(set(self.deadlines or ()) - (self.statuses or set(self.deadlines or ())))
+        if unknown:
+            raise ValueError(
+                f"JOBSTATUS_DEADLINES (--deadlines): {unknown[0]!r} is not one of JOBSTATUS_STATUSES, so no job has it"
             )
         interval = self.kafka.get("max.poll.interval.ms")
         if interval is not None and interval.isdigit() and int(interval) <= 2000:
@@ -223,6 +239,19 @@ class Settings(BaseModel):
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
         return url
+
+
+def parse_deadlines(text: str) -> dict[str, int]:
+    """Return the seconds by status of `processing=15m,pending=2h`; raises `ValueError`, which says what is allowed."""
+    found: dict[str, int] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        status, sign, length = (part.strip() for part in pair.partition("="))
+        if not status or not sign or status in found:
+            raise ValueError(f"{pair!r} is not status=length, or names a status twice; such as processing=15m")
+        found[status] = parse_duration(length)
+    if not found:
+        raise ValueError("names no status; wanted status=length[,status=length...], such as processing=15m")
+    return found
 
 
 PATTERNS_IN_WORDS: Final[Mapping[str, str]] = {

@@ -6,6 +6,7 @@ times are of whole processes, with the interpreter and all imports; the median o
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,8 @@ class Start(NamedTuple):
     written: float
     emitted: float
     """of another process: a whole `jobstatus emit`"""
+    emitted_cpu: float
+    """the same, in seconds of processor time"""
 
     @property
     def after_assignment(self) -> float:
@@ -44,10 +47,10 @@ def measure(place: Place, topic: str, starts: int) -> list[Start]:
 
 
 def _start(env: Mapping[str, str]) -> Start:
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), _cpu_of_children()
     for number in range(EVENTS):
         _run(env, "emit", "--job-id", f"job-{number}", "--status", "pending")
-    emitted = (time.perf_counter() - began) / EVENTS
+    emitted, emitted_cpu = (time.perf_counter() - began) / EVENTS, (_cpu_of_children() - cpu) / EVENTS
     began = time.perf_counter()
     seen: dict[bytes, float] = {}
     argv = [*COMMAND, "consume", "--until-caught-up"]
@@ -56,7 +59,12 @@ def _start(env: Mapping[str, str]) -> Start:
             for words in (b"got partitions", b"Batch updated"):
                 if words in line:
                     seen.setdefault(words, time.perf_counter() - began)
-    return Start(seen[b"got partitions"], seen[b"Batch updated"], emitted)
+    return Start(seen[b"got partitions"], seen[b"Batch updated"], emitted, emitted_cpu)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _run(env: Mapping[str, str], *arguments: str) -> None:

@@ -9,14 +9,20 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, LiteralString, NamedTuple, Protocol
 
 import psycopg
+from chaos import cut_log
+from chaos.clients import stop_beside_them
+from chaos.ends import BY_OS_EXIT, BY_SIGTERM, Endings
+from chaos.findings import Findings
 from chaos.fleet import Fleet
 from chaos.samples import CommitSampler, RowSampler
 from chaos.stage import SESSION_SECONDS, Stage, session
+from chaos.strangers import write_and_list
 from chaos.workers import Workers
+from support.deployment import Deployment
 from support.waiting import until
 
 
@@ -24,8 +30,11 @@ class World(Protocol):
     """What a fault may take hold of."""
 
     stage: Stage
+    deployed: Deployment
+    findings: Findings
     fleet: Fleet
     workers: Workers
+    endings: Endings
     rows: RowSampler
     commits: CommitSampler
     longer: float
@@ -44,7 +53,7 @@ Action = Callable[[World, random.Random], float]
 class Fault(NamedTuple):
     """`what` it takes away: two faults at once are of different kinds. `bound`: writes go on within, in seconds."""
 
-    what: Literal["consumer", "database", "network", "broker", "worker"]
+    what: Literal["consumer", "database", "network", "broker", "worker", "stranger"]
     action: Action
     bound: float | None = None
 
@@ -100,6 +109,10 @@ def _set_back(world: World, _chance: random.Random) -> float:
     _met(lambda: world.rows.timeline.written() >= ENOUGH_AGAIN, f"{ENOUGH_AGAIN} records are written")
     world.set_back()
     return time.monotonic()
+
+
+def _stop_beside_clients(world: World, chance: random.Random) -> float:
+    return stop_beside_them(world.fleet, _place(world, chance), world.findings)
 
 
 # -- the database
@@ -237,6 +250,23 @@ def _without_broker(world: World, chance: random.Random, end: Callable[[int], No
     return ended
 
 
+def _cut_log(world: World, chance: random.Random) -> float:
+    return cut_log.cut(world.stage, world.deployed, chance, world.findings)
+
+
+def _ended(ways: Sequence[str]) -> Action:
+    def end(world: World, _chance: random.Random) -> float:
+        world.endings.play(ways)
+        return time.monotonic()
+
+    return end
+
+
+def _strangers(world: World, _chance: random.Random) -> float:
+    write_and_list(world.deployed, world.findings)
+    return time.monotonic()
+
+
 def _kill_worker(world: World, _chance: random.Random) -> float:
     return world.workers.kill()
 
@@ -251,6 +281,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "consumer restarted (SIGTERM)": Fault("consumer", _restart),
     "all consumers restarted in turn": Fault("consumer", _roll),
     "group's offsets set back to 0": Fault("consumer", _set_back),
+    "health port beset, consumer stops": Fault("consumer", _stop_beside_clients),
     "backends terminated": Fault("database", _terminate, BACK_WITHIN),
     "PostgreSQL stopped, fast": Fault("database", _stopped("fast"), BACK_WITHIN),
     "PostgreSQL stopped, immediate": Fault("database", _stopped("immediate"), BACK_WITHIN),
@@ -265,5 +296,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "network slow": Fault("network", _delay, BACK_WITHIN),
     "broker killed (SIGKILL)": Fault("broker", _kill_broker),
     "broker restarted (SIGTERM)": Fault("broker", _restart_broker),
+    "a log loses its tail": Fault("broker", _cut_log),
     "durable worker killed": Fault("worker", _kill_worker),
+    "workers end by os._exit": Fault("worker", _ended(BY_OS_EXIT)),
+    "workers end by SIGTERM": Fault("worker", _ended(BY_SIGTERM)),
+    "foreign records": Fault("stranger", _strangers),
 }

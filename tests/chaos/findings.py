@@ -23,6 +23,12 @@ NO_PROGRESS: Final = "writes did not go on after a fault"
 ENDED_BY_ITSELF: Final = "a consumer ended by itself"
 EXIT_CODE: Final = "a consumer did not exit with 0 on SIGTERM"
 WORKER_FAILED: Final = "a worker's producer lost or refused an event"
+ENDED_SILENTLY: Final = "a worker's end lost events without an error line"
+TAIL_SKIPPED: Final = "an event behind a lost tail is not written"
+TAIL_NOT_NAMED: Final = "verify does not name exactly the rows of a lost tail"
+PROBE_UNANSWERED: Final = "a health probe had no answer"
+STOP_HELD_UP: Final = "a stop waited for a client of the health port"
+STRANGERS_IN_THE_WAY: Final = "foreign records broke a command"
 
 PROMISES: Final = (
     LOST_BY_THE_LOG,
@@ -41,6 +47,12 @@ PROMISES: Final = (
     ENDED_BY_ITSELF,
     EXIT_CODE,
     WORKER_FAILED,
+    ENDED_SILENTLY,
+    TAIL_SKIPPED,
+    TAIL_NOT_NAMED,
+    PROBE_UNANSWERED,
+    STOP_HELD_UP,
+    STRANGERS_IN_THE_WAY,
 )
 SHOWN: Final = 5
 

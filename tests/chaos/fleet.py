@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import threading
@@ -17,6 +18,7 @@ from support.waiting import until
 
 ARGUMENTS: Final = ("--batch-linger-seconds", "0.3", "--wait-for-database", "120")
 STOP_SECONDS: Final = 40.0
+HEALTH: Final = re.compile(r"metrics and health on (http://\S+)")
 
 
 class Fleet:
@@ -55,6 +57,12 @@ class Fleet:
         """Wait until every member reads."""
         for place in range(len(self.members)):
             self.ready(place)
+
+    def health_url(self, place: int) -> str:
+        """Where the member there answers probes; it is waited for."""
+        self.ready(place)
+        (found,) = until(lambda: HEALTH.findall(self.members[place].text()), "the health port's address")
+        return str(found)
 
     def look(self) -> None:
         """A member that ended without our doing is a finding."""

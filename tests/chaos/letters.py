@@ -9,6 +9,7 @@ from typing import Final
 from chaos.findings import LETTER_ALTERED, LETTER_WITHOUT_CAUSE, Findings
 from chaos.history import Poison, Position
 from chaos.poison import reason_of
+from chaos.strangers import STRANGER
 from jobstatus_consumer.records import Headers, RawRecord
 
 PREFIX: Final = "jobstatus.dlq."
@@ -23,8 +24,10 @@ class Letters:
         self.read: list[RawRecord] = []
 
     def take(self, records: Iterable[RawRecord]) -> None:
-        """The next records of the dead letters' topic."""
+        """The next records of the dead letters' topic; those of other programs are not looked at."""
         for letter in records:
+            if STRANGER in dict(letter.headers):
+                continue
             self.read.append(letter)
             self.copies[place_of(letter)] += 1
 

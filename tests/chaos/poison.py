@@ -43,6 +43,13 @@ def _other_schema(event: JobStatusEvent, chance: random.Random) -> tuple[bytes, 
     return key, value[:2] + chance.randbytes(8) + value[10:]
 
 
+def _wrong_branch(event: JobStatusEvent) -> tuple[bytes, bytes]:
+    """The index of a union is -1, which Python would take for the last branch."""
+    key, value = _keyed(event._replace(status="branch", error_message=None))
+    head, status, tail = value.rpartition(b"branch")
+    return key, head + status + b"\x01" + tail[1:]
+
+
 # the kind: how it is made, and the reason that its dead letter must give
 KINDS: Final[Mapping[str, tuple[Maker, str]]] = {
     "NUL in job_id": (lambda event, _: _keyed(event._replace(job_id=event.job_id + "\x00")), "out_of_contract"),
@@ -58,6 +65,7 @@ KINDS: Final[Mapping[str, tuple[Maker, str]]] = {
         "not_avro_single_object",
     ),
     "cut short": (lambda event, _: (event.job_id.encode(), encode(event)[:-3]), "malformed"),
+    "a branch that there is not": (lambda event, _: _wrong_branch(event), "malformed"),
     "another schema": (_other_schema, "unknown_schema"),
     "tombstone": (lambda event, _: (event.job_id.encode(), None), "no_value"),
     "another key": (lambda event, _: (b"not-" + event.job_id.encode(), encode(event)), "key_is_not_job_id"),
@@ -66,6 +74,10 @@ KINDS: Final[Mapping[str, tuple[Maker, str]]] = {
     "a gzip bomb": (lambda event, _: (event.job_id.encode(), bytes(LARGEST_KEPT + 1)), "too_large"),
     "trailing bytes": (lambda event, _: (event.job_id.encode(), encode(event) + b"x"), "trailing_bytes"),
 }
+
+
+HEAVY: Final = ("a gzip bomb",)
+"""A broker expands each of them: they come in every second round."""
 
 
 def poisoned(kind: str, event: JobStatusEvent, chance: random.Random) -> Record:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psycopg
 from chaos.checks import check_journal, check_letters, check_table
+from chaos.ends import check_ends
 from chaos.faults import FAULTS
 from chaos.findings import NO_PROGRESS, NOT_CAUGHT_UP, PROGRESS_DIFFERS
 from chaos.history import History
@@ -172,6 +173,7 @@ class Play:
         world = self._world
         world.stage.whole()
         world.workers.stop(world.findings)
+        world.endings.drain()
         self._say("mended; waiting for lag 0")
         began = time.monotonic()
         timeout = CAUGHT_UP_WITHIN * self._options.patience
@@ -189,6 +191,7 @@ class Play:
         check_table(history.table, table(world.url), world.findings)
         check_letters(history, letters, world.findings)
         check_journal(world.workers.journal(), history, world.findings)
+        check_ends(world.endings.ended, history.event_ids, world.findings)
         self._check_progress(ends)
         self._count(history, letters)
 
@@ -205,6 +208,8 @@ class Play:
         world = self._world
         self._report.counts = {
             "events accepted from workers": len(world.workers.journal()),
+            "workers that ended by os._exit or SIGTERM": len(world.endings.ended),
+            "events that their error lines call lost": sum(worker.named for worker in world.endings.ended),
             "records in the topic": history.events + len(history.poison),
             "events that changed a row": history.changed,
             "events superseded by the rule": history.events - history.changed,

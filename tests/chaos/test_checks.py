@@ -9,6 +9,8 @@ from itertools import islice
 import pytest
 from chaos import findings as promises
 from chaos.checks import LetterWatch, RowWatch, Seen, check_committed, check_journal, check_letters, check_table
+from chaos.cut_log import CutLog
+from chaos.ends import Ended, check_ends
 from chaos.faults import FAULTS
 from chaos.findings import Findings
 from chaos.history import Due, History
@@ -16,6 +18,7 @@ from chaos.letters import Letters
 from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, poisoned, reason_of
 from chaos.samples import Moment, Timeline
 from chaos.schedule import steps
+from chaos.strangers import STRANGER
 from jobstatus_consumer.core.dead_letters import dead_letter
 from jobstatus_consumer.records import Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
@@ -187,3 +190,31 @@ def test_a_schedule_is_the_seeds_own_and_has_every_fault_before_any_comes_again(
     pairs = [step for step in once if len(step) == 2]
     assert pairs
     assert all(kinds[first] != kinds[second] for first, second in pairs)
+
+
+def test_an_end_that_loses_promised_events_without_a_line_is_seen() -> None:
+    ids = [event.event_id for event in GOOD[:4]]
+    journal = "".join(f"+{event_id}\n" for event_id in ids[:3]) + f"?{ids[3]}\n+{ids[0][:9]}"
+    named = "what is neither delivered nor spooled is lost with it: 1 event ('job' done); why: no answer\n"
+    silent, half = Ended("silent", journal, ""), Ended("half", journal, named)
+    found = Findings()
+    check_ends([silent, half], ids[:3], found)
+    check_ends([half], ids[:2], found)
+    assert not len(found)
+    check_ends([silent], ids[:2], found)
+    check_ends([half], ids[:1], found)
+    assert found.counts == {promises.ENDED_SILENTLY: 2}
+
+
+def test_a_cut_excuses_its_own_events_and_no_others() -> None:
+    first = {event.job_id: event for event in [item._replace(job_id=f"job-{n}") for n, item in enumerate(GOOD[:4])]}
+    again = GOOD[5]._replace(job_id="job-3")
+    log = CutLog(first, ["job-2", "job-3"], {"job-3": again})
+    assert log.kept == {GOOD[0].event_id, GOOD[1].event_id, again.event_id}
+    assert log.rows == {**{job: event.event_id for job, event in first.items()}, "job-3": again.event_id}
+    assert log.to_name == {"job-2"}
+
+
+def test_what_other_programs_write_among_the_dead_letters_is_no_letter() -> None:
+    stranger = RawRecord("events.dlq", 0, 0, 1, None, None, ((STRANGER, b"1"),), "")
+    assert not letters_of(stranger).read

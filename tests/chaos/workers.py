@@ -16,7 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from chaos.findings import WORKER_FAILED, Findings
-from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, Record, poisoned
+from chaos.poison import CHECK_OF_A_SHARED_JOB, HEAVY, KINDS, Record, poisoned
 from confluent_kafka import KafkaError, Producer
 from jobstatus_consumer.core.cut import LARGEST_KEPT
 from jobstatus_schemas import JobStatusEvent, encode
@@ -97,7 +97,7 @@ class RawProducer:
         self._rate = rate
         self._began = time.monotonic()
         self._sent = 0
-        self._kinds = list(KINDS)
+        self._kinds = [*KINDS, *(kind for kind in KINDS if kind not in HEAVY)]
         self.acknowledged: list[str] = []
         self.failed = 0
 
@@ -179,13 +179,13 @@ class Workers:
 
     def __init__(self, bootstrap: str, topic: str, folder: Path, seed: int, rate: float, poison_share: float) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("JOBSTATUS_")}
-        environ = {**kept, "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": bootstrap, "JOBSTATUS_TOPIC": topic}
+        self.environ = {**kept, "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": bootstrap, "JOBSTATUS_TOPIC": topic}
         share = [f"{rate / 3:g}", "400"]
         # only a durable producer promises that its own SIGKILL loses nothing
-        durable = {**environ, "JOBSTATUS_DURABLE": "true"}
+        durable = {**self.environ, "JOBSTATUS_DURABLE": "true"}
         self._lock = threading.Lock()
         self.durable = WorkerProcess("durable", folder, durable, ["1", *share])
-        self.plain = WorkerProcess("plain", folder, environ, ["2", *share])
+        self.plain = WorkerProcess("plain", folder, self.environ, ["2", *share])
         self.raw = RawProducer(bootstrap, topic, seed, rate / 3, poison_share)
 
     def kill(self) -> float:

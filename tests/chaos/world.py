@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from chaos.ends import Endings
 from chaos.findings import Findings
 from chaos.fleet import Fleet
 from chaos.poison import CONSTRAINT, REFUSED_STATUS
@@ -41,6 +42,7 @@ class World:
     findings: Findings
     fleet: Fleet
     workers: Workers
+    endings: Endings
     ends: EndSampler
     rows: RowSampler
     commits: CommitSampler
@@ -79,6 +81,7 @@ def _set_to_zero(admin: AdminClient, deployed: Deployment) -> bool:
 def member_environ(deployed: Deployment, stage: Stage, protocol: str) -> dict[str, str]:
     """The environment of a consumer that reaches the database through the proxy."""
     environ = {**deployed.environ, **PROTOCOLS[protocol]}
+    environ["JOBSTATUS_HTTP_ADDRESS"] = "127.0.0.1:0"
     environ["JOBSTATUS_DATABASE_URL"] = stage.proxy.through(deployed.database_url)
     # the broker sets these with KIP-848
     dropped = CLASSIC_ONLY if protocol == "consumer" else ()
@@ -134,4 +137,7 @@ def a_world(
         fleet.start(MEMBERS, member_environ(deployed, stage, protocol))
         workers = Workers(deployed.bootstrap, deployed.topic, folder, seed, rate, poison_share)
         on_exit.callback(workers.close)
-        yield World(stage, deployed, findings, fleet, workers, ends, rows, commits, topic_id, longer, [protocol])
+        endings = Endings(folder, workers.environ, findings)
+        yield World(
+            stage, deployed, findings, fleet, workers, endings, ends, rows, commits, topic_id, longer, [protocol]
+        )

@@ -13,7 +13,10 @@ from jobstatus_consumer.records import Event
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table. `log` is where its state came from; None in a row that somebody else wrote."""
+    """A row of the table. `log` is where its state came from; None in a row that somebody else wrote.
+
+    `purged`: the row is removed, and only its state is kept. It has no content then.
+    """
 
     status: str | None = None
     error_message: str | None = None
@@ -24,6 +27,7 @@ class Row:
     latest: int | None = None
     log: str | None = None
     offset: int | None = None
+    purged: bool = False
 
 
 Table = dict[str, Row]
@@ -75,6 +79,19 @@ def one_by_one(table: Mapping[str, Row], events: Iterable[Event]) -> Table:
         row = applied(result.get(event.job_id), event)
         if row is not None:
             result[event.job_id] = row
+    return result
+
+
+def purge(table: Mapping[str, Row], jobs: Iterable[str]) -> Table:
+    """The table after the rows of these jobs were purged: only what the rule compares is left of them.
+
+    A row that somebody else wrote stays: it has no position to keep.
+    """
+    result = dict(table)
+    for job_id in jobs:
+        row = result.get(job_id)
+        if row is not None and row.log is not None:
+            result[job_id] = Row(attempt=row.attempt, latest=row.latest, log=row.log, offset=row.offset, purged=True)
     return result
 
 

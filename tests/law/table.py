@@ -20,15 +20,32 @@ _WRITE = (
 ).format("'epoch'::timestamptz + %s * interval '1 microsecond'")
 
 
+_WRITE_PURGED = (
+    "INSERT INTO jobs_purged (job_id, attempt, latest_occurred_at, log_id, log_offset, purged_at) VALUES (%s, %s, {},"
+    " %s, %s, now())"
+).format("'epoch'::timestamptz + %s * interval '1 microsecond'")
+_READ_PURGED = (
+    f"SELECT job_id, attempt, {_MICROS.format('latest_occurred_at')}, log_id, log_offset FROM jobs_purged AS p"
+    " WHERE NOT EXISTS (SELECT FROM jobs WHERE jobs.job_id = p.job_id)"
+)
+
+
 def read(connection: Connection[Any]) -> Table:
-    """What is in the table."""
-    return {job_id: Row(*rest) for job_id, *rest in connection.execute(_READ)}
+    """What is in the table, and what purges have left of jobs without a row."""
+    rows = {job_id: Row(*rest) for job_id, *rest in connection.execute(_READ)}
+    for job_id, attempt, latest, log, offset in connection.execute(_READ_PURGED):
+        rows[job_id] = Row(attempt=attempt, latest=latest, log=log, offset=offset, purged=True)
+    return rows
 
 
 def replace(connection: Connection[Any], rows: Mapping[str, Row]) -> None:
-    """Put exactly these rows into the table."""
+    """Put exactly these rows into the table; a row that was purged goes where purges leave its state."""
     connection.execute("DELETE FROM jobs")
+    connection.execute("DELETE FROM jobs_purged")
     for job_id, row in rows.items():
+        if row.purged:
+            connection.execute(_WRITE_PURGED, (job_id, row.attempt, row.latest, row.log, row.offset))
+            continue
         connection.execute(
             _WRITE,
             (

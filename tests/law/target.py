@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from jobstatus_consumer.records import Event
-from law.model import Row, Table, applied
+from law.model import Row, Table, applied, purge
 
 REFUSED = "refused"
 """The status that a CHECK of the target does not allow."""
@@ -91,6 +91,13 @@ class World:
         """Try what waits again; what the target refuses goes on waiting."""
         for job in sorted(self.waiting):
             self._show(job, self.state[job])
+
+    def purge(self, job: str) -> None:
+        """Purge the job's row of the state. It waits no longer, and its row in the target stays."""
+        before = self.state
+        self.state = purge(before, [job])
+        if self.state != before:
+            self.waiting.discard(job)
 
     # -- what the application does ------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Final
 from hypothesis import strategies as st
 from jobstatus_consumer.operations.replay import ReplayResult
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import CONTENT, Row, RowPosition, RowRepair
+from jobstatus_consumer.store import CONTENT, PurgedJob, Row, RowPosition, RowRepair
 from law.model import Row as ModelRow
 from law.model import Table, one_by_one
 from support.fake_log import LOGS
@@ -23,14 +23,19 @@ class FakeTable:
 
     def rows(self, jobs: Iterable[str]) -> dict[str, Row]:
         found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
-        return {job_id: real_row(row) for job_id, row in found.items()}
+        return {job_id: real_row(row) for job_id, row in found.items() if not row.purged}
+
+    def purged(self, jobs: Iterable[str]) -> dict[str, PurgedJob]:
+        found = {job_id: self.table[job_id] for job_id in jobs if job_id in self.table}
+        return {job_id: PurgedJob(real_row(row).state, 0.0) for job_id, row in found.items() if row.purged}
 
     def differing(self, rows: Mapping[str, Row]) -> dict[str, Row | None]:
         found = self.rows(rows)
         return {job_id: found.get(job_id) for job_id, row in rows.items() if found.get(job_id) != row}
 
     def positions(self, limit: int) -> list[RowPosition]:
-        return [RowPosition(job, row.log, row.offset, (row.latest or 0) >= limit) for job, row in self.table.items()]
+        rows = [(job, row) for job, row in self.table.items() if not row.purged]
+        return [RowPosition(job, row.log, row.offset, (row.latest or 0) >= limit) for job, row in rows]
 
     def write(self, chunk: Sequence[Event], result: ReplayResult) -> None:
         self.table = one_by_one(self.table, chunk)

@@ -34,7 +34,7 @@ PRODUCER_MEANING: Final[Mapping[str, str]] = {
     "durable": "write every event to the spool before the call returns, also while the broker answers",
     "max_pending_events": "how many events may wait for their acknowledgement in memory",
     "max_pending_bytes": "how many bytes these may have in all (the Kafka client holds a copy of them)",
-    "max_block_seconds": "how long a call may wait for room, or for the disk of the spool; 5 without a spool and 0 with one if not set",
+    "max_block_seconds": "longest wait of a call for room or the spool's disk; if not set 5, with a spool 0",
     "wait_seconds": "how long `wait=True` waits for the broker's acknowledgement",
     "close_seconds": "how long `close`, `flush` and the end of the process try to deliver what is left",
 }

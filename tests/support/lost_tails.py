@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from confluent_kafka import Producer
-from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.kafka import KafkaNode, LocalKafka
 from jobstatus_schemas import JobStatusEvent, encode
 
 HEAD = struct.Struct(">qi")
@@ -27,12 +26,13 @@ def lose_tails(kafka: LocalKafka, topic: str, first_lost: Mapping[int, int]) -> 
     (node,) = kafka.nodes
     node.kill()
     for partition, offset in first_lost.items():
-        (segment,) = node.data_dir.rglob(f"{topic}-{partition}/*.log")
-        _cut(segment, offset)
+        cut_tail(node, topic, partition, offset)
     node.start()
 
 
-def _cut(segment: Path, offset: int) -> None:
+def cut_tail(node: KafkaNode, topic: str, partition: int, offset: int) -> None:
+    """Cut the log of a partition at `offset` on the disk of a broker that is down."""
+    (segment,) = node.data_dir.rglob(f"{topic}-{partition}/*.log")
     data, at = segment.read_bytes(), 0
     while (head := HEAD.unpack_from(data, at))[0] != offset:
         at += HEAD.size + head[1]

@@ -23,6 +23,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "offsets": ("offsets", "Show the group's offsets; move them while it has no members."),
     "verify": ("verify", "Compare every row with the topic; repair rows that differ."),
     "history": ("history", "Explain why a job is in its state."),
+    "purge": ("purge", "Remove finished rows that are old; what was purged stays purged."),
+    "stuck": ("stuck", "List jobs that have been silent in a status for too long."),
     "status": ("status", "Show the group's lag and the number of rows by status."),
 }
 """For each command: its module, and its line in the list of commands."""

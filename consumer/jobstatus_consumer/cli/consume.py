@@ -19,6 +19,7 @@ from jobstatus_consumer.words import counted
     "group_id",
     "database_url",
     "table",
+    "deadlines",
     "target",
     "waiting_budget",
     "statuses",

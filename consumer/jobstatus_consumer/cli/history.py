@@ -54,16 +54,17 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
         found = find(reader, "beginning", "now")
         logs = current_logs(reader, commits(settings, topics), table.progress())
         scope = Scope(reader.topic, found.ranges, logs, decoder=decoder_of(settings), remarks=found.remarks)
-        row = table.rows([job_id]).get(job_id)
+        row, purged = table.rows([job_id]).get(job_id), table.purged([job_id]).get(job_id)
         records = records_of(reader, scope, job_id, stop.is_set)
         letters = _letters(settings, topics, job_id, stop)
     if stop.is_set():
         raise JobStatusError("stopped")
     if not records and row is None:
-        raise StartError(f"there is no retained event and no row of {job_id!r}")
+        was = f"; it was purged at {_time(purged.at)}" if purged is not None else ""
+        raise StartError(f"there is no retained event and no row of {job_id!r}{was}")
     for remark in found.remarks:
         say(remark)
-    _show(explain(job_id, records, row, letters, scope), as_json=as_json, show_values=show_values)
+    _show(explain(job_id, records, row, letters, scope, purged), as_json=as_json, show_values=show_values)
 
 
 def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> list[Letter]:
@@ -114,7 +115,11 @@ def _cells(item: HistoryEntry, *, show_values: bool) -> list[str]:
 
 
 def _micros(micros: int) -> str:
-    return shown(datetime.fromtimestamp(micros / 1e6, UTC))
+    return _time(micros / 1e6)
+
+
+def _time(seconds: float) -> str:
+    return shown(datetime.fromtimestamp(seconds, UTC))
 
 
 def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
@@ -123,6 +128,7 @@ def _as_dict(found: History, *, show_values: bool) -> dict[str, Any]:
         "job_id": found.job_id,
         "row": None if row is None else _row(row._asdict(), show_values=show_values),
         "events": [_item(item, show_values=show_values) for item in found.items],
+        "purged_at": None if found.purged_at is None else _time(found.purged_at),
         "remarks": found.remarks,
     }
 

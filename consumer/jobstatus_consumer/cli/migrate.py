@@ -18,7 +18,7 @@ from jobstatus_consumer.store import migrate, target_grants, target_of
 @role_flag
 @json_flag
 def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) -> None:
-    """Create the managed table and its progress table, where they do not exist yet.
+    """Create the managed table and the tables beside it, where they do not exist yet.
 
     With a target, also the table of the jobs that wait for their row in it. The target itself is never changed.
     A progress table of an earlier version gets the columns that it lacks.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import wraps
-from typing import Any, TypeVar, get_args
+from typing import Any, Final, TypeVar, get_args
 
 import click
 from jobstatus_schemas.event import check_job_id
 
 from jobstatus_consumer.cli.kafka_flag import kafka_flag, kafka_properties
 from jobstatus_consumer.config import Settings, env_name, is_utf8, load_settings
+from jobstatus_consumer.durations import parse_duration
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.telemetry import logs
 
@@ -114,4 +115,18 @@ def shown_default(field: str) -> str:
     return f" [default: {default:g}]" if isinstance(default, float) else f" [default: {default}]"
 
 
+class _Age(click.ParamType[int]):
+    """A length of time, in seconds."""
+
+    name = "AGE"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the seconds; raises `SettingsError`, which says what is allowed."""
+        try:
+            return value if isinstance(value, int) else parse_duration(str(value))
+        except ValueError as error:
+            raise SettingsError(f"{_named(param) if param else 'the age'}: {error}") from None
+
+
+AGE: Final = _Age()
 json_flag = click.option("--json", "as_json", is_flag=True, help="Print one JSON document to stdout, for programs.")

@@ -307,7 +307,9 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
     agreed(f"Make {into} and fill it now?", yes=options.yes)
     try:
         with progress("reading", scope.offsets) as observe:
-            result = rebuild(reader, scope, settings.database, into, stop=stop.is_set, observe=observe)
+            result = rebuild(
+                reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe
+            )
     except DatabaseAwayError as error:
         raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
     except StoreError as error:

@@ -6,7 +6,7 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Final
@@ -16,7 +16,7 @@ import click
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.signals import handled_by, stop_at_once
-from jobstatus_consumer.store import Table, check, target_of
+from jobstatus_consumer.store import Problem, Table, check, target_of
 from jobstatus_consumer.telemetry import logs
 
 LINE_EVERY: Final = 5.0
@@ -124,10 +124,14 @@ def say(text: str) -> None:
 
 def ready_table(settings: Settings, *, to_write: bool) -> Table:
     """The managed table; raises `StartError` with everything that is wrong with it, and what to do about each."""
-    problems = check(settings.database, settings.table, target=target_of(settings), to_write=to_write)
+    refuse(check(settings.database, settings.table, target=target_of(settings), to_write=to_write))
+    return Table(settings.database, settings.table)
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raise `StartError` with everything that is wrong, and what to do about each, if there is anything."""
     if problems:
         raise StartError("; ".join(f"{item.what} ({item.remedy})" for item in problems) + ". Nothing was changed")
-    return Table(settings.database, settings.table)
 
 
 yes_flag = click.option("--yes", is_flag=True, help="Do not ask before the change.")

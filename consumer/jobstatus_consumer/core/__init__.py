@@ -17,7 +17,7 @@ from jobstatus_consumer.core.dead_letters import (
 )
 from jobstatus_consumer.core.decode import Decoder, decoder_of
 from jobstatus_consumer.core.fold import Statement, fold
-from jobstatus_consumer.core.rule import RowState, advance, decide
+from jobstatus_consumer.core.rule import RowState, advance, decide, is_news
 from jobstatus_consumer.core.start_offsets import (
     StartOffset,
     Watermarks,
@@ -48,6 +48,7 @@ __all__ = [
     "decide",
     "decoder_of",
     "fold",
+    "is_news",
     "kept_bytes",
     "kept_headers",
     "letter_of",

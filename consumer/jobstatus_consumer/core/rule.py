@@ -6,12 +6,37 @@ rows with the log by it. The tests compare both with a third model, which shares
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from jobstatus_consumer.records import Event
 
 Verdict = Literal["applied", "redelivered", "lower_attempt", "late", "other_log"]
 """`applied`, or why the event is stale. `lower_attempt` may mean that a worker's counter started again at 1."""
+
+
+class Reported(Protocol):
+    """What the rule compares of an event; `Event` is one. `time` is in microseconds."""
+
+    @property
+    def attempt(self) -> int | None: ...
+    @property
+    def time(self) -> int: ...
+    @property
+    def late(self) -> bool: ...
+    @property
+    def log_id(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
+
+
+class _Shown(NamedTuple):
+    """What a row shows, as an event."""
+
+    attempt: int | None
+    time: int
+    late: bool
+    log_id: str
+    offset: int
 
 
 class RowState(NamedTuple):
@@ -27,7 +52,7 @@ class RowState(NamedTuple):
         return self.log_id is not None and self.log_offset is not None
 
 
-def decide(row: RowState | None, event: Event) -> Verdict:
+def decide(row: RowState | None, event: Reported) -> Verdict:
     """What the table does with the event. Where several reasons hold, the one that explains most is returned."""
     if row is None:
         return "applied"
@@ -41,6 +66,12 @@ def decide(row: RowState | None, event: Event) -> Verdict:
     if _attempt_is_higher(row, event) or row.latest is None or event.time > row.latest:
         return "applied"
     return "late" if same_log else "other_log"
+
+
+def is_news(state: RowState, other: RowState) -> bool:
+    """Whether a row of the state `other` has an event that would change a row of this `state`. Both have a position."""
+    shown = _Shown(other.attempt, other.latest or 0, False, other.log_id or "", other.log_offset or 0)
+    return decide(state, shown) == "applied"
 
 
 def advance(row: RowState | None, event: Event) -> RowState:
@@ -57,5 +88,5 @@ def advance(row: RowState | None, event: Event) -> RowState:
     return RowState(attempt, latest, event.log_id, event.offset)
 
 
-def _attempt_is_higher(row: RowState, event: Event) -> bool:
+def _attempt_is_higher(row: RowState, event: Reported) -> bool:
     return event.attempt is not None and (row.attempt is None or event.attempt > row.attempt)

@@ -1,4 +1,4 @@
-"""What an operator does with the log: replay, rebuild, verify, repair, history, redrive.
+"""What an operator does with the log and the table: replay, rebuild, verify, repair, history, redrive, purge.
 
 An event that is read again goes through the same fold and the same guard, with its own position. So nothing newer is
 overwritten, and a second replay changes nothing. The live group's offsets and the table's progress say what the
@@ -9,6 +9,7 @@ from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
+from jobstatus_consumer.operations.purge import PurgeContext, PurgeResult, forget, held_offsets, purge
 from jobstatus_consumer.operations.ranges import NOTHING, OffsetRange, parse_bound
 from jobstatus_consumer.operations.rebuild import rebuild
 from jobstatus_consumer.operations.redrive import (
@@ -50,6 +51,8 @@ __all__ = [
     "OffsetRange",
     "Originals",
     "PartitionStatus",
+    "PurgeContext",
+    "PurgeResult",
     "RedriveResult",
     "RepairContext",
     "RepairResult",
@@ -67,12 +70,15 @@ __all__ = [
     "current_logs",
     "explain",
     "find",
+    "forget",
+    "held_offsets",
     "is_exact",
     "letters_of",
     "look",
     "lost_tails",
     "make_plan",
     "parse_bound",
+    "purge",
     "reached",
     "rebuild",
     "records_of",

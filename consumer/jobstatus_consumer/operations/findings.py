@@ -24,6 +24,7 @@ BEFORE: Final = "at an event before the stretch, or removed by retention"
 AFTER: Final = "at an event after the stretch"
 NOT_TAKEN: Final = "at a record that this version, or these --statuses, do not take"
 OUT_OF_TURN: Final = "written without an event before theirs that would have counted; --strict names them"
+PURGED: Final = "purged: jobstatus purge removed their rows, and no newer event has come"
 SET_BACK: Final = "set back to an earlier event by replay --undo"
 UNEXPLAINED: Final = (
     "with an attempt or a time that no event read has: that event may be removed, of another log, or not taken"

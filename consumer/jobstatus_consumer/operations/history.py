@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.core import Letter, RowState, advance, decide, letter_of
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.scope import Scope
+from jobstatus_consumer.operations.times import shown
 from jobstatus_consumer.records import Event, Rejected
-from jobstatus_consumer.store import Row, content_of
+from jobstatus_consumer.store import PurgedJob, Row, content_of
 
 WHY: Final[Mapping[str, str]] = {
     "shown": "the row shows this one",
+    "purged": "the row showed this one until it was purged",
     "superseded": "a later one was applied over it",
     "lower_attempt": "its attempt is lower than one before it",
     "late": "late out of a spool, and what came before it is newer",
@@ -63,6 +66,8 @@ class History:
     job_id: str
     items: Sequence[HistoryEntry] = ()
     row: Row | None = None
+    purged_at: float | None = None
+    """When the job was purged, in seconds since 1970-01-01 UTC; None if it has a row or was never purged."""
     remarks: list[str] = field(default_factory=list)
 
 
@@ -101,11 +106,23 @@ def letters_of(reader: RangeReader, job_id: str, stop: Callable[[], bool]) -> li
 
 
 def explain(
-    job_id: str, records: Sequence[Event | Rejected], row: Row | None, letters: Sequence[Letter], scope: Scope
+    job_id: str,
+    records: Sequence[Event | Rejected],
+    row: Row | None,
+    letters: Sequence[Letter],
+    scope: Scope,
+    purged: PurgedJob | None = None,
 ) -> History:
-    """What became of each record, by the rule and the row as it is."""
+    """What became of each record, by the rule and the row as it is, or by what a purge has left of it."""
     dead = {letter.identity: letter for letter in letters}
-    found = History(job_id, list(_items(records, row, dead)), row)
+    if purged is not None:
+        items = [
+            item._replace(outcome="purged") if item.outcome == "shown" else item
+            for item in _items(records, Row(*purged.state), dead)
+        ]
+        found = History(job_id, items, None, purged.at)
+    else:
+        found = History(job_id, list(_items(records, row, dead)), row)
     found.remarks = list(_remarks(found, scope))
     return found
 
@@ -116,13 +133,13 @@ def _items(
     judged = list(_judged(records, row, dead))
     outcomes = [outcome for outcome, _ in judged]
     counted = [number for number, outcome in enumerate(outcomes) if outcome in ("shown", "applied")]
-    shown = outcomes.index("shown") if "shown" in outcomes else -1
+    place = outcomes.index("shown") if "shown" in outcomes else -1
     for number, (record, (outcome, detail)) in enumerate(zip(records, judged, strict=True)):
         raw = record.raw
         event = record if isinstance(record, Event) else None
         by_row = False
         if event is not None and row is not None and outcome == "applied":
-            passed = number < shown or _is_before(event, row)
+            passed = number < place or _is_before(event, row)
             outcome = "superseded"
             if not passed or number == counted[-1]:
                 outcome, by_row = decide(row.state, event), True
@@ -166,12 +183,16 @@ def _shows_another(found: History, row: Row) -> bool:
 
 def _remarks(found: History, scope: Scope) -> Iterator[str]:
     row = found.row
+    if found.purged_at is not None:
+        at = shown(datetime.fromtimestamp(found.purged_at, UTC))
+        yield f"the job was purged at {at} by jobstatus purge; only an event that is newer brings it back"
+        return
     if row is None:
         yield "there is no row: the job was purged, or its events are not written yet"
         return
-    shown = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
-    if shown is not None:
-        if row.content != content_of(shown):
+    of_row = next((item.event.content for item in found.items if item.event and item.outcome == "shown"), None)
+    if of_row is not None:
+        if row.content != content_of(of_row):
             yield SET_BACK if _shows_another(found, row) else CHANGED_BY_HAND
         return
     if row.log_id is None or row.log_offset is None:

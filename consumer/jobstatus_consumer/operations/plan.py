@@ -12,6 +12,7 @@ from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.scope import ReadCounts, Scope, events
 from jobstatus_consumer.operations.shards import BYTES, Pass, passes
 from jobstatus_consumer.records import Event
+from jobstatus_consumer.store import PurgedJob
 
 SHOWN: Final = 10
 
@@ -22,12 +23,19 @@ class Rows(Protocol):
     def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
         """The states of those of these jobs that have a row."""
 
+    def purged(self, jobs: Iterable[str]) -> Mapping[str, PurgedJob]:
+        """What a purge has left of those of these jobs that have no row."""
+
 
 class NoRows:
     """A table that does not exist yet."""
 
     def states(self, jobs: Iterable[str]) -> Mapping[str, RowState]:
         """No job has a row."""
+        return {}
+
+    def purged(self, jobs: Iterable[str]) -> Mapping[str, PurgedJob]:
+        """Nothing was purged."""
         return {}
 
 
@@ -81,8 +89,9 @@ class _Job:
 
     __slots__ = ("again", "before", "last", "stale", "state")
 
-    def __init__(self, before: RowState | None) -> None:
-        self.before = self.state = before
+    def __init__(self, before: RowState | None, purged: PurgedJob | None) -> None:
+        self.before = before
+        self.state = purged.state if purged is not None else before
         self.last: str | None = None
         self.again = 0
         self.stale: Counter[str] | None = None
@@ -137,8 +146,8 @@ def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
     # one by one: a difference to the known jobs walks through all of them
     new = {event.job_id for event in chunk if event.job_id not in found.jobs}
     if new:
-        states = table.states(new)
-        found.jobs.update((job_id, _Job(states.get(job_id))) for job_id in new)
+        states, purged = table.states(new), table.purged(new)
+        found.jobs.update((job_id, _Job(states.get(job_id), purged.get(job_id))) for job_id in new)
     for event in chunk:
         found.jobs[event.job_id].take(event)
 

@@ -30,6 +30,7 @@ def rebuild(
     url: str,
     table: str,
     *,
+    live: str,
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
@@ -37,7 +38,8 @@ def rebuild(
     """Make `table` and fill it with the rows that the scope's events make; `applied` counts its rows.
 
     After a stop or an error there is no new table, and none if a job that was named has no event. If the scope has
-    all that is retained, the new table's progress says so, and a consumer that is given the table goes on there.
+    all that is retained, the new table's progress says so, and a consumer that is given the table goes on there. What
+    was purged from the table `live` stays purged in the new one.
     `stop` ends the work between two chunks; `observe` is given the records read so far; `limit` is in bytes.
     Blocks until the log has been read, several times if the rows do not fit into `limit`.
     """
@@ -50,6 +52,7 @@ def rebuild(
                 # sorted, so that the index of the key grows at one end
                 jobs = sorted(found.jobs)
                 result.applied += new.copy((job_id, Row.made(*found.jobs[job_id])) for job_id in jobs)
+            result.applied -= new.take_over_purged(live)
             _claim(new, reader, scope)
         result.complete = True
     except (StopRequestedError, _UnknownJobsError):

@@ -7,7 +7,7 @@ nothing. What fails again stays a dead letter.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
@@ -220,7 +220,7 @@ def judge(
 ) -> list[JudgedLetter]:
     """The state of each letter, by its job's row as it is now; those of another deployment are elsewhere."""
     jobs = {job_id for letter in chunk if (job_id := letter.job_id) is not None and "\0" not in job_id}
-    rows = table.states(jobs) if jobs else {}
+    rows = _states(table, jobs) if jobs else {}
     judged = []
     for letter in chunk:
         own = selection.is_own(letter)
@@ -228,6 +228,12 @@ def judge(
         row = rows.get(letter.job_id) if letter.job_id is not None else None
         judged.append(JudgedLetter(letter, found, _state(letter, found, row, own=own)))
     return judged
+
+
+def _states(table: Table, jobs: Collection[str]) -> Mapping[str, RowState]:
+    """What the rule compares of these jobs: of their rows, or of what a purge has left."""
+    purged = {job_id: job.state for job_id, job in table.purged(jobs).items()}
+    return {**purged, **table.states(jobs)}
 
 
 def _decoded(letter: Letter, decoder: Decoder, restore: Restore) -> Event | Rejected:

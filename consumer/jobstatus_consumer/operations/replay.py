@@ -94,14 +94,17 @@ class Sink(Protocol):
         """Write them, and count into `result`."""
 
 
-def retry_database(action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None]) -> T:
+def retry_database(
+    action: Callable[[], T], stop: Flag, patience: float, say: Callable[[str], None], *, quiet_tries: int = 0
+) -> T:
     """Return the result of `action`; while the database is unavailable, try again for up to `patience` seconds.
 
-    Blocks meanwhile, and says once that it waits. Raises the last `DatabaseAwayError` after that time.
+    Blocks meanwhile, and says once that it waits, after so many `quiet_tries`. Raises the last `DatabaseAwayError`
+    after that time.
     """
 
     def observe(error: BaseException, upcoming: float, tries: int) -> None:
-        if tries == 1:
+        if tries == quiet_tries + 1:
             say(f"waiting for the database: {error}; trying for {patience:g} s")
 
     deadline = time.monotonic() + patience

@@ -21,9 +21,10 @@ from typing import Final
 
 from jobstatus_schemas.event import MAX_OCCURRED_AT
 
+from jobstatus_consumer.core import is_news
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
-from jobstatus_consumer.operations.findings import Finding, VerifyReport
+from jobstatus_consumer.operations.findings import PURGED, Finding, VerifyReport
 from jobstatus_consumer.operations.rebuild import Made, take
 from jobstatus_consumer.operations.scope import Progress, ReadCounts, Scope, end_if_stopped, events, quiet
 from jobstatus_consumer.operations.shards import Pass, passes
@@ -152,13 +153,23 @@ class _Verifying:
             # what was compared leaves the memory to the rows that differ
             made = {job_id: Row.made(*part.jobs.pop(job_id)) for job_id in some}
             compared.update(some)
-            for job_id, row in self._table.differing(made).items():
+            differing = self._table.differing(made)
+            for job_id, row in differing.items():
                 if row is not None:
                     # one text for all rows of a log
                     shared = row._replace(log_id=logs.get(row.log_id, row.log_id))
                     yield job_id.encode(), Suspect(shared, foreign=row.log_id not in partitions)
-                elif not self._criteria.ignore_missing:
-                    self.report.add(job_id, _missing(made[job_id], partitions))
+            self._explain_missing({job_id: made[job_id] for job_id, row in differing.items() if row is None})
+
+    def _explain_missing(self, missing: Mapping[str, Row]) -> None:
+        """Jobs without a row: those that were purged and have had no news since are explained, others are findings."""
+        partitions = {log.id: number for number, log in self._scope.logs.items()}
+        purged = self._table.purged(missing) if missing else {}
+        for job_id, row in missing.items():
+            if job_id in purged and not is_news(purged[job_id].state, row.state):
+                self.report.add(job_id, PURGED)
+            elif not self._criteria.ignore_missing:
+                self.report.add(job_id, _missing(row, partitions))
 
     def _without_events(self, part: RowsPass, compared: set[str]) -> Iterator[tuple[bytes, Suspect]]:
         """Rows of jobs without an event in the ranges: suspects where their position is inside, else judged here."""

@@ -1,6 +1,6 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
-from jobstatus_consumer.store.admin import check, migrate, remarks
+from jobstatus_consumer.store.admin import check, check_purge, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
@@ -9,7 +9,9 @@ from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
-from jobstatus_consumer.store.table import RowPosition, RowRepair, Table
+from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
+from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
+from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
 from jobstatus_consumer.store.target_sql import TargetSql, target_grants, target_sql
@@ -23,11 +25,17 @@ __all__ = [
     "ColumnBeside",
     "ComparedPage",
     "Differing",
+    "Finished",
+    "FinishedRows",
     "Limits",
     "LogProgress",
     "NewTable",
+    "OverdueJob",
+    "OverdueTable",
     "Problem",
     "ProjectingStore",
+    "PurgeTable",
+    "PurgedJob",
     "Row",
     "RowBeside",
     "RowPosition",
@@ -42,6 +50,7 @@ __all__ = [
     "WaitingJob",
     "WaitingReason",
     "check",
+    "check_purge",
     "content_of",
     "migrate",
     "new_table",

@@ -11,8 +11,9 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError
 from jobstatus_consumer.store.connection import Limits
-from jobstatus_consumer.store.layout import WAITING, Column, TableLayout, managed_tables
+from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
@@ -23,9 +24,6 @@ from jobstatus_consumer.store.target_check import target_problems
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
-READS: Final = ("SELECT",)
-WRITES: Final = ("SELECT", "INSERT", "UPDATE")
-WAITING_WRITES: Final = (*WRITES, "DELETE")
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
@@ -75,15 +73,23 @@ def check(url: str, table: str, *, target: Target | None = None, to_write: bool 
 
     With `to_write=False`: everything that would keep a command from reading the tables.
     """
+    return _check(url, table, WRITES if to_write else READS, target)
+
+
+def check_purge(url: str, table: str) -> list[Problem]:
+    """Everything that would keep `purge` from working, each with its remedy; raises only MalformedUrlError."""
+    return _check(url, table, PURGES)
+
+
+def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Target | None = None) -> list[Problem]:
     name = TableName.parse(table)
     try:
         with _connected(url, name) as (connection, place):
-            problems = list(_server_problems(connection, place, to_write=to_write))
-            for part, layout in managed_tables(place, with_waiting=target is not None):
-                writes = WAITING_WRITES if layout is WAITING else WRITES
-                shown = part.within(name.schema)
-                problems += _table_problems(connection, part, shown, layout, writes if to_write else READS)
-        if target is not None and to_write and not problems:
+            problems = list(_server_problems(connection, place, to_write=privileges is not READS))
+            tables = managed_tables(place, with_waiting=target is not None)
+            for (part, layout), needed in zip(tables, privileges, strict=False):
+                problems += _table_problems(connection, part, part.within(name.schema), layout, needed)
+        if target is not None and privileges is WRITES and not problems:
             problems += target_problems(url, table, target)
         return problems
     except SettingsError:

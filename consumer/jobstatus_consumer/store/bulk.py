@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.layout import MANAGED, Row, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -38,13 +39,27 @@ class NewTable:
                 count += 1
         return count
 
+    def take_over_purged(self, live: str) -> int:
+        """Keep purged what was purged from the table `live`; returns how many rows are left out for that.
+
+        Does nothing if there is no such table, or none of purged jobs beside it. May block while it reads them.
+        """
+        other = TableName.parse(live)
+        names = [part.identifier.as_string(self._connection) for part in (other, other.purged)]
+        if len(self._connection.execute(block("table.sql", "taken", other), {"names": names}).fetchall()) < len(names):
+            return 0
+        parts = {"other": other.identifier, "other_purged": other.purged.identifier}
+        query = block("table.sql", "take_over_purged", self._name, parts=parts)
+        ((count,),) = self._connection.execute(query, {"late_jobs": json_params.late_jobs(())})
+        return int(count)
+
     def set_progress(self, offsets: Mapping[str, int]) -> None:
         """Set by log the next offset: a consumer that is given the new table goes on there."""
         set_progress(self._connection, self._name, offsets)
 
 
 def refuse_taken(url: str, table: str) -> str:
-    """Raise StartError if the name of the new table, or that of its progress table, is taken.
+    """Raise StartError if the name of the new table, or of a table beside it, is taken.
 
     Returns what else keeps the table from being made, with the remedy; an empty text if nothing does. That is no
     error here, because a plan needs no right to make the table.
@@ -61,7 +76,7 @@ def refuse_taken(url: str, table: str) -> str:
 
 @contextmanager
 def new_table(url: str, table: str) -> Iterator[NewTable]:
-    """Make the managed table and its progress table, to be filled in the block. After an error there is neither."""
+    """Make the managed table and those beside it, to be filled in the block. After an error there is none of them."""
     name = TableName.parse(table)
     with connected(url, LIMITS, name) as (connection, place):
         with connection.transaction():
@@ -78,11 +93,8 @@ def new_table(url: str, table: str) -> Iterator[NewTable]:
 
 
 def _refuse_taken(connection: Connection[TupleRow], name: TableName) -> None:
-    names: dict[str, str] = {
-        "table": name.identifier.as_string(connection),
-        "progress": name.progress.identifier.as_string(connection),
-    }
-    taken = [str(found) for (found,) in connection.execute(block("table.sql", "taken", name), names)]
+    names = [part.identifier.as_string(connection) for part, _ in managed_tables(name)]
+    taken = [str(found) for (found,) in connection.execute(block("table.sql", "taken", name), {"names": names})]
     if taken:
         raise StartError(f"{' and '.join(taken)}: there already. --into makes a new table; nothing was changed")
 

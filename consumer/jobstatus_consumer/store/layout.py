@@ -116,9 +116,10 @@ class Column:
 
 @dataclass(frozen=True)
 class TableLayout:
-    """A table's columns, in the table's order."""
+    """A table's columns, in the table's order. `fillfactor` is the percentage of a page that new rows may fill."""
 
     columns: tuple[Column, ...]
+    fillfactor: int = 70
 
     def of(self, role: Role) -> tuple[Column, ...]:
         """The columns that have this role."""
@@ -153,12 +154,13 @@ class TableLayout:
         """
         content, order = self.of(Role.CONTENT), self.of(Role.ORDER)
         return {
-            "columns": _names(self.columns),
+            "content": _names(content),
+            "content_of_new": [f"n.{column.name}" for column in content],
             "definitions": [column.definition for column in self.columns],
             "additions": [f"ADD COLUMN {column.definition}" for column in self.columns],
             "sent": _names(self.sent),
             "json_lists": [f"json_array_elements_text(%({column.name})s)" for column in self.sent],
-            "values": [column.made_from(column.name, cast=True) for column in self.columns],
+            "made": [f"{column.made_from(column.name, cast=True)} AS {column.name}" for column in self.sent],
             "sent_of_table": [f"t.{column.name}" for column in self.sent],
             "sent_of_new": [column.made_from(f"n.{column.name}", cast=True) for column in self.sent],
             "content_from_excluded": [f"{column.name} = excluded.{column.name}" for column in content],
@@ -167,6 +169,7 @@ class TableLayout:
             "state": [column.read_from("t") for column in order],
             "row": [column.read_from("t") for column in self.of_row],
             "row_columns": _names(self.of_row),
+            "fillfactor": [str(self.fillfactor)],
         }
 
 
@@ -204,6 +207,14 @@ PROGRESS: Final = TableLayout(
 it; and the first offset that was written."""
 
 
+PURGED: Final = TableLayout(
+    (*MANAGED.of(Role.KEY), *MANAGED.of(Role.ORDER), Column("purged_at", TIME, Role.BOOKKEEPING, not_null=True)),
+    fillfactor=100,
+)
+"""The table of purged jobs: of each row that `purge` has removed, what the rule compares. It counts while the job has
+no row."""
+
+
 WAITING: Final = TableLayout(
     (
         Column("job_id", TEXT, Role.KEY),
@@ -220,7 +231,7 @@ WAITING: Final = TableLayout(
 def managed_tables(name: TableName, *, with_waiting: bool = False) -> tuple[tuple[TableName, TableLayout], ...]:
     """The tables that `migrate` makes, by name and shape: the managed table, then those beside it."""
     waiting = ((name.waiting, WAITING),) if with_waiting else ()
-    return (name, MANAGED), (name.progress, PROGRESS), *waiting
+    return (name, MANAGED), (name.progress, PROGRESS), (name.purged, PURGED), *waiting
 
 
 CONTENT: Final = tuple(_names(MANAGED.of(Role.CONTENT)))

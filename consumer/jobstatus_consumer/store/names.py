@@ -10,6 +10,7 @@ from psycopg import sql
 from jobstatus_consumer.errors import SettingsError
 
 PROGRESS_SUFFIX = "_progress"
+PURGED_SUFFIX = "_purged"
 WAITING_SUFFIX = "_waiting"
 LONGEST_IDENTIFIER = 63
 MAX_NAME_BYTES = LONGEST_IDENTIFIER - len(PROGRESS_SUFFIX)
@@ -41,6 +42,11 @@ class TableName:
     def progress(self) -> TableName:
         """The name of the progress table, in the same schema."""
         return TableName(self.schema, self.name + PROGRESS_SUFFIX)
+
+    @property
+    def purged(self) -> TableName:
+        """The name of the table of purged jobs, in the same schema."""
+        return TableName(self.schema, self.name + PURGED_SUFFIX)
 
     @property
     def waiting(self) -> TableName:

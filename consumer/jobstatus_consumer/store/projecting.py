@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -17,7 +18,7 @@ from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import row_of
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.projection import Projection
-from jobstatus_consumer.store.target import Target, target_of
+from jobstatus_consumer.store.target import Missing, Target, target_of
 from jobstatus_consumer.store.target_catalog import read_shape, wrong_target
 from jobstatus_consumer.store.writer import Store
 
@@ -25,6 +26,8 @@ logger = logging.getLogger("jobstatus.store")
 
 PAGE: Final = 500
 """Waiting jobs that are tried in one statement."""
+TAKEN: Final = ("23505", "23P01")
+"""A unique index or an exclusion constraint: what is refused depends on the other rows as they are."""
 WRONG_SQL: Final = "42"
 """The class of errors that say: no such column, no right, wrong type."""
 MANY: Final = 100_000
@@ -67,7 +70,9 @@ class ProjectingStore(Store):
         shape = read_shape(self, self._target, self._place)
         projection = Projection(self._target, shape)
         self._target_place = shape.place
-        self._filled.append((shape.place, [item.column for item in (*self._target.key, *self._target.assigned)]))
+        if self._target.missing is Missing.INSERT:
+            # a row that we make must be whole; one that we change may break a rule of its own, and then it alone is bad
+            self._filled.append((shape.place, [item.column for item in (*self._target.key, *self._target.assigned)]))
         self._every_event = projection.every_event
         self._write = projection.write()
         self._settle = projection.statement("settle")
@@ -104,8 +109,23 @@ class ProjectingStore(Store):
         """
         self._make_room()
         self._done = Projected()
-        written = super().write(batch)
+        written = self._once_more(batch, super().write(batch))
         return replace(written, projected=self._done)
+
+    def _once_more(self, batch: Batch, written: Written) -> Written:
+        """Try again what a unique index refused: another job of the batch may have given up its place since."""
+        taken = {(item.raw.log_id, item.raw.offset) for item in written.rejected if item.sqlstate in TAKEN}
+        if not taken:
+            return written
+        again = super().write(Batch([item for item in batch.events if (item.log_id, item.offset) in taken], (), ()))
+        return Written(
+            applied=written.applied + again.applied,
+            merged=written.merged + again.merged,
+            stale=Counter(written.stale) + Counter(again.stale),
+            rejected=(*(item for item in written.rejected if item.sqlstate not in TAKEN), *again.rejected),
+            statements=written.statements + again.statements,
+            seconds=written.seconds + again.seconds,
+        )
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""

@@ -103,11 +103,21 @@ SELECT 0, 0{counts}
 SELECT {expression} FROM {table} AS event, {target} AS job WHERE false
 
 -- due --
--- The next jobs to try, in the order of their ids.
-SELECT w.job_id FROM {waiting} AS w
-WHERE w.next_try <= now() AND w.job_id > %(after)s
-ORDER BY w.job_id
-LIMIT %(limit)s
+-- The next jobs to try, in the order of their ids. A job whose state is gone (somebody deleted it) has nothing to show.
+WITH page AS (
+  SELECT w.job_id FROM {waiting} AS w
+  WHERE w.next_try <= now() AND w.job_id > %(after)s
+  ORDER BY w.job_id
+  LIMIT %(limit)s
+), stateless AS (
+  SELECT w.job_id FROM {waiting} AS w
+  WHERE w.job_id = ANY (ARRAY(SELECT job_id FROM page))
+    AND NOT EXISTS (SELECT FROM {table} AS t WHERE t.job_id = w.job_id)
+  FOR UPDATE SKIP LOCKED
+), dropped AS (
+  DELETE FROM {waiting} AS w WHERE w.job_id = ANY (ARRAY(SELECT job_id FROM stateless))
+)
+SELECT job_id FROM page ORDER BY job_id
 
 -- postpone --
 -- A job whose row the server refuses is tried more and more rarely: after 2, 4, 8 seconds, and at last every 5 minutes.

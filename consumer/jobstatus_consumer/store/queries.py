@@ -1,9 +1,11 @@
 """Named blocks of SQL from the `.sql` files beside this module.
 
-A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}` and
-`{waiting}` are filled in as quoted identifiers. A placeholder may also be a part that the caller hands over. Every
-other placeholder is a list that the table's layout makes, such as `{columns}`. A list whose placeholder has a line of
-its own gets one line for each item; any other list stays on its line.
+A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}`, `{purged}` and
+`{waiting}` are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second managed table.
+`{guard}` is the block of that name, and `{guard_of_purged}` the same condition for what a purge has left of a row. A
+placeholder may also be a part that the caller hands over. Every other placeholder is a list that the table's layout
+makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each item; any other list
+stays on its line.
 """
 
 from __future__ import annotations
@@ -50,12 +52,22 @@ def block(
     given = {
         "table": table.identifier,
         "progress": table.progress.identifier,
+        "purged": table.purged.identifier,
         "waiting": table.waiting.identifier,
         **_NO_TARGET,
         **parts,
     }
     # SQL() refuses anything but a literal, to keep input out; this text is our own file
-    return sql.SQL(_with_lists(blocks(file)[name], layout, given)).format(**given)
+    return sql.SQL(_with_lists(_with_guard(blocks(file)[name]), layout, given)).format(**given)
+
+
+def _with_guard(text: str) -> str:
+    """The text with the guard. Of a purged job `p` is what the guard compares, and `n` the new row."""
+    if "{guard" not in text:
+        return text
+    guard = blocks("write.sql")["guard"]
+    of_purged = re.sub(r"\bt\.", "p.", guard).replace("excluded.", "n.")
+    return text.replace("{guard}", guard).replace("{guard_of_purged}", of_purged)
 
 
 def _with_lists(text: str, layout: TableLayout, given: Collection[str]) -> str:

@@ -33,6 +33,13 @@ class RowPosition(NamedTuple):
     too_late: bool
 
 
+class PurgedJob(NamedTuple):
+    """What a purge has left of a job that has no row, and when it was purged (seconds since 1970-01-01 UTC)."""
+
+    state: RowState
+    at: float
+
+
 class RowRepair(NamedTuple):
     """What a row is set to, if it is still at `was_log` and `was_offset`."""
 
@@ -76,6 +83,11 @@ class Table(Session):
     def states(self, jobs: Iterable[str]) -> dict[str, RowState]:
         """By job: what the rule compares of these jobs' rows; a job without a row is left out."""
         return {job_id: RowState(*rest) for job_id, *rest in self._ask("states", jobs=json_params.texts(jobs))}
+
+    def purged(self, jobs: Iterable[str]) -> dict[str, PurgedJob]:
+        """By job: those of these jobs that were purged and have no row."""
+        found = self._ask("purged", jobs=json_params.texts(jobs))
+        return {job_id: PurgedJob(RowState(*state), at) for job_id, at, *state in found}
 
     @contextmanager
     def locked(self, jobs: Iterable[str]) -> Iterator[set[str]]:

@@ -9,12 +9,22 @@ FROM {table} AS t
 JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
 
 -- states --
--- What the rule compares of these rows. The writer asks it too, where the guard refused some events.
+-- What the rule compares of these rows.
 SELECT
   t.job_id,
   {state}
 FROM {table} AS t
 JOIN json_array_elements_text(%(jobs)s) AS asked (job_id) ON asked.job_id = t.job_id
+
+-- purged --
+-- What a purge has left of these jobs, of those that have no row, and when they were purged.
+SELECT
+  t.job_id,
+  extract(epoch FROM t.purged_at)::double precision,
+  {state}
+FROM json_array_elements_text(%(jobs)s) AS asked (job_id)
+JOIN {purged} AS t ON t.job_id = asked.job_id
+WHERE NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = t.job_id)
 
 -- lock --
 -- Which of these jobs have a row. Until the transaction ends nobody can delete it, and updates need not wait.
@@ -99,8 +109,36 @@ FROM (SELECT coalesce(%(schema)s::text, nullif(current_schema()::text, 'pg_catal
 LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
 
 -- taken --
--- Which of the two names is a relation already.
-SELECT c.oid::regclass::text FROM pg_class AS c WHERE c.oid IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+-- Which of these names is a relation already.
+SELECT c.oid::regclass::text
+FROM pg_class AS c
+JOIN unnest(%(names)s::text[]) WITH ORDINALITY AS asked (name, place) ON c.oid = to_regclass(asked.name)
+ORDER BY asked.place
+
+-- take_over_purged --
+-- What was purged from another table stays purged in this new one, and its purged jobs are known here too. A job that
+-- has had news since its purge keeps its row, as in the other table.
+WITH remains AS (
+  SELECT p.job_id, p.attempt, p.latest_occurred_at, p.log_id, p.log_offset, p.purged_at
+  FROM {other_purged} AS p
+  WHERE NOT EXISTS (SELECT FROM {other} AS row WHERE row.job_id = p.job_id)
+), removed AS (
+  DELETE FROM {table} AS n USING remains AS p
+  WHERE n.job_id = p.job_id AND NOT (
+    {guard_of_purged}
+  )
+  RETURNING 1
+), came_back AS (
+  UPDATE {table} AS n SET
+    attempt = coalesce(n.attempt, p.attempt), latest_occurred_at = greatest(n.latest_occurred_at, p.latest_occurred_at)
+  FROM remains AS p
+  WHERE n.job_id = p.job_id AND (
+    {guard_of_purged}
+  )
+), known AS (
+  INSERT INTO {purged} (job_id, attempt, latest_occurred_at, log_id, log_offset, purged_at) SELECT * FROM remains
+)
+SELECT count(*) FROM removed
 
 -- copy --
 -- A new table is filled in one piece.

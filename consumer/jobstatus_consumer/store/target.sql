@@ -30,7 +30,8 @@ FROM target
 -- one value has several spellings, whether the server alone may write it; type with its length, whether NULL is refused,
 -- whether it has a default, how many characters fit, and whether its values can be compared.
 SELECT a.attname::text, format_type(a.atttypid, -1), t.typcategory IN ('S', 'V'), t.typtype = 'd',
-       a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'uuid'::regtype),
+       a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
+                      'uuid'::regtype),
        a.attgenerated <> '' OR a.attidentity = 'a',
        format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull, a.atthasdef OR a.attidentity <> '',
        CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END,

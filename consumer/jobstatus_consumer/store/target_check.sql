@@ -8,6 +8,13 @@ SELECT has_schema_privilege(n.oid, 'USAGE') FROM pg_namespace AS n WHERE n.nspna
 -- The role of this session.
 SELECT current_user::text
 
+-- schema --
+-- The schema of this table, or of a table that this session makes under its name.
+SELECT coalesce(
+  (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%(name)s)),
+  %(schema)s, current_schema()
+)::text
+
 -- lacking --
 -- Which of these rights on columns the role lacks.
 SELECT r.privilege, r.name

@@ -8,7 +8,9 @@ from typing import Final, NamedTuple
 
 from psycopg import sql
 
+from jobstatus_consumer.store.layout import managed_tables
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.privileges import WRITES
 from jobstatus_consumer.store.target import Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetShape
 
@@ -72,12 +74,12 @@ def grant(rights: Mapping[str, Sequence[str]], table: TableName, role: str) -> s
 
 def grants(target: Target, shape: TargetShape, role: str) -> list[str]:
     """Every GRANT that a consumer's role needs, on our tables and on the target."""
-    state = shape.state
-    ours = [state, state.progress, state.waiting]
+    by_rights: dict[tuple[str, ...], list[TableName]] = {}
+    for (table, _), rights in zip(managed_tables(shape.state, with_waiting=True), WRITES, strict=True):
+        by_rights.setdefault(rights, []).append(table)
     return [
-        *(usage_grant(schema, role) for schema in _closed_schemas((state, shape.place))),
-        _granted("SELECT, INSERT, UPDATE", ours, role),
-        _granted("DELETE", [state.waiting], role),
+        *(usage_grant(schema, role) for schema in _closed_schemas((shape.state, shape.place))),
+        *(_granted(", ".join(rights), tables, role) for rights, tables in by_rights.items()),
         grant(rights_of(target, shape).all, shape.place, role),
     ]
 

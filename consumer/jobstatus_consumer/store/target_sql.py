@@ -53,9 +53,16 @@ def target_grants(url: str, table: str, target: Target, role: str = "") -> list[
         session.connect()
         state = session.located(TableName.parse(table))
         place = refuse_same(session, target, state)
+        state, place = (_with_schema(session, name) for name in (state, place))
         shape = TargetShape(place, state, columns_of(session, place), has_update_triggers=False)
         ((own, *_),) = session.execute(block("target_check.sql", "role", place), {})
     return grants(target, shape, role or own)
+
+
+def _with_schema(session: Session, name: TableName) -> TableName:
+    given = {"name": name.identifier.as_string(None), "schema": name.schema}
+    ((schema,),) = session.execute(block("target_check.sql", "schema", name), given)
+    return name.within(schema)
 
 
 def _prepared(name: str, statement: bytes) -> str:

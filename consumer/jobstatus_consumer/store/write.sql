@@ -3,29 +3,8 @@
 -- microseconds. Of a log, l is its id, b the first offset of the batch, n the next offset after the batch, e the leader
 -- epoch before that, and k says whether this session has seen the log's progress before.
 
--- write --
--- One statement, and so one transaction, for a batch: the rows under the guard, and the progress of the logs.
--- Without a target `projection` and `counts` are empty; otherwise they are made from projection.sql.
--- "late_jobs" is an object whose keys are the jobs with a late event, since the guard sees only the table's columns.
-WITH written AS (
-  INSERT INTO {table} AS t (
-    {columns}
-  )
-  SELECT
-    {values}
-  FROM ROWS FROM (
-    {json_lists}
-  ) AS n ({sent})
-  ON CONFLICT (job_id) DO UPDATE SET
-    {content_from_excluded},
-    attempt = coalesce(excluded.attempt, t.attempt),
-    latest_occurred_at = CASE
-      WHEN t.log_id IS NULL OR t.log_offset IS NULL THEN excluded.latest_occurred_at
-      ELSE greatest(t.latest_occurred_at, excluded.latest_occurred_at) END,
-    log_id = excluded.log_id,
-    log_offset = excluded.log_offset,
-    updated_at = excluded.updated_at
-  WHERE
+-- guard --
+-- Whether a new row may change what is there: a row, or what a purge has left of it.
     -- a lower attempt never wins; an event without an attempt takes the row's
     (excluded.attempt < t.attempt) IS NOT TRUE
     AND CASE
@@ -38,6 +17,48 @@ WITH written AS (
       ELSE (excluded.attempt > t.attempt OR excluded.attempt IS NOT NULL AND t.attempt IS NULL) IS TRUE
         OR (excluded.latest_occurred_at <= t.latest_occurred_at) IS NOT TRUE
     END
+
+-- write --
+-- One statement, and so one transaction, for a batch: the rows under the guard, and the progress of the logs.
+-- Without a target `projection` and `counts` are empty; otherwise they are made from projection.sql.
+-- "late_jobs" is an object whose keys are the jobs with a late event, since the guard sees only the table's columns.
+WITH written AS (
+  INSERT INTO {table} AS t (
+    job_id, attempt, latest_occurred_at, log_id, log_offset, updated_at,
+    {content}
+  )
+  SELECT
+    -- a job that comes back after its purge goes on with the attempt and the time that it had
+    n.job_id, coalesce(n.attempt, p.attempt), greatest(n.latest_occurred_at, p.latest_occurred_at),
+    n.log_id, n.log_offset, now(),
+    {content_of_new}
+  FROM (
+    SELECT
+      {made}
+    FROM ROWS FROM (
+      {json_lists}
+    ) AS sent ({sent})
+  ) AS n
+  LEFT JOIN LATERAL (
+    -- what a purge has left of the job, while the job has no row; one lookup for each row keeps the rows' order
+    SELECT p.* FROM {purged} AS p
+    WHERE p.job_id = n.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
+    LIMIT 1
+  ) AS p ON true
+  WHERE p.job_id IS NULL OR (
+    {guard_of_purged}
+  )
+  ON CONFLICT (job_id) DO UPDATE SET
+    {content_from_excluded},
+    attempt = coalesce(excluded.attempt, t.attempt),
+    latest_occurred_at = CASE
+      WHEN t.log_id IS NULL OR t.log_offset IS NULL THEN excluded.latest_occurred_at
+      ELSE greatest(t.latest_occurred_at, excluded.latest_occurred_at) END,
+    log_id = excluded.log_id,
+    log_offset = excluded.log_offset,
+    updated_at = excluded.updated_at
+  WHERE
+    {guard}
   RETURNING {returned}
 ){projection}, advanced AS (
   -- what the database itself has: it never goes back, and never skips what it has not seen or has forgotten
@@ -63,6 +84,21 @@ JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.lo
 -- topic_progress --
 -- Every log of a topic that the database has, including those of a deleted topic of the same name.
 SELECT p.log_id, p.next_offset, p.leader_epoch FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)
+
+-- known_states --
+-- What the rule compares of these jobs: of their rows, or of what a purge has left. Asked where the guard refused some
+-- events.
+SELECT
+  t.job_id,
+  {state}
+FROM json_array_elements_text(%(jobs)s) AS asked (job_id)
+JOIN LATERAL (
+  SELECT t.job_id, t.attempt, t.latest_occurred_at, t.log_id, t.log_offset FROM {table} AS t
+  WHERE t.job_id = asked.job_id
+  UNION ALL
+  SELECT p.job_id, p.attempt, p.latest_occurred_at, p.log_id, p.log_offset FROM {purged} AS p
+  WHERE p.job_id = asked.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
+) AS t ON true
 
 -- constrained --
 -- The columns that a constraint, a unique index or a column of this name is about, in the table or its partitions.

@@ -73,7 +73,7 @@ class Store(Session):
         self._foreign: dict[str, str] = {}
         self._write = block("write.sql", "write", place).as_bytes()
         self._constrained = block("write.sql", "constrained", place).as_bytes()
-        self._states = block("table.sql", "states", place).as_bytes()
+        self._states = block("write.sql", "known_states", place).as_bytes()
         self._progress = block("write.sql", "progress", place).as_bytes()
         self._topic_progress = block("write.sql", "topic_progress", place).as_bytes()
 

@@ -15,8 +15,9 @@ from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
 from jobstatus_consumer.kafka import DeadLetterSender, GroupConsumer, Topics, clear_budget, end_offsets, new_client
 from jobstatus_consumer.signals import handled_by, stop_once
-from jobstatus_consumer.store import ProjectingStore, store_of
+from jobstatus_consumer.store import OverdueTable, ProjectingStore, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
+from jobstatus_consumer.stream.overdue import OverdueWatch
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.readiness import wait_until_ready
 from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
@@ -116,7 +117,7 @@ class ConsumerRun:
     def run(self, stop: Event, ends: Mapping[int, int] | None) -> Summary:
         """Run until `stop` is set, or until everything before `ends` is written."""
         settings, started = self._settings, time.monotonic()
-        server = self._serve()
+        server, watch = self._serve(), self._watch_overdue()
         logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
         try:
             while not stop.is_set():
@@ -126,6 +127,8 @@ class ConsumerRun:
         finally:
             if server is not None:
                 server.close()
+            if watch is not None:
+                watch.close()
         self._stats.flush()
         summary = self._stats.summary(time.monotonic() - started)
         logger.info(
@@ -210,6 +213,20 @@ class ConsumerRun:
         if outside is not None and now - outside > self._rebalance_seconds:
             return f"group: no assignment for {now - outside:.0f} s", outside
         return "", now
+
+    def _watch_overdue(self) -> OverdueWatch | None:
+        """Count overdue jobs where there are deadlines and somebody may ask for the metric."""
+        settings = self._settings
+        if not settings.deadlines or settings.http_address == "off":
+            return None
+        table = OverdueTable(settings.database, settings.table)
+        watch = OverdueWatch(table, settings.deadlines, self._metrics, self._has_first_partition)
+        watch.start()
+        return watch
+
+    def _has_first_partition(self) -> bool:
+        member = self._member
+        return member is not None and 0 in member.pipeline.assignment.partitions
 
     def _serve(self) -> HealthServer | None:
         address = self._settings.http_address

@@ -32,6 +32,12 @@ class Metrics:
         self.last_write = self._gauge(
             "last_write_timestamp_seconds", "the time of the last written batch, in seconds since 1970-01-01 UTC"
         )
+        self.overdue = self._gauge(
+            "overdue_jobs",
+            "jobs whose last event is older than the deadline of their status (JOBSTATUS_DEADLINES); only the member "
+            "with partition 0 counts them",
+            ["status"],
+        )
         # the user's own table
         self.target_rows = self._counter(
             "target_rows",

@@ -87,7 +87,9 @@ class Tables:
 
     def remove(self) -> None:
         """Remove everything that `make` made, as far as it exists."""
-        self._run("DROP TABLE IF EXISTS {before}, {table}, {progress}, {notes}; DROP FUNCTION IF EXISTS {note}()")
+        self._run(
+            "DROP TABLE IF EXISTS {before}, {table}, {progress}, {purged}, {notes}; DROP FUNCTION IF EXISTS {note}()"
+        )
 
     def written(self) -> int:
         """How many events the database has, by its own progress table."""
@@ -142,6 +144,7 @@ class Tables:
         names = {
             "table": table,
             "progress": f"{table}_progress",
+            "purged": f"{table}_purged",
             "before": self.before,
             "notes": f"{table}_notes",
             "note": f"{table}_note",

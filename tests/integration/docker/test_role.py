@@ -38,7 +38,7 @@ def test_the_consumers_role_makes_its_tables_and_owns_nothing_else(database_url:
                 " WHERE r.rolname = %s AND c.relkind = 'r' ORDER BY 1",
                 (ROLE,),
             )
-            assert [name for (name,) in owned] == ["jobs", "jobs_progress"]
+            assert [name for (name,) in owned] == ["jobs", "jobs_progress", "jobs_purged"]
             rights = administrator.execute(
                 "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, has_database_privilege(rolname,"
                 " current_database(), 'CREATE') FROM pg_roles WHERE rolname = %s",

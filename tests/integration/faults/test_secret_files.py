@@ -22,6 +22,7 @@ def test_a_replaced_password_is_read_at_the_next_connection(deployed: Deployment
     with psycopg.connect(deployed.database_url, autocommit=True) as owner:
         owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'the-first'".encode())
         owner.execute(f"GRANT SELECT, INSERT, UPDATE ON jobs, jobs_progress TO {role}".encode())
+        owner.execute(f"GRANT SELECT ON jobs_purged TO {role}".encode())
         replaced("the-first")
         deployed.without = {"JOBSTATUS_DATABASE_URL"}
         consumer = deployed.consumer(JOBSTATUS_DATABASE_URL_FILE=str(file))

@@ -54,7 +54,7 @@ def test_a_read_only_role_may_look_and_not_write(deployed: Deployment, role: str
     deployed.produce_events(made_events(60, 6))
     deployed.drain()
     rows, committed = deployed.rows(), deployed.committed()
-    deployed.query(f"GRANT SELECT ON jobs, jobs_progress TO {role}")
+    deployed.query(f"GRANT SELECT ON jobs, jobs_progress, jobs_purged TO {role}")
     deployed.query(f"ALTER ROLE {role} SET default_transaction_read_only = on")
     for arguments in LOOKS:
         assert "GRANT" not in as_role(deployed, role, *arguments, code=0)
@@ -89,7 +89,7 @@ def test_a_plan_of_a_new_table_says_what_keeps_it_from_being_made(
     deployed: Deployment, role: str, into: str, why: str
 ) -> None:
     deployed.produce_events(made_events(60, 6))
-    deployed.query(f"GRANT SELECT ON jobs, jobs_progress TO {role}")
+    deployed.query(f"GRANT SELECT ON jobs, jobs_progress, jobs_purged TO {role}")
     deployed.query("REVOKE CREATE ON SCHEMA public FROM public")
     arguments = ["replay", "--into", into]
     planned = run_as_role(deployed, role, *arguments, "--dry-run", code=0)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError, StartError
-from jobstatus_consumer.store import Store, check, migrate, overview, remarks
-from law.events import batch, event
+from jobstatus_consumer.store import Finished, PurgeTable, Store, check, check_purge, migrate, overview, remarks
+from law.events import NOON, batch, event
 from psycopg.rows import TupleRow
 
 Database = psycopg.Connection[TupleRow]
@@ -27,15 +27,20 @@ def tables(connection: Database) -> list[str]:
     return [name for (name,) in found]
 
 
-def test_migrate_creates_both_tables_and_says_how(empty_url: str, nothing: Database) -> None:
+def test_migrate_creates_the_tables_and_says_how(empty_url: str, nothing: Database) -> None:
     statements = migrate(empty_url, "jobs")
     assert [statement.split(" (")[0] for statement in statements] == [
         'CREATE TABLE "jobs"',
         'CREATE TABLE "jobs_progress"',
+        'CREATE TABLE "jobs_purged"',
     ]
-    assert tables(nothing) == ["jobs", "jobs_progress"]
-    options = nothing.execute("SELECT DISTINCT reloptions FROM pg_class WHERE relname LIKE 'jobs%' AND relkind = 'r'")
-    assert options.fetchall() == [(["fillfactor=70"],)]
+    assert tables(nothing) == ["jobs", "jobs_progress", "jobs_purged"]
+    options = nothing.execute("SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'jobs%' AND relkind = 'r'")
+    assert dict(options.fetchall()) == {
+        "jobs": ["fillfactor=70"],
+        "jobs_progress": ["fillfactor=70"],
+        "jobs_purged": ["fillfactor=100"],
+    }
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(empty_url: str, nothing: Database) -> None:
@@ -90,7 +95,7 @@ def test_many_at_once_create_it_once(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 2]
+    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 3]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +163,7 @@ def test_check_names_missing_tables_and_the_remedy(empty_url: str) -> None:
     assert [(problem.what, problem.remedy) for problem in check(empty_url, "jobs")] == [
         ("there is no table jobs", "jobstatus migrate"),
         ("there is no table jobs_progress", "jobstatus migrate"),
+        ("there is no table jobs_purged", "jobstatus migrate"),
     ]
 
 
@@ -175,10 +181,11 @@ def clerk(url: str, database: Database) -> Iterator[str]:
 
 def test_check_names_missing_privileges_and_the_grant_that_mends_it(clerk: str, database: Database) -> None:
     database.execute("GRANT SELECT ON jobs TO PUBLIC")
-    first, second = check(clerk, "jobs")
+    first, second, third = check(clerk, "jobs")
     assert first.what.endswith("has no INSERT, UPDATE on jobs")
     assert second.what.endswith("has no SELECT, INSERT, UPDATE on jobs_progress")
-    for problem in (first, second):
+    assert third.what.endswith("has no SELECT on jobs_purged")
+    for problem in (first, second, third):
         database.execute(problem.remedy.encode())
     assert check(clerk, "jobs") == []
     store = Store(clerk, "jobs")
@@ -187,8 +194,25 @@ def test_check_names_missing_privileges_and_the_grant_that_mends_it(clerk: str, 
     store.close()
 
 
+def test_the_least_rights_of_a_purge_are_those_that_its_check_names(
+    url: str, clerk: str, store: Store, database: Database
+) -> None:
+    store.write(batch([event(status="success")]))
+    for problem in check_purge(clerk, "jobs"):
+        database.execute(problem.remedy.encode())
+    assert check_purge(clerk, "jobs") == []
+    finished = Finished(("success",), NOON * 2)
+    with PurgeTable(clerk, "jobs") as table:
+        assert table.finished(finished, "") == ["job-1"]
+        assert table.purge(finished, ["job-1"]) == 1
+        table.analyze()
+        assert table.forget({}, NOON * 2, "") == (1, 1, "job-1")
+        assert table.forget({}, NOON * 2, "job-1") == (0, 0, None)
+
+
 def test_check_names_row_level_security_that_may_hide_rows(clerk: str, database: Database) -> None:
     database.execute("GRANT SELECT, INSERT, UPDATE ON jobs, jobs_progress TO PUBLIC")
+    database.execute("GRANT SELECT ON jobs_purged TO PUBLIC")
     database.execute("ALTER TABLE jobs ENABLE ROW LEVEL SECURITY")
     database.execute("CREATE POLICY own ON jobs USING (worker_id = current_user)")
     (problem,) = check(clerk, "jobs")

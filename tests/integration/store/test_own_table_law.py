@@ -15,15 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import ProjectingStore, Target, migrate
+from jobstatus_consumer.store import Finished, ProjectingStore, PurgeTable, Target, migrate
 from law import table
-from law.events import batch, saying
+from law.events import NOON, batch, saying
 from law.histories import cuts, deliveries, one_of_all, tables
 from law.model import Table
 from law.target import POISON, REFUSED, Open, TargetRow, World, key_of
 from psycopg.rows import TupleRow
 
 Database = psycopg.Connection[TupleRow]
+EVERY = Finished(("processing", "success", "error", "refused", "repaired"), NOON * 2)
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "300"))
 
 JOBS = ("1", "2", "03", "other")
@@ -59,7 +60,9 @@ class Act:
 
 
 ACTS = ("insert", "delete", "write", "freeze", "begin insert", "begin delete", "begin update", "begin lock", "end")
-acts = one_of_all((*ACTS, "settle", "settle", "replay", "repair"), KEYS, (False, True)).map(lambda given: Act(*given))
+acts = one_of_all((*ACTS, "settle", "settle", "replay", "repair", "purge", "purge"), KEYS, (False, True)).map(
+    lambda given: Act(*given)
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,10 @@ class Place:
                 self.stores[missing, every_event].connect()
         self.look.execute(f"ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> '{POISON}')")
 
+        self.purging = PurgeTable(url, "jobs")
+
     def close(self) -> None:
+        self.purging.close()
         for store in self.stores.values():
             store.close()
         self.application.close()
@@ -212,6 +218,9 @@ class Run:
             self.write(self.seen)
         elif kind == "repair":
             self.repair(str(act.key))
+        elif kind == "purge":
+            self.place.purging.purge(EVERY, [str(act.key)])
+            self.world.purge(str(act.key))
         elif kind == "end":
             self.end(commit=act.flag)
         elif act.key not in self.world.busy:
@@ -260,7 +269,7 @@ class Run:
         """Whatever else changes the state lets the job wait."""
         row = self.world.state.get(job)
         assert key_of(job)
-        if row is None:
+        if row is None or row.purged:
             return
         self.place.look.execute("UPDATE jobs SET status = 'repaired' WHERE job_id = %s", (job,))
         self.place.look.execute(

@@ -32,6 +32,7 @@ def role(own: OwnTable) -> Iterator[tuple[str, str]]:
     schema = own.run("SELECT current_schema")[0][0]
     own.run(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
     own.run(f"GRANT SELECT, INSERT, UPDATE ON {STATE}, {STATE}_progress, {STATE}_waiting TO {name}")
+    own.run(f"GRANT SELECT ON {STATE}_purged TO {name}")
     own.run(f"GRANT DELETE ON {STATE}_waiting TO {name}")
     yield name, psycopg.conninfo.make_conninfo(own.url, user=name, password="secret")
     own.run(f"DROP OWNED BY {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from integration.store.target.conftest import MakeOwn
 from law.events import event
-from support.own_table import OwnTable
+from support.own_table import JOBS, OwnTable
 
 UUID = "0c5a7b1e-8d0f-4a52-9e39-5f2f5d3c1a77"
 
@@ -28,6 +28,13 @@ def test_another_spelling_of_a_number_cannot_make_two_jobs_of_one_row(own: OwnTa
     assert [item.raw.offset for item in written.rejected] == [1]
     own.settle()
     assert own.value("status", 7) == "done"
+
+
+def test_another_spelling_of_a_decimal_cannot_make_two_jobs_of_one_row(make_own: MakeOwn) -> None:
+    own = make_own(JOBS.replace("id bigint", "id numeric"))
+    own.run("INSERT INTO jobs (id) VALUES (7)")
+    written = own.write(event("7", 0, status="success"), event("007", 1))
+    assert (own.value("status", 7), [item.raw.offset for item in written.rejected]) == ("done", [1])
 
 
 def test_a_capital_uuid_cannot_make_two_jobs_of_one_row(make_own: MakeOwn) -> None:

@@ -56,6 +56,13 @@ def test_a_row_that_was_deleted_and_inserted_again_shows_the_state(own: OwnTable
     assert own.value("status") == "failed", "what is older changes nothing"
 
 
+def test_a_job_whose_state_was_deleted_waits_no_longer(own: OwnTable) -> None:
+    own.write(STEPS[0], event("18", 1))
+    own.run(f"DELETE FROM {STATE} WHERE job_id = '17'")
+    own.settle()
+    assert own.waiting() == {"18": "no row"}
+
+
 def test_insert_makes_the_row(make_own: MakeOwn) -> None:
     own = make_own(target=f'missing = "insert"\n{TARGET}')
     own.write(*STEPS)

@@ -86,6 +86,25 @@ def test_a_constraint_refuses_only_its_row(own: OwnTable) -> None:
     assert statuses(own) == ["running", "new", "running"]
 
 
+def test_an_old_row_that_breaks_a_newer_constraint_on_another_column_refuses_only_its_event(own: OwnTable) -> None:
+    own.run("UPDATE jobs SET payload = 'old' WHERE id = 17")
+    own.run("ALTER TABLE jobs ADD CONSTRAINT newer CHECK (payload <> 'old') NOT VALID")
+    (refused,) = own.write(*THREE).rejected
+    assert (refused.raw.offset, refused.sqlstate, refused.where) == (1, "23514", "newer")
+    assert statuses(own) == ["running", "new", "running"]
+
+
+def test_a_place_that_another_job_of_the_batch_gives_up_is_taken_in_any_order(own: OwnTable) -> None:
+    """As Procrastinate's lock: the index is on a column of the application's, and its condition on the status."""
+    own.run("INSERT INTO jobs (id, payload) VALUES (2, 'lock'), (10, 'lock')")
+    own.run("CREATE UNIQUE INDEX one ON jobs (payload) WHERE status = 'running' AND payload = 'lock'")
+    own.write(event("2", 3))
+    assert own.write(event("2", 4, status="success"), event("10", 5), event("16", 6)).rejected == ()
+    assert (own.value("status", 2), own.value("status", 10)) == ("done", "running")
+    (refused,) = own.write(event("2", 7)).rejected
+    assert (refused.sqlstate, refused.where) == ("23505", "one")
+
+
 def test_a_text_that_is_too_long_is_refused_and_never_cut(own: OwnTable) -> None:
     (refused,) = own.write(THREE[0], event("17", 1, status="error", error_message="x" * 201), THREE[2]).rejected
     assert (refused.raw.offset, refused.sqlstate) == (1, "22001")

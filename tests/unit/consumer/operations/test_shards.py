@@ -13,9 +13,9 @@ from jobstatus_consumer.operations.rebuild import take
 from jobstatus_consumer.operations.scope import ReadCounts, Scope
 from jobstatus_consumer.operations.shards import Pass, passes
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import Row
-from law.histories import histories, logs
-from law.model import one_by_one
+from jobstatus_consumer.store import PurgedJob, Row
+from law.histories import JOBS, histories, logs
+from law.model import one_by_one, purge
 from support.fake_table import model_row
 
 SCOPE = Scope("job-status", [], {})
@@ -75,22 +75,33 @@ class Rows:
         self._rows = rows
 
     def states(self, jobs: Any) -> dict[str, RowState]:
+        return {job_id: state for job_id, (state, purged) in self._found(jobs).items() if not purged}
+
+    def purged(self, jobs: Any) -> dict[str, PurgedJob]:
+        return {job_id: PurgedJob(state, 0.0) for job_id, (state, purged) in self._found(jobs).items() if purged}
+
+    def _found(self, jobs: Any) -> dict[str, tuple[RowState, bool]]:
         found = {job_id: self._rows[job_id] for job_id in jobs if job_id in self._rows}
-        return {job_id: RowState(row.attempt, row.latest, row.log, row.offset) for job_id, row in found.items()}
+        return {
+            job_id: (RowState(row.attempt, row.latest, row.log, row.offset), row.purged)
+            for job_id, row in found.items()
+        }
 
 
 @settings(max_examples=100)
-@given(histories(), st.integers(500, 2000), st.integers(1, 5))
-def test_a_plan_counts_the_rows_that_the_model_changes(history: Any, limit: int, size: int) -> None:
-    events = keyed(history.in_order)
+@given(histories(), st.sets(st.sampled_from(JOBS)), st.integers(500, 2000), st.integers(1, 5))
+def test_a_plan_counts_the_rows_that_the_model_changes(history: Any, purged: set[str], limit: int, size: int) -> None:
+    events, before = keyed(history.in_order), purge(history.rows, purged)
     counted = plan.ReplayPlan()
     for found in passes(Pass[Any], limit):
         for chunk in chunks(events, size):
-            plan._take(chunk, found, Rows(history.rows))
+            plan._take(chunk, found, Rows(before))
             found.make_room()
         plan._conclude(counted, found, ReadCounts(events=len(events)), SCOPE, existing_only=False)
-    after = one_by_one(history.rows, events)
-    new = after.keys() - history.rows.keys()
-    changed = {job_id for job_id, row in history.rows.items() if after[job_id] != row}
+    after = one_by_one(before, events)
+    new = {
+        job_id for job_id, row in after.items() if not row.purged and (job_id not in before or before[job_id].purged)
+    }
+    changed = {job_id for job_id, row in before.items() if not row.purged and after[job_id] != row}
     assert (counted.new_rows, counted.changed_rows) == (len(new), len(changed))
     assert counted.jobs == len({event.job_id for event in events})

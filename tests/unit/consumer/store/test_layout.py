@@ -8,7 +8,7 @@ import pytest
 from jobstatus_consumer.core.rule import RowState
 from jobstatus_consumer.records import Event
 from jobstatus_consumer.store import CONTENT, Row, RowRepair, content_of, json_params
-from jobstatus_consumer.store.layout import MANAGED, PROGRESS, Role, managed_tables
+from jobstatus_consumer.store.layout import MANAGED, PROGRESS, PURGED, Role, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block, blocks
 from jobstatus_schemas import JobStatusEvent
@@ -71,14 +71,18 @@ def test_a_repair_is_sent_by_column() -> None:
 
 
 def test_no_placeholder_is_left_in_any_statement() -> None:
-    for file in ("write.sql", "table.sql", "admin.sql"):
+    names = {"other": JOBS.identifier, "other_purged": JOBS.purged.identifier}
+    for file in ("write.sql", "table.sql", "admin.sql", "stuck.sql"):
         for name in blocks(file):
-            assert "{" not in block(file, name, JOBS).as_string(None), (file, name)
+            assert "{" not in block(file, name, JOBS, parts=names).as_string(None), (file, name)
+    waiting = {"unparked": block("purge.sql", "unparked", JOBS)}
+    for name in blocks("purge.sql"):
+        assert "{" not in block("purge.sql", name, JOBS, parts=waiting).as_string(None), name
 
 
 def test_a_list_on_a_line_of_its_own_has_one_line_for_each_item() -> None:
-    (_, managed), (progress, layout) = managed_tables(JOBS)
-    assert (managed, layout) == (MANAGED, PROGRESS)
+    (_, managed), (progress, layout), (_, purged) = managed_tables(JOBS)
+    assert (managed, layout, purged) == (MANAGED, PROGRESS, PURGED)
     assert block("schema.sql", "create", progress, layout).as_string(None) == (
         'CREATE TABLE "jobs_progress" (\n'
         "  log_id text PRIMARY KEY,\n"
@@ -88,6 +92,11 @@ def test_a_list_on_a_line_of_its_own_has_one_line_for_each_item() -> None:
         "  updated_at timestamptz NOT NULL\n"
         ") WITH (fillfactor = 70)"
     )
+
+
+def test_what_is_kept_of_a_purged_job_is_what_the_rule_compares() -> None:
+    order = [column.name for column in MANAGED.of(Role.ORDER)]
+    assert [column.name for column in PURGED.columns] == ["job_id", *order, "purged_at"]
 
 
 def test_nobody_changes_a_layout() -> None:

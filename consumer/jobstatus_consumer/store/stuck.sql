@@ -1,0 +1,24 @@
+-- What `stuck` and the metric of overdue jobs ask. A job is overdue if the event that its row shows is older than the
+-- deadline of its status. An event's time is its occurred_at, but no later than the broker appended it; and that is no
+-- later than latest_occurred_at. A deadline is the limit of that time, in microseconds.
+
+-- overdue --
+-- The overdue jobs that have been silent longest, each with the beginning of its message.
+SELECT
+  t.job_id, t.status, t.attempt, t.worker_id, left(t.error_message, %(letters)s),
+  extract(epoch FROM least(t.occurred_at, t.latest_occurred_at))::double precision
+FROM {table} AS t
+JOIN json_to_recordset(%(deadlines)s) AS d (s text, b bigint) ON d.s = t.status
+WHERE least(t.occurred_at, t.latest_occurred_at) < timestamptz 'epoch' + d.b * interval '1 microsecond'
+  AND isfinite(least(t.occurred_at, t.latest_occurred_at))
+ORDER BY least(t.occurred_at, t.latest_occurred_at), t.job_id
+LIMIT %(rows)s
+
+-- overdue_by_status --
+-- How many jobs are overdue, by status; zero where none is.
+SELECT d.s, count(t.job_id)
+FROM json_to_recordset(%(deadlines)s) AS d (s text, b bigint)
+LEFT JOIN {table} AS t ON t.status = d.s
+  AND least(t.occurred_at, t.latest_occurred_at) < timestamptz 'epoch' + d.b * interval '1 microsecond'
+GROUP BY d.s
+ORDER BY d.s
