@@ -49,7 +49,7 @@ def show_differences(report: TargetReport, console: Console) -> None:
     if report.total > SHOWN:
         console.print(f"  ... and {report.total - SHOWN:,} more; --json names {len(report.findings):,}")
     if report.explained.total():
-        words = {EXPLAINED[name]: count for name, count in report.explained.items()}
+        words = {words: report.explained[name] for name, words in EXPLAINED.items()}
         print_fitted(console, f"no differences: {listed(words)}")
 
 
