@@ -6,7 +6,7 @@ The parts go into the writer's statement, and the same parts into the statement 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from psycopg import sql
 
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
 
@@ -37,13 +38,13 @@ class Projection:
             return self.target.every_event
         return self.target.mentions_job or self.shape.has_update_triggers
 
-    def write(self) -> bytes:
+    def write(self) -> RawQuery:
         """The writer's statement."""
-        return block("write.sql", "write", self.shape.state, parts=self._parts()).as_bytes()
+        return RawQuery.of(block("write.sql", "write", self.shape.state, parts=self._parts()))
 
-    def statement(self, name: str) -> bytes:
+    def statement(self, name: str) -> RawQuery:
         """One of the other statements of projection.sql."""
-        return block("projection.sql", name, self.shape.state, parts=self._parts()).as_bytes()
+        return RawQuery.of(block("projection.sql", name, self.shape.state, parts=self._parts()))
 
     def made(self, file: str, name: str, **parts: sql.Composable) -> bytes:
         """A block of another file, which may use the placeholders of projection.sql and `parts`."""
@@ -133,6 +134,7 @@ class Projection:
             "key_columns": sql.SQL(", ").join(columns),
             "ours": sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(name) for name in key_names),
             "same_row": sql.SQL(" AND ").join(sql.SQL("job.{} = {}").format(*pair) for pair in pairs),
+            "by_key": _by_key(pairs),
             "where": _expression(self.target.where),
             "assignments": _lines(sql.SQL("{} = {}").format(*pair) for pair in made),
             "inserted_columns": sql.SQL(", ").join([*columns, *(name for name, _ in made)]),
@@ -178,6 +180,13 @@ class Projection:
 def _expression(text: str) -> sql.Composable:
     """An expression of the user's, on lines of its own, so that a comment in it ends with it."""
     return _text("(\n" + text + "\n)")
+
+
+def _by_key(pairs: Sequence[tuple[sql.Composable, sql.Composable]]) -> sql.Composable:
+    """The keys as one list, where the key is one column: several lists would be all their combinations."""
+    if len(pairs) > 1:
+        return sql.SQL("")
+    return sql.SQL("\n    AND job.{} = ANY (ARRAY(SELECT {} FROM found AS event))").format(*pairs[0])
 
 
 def _cast(expression: sql.Composable, column: TargetColumn) -> sql.Composable:

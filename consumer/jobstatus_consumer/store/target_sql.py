@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,12 +9,12 @@ from jobstatus_consumer.store.comparing import TargetTable
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
 from jobstatus_consumer.store.target_catalog import TargetShape, columns_of, refuse_same
 from jobstatus_consumer.store.target_rights import grants
 
-_PARAMETER: Final = re.compile(r"%\((\w+)\)s|%%")
 _JSONB: Final = ("late_jobs",)
 """The parameters of type jsonb; the others are of type json."""
 
@@ -65,18 +64,8 @@ def _with_schema(session: Session, name: TableName) -> TableName:
     return name.within(schema)
 
 
-def _prepared(name: str, statement: bytes) -> str:
-    """The statement as PREPARE takes it: numbers for the parameters, and single percent signs."""
-    names: list[str] = []
-
-    def number(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return "%"
-        if match[1] not in names:
-            names.append(match[1])
-        return f"${names.index(match[1]) + 1}"
-
-    text = _PARAMETER.sub(number, statement.decode())
-    types = ", ".join("jsonb" if parameter in _JSONB else "json" for parameter in names)
-    named = ", ".join(f"${place} {parameter}" for place, parameter in enumerate(names, 1))
-    return f"-- {named}\nPREPARE {name} ({types}) AS\n{text}"
+def _prepared(name: str, query: RawQuery) -> str:
+    """The statement as PREPARE takes it, behind a line that names its parameters."""
+    types = ", ".join("jsonb" if parameter in _JSONB else "json" for parameter in query.names)
+    named = ", ".join(f"${place} {parameter}" for place, parameter in enumerate(query.names, 1))
+    return f"-- {named}\nPREPARE {name} ({types}) AS\n{query.text.decode()}"
