@@ -16,6 +16,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 EVERYTHING_ONCE: list[Step] = [
     ("backends terminated", "durable worker killed", "foreign records"),
     ("broker killed (SIGKILL)", "statements fail for some jobs"),
+    # early: all that was written until then is read again
+    ("group's offsets set back to 0", "connections refused"),
     ("consumer killed (SIGKILL)", "PostgreSQL killed (SIGKILL)", "workers end by os._exit"),
     ("connections cut", "database read-only", "all consumers restarted in turn"),
     ("all consumers killed", "network deaf", "broker restarted (SIGTERM)"),
@@ -24,7 +26,6 @@ EVERYTHING_ONCE: list[Step] = [
     ("consumer restarted (SIGTERM)", "PostgreSQL stopped, fast"),
     # each of the three takes long by itself
     ("consumer frozen past its session", "network deaf for long", "a log loses its tail"),
-    ("group's offsets set back to 0", "connections refused"),
 ]
 
 

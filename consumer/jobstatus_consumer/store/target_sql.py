@@ -64,8 +64,8 @@ def _with_schema(session: Session, name: TableName) -> TableName:
     return name.within(schema)
 
 
-def _prepared(name: str, statement: RawQuery) -> str:
-    """The statement as PREPARE takes it."""
-    types = ", ".join("jsonb" if parameter in _JSONB else "json" for parameter in statement.names)
-    named = ", ".join(f"${place} {parameter}" for place, parameter in enumerate(statement.names, 1))
-    return f"-- {named}\nPREPARE {name} ({types}) AS\n{statement.text.decode()}"
+def _prepared(name: str, query: RawQuery) -> str:
+    """The statement as PREPARE takes it, behind a line that names its parameters."""
+    types = ", ".join("jsonb" if parameter in _JSONB else "json" for parameter in query.names)
+    named = ", ".join(f"${place} {parameter}" for place, parameter in enumerate(query.names, 1))
+    return f"-- {named}\nPREPARE {name} ({types}) AS\n{query.text.decode()}"
