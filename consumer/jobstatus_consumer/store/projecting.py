@@ -18,6 +18,7 @@ from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import row_of
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.projection import Projection
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Missing, Target, target_of
 from jobstatus_consumer.store.target_catalog import read_shape, wrong_target
 from jobstatus_consumer.store.writer import Store
@@ -74,7 +75,7 @@ class ProjectingStore(Store):
             # a row that we make must be whole; one that we change may break a rule of its own, and then it alone is bad
             self._filled.append((shape.place, [item.column for item in (*self._target.key, *self._target.assigned)]))
         self._every_event = projection.every_event
-        self._write = projection.write()
+        self._project = projection.write()
         self._settle = projection.statement("settle")
         self._due = projection.statement("due")
         self._postpone = projection.statement("postpone")
@@ -129,11 +130,11 @@ class ProjectingStore(Store):
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""
-        ((applied, advanced, *target),) = self._run(self._write, parameters)
+        ((applied, advanced, *target),) = self._run(self._project, parameters)
         self._count(Projected(*target))
         return applied, advanced
 
-    def _run(self, query: bytes, parameters: Mapping[str, Any]) -> list[TupleRow]:
+    def _run(self, query: RawQuery, parameters: Mapping[str, Any]) -> list[TupleRow]:
         """Execute a statement that names the target. A new connection sees what is wrong with it."""
         try:
             return self.execute(query, parameters)

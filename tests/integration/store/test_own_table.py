@@ -185,6 +185,16 @@ def test_where_is_judged_on_the_row_as_it_is(opened_store: Open, database: Datab
     assert waiting(database) == []
 
 
+def test_a_condition_that_is_unknown_leaves_the_row_alone(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id, other) VALUES (1, NULL), (2, 'mine')")
+
+    written = opened_store("where = \"job.other = 'mine'\"\n" + FILE).write(batch([event("1", 0), event("2", 1)]))
+
+    assert written.projected == (1, 0, 0, 0, 0, 0)
+    assert rows(database) == [(1, "new", None), (2, "processing", None)]
+
+
 @pytest.mark.parametrize("job_id", ["x", "007", " 7", "99999999999999999999", "7\u00a0"])
 def test_a_key_that_does_not_parse_refuses_only_its_event(opened_store: Open, database: Database, job_id: str) -> None:
     database.execute(JOBS)
@@ -395,3 +405,62 @@ def test_without_a_target_there_is_no_waiting_table_and_no_difference(empty_url:
         store.connect()
         assert store.write(batch([event()])).projected is None
     assert rows(database, "SELECT to_regclass('jobs_waiting')") == [(None,)]
+
+
+def test_what_waits_says_why(opened_store: Open, database: Database, empty_url: str) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    store = opened_store()
+    with psycopg.connect(empty_url) as application:
+        application.execute("SELECT FROM jobs WHERE id = 1 FOR UPDATE")
+        store.write(batch([event("1", 0), event("2", 1)]))
+    assert rows(database, "SELECT job_id, tries, reason FROM jobs_status_waiting ORDER BY 1") == [
+        ("1", 0, "locked"),
+        ("2", 0, "no row"),
+    ]
+
+
+def test_what_waits_is_tried_page_by_page(
+    opened_store: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobstatus_consumer.store.projecting.PAGE", 2)
+    database.execute(JOBS)
+    store = opened_store()
+    store.write(batch([event(str(number), number) for number in range(1, 6)]))
+    database.execute("INSERT INTO jobs (id) VALUES (2), (3), (5)")
+
+    found = []
+    for _ in range(3):
+        store.settle()
+        found.append((waiting(database), store.page_left))
+
+    assert found == [(["1", "3", "4", "5"], True), (["1", "4", "5"], True), (["1", "4"], False)]
+    assert store.waiting.jobs == 2
+
+
+def test_a_job_that_is_refused_is_tried_more_and_more_rarely_and_at_last_every_five_minutes(
+    opened_store: Open, database: Database
+) -> None:
+    database.execute(JOBS.replace("error text", "error text CHECK (error <> 'bad')"))
+    store = opened_store()
+    store.write(batch([event("1", 0, error_message="bad"), event("2", 1)]))
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    seconds = []
+    for tries in (0, 1, 2, 8, 50):
+        database.execute("UPDATE jobs_status_waiting SET tries = %s, next_try = now() WHERE job_id = '1'", (tries,))
+        store.settle()
+        ((counted, wait),) = rows(
+            database,
+            "SELECT tries, extract(epoch FROM next_try - now())::float8 FROM jobs_status_waiting WHERE job_id = '1'",
+        )
+        assert counted == tries + 1
+        seconds.append(round(wait + 0.5))
+    # what has passed since the refusal is missing from it
+    for found, most in zip(seconds, (2, 4, 8, 300, 300), strict=True):
+        assert most - 60 <= found <= most
+    assert rows(database, "SELECT next_try > now(), tries FROM jobs_status_waiting WHERE job_id = '2'") == [(False, 0)]
+
+    database.execute("UPDATE jobs SET error = NULL; ALTER TABLE jobs DROP CONSTRAINT jobs_error_check")
+    assert store.settle().written == 0
+    database.execute("UPDATE jobs_status_waiting SET next_try = now()")
+    assert store.settle().written == 1
