@@ -36,8 +36,8 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka | SharedBroker]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[LocalPostgres]:
-    """One real PostgreSQL. Tests that stop or kill the server start their own."""
-    with started("a real PostgreSQL", LocalPostgres()) as server:
+    """One real PostgreSQL. Tests that stop or kill the server start their own, which keeps what it has acknowledged."""
+    with started("a real PostgreSQL", LocalPostgres(settings={"fsync": "off", "full_page_writes": "off"})) as server:
         yield server
 
 
