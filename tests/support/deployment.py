@@ -130,9 +130,9 @@ class Deployment:
         self.consumers.append(found)
         return found
 
-    def drain(self, *arguments: str, timeout: float = 120.0, **environ: str) -> dict[str, Any]:
-        """`consume --until-caught-up --json`: its summary."""
-        done = self.run("consume", "--until-caught-up", "--json", *arguments, code=0, timeout=timeout, **environ)
+    def drain(self, *arguments: str, **environ: str) -> dict[str, Any]:
+        """`consume --until-caught-up --json` in this process: its summary."""
+        done = run_inside(self, "consume", "--until-caught-up", "--json", *arguments, code=0, **environ)
         self.last_summary = json.loads(done.stdout.splitlines()[-1])
         return self.last_summary
 
