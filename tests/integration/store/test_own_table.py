@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from jobstatus_consumer.errors import SettingsError, TargetError, WaitingBudgetError
-from jobstatus_consumer.store import ProjectingStore, Store, Target, check, migrate
+from jobstatus_consumer.store import ProjectingStore, Row, RowRepair, Store, Table, Target, check, migrate
 from law.events import batch, event
 from psycopg.rows import TupleRow
 
@@ -405,6 +405,35 @@ def test_without_a_target_there_is_no_waiting_table_and_no_difference(empty_url:
         store.connect()
         assert store.write(batch([event()])).projected is None
     assert rows(database, "SELECT to_regclass('jobs_waiting')") == [(None,)]
+
+
+def test_a_state_that_is_repaired_waits_until_its_row_is_written(
+    opened_store: Open, database: Database, empty_url: str
+) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    store, item = opened_store(), event("1", 3, status="success")
+    store.write(batch([event("1", 3)]))
+    with Table(empty_url, "jobs_status") as table:
+        row = Row.made((None, item.time, item.log_id, 3), item.content)
+        repair = RowRepair("1", row, item.log_id, 3, keep_attempt=False, keep_latest=False)
+        assert table.repair_rows([repair, repair._replace(job_id="2")]) == {"1"}
+    assert rows(database, "SELECT job_id, reason FROM jobs_status_waiting") == [("1", "changed")]
+    store.count_waiting()
+    assert store.settle() == (1, 0, 0, 1, 0, 0)
+    assert rows(database) == [(1, "success", None)]
+
+
+def test_what_already_waits_goes_on_as_it_is(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    store = opened_store()
+    store.write(batch([event("1", 0)]))
+    database.execute("UPDATE jobs_status_waiting SET since = 'epoch', tries = 7, reason = 'mine'")
+
+    assert store.write(batch([event("1", 1)])).projected == (0, 0, 0, 0, 0, 0)
+
+    found = rows(database, "SELECT since = 'epoch', tries, reason FROM jobs_status_waiting")
+    assert (found, store.waiting.jobs) == ([(True, 7, "mine")], 1)
 
 
 def test_what_waits_says_why(opened_store: Open, database: Database, empty_url: str) -> None:
