@@ -75,10 +75,29 @@ class Projection:
             return expression
         return _cast(expression, column if column.is_string else column._replace(type=column.full_type))
 
+    def tried(self, item: Mapped) -> bytes:
+        """The statement that evaluates the value for a column for some statuses, as `target_check.sql` says."""
+        return self._sampled("word", value=self._tried(item))
+
+    def checked(self, items: Iterable[Mapped], condition: str) -> bytes:
+        """The statement that finds the statuses for which these columns' values break a CHECK constraint."""
+        values = _lines(sql.SQL("{} AS {}").format(self._tried(item), _name(item.column)) for item in items)
+        return self._sampled("checked", values=values, condition=_expression(condition))
+
+    def _sampled(self, name: str, **parts: sql.Composable) -> bytes:
+        samples = block("target_check.sql", "samples", self.shape.state, parts=self._pieces())
+        return self.made("target_check.sql", name, samples=samples, **parts)
+
+    def _tried(self, item: Mapped) -> sql.Composable:
+        """The value as the column's type has it, without its length, which is judged apart."""
+        column = self.shape.columns[item.column]
+        cast = column if column.is_string else column._replace(type=column.full_type)
+        return _cast(_expression(item.expression), cast)
+
     def is_plain(self, item: Mapped) -> bool:
         """Whether the value for a column is made of nothing of the event but its status, attempt and times."""
         named = {name.lower() for name in _OF_EVENT.findall(item.expression)}
-        return named <= _PLAIN and not _EVENT.search(item.expression)
+        return bool(named) and named <= _PLAIN and not _EVENT.search(item.expression)
 
     def probe(self, expression: str, column: str) -> bytes:
         """The statement that tries one expression; `column` is where its value goes, empty for a condition."""
