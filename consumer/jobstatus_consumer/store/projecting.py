@@ -70,8 +70,8 @@ class ProjectingStore(Store):
         self._done = Projected()
         # the page of waiting jobs that comes next begins after this job
         self._after = ""
-        # how many jobs it has; fewer after a time-out
-        self._page = PAGE
+        self.page = PAGE
+        """how many jobs a page has; fewer after a time-out"""
         self.waiting = Waiting()
 
     def prepare(self) -> None:
@@ -185,11 +185,11 @@ class ProjectingStore(Store):
         takes too long; the next one is shorter then.
         """
         self._done = Projected()
-        limit = self._page
+        limit = self.page
         found = self._run(self._due, {"after": self._after, "limit": limit})
         jobs = [job_id for (job_id,) in found]
         self._settle_jobs(jobs)
-        self._page = min(PAGE, 2 * self._page)
+        self.page = min(PAGE, 2 * self.page)
         self._after = jobs[-1] if len(jobs) == limit else ""
         if not self._after:
             self.count_waiting()
@@ -226,7 +226,7 @@ class ProjectingStore(Store):
         if error.sqlstate != CANCELLED or not self.connected:
             raise error
         if len(jobs) > 1:
-            self._page = len(jobs) // 2
+            self.page = len(jobs) // 2
             raise error
         self._put_off(jobs[0], error)
 

@@ -74,6 +74,7 @@ class StoreWithTarget(Store):
     """One job waits for its row in the target; `settled` raises, or is set once it was tried."""
 
     waiting = Waits()
+    page = 500
     page_left = False
 
     def __init__(self, error: Exception | None = None) -> None:
