@@ -13,7 +13,7 @@ from jobstatus_consumer.cli.show import target as screen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
 from jobstatus_consumer.operations import compare_target, sync_target
-from jobstatus_consumer.store import Target, TargetTable, target_of, target_sql
+from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql
 
 NO_TARGET = "no target is set; give the target file with --target or JOBSTATUS_TARGET"
 
@@ -28,6 +28,30 @@ def _target(settings: Settings) -> Target:
     if target is None:
         raise SettingsError(NO_TARGET)
     return target
+
+
+@command.command("init")
+@click.argument("name", metavar="TABLE")
+@with_settings("database_url", "statuses")
+@click.option("--output", metavar="FILE", help="Write to this file, which must not exist yet. [default: stdout]")
+def init(settings: Settings, name: str, output: str | None) -> None:
+    """Write a first version of the target file for TABLE, a table of yours, from the database's catalog.
+
+    The key is guessed from the unique indexes, the columns from their names and types, and the words of the status
+    from an enum or a CHECK constraint. What cannot be guessed is a comment. TABLE itself is not read or changed.
+    """
+    text = draft(described(settings.database, name), sorted(settings.statuses or ()))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with open(output, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(f"--output: {output} exists already. Nothing was written; give another name") from None
+    except OSError as error:
+        raise SettingsError(f"--output: {output}: {error.strerror}. Nothing was written") from None
+    say(f"{output} is written. Look at each line, then: export JOBSTATUS_TARGET={output}; jobstatus migrate")
 
 
 @command.command("sql")

@@ -5,6 +5,7 @@ from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
 from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
 from jobstatus_consumer.store.problem import Problem
@@ -14,6 +15,7 @@ from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
+from jobstatus_consumer.store.target_draft import draft
 from jobstatus_consumer.store.target_sql import TargetSql, target_grants, target_sql
 from jobstatus_consumer.store.target_trial import refused_words
 from jobstatus_consumer.store.waiting import WaitingJob, WaitingReason
@@ -52,6 +54,8 @@ __all__ = [
     "check",
     "check_purge",
     "content_of",
+    "described",
+    "draft",
     "migrate",
     "new_table",
     "overview",

@@ -97,7 +97,7 @@ class Projection:
     def is_plain(self, item: Mapped) -> bool:
         """Whether the value for a column is made of nothing of the event but its status, attempt and times."""
         named = {name.lower() for name in _OF_EVENT.findall(item.expression)}
-        return named <= _PLAIN and not _EVENT.search(item.expression)
+        return bool(named) and named <= _PLAIN and not _EVENT.search(item.expression)
 
     def probe(self, expression: str, column: str) -> bytes:
         """The statement that tries one expression; `column` is where its value goes, empty for a condition."""
