@@ -53,42 +53,6 @@ def test_the_guard_decides_on_what_is_left_as_the_model_on_either_side_of_every_
         assert dict(written.stale) == {reason: reasons.count(reason) for reason in set(reasons) if reason != "applied"}
 
 
-@st.composite
-def steps(draw: st.DrawFn, history: History) -> Steps:
-    """The history's batches with purges, and whole replays of what came so far, between them."""
-    found: list[Sequence[Event] | frozenset[str]] = []
-    for number, events in enumerate(history.deliveries):
-        found.append(events)
-        for kind in draw(st.lists(st.sampled_from(("purge", "replay")), max_size=2)):
-            again = [item for earlier in history.deliveries[: number + 1] for item in earlier]
-            found.append(frozenset(draw(st.sets(st.sampled_from(JOBS)))) if kind == "purge" else again)
-    return found
-
-
-def test_any_history_with_purges_and_replays_ends_as_one_by_one(
-    store: Store, purging: PurgeTable, database: Database
-) -> None:
-    @settings(max_examples=400)
-    @given(st.data())
-    def holds(data: st.DataObject) -> None:
-        history = data.draw(histories())
-        expected = history.rows
-        table.replace(database, history.rows)
-        for step in data.draw(steps(history)):
-            if isinstance(step, frozenset):
-                count = purging.purge(EVERY, sorted(step))
-                purged = purge(expected, step)
-                assert count == sum(row != expected.get(job_id) for job_id, row in purged.items())
-                expected = purged
-            else:
-                written = store.write(batch(step, ranges=()))
-                assert written.applied + written.merged + sum(written.stale.values()) == len(step)
-                expected = one_by_one(expected, step)
-            assert table.read(database) == expected
-
-    holds()
-
-
 def test_a_second_purge_of_a_job_leaves_what_its_second_row_was(
     store: Store, purging: PurgeTable, database: Database
 ) -> None:
@@ -129,3 +93,39 @@ def test_a_row_that_another_session_has_locked_is_left(store: Store, purging: Pu
         other.execute("SELECT FROM jobs WHERE job_id = 'job-1' FOR UPDATE")
         assert purging.purge(EVERY, ["job-1", "job-2"]) == 1
     assert purging.purge(EVERY, ["job-1", "job-2"]) == 1
+
+
+@st.composite
+def steps(draw: st.DrawFn, history: History) -> Steps:
+    """The history's batches with purges, and whole replays of what came so far, between them."""
+    found: list[Sequence[Event] | frozenset[str]] = []
+    for number, events in enumerate(history.deliveries):
+        found.append(events)
+        for kind in draw(st.lists(st.sampled_from(("purge", "replay")), max_size=2)):
+            again = [item for earlier in history.deliveries[: number + 1] for item in earlier]
+            found.append(frozenset(draw(st.sets(st.sampled_from(JOBS)))) if kind == "purge" else again)
+    return found
+
+
+def test_any_history_with_purges_and_replays_ends_as_one_by_one(
+    store: Store, purging: PurgeTable, database: Database
+) -> None:
+    @settings(max_examples=400)
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        history = data.draw(histories())
+        expected = history.rows
+        table.replace(database, history.rows)
+        for step in data.draw(steps(history)):
+            if isinstance(step, frozenset):
+                count = purging.purge(EVERY, sorted(step))
+                purged = purge(expected, step)
+                assert count == sum(row != expected.get(job_id) for job_id, row in purged.items())
+                expected = purged
+            else:
+                written = store.write(batch(step, ranges=()))
+                assert written.applied + written.merged + sum(written.stale.values()) == len(step)
+                expected = one_by_one(expected, step)
+            assert table.read(database) == expected
+
+    holds()
