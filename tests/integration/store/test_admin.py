@@ -209,7 +209,7 @@ def test_the_least_rights_of_a_purge_are_those_that_its_check_names(
     assert check_purge(clerk, "jobs") == []
     finished = Finished(("success",), NOON * 2)
     with PurgeTable(clerk, "jobs") as table:
-        assert table.finished(finished, "") == ["job-1"]
+        assert table.finished(finished) == ["job-1"]
         assert table.purge(finished, ["job-1"]) == 1
         assert database.execute("SELECT * FROM jobs_waiting").fetchall() == []
         table.analyze()

@@ -81,8 +81,10 @@ def test_a_purge_takes_only_rows_that_are_finished_still(store: Store, purging: 
     store.write(batch([event(job, n, status=word, time=at) for n, (job, (word, at)) in enumerate(jobs.items())]))
     database.execute("INSERT INTO jobs (job_id, status, latest_occurred_at) VALUES ('theirs', 'success', 'epoch')")
     assert [(item.status, item.rows, item.others) for item in purging.counts(finished)] == [("success", 1, 1)]
-    assert purging.finished(finished, "") == ["done"]
-    assert purging.finished(finished, "done") == []
+    assert purging.finished(finished) == ["done"]
+    assert purging.finished(finished) == []
+    purging.close()
+    assert purging.finished(finished) == ["done"], "a new connection begins anew"
     assert purging.purge(finished, [*jobs, "theirs", "never-was"]) == 1
     assert {job for job, row in table.read(database).items() if row.purged} == {"done"}
 
