@@ -86,7 +86,8 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
     try:
         with _connected(url, name) as (connection, place):
             problems = list(_server_problems(connection, place, to_write=privileges is not READS))
-            tables = managed_tables(place, with_waiting=target is not None)
+            with_waiting = target is not None or (privileges is PURGES and _exists(connection, place.waiting))
+            tables = managed_tables(place, with_waiting=with_waiting)
             for (part, layout), needed in zip(tables, privileges, strict=False):
                 problems += _table_problems(connection, part, part.within(name.schema), layout, needed)
         if target is not None and privileges is WRITES and not problems:
