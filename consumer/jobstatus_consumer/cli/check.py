@@ -45,8 +45,9 @@ def command(settings: Settings, as_json: bool) -> None:
     if is_given("http_address"):
         found += taken_address(settings.http_address)
     found += _refused(settings, found)
-    unusual = remarks(settings.database, settings.table)
     target = target_of(settings)
+    is_shared = target is not None and str(target.table) == settings.table
+    unusual = [] if is_shared else remarks(settings.database, settings.table)
     if target is not None:
         unusual += target_remarks(settings.database, settings.table, target)
     if as_json:

@@ -172,7 +172,8 @@ class _Draft:
         if started is not None:
             job = f"job.{_sql_column(started.name)}"
             begun = f"coalesce({job}, {_time(started, 'event.occurred_at')})"
-            self._map(started, f"CASE WHEN event.status IN ({waits}) THEN {job} ELSE {begun} END" if waits else begun)
+            waiting = f"\nCASE WHEN event.status IN ({waits}) THEN {job}\n  ELSE {begun} END"
+            self._map(started, waiting if waits else begun)
         if finished is not None and ends:
             otherwise = f" ELSE job.{_sql_column(finished.name)}" if finished.not_null else ""
             ended = _time(finished, "event.occurred_at")

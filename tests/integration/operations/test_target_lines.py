@@ -54,10 +54,10 @@ def test_status_verify_and_history_show_what_the_target_shows(run: Run, deployed
     status = run("status", "--json")["target"]
     assert (status["waiting"], [item["reason"] for item in status["reasons"]]) == (1, ["no row"])
     assert status["oldest_seconds"] == status["reasons"][0]["oldest_seconds"] > 0
-    assert "1 job waits for their row in the target" in run("status")
+    assert "1 job waits for its row in the target" in run("status")
     printed = run("verify")
     assert "the table says what the log says\njobs: no row differs from its state\n" in printed
-    assert "no differences: 1 waiting for a consumer\n" in printed
+    assert "these are no differences: 1 waiting\n" in printed
 
     deployed.query("UPDATE jobs SET status = 'new', error_message = 'secret' WHERE id = 2")
 

@@ -59,9 +59,9 @@ def test_a_target_that_was_restored_alone_is_mended_by_the_consumer(own: OwnTabl
         "jobs: 2 rows differ from the state: 2 different",
         "  1: differs in status, error_message",
         "  3: differs in status, error_message",
-        "no differences: 1 kept as they are by where, 1 without a row",
-        "2 jobs wait until a consumer writes the row; jobstatus status shows how many are",
-        "    left",
+        "these are no differences: 1 kept as they are by where, 1 without a row",
+        "2 more jobs wait until a consumer writes the row; how many are left: jobstatus",
+        "    status",
     ]
     assert own.waiting() == {"1": "changed", "3": "changed"}
     assert document(own, "target", "sync")["explained"]["waiting"] == 2
