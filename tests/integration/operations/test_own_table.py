@@ -145,6 +145,26 @@ def test_a_whole_database_that_was_restored_is_brought_up_to_date(own: Own) -> N
     assert (own.statuses(), own.waiting()) == ({"done": 24}, 0)
 
 
+def test_a_target_that_was_restored_alone_is_mended_by_a_sync(own: Own) -> None:
+    own.insert(1, 20)
+    own.report(*((job, "processing") for job in range(1, 21)))
+    own.drain()
+    own.query("CREATE TABLE backup AS TABLE jobs")
+    own.report(*((job, "success") for job in range(1, 21)))
+    own.drain()
+    own.query("BEGIN; DELETE FROM jobs; INSERT INTO jobs SELECT * FROM backup WHERE id <> 20; COMMIT")
+    own.query("UPDATE jobs SET status = 'cancelled' WHERE id = 19")
+    own.run("target", "sync", "--dry-run")
+    assert own.statuses() == {"running": 18, "cancelled": 1}
+    own.run("target", "sync")
+    own.drain()
+    assert own.statuses() == {"done": 18, "cancelled": 1}
+    own.insert(20, 20)
+    own.run("target", "sync")
+    own.drain()
+    assert (own.status(20), own.waiting()) == ("done", 0)
+
+
 def test_a_consumer_that_is_killed_between_a_batch_and_its_settling_loses_no_row(own: Own) -> None:
     consumer = own.consumer()
     own.report(*((job, "processing") for job in range(1, 101)))
