@@ -75,6 +75,7 @@ class Deployment:
     partitions: int = 4
     consumers: list[ConsumerProcess] = field(default_factory=list)
     without: set[str] = field(default_factory=set)
+    more: dict[str, str] = field(default_factory=dict)
     last_summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +91,7 @@ class Deployment:
             "JOBSTATUS_HTTP_ADDRESS": "off",
             "JOBSTATUS_KAFKA_SESSION_TIMEOUT_MS": "6000",
             "JOBSTATUS_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            **self.more,
         }
         return {name: value for name, value in wanted.items() if name not in self.without}
 

@@ -185,6 +185,16 @@ def test_where_is_judged_on_the_row_as_it_is(opened_store: Open, database: Datab
     assert waiting(database) == []
 
 
+def test_a_condition_that_is_unknown_leaves_the_row_alone(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id, other) VALUES (1, NULL), (2, 'mine')")
+
+    written = opened_store("where = \"job.other = 'mine'\"\n" + FILE).write(batch([event("1", 0), event("2", 1)]))
+
+    assert written.projected == (1, 0, 0, 0, 0, 0)
+    assert rows(database) == [(1, "new", None), (2, "processing", None)]
+
+
 @pytest.mark.parametrize("job_id", ["x", "007", " 7", "99999999999999999999", "7\u00a0"])
 def test_a_key_that_does_not_parse_refuses_only_its_event(opened_store: Open, database: Database, job_id: str) -> None:
     database.execute(JOBS)

@@ -89,6 +89,16 @@ def test_any_history_with_purges_and_replays_ends_as_one_by_one(
     holds()
 
 
+def test_a_second_purge_of_a_job_leaves_what_its_second_row_was(
+    store: Store, purging: PurgeTable, database: Database
+) -> None:
+    first, second = event("job-1", 5, attempt=1, time=10), event("job-1", 0, attempt=2, time=20, log_id=LOG_B)
+    for item in (first, second):
+        assert store.write(batch([item])).applied == 1
+        assert purging.purge(EVERY, ["job-1"]) == 1
+    assert table.read(database) == purge(one_by_one({}, [first, second]), ["job-1"])
+
+
 def test_a_row_beside_what_is_left_of_its_job_counts_alone(
     store: Store, purging: PurgeTable, database: Database
 ) -> None:

@@ -12,6 +12,8 @@ from bench.freshness import targets as freshness_targets
 from bench.marks import Run
 from bench.memory import Memory, Peak
 from bench.memory import targets as memory_targets
+from bench.own import Own, OwnRun
+from bench.own import targets as own_targets
 from bench.place import Measured
 from bench.replay import COMPARED
 from bench.replay import targets as replay_targets
@@ -81,3 +83,13 @@ def test_what_was_lost_out_of_order_or_blocked_while_brokers_were_away_misses_it
     broken = whole._replace(lost=1, out_of_order=1, slowest=[0.0, 0.1, 0.2, 3.1])
     assert [target.reached for target in away_targets([whole])] == [True] * 3
     assert [target.reached for target in away_targets([whole, broken])] == [False, False, True, False]
+
+
+def test_the_own_table_is_held_to_a_share_of_the_managed_one() -> None:
+    def runs(*rates: float) -> list[OwnRun]:
+        return [OwnRun(item, 500.0, 0.9) for item in rounds(*rates)]
+
+    found = Own({("managed", 50): runs(10_000, 20_000, 8_000), ("own", 50): runs(5_000, 12_000, 8_000)})
+    assert found.ratio("managed", 50) == pytest.approx(0.6)
+    (target,) = own_targets(found)
+    assert (target.found, target.reached) == ("0.60", True)
