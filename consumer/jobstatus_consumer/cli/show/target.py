@@ -37,8 +37,12 @@ def show_sync(report: TargetReport, state: str, *, dry_run: bool) -> None:
     if dry_run:
         print_fitted(console, "nothing was changed; without --dry-run these jobs wait until a consumer writes them")
         return
-    wait = counted(report.parked, "more job waits", "more jobs wait")
-    print_fitted(console, f"{wait} until a consumer writes the row; how many are left: jobstatus status")
+    wait = counted(
+        report.parked,
+        "more job waits for a consumer to write its row",
+        "more jobs wait for a consumer to write their rows",
+    )
+    print_fitted(console, f"{wait}; see jobstatus status")
     if report.kinds["refused"]:
         print_fitted(console, "a state that is refused is tried again now and then: correct the file or the table")
 

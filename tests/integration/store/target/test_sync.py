@@ -60,8 +60,7 @@ def test_a_target_that_was_restored_alone_is_mended_by_the_consumer(own: OwnTabl
         "  1: differs in status, error_message",
         "  3: differs in status, error_message",
         "these are no differences: 1 kept as they are by where, 1 without a row",
-        "2 more jobs wait until a consumer writes the row; how many are left: jobstatus",
-        "    status",
+        "2 more jobs wait for a consumer to write their rows; see jobstatus status",
     ]
     assert own.waiting() == {"1": "changed", "3": "changed"}
     assert document(own, "target", "sync")["explained"]["waiting"] == 2
