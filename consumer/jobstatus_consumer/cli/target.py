@@ -70,8 +70,9 @@ def _state(name: str) -> str:
 def sql(settings: Settings, role: str | None, as_json: bool) -> None:
     """Print the SQL that the target file makes.
 
-    Also the rights that it needs. The statements are printed as PREPARE takes them, so that you can explain them in
-    psql. A consumer sends the first one for each batch, and the second one for jobs that wait. Nothing is changed.
+    The statements are printed as PREPARE takes them, so that you can explain them in psql. A consumer sends the first
+    one for each batch, and the second one for jobs that wait. The rights that they need are printed as GRANTs. Nothing
+    is changed.
     """
     found = target_sql(settings.database, settings.table, _target(settings), role or "")
     if as_json:
@@ -89,7 +90,7 @@ def sql(settings: Settings, role: str | None, as_json: bool) -> None:
 @dry_run_flag
 @json_flag
 def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Have rows written that differ from their state.
+    """Find rows that differ from their state, and have them written.
 
     Rows differ after your table was restored alone, or was changed by hand. Each state is compared with its row. The
     jobs that differ are put into waiting, and a running consumer writes their rows; this command writes none. No more

@@ -117,7 +117,8 @@ class _Draft:
             enums = [item for item in self._table.columns if item.category == "E" and item.name not in self._key]
             column = enums[0] if len(enums) == 1 else None
         if column is None:
-            self._notes.append("no column looks like a status that takes words: map it by hand, if there is one")
+            if not self._notes:
+                self._notes.append("no column is named like a status: map it by hand, if there is one")
             return
         self._status = column
         found = {word: _same(word, column.words) for word in self._words}

@@ -88,6 +88,7 @@ def test_status_verify_and_history_show_what_the_target_shows(run: Run, deployed
 
 def test_check_tries_the_words_and_names_what_the_table_refuses(run: Run, deployed: Deployment) -> None:
     assert "all is ready" in run("check", JOBSTATUS_STATUSES="processing,success,error")
+    assert "no status was tried on jobs, because JOBSTATUS_STATUSES is not set" in run("check")
     (found,) = run("check", "--json", code=1, JOBSTATUS_STATUSES="processing,archived")["problems"]
     assert "set.status: the status archived makes a value that the column (job_status) does not take" in found["what"]
     # a consumer starts all the same, and the word becomes a dead letter

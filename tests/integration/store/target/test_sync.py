@@ -94,7 +94,7 @@ def test_states_are_compared_in_pages_and_one_that_cannot_be_evaluated_stops_non
     found = document(own, "target", "sync")
 
     assert (found["states"], found["different"], found["refused"], found["parked"]) == (10, 7, 2, 8)
-    assert found["explained"]["not_ours"] == 1
+    assert found["explained"] == {"waiting": 0, "not_ours": 1, "held_by_where": 0, "no_row": 0}
     refused = {item["job_id"]: item["why"] for item in found["findings"] if item["kind"] == "refused"}
     assert refused == dict.fromkeys(("12x", "5"), "InvalidTextRepresentation (22P02)")
     # a key stays what it is; a word may come to be known
