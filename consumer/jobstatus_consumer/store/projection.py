@@ -18,7 +18,7 @@ from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
 
-_OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)")
+_OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)", re.IGNORECASE)
 _EVENT: Final = re.compile(r'"event"|\bevent\b(?!\s*\.\s*\w)', re.IGNORECASE)
 _PLAIN: Final = {"status", "attempt", "occurred_at", "latest_occurred_at", "event_id"}
 _NEVER: Final = sql.SQL("0")

@@ -63,13 +63,13 @@
 
 -- parked --
 -- The waiting rows change only under the lock on their state. `= ANY (ARRAY(...))` reads them by their key; a join would
--- read all of them.
+-- read all of them. A job that waits already goes on waiting as it is; its row is locked, so that `due` cannot drop it.
 , parked AS (
-  INSERT INTO {waiting} (job_id, since, next_try, tries, reason)
+  INSERT INTO {waiting} AS w (job_id, since, next_try, tries, reason)
   SELECT event.job_id, now(), now(), 0,
     CASE WHEN EXISTS (SELECT FROM {target} AS job WHERE {same_row}) THEN 'locked' ELSE 'no row' END
   FROM unshown AS event
-  ON CONFLICT (job_id) DO NOTHING
+  ON CONFLICT (job_id) DO UPDATE SET reason = w.reason WHERE false
   RETURNING 1
 ), arrived AS (
   DELETE FROM {waiting} AS w

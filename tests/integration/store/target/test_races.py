@@ -102,6 +102,16 @@ def test_an_event_that_comes_while_its_job_is_settled_is_not_lost(own: OwnTable)
     assert (own.value("status"), own.waiting()) == ("done", {})
 
 
+def test_a_job_whose_state_was_deleted_waits_on_if_an_event_brings_it_back_just_now(own: OwnTable) -> None:
+    store, other = own.store(PATIENT), own.store(PATIENT)
+    own.write(event("17", 0), store=store)
+    own.run("DELETE FROM jobs_status")
+    own.run(STOP.format(what="INSERT ON jobs_status").replace("BEFORE", "AFTER").replace("ROW", "STATEMENT"))
+    with stopped(own, lambda: store.write(batch([event("17", 1)], ()))):
+        other.settle()
+    assert list(own.waiting()) == ["17"]
+
+
 def test_a_job_whose_state_is_being_written_is_not_settled(own: OwnTable) -> None:
     """Settling does not wait for the state, and takes up the other jobs."""
     own.write(event("17", 0), event("18", 1))
