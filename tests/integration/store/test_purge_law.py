@@ -1,8 +1,12 @@
-"""The law with purges: a job that was purged is judged by what is left of it, and only real news brings it back."""
+"""The law with purges: a job that was purged is judged by what is left of it, and only real news brings it back.
+
+LAW_EXAMPLES=2000 runs as many histories.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 
 import psycopg
@@ -20,6 +24,7 @@ from psycopg.rows import TupleRow
 
 Database = psycopg.Connection[TupleRow]
 Steps = Sequence[Sequence[Event] | frozenset[str]]
+EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "300"))
 EVERY = Finished(("processing", "success", "error", "theirs"), NOON * 2)
 
 
@@ -112,7 +117,7 @@ def steps(draw: st.DrawFn, history: History) -> Steps:
 def test_any_history_with_purges_and_replays_ends_as_one_by_one(
     store: Store, purging: PurgeTable, database: Database
 ) -> None:
-    @settings(max_examples=400)
+    @settings(max_examples=EXAMPLES)
     @given(st.data())
     def holds(data: st.DataObject) -> None:
         history = data.draw(histories())
