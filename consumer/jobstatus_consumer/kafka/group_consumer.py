@@ -9,7 +9,9 @@ which it has polled each assigned partition, and the leader epochs up to there.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,6 +49,8 @@ ENOUGH_BYTES: Final = 1024 * 1024
 """One poll takes no more out of the client after so many bytes, whatever they are in the log."""
 LEAVE_SECONDS: Final = 10.0
 """The limit for leaving the group. A commit to an unreachable broker takes 6 s of it."""
+BLOCKED_SECONDS: Final = 5.0
+"""So much later the process ends, if the thread that waits for that limit cannot run."""
 
 
 class AssignedPartition(NamedTuple):
@@ -339,12 +343,22 @@ class GroupConsumer:
         """Leave the group; blocks for 10 s at most. Revocations run inside, and an error in them is raised here.
 
         librdkafka may block without limit if an assignment arrives while it leaves (its issue 4884). After the limit
-        the member stops anyway, and the group takes its partitions back after the session time-out.
+        the member stops anyway, and the group takes its partitions back after the session time-out. If librdkafka
+        blocks in a callback, it keeps Python's lock, and no other thread runs: then the process ends with code 1.
         """
         self._leaving = True
         left: Future[None] = Future()
-        threading.Thread(target=self._leave_group, args=(left,), name="jobstatus-leave", daemon=True).start()
-        if wait_for((left,), self._leave_seconds).done:
+        leave = threading.Thread(target=self._leave_group, args=(left,), name="jobstatus-leave", daemon=True)
+        # it needs no Python to run; what is written is committed by now
+        faulthandler.dump_traceback_later(
+            self._leave_seconds + BLOCKED_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr
+        )
+        try:
+            leave.start()
+            done = wait_for((left,), self._leave_seconds).done
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+        if done:
             left.result()
             return
         logger.warning(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from typing import Any
@@ -94,6 +96,28 @@ def test_a_client_that_never_ends_is_given_up(settings: Settings, caplog: pytest
         member_with(stuck, settings).close()
     stuck.free.set()
     assert "the group was not left within 0.2 s; stopping all the same" in caplog.text
+
+
+BLOCKED = """
+import ctypes
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.kafka.group_consumer import GroupConsumer
+from jobstatus_consumer.kafka.topics import Topics
+
+class Blocked:
+    def close(self):
+        ctypes.PyDLL(None).sleep(600)  # Python's lock is kept
+
+settings = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+GroupConsumer(settings, Topics(settings), make_client=lambda _: Blocked(), leave_seconds=0.2).close()
+"""
+
+
+def test_a_client_that_blocks_all_of_python_ends_the_process() -> None:
+    """So does librdkafka in a callback: an assignment that comes while it leaves."""
+    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "_leave_group" in done.stderr, "the trace says where"
 
 
 def test_what_a_revocation_raises_while_leaving_is_raised_where_it_is_waited_for(settings: Settings) -> None:
