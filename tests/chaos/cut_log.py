@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import psycopg
-from chaos.findings import LOST_BY_THE_LOG, TAIL_NOT_NAMED, TAIL_SKIPPED, Findings
+from chaos.findings import EXIT_CODE, LOST_BY_THE_LOG, TAIL_NOT_NAMED, TAIL_SKIPPED, Findings
 from chaos.stage import Stage
 from jobstatus_schemas import JobStatusEvent
 from support.deployment import ConsumerProcess, Deployment, events_of, made_events
@@ -95,7 +95,8 @@ def _play(stage: Stage, own: Deployment, chance: random.Random, findings: Findin
     if then != "reads on":
         consumer = _consumer(own)
     _check(own, log, f"{own.topic}, cut at {at}, the consumer {then}", findings)
-    consumer.stop()
+    if (code := consumer.stop(60)) != 0:
+        findings.add(EXIT_CODE, own.topic, f"{own.topic}: {code}: {_last_words(own)}")
     return killed
 
 
@@ -136,7 +137,7 @@ def _check(own: Deployment, log: CutLog, where: str, findings: Findings) -> None
     there = {event.content.event_id for event in events_of(own.records())}
     if missing := log.kept - there:
         findings.add(LOST_BY_THE_LOG, where, f"{where}: {len(missing)} events, such as {sorted(missing)[:3]}")
-    report = until(lambda: _verified(own), "verify has an answer", every=0.5) or {}
+    report = until(lambda: _verified(own), "verify has an answer", 120, every=0.5) or {}
     if set(report["lost_tail"]) != log.to_name or report["findings"]:
         findings.add(TAIL_NOT_NAMED, where, f"{where}: {sorted(log.to_name)} is not {report}")
 

@@ -45,10 +45,7 @@ def command(settings: Settings, as_json: bool) -> None:
     if is_given("http_address"):
         found += taken_address(settings.http_address)
     found += _refused(settings, found)
-    unusual = remarks(settings.database, settings.table)
-    target = target_of(settings)
-    if target is not None:
-        unusual += target_remarks(settings.database, settings.table, target)
+    unusual = _unusual(settings)
     if as_json:
         parts = {"problems": found, **({"remarks": unusual} if unusual else {})}
         click.echo(json.dumps({name: [item._asdict() for item in items] for name, items in parts.items()}))
@@ -63,6 +60,19 @@ def command(settings: Settings, as_json: bool) -> None:
         for item in unusual:
             click.echo(f"  - {escaped(item.what)}\n    {escaped(item.remedy)}")
     sys.exit(1 if found else 0)
+
+
+def _unusual(settings: Settings) -> list[Problem]:
+    target = target_of(settings)
+    if target is None:
+        return remarks(settings.database, settings.table)
+    # a trigger of the application's is no trigger of the managed table, where both are the same by mistake
+    found = [] if str(target.table) == settings.table else remarks(settings.database, settings.table)
+    found += target_remarks(settings.database, settings.table, target)
+    if settings.statuses is None:
+        what = f"no status was tried on {target.table}, because JOBSTATUS_STATUSES is not set"
+        found.append(Problem(what, "with it, check names each word that the table would refuse"))
+    return found
 
 
 def _refused(settings: Settings, found: Sequence[Problem]) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import click
@@ -10,7 +11,7 @@ import click
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, role_flag, say, stopping
 from jobstatus_consumer.cli.show import target as screen
-from jobstatus_consumer.config import Settings
+from jobstatus_consumer.config import TABLE_NAME, Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
 from jobstatus_consumer.operations import compare_target, sync_target
 from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql
@@ -35,10 +36,11 @@ def _target(settings: Settings) -> Target:
 @with_settings("database_url", "statuses")
 @click.option("--output", metavar="FILE", help="Write to this file, which must not exist yet. [default: stdout]")
 def init(settings: Settings, name: str, output: str | None) -> None:
-    """Write a first version of the target file for TABLE, a table of yours, from the database's catalog.
+    """Write a first target file for your TABLE.
 
-    The key is guessed from the unique indexes, the columns from their names and types, and the words of the status
-    from an enum or a CHECK constraint. What cannot be guessed is a comment. TABLE itself is not read or changed.
+    It is made from the database's catalog, and for you to correct. The key is guessed from the unique indexes, the
+    columns from their names and types, and the words of the status from an enum or a CHECK constraint. What cannot be
+    guessed is a comment. TABLE itself is not read or changed.
     """
     text = draft(described(settings.database, name), sorted(settings.statuses or ()))
     if output is None:
@@ -51,7 +53,14 @@ def init(settings: Settings, name: str, output: str | None) -> None:
         raise SettingsError(f"--output: {output} exists already. Nothing was written; give another name") from None
     except OSError as error:
         raise SettingsError(f"--output: {output}: {error.strerror}. Nothing was written") from None
-    say(f"{output} is written. Look at each line, then: export JOBSTATUS_TARGET={output}; jobstatus migrate")
+    say(f"{output} is written. Look at each line, then:")
+    say(f"export JOBSTATUS_TARGET={output} JOBSTATUS_TABLE={_state(name)}; jobstatus migrate; jobstatus check")
+
+
+def _state(name: str) -> str:
+    """A name for the managed table beside the user's table, which a shell takes as it is."""
+    suggested = f"{name}_status"
+    return suggested if re.fullmatch(TABLE_NAME, suggested) else "jobs_status"
 
 
 @command.command("sql")
@@ -59,10 +68,11 @@ def init(settings: Settings, name: str, output: str | None) -> None:
 @role_flag
 @json_flag
 def sql(settings: Settings, role: str | None, as_json: bool) -> None:
-    """Print the statements that the target file makes, and the rights that they need.
+    """Print the SQL that the target file makes.
 
     The statements are printed as PREPARE takes them, so that you can explain them in psql. A consumer sends the first
-    one for each batch, and the second one for jobs that wait. Nothing is changed.
+    one for each batch, and the second one for jobs that wait. The rights that they need are printed as GRANTs. Nothing
+    is changed.
     """
     found = target_sql(settings.database, settings.table, _target(settings), role or "")
     if as_json:
@@ -80,10 +90,11 @@ def sql(settings: Settings, role: str | None, as_json: bool) -> None:
 @dry_run_flag
 @json_flag
 def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Have the rows written that do not show the state of their job, such as after your table was restored alone.
+    """Find rows that differ from their state, and have them written.
 
-    Each state is compared with its row. The jobs that differ are put into waiting, and a running consumer writes their
-    rows; this command writes none. No more jobs than half of --waiting-budget are made to wait at a time.
+    Rows differ after your table was restored alone, or was changed by hand. Each state is compared with its row. The
+    jobs that differ are put into waiting, and a running consumer writes their rows; this command writes none. No more
+    jobs than half of --waiting-budget are made to wait at a time.
 
     These are no differences: a job that waits already, a key that is NULL, a row that `where` keeps as it is, and a
     job without a row, unless missing = "insert". A column whose value is made from the clock or at random, such as

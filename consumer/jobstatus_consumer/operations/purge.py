@@ -110,11 +110,9 @@ def _purge(context: PurgeContext, finished: Finished, jobs: Sequence[str]) -> in
 def _finished(context: PurgeContext, finished: Finished) -> Iterator[list[str]]:
     """The finished jobs, in the pieces in which they are purged."""
     at_once = int(min(AT_ONCE, max(1, context.rate))) if context.rate else AT_ONCE
-    after = ""
-    while page := context.tried(lambda: context.table.finished(finished, after)):  # noqa: B023 - called at once
+    while page := context.tried(lambda: context.table.finished(finished)):
         for start in range(0, len(page), at_once):
             yield page[start : start + at_once]
-        after = page[-1]
 
 
 def forget(context: PurgeContext, held: Mapping[str, int], limit: int, result: PurgeResult) -> None:

@@ -16,7 +16,7 @@ from jobstatus_consumer.store.target import Missing, Target
 
 KINDS: Final = ("r", "p", "v")
 """A table, a partitioned table, a view."""
-REMEDY: Final = "Correct the file or the table, then: jobstatus check"
+CORRECT_THE_FILE: Final = "Correct the file or the table, then: jobstatus check"
 
 
 class TargetColumn(NamedTuple):
@@ -58,7 +58,7 @@ class TargetShape:
     has_update_triggers: bool
 
 
-def wrong_target(target: Target, what: str, remedy: str = REMEDY) -> TargetError:
+def wrong_target(target: Target, what: str, remedy: str = CORRECT_THE_FILE) -> TargetError:
     """The error of a target file that does not fit the database."""
     return TargetError(f"the target file {target.path}: {what}", remedy)
 
@@ -71,7 +71,9 @@ def read_shape(session: Session, target: Target, state: TableName) -> TargetShap
     place = refuse_same(session, target, state)
     ((schema, name, kind, _, our_schema, has_update_triggers),) = _ask(session, "relation", place, state)
     if our_schema is None:
-        raise wrong_target(target, f"it needs the table {state.waiting}, and there is none", "jobstatus migrate")
+        raise wrong_target(
+            target, f"it needs the table {state.waiting}, and there is none", "Make it: jobstatus migrate"
+        )
     if kind not in KINDS:
         raise wrong_target(target, f"{target.table} is neither a table nor a view")
     columns = columns_of(session, place)

@@ -117,7 +117,8 @@ class _Draft:
             enums = [item for item in self._table.columns if item.category == "E" and item.name not in self._key]
             column = enums[0] if len(enums) == 1 else None
         if column is None:
-            self._notes.append("no column looks like a status that takes words: map it by hand, if there is one")
+            if not self._notes:
+                self._notes.append("no column is named like a status: map it by hand, if there is one")
             return
         self._status = column
         found = {word: _same(word, column.words) for word in self._words}
@@ -172,7 +173,8 @@ class _Draft:
         if started is not None:
             job = f"job.{_sql_column(started.name)}"
             begun = f"coalesce({job}, {_time(started, 'event.occurred_at')})"
-            self._map(started, f"CASE WHEN event.status IN ({waits}) THEN {job} ELSE {begun} END" if waits else begun)
+            waiting = f"\nCASE WHEN event.status IN ({waits}) THEN {job}\n  ELSE {begun} END"
+            self._map(started, waiting if waits else begun)
         if finished is not None and ends:
             otherwise = f" ELSE job.{_sql_column(finished.name)}" if finished.not_null else ""
             ended = _time(finished, "event.occurred_at")

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from integration.docs.test_snippets import shape
-from jobstatus_consumer.store import ProjectingStore, Target, migrate
+from jobstatus_consumer.store import Problem, ProjectingStore, Target, check, migrate
 from jobstatus_local import postgres_binaries
 from jobstatus_local.kafka import LocalKafka
 from law.events import batch, event
@@ -46,6 +46,11 @@ class Shell:
             self._deployed.query(block.text)
             return ""
         return self._printed(block).replace(self._deployed.topic, "job-status")
+
+    def problems_of(self, role: str) -> list[Problem]:
+        """What keeps a consumer of this role from writing."""
+        url = f"{self._deployed.database_url}?options=-crole%3D{role}"
+        return check(url, self._exported["JOBSTATUS_TABLE"], target=Target.read(self._exported["JOBSTATUS_TARGET"]))
 
     def _printed(self, block: Block) -> str:
         if "<<" in block.text:
@@ -93,6 +98,8 @@ def test_every_command_runs_and_prints_what_the_page_says(shell: Shell) -> None:
     for block in blocks(PAGE):
         if block.runs or block.language == "sql":
             printed = shell.run(block)
+            if "CREATE ROLE" in block.text:
+                assert shell.problems_of("consumer_of_jobs") == []
         elif block.language == "text" and block.follows and printed is not None:
             missing = [line for line in shape(block.text) if line not in shape(printed)]
             assert missing == [], f"{block.page}:{block.line} is not what is printed:\n{printed}"

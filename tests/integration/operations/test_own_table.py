@@ -177,15 +177,6 @@ def test_a_consumer_that_is_killed_between_a_batch_and_its_settling_loses_no_row
     until(lambda: own.waiting() == 0, "nothing waits")
 
 
-def test_a_row_that_comes_while_a_consumer_runs_is_written_by_itself(own: Own) -> None:
-    own.consumer()
-    own.report((1, "processing"), (2, "success"))
-    until(lambda: own.waiting() == 2, "both jobs wait")
-    own.insert(1, 2)
-    until(lambda: own.statuses() == {"running": 1, "done": 1}, "both rows are written")
-    assert own.waiting() == 0
-
-
 def test_a_replay_to_a_new_table_leaves_the_target_alone(own: Own) -> None:
     own.insert(1, 2)
     own.report((1, "processing"), (2, "success"))

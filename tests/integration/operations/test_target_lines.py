@@ -54,10 +54,10 @@ def test_status_verify_and_history_show_what_the_target_shows(run: Run, deployed
     status = run("status", "--json")["target"]
     assert (status["waiting"], [item["reason"] for item in status["reasons"]]) == (1, ["no row"])
     assert status["oldest_seconds"] == status["reasons"][0]["oldest_seconds"] > 0
-    assert "1 job waits for their row in the target" in run("status")
+    assert "1 job waits for its row in the target" in run("status")
     printed = run("verify")
     assert "the table says what the log says\njobs: no row differs from its state\n" in printed
-    assert "no differences: 1 waiting for a consumer\n" in printed
+    assert "these are no differences: 1 waiting\n" in printed
 
     deployed.query("UPDATE jobs SET status = 'new', error_message = 'secret' WHERE id = 2")
 
@@ -88,6 +88,7 @@ def test_status_verify_and_history_show_what_the_target_shows(run: Run, deployed
 
 def test_check_tries_the_words_and_names_what_the_table_refuses(run: Run, deployed: Deployment) -> None:
     assert "all is ready" in run("check", JOBSTATUS_STATUSES="processing,success,error")
+    assert "no status was tried on jobs, because JOBSTATUS_STATUSES is not set" in run("check")
     (found,) = run("check", "--json", code=1, JOBSTATUS_STATUSES="processing,archived")["problems"]
     assert "set.status: the status archived makes a value that the column (job_status) does not take" in found["what"]
     # a consumer starts all the same, and the word becomes a dead letter

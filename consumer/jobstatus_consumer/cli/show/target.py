@@ -19,7 +19,7 @@ WHY_WAITING: Final[Mapping[str, str]] = {
     "changed": "a command found that the row does not show the state",
 }
 EXPLAINED: Final[Mapping[str, str]] = {
-    "waiting": "waiting for a consumer",
+    "waiting": "waiting",
     "not_ours": "not of this table (the key is NULL)",
     "held_by_where": "kept as they are by where",
     "no_row": "without a row",
@@ -37,8 +37,12 @@ def show_sync(report: TargetReport, state: str, *, dry_run: bool) -> None:
     if dry_run:
         print_fitted(console, "nothing was changed; without --dry-run these jobs wait until a consumer writes them")
         return
-    wait = counted(report.parked, "job waits", "jobs wait")
-    print_fitted(console, f"{wait} until a consumer writes the row; jobstatus status shows how many are left")
+    wait = counted(
+        report.parked,
+        "more job waits for a consumer to write its row",
+        "more jobs wait for a consumer to write their rows",
+    )
+    print_fitted(console, f"{wait}; see jobstatus status")
     if report.kinds["refused"]:
         print_fitted(console, "a state that is refused is tried again now and then: correct the file or the table")
 
@@ -56,7 +60,7 @@ def show_differences(report: TargetReport, console: Console) -> None:
         console.print(f"  ... and {report.total - SHOWN:,} more; --json names {len(report.findings):,}")
     if report.explained.total():
         words = {words: report.explained[name] for name, words in EXPLAINED.items()}
-        print_fitted(console, f"no differences: {listed(words)}")
+        print_fitted(console, f"these are no differences: {listed(words)}")
 
 
 def show_waiting(reasons: Sequence[WaitingReason], console: Console) -> None:
@@ -66,8 +70,8 @@ def show_waiting(reasons: Sequence[WaitingReason], console: Console) -> None:
         console.print("no job waits for its row in the target")
         return
     oldest = max(item.oldest_seconds for item in reasons)
-    wait = counted(jobs, "job waits", "jobs wait")
-    print_fitted(console, f"{wait} for their row in the target, the oldest for {oldest:,.0f} s:")
+    wait = counted(jobs, "job waits for its row", "jobs wait for their rows")
+    print_fitted(console, f"{wait} in the target, the oldest for {oldest:,.0f} s:")
     for item in reasons[:SHOWN]:
         print_fitted(console, f"  {item.jobs:,}: {why_it_waits(item.reason)}")
 
@@ -94,11 +98,9 @@ def show_beside(found: RowBeside, console: Console, *, show_values: bool) -> Non
     if found.waiting is not None:
         item = found.waiting
         tries = f", refused {counted(item.tries, 'time')}" if item.tries else ""
-        print_fitted(
-            console,
-            f"the job has waited for {item.seconds:,.0f} s{tries}: {why_it_waits(item.reason)}; a consumer tries it in "
-            f"{item.next_try_seconds:,.0f} s",
-        )
+        due = f"in {item.next_try_seconds:,.0f} s" if item.next_try_seconds >= 1 else "with its next look"
+        print_fitted(console, f"the job has waited for {item.seconds:,.0f} s{tries}: {why_it_waits(item.reason)}")
+        print_fitted(console, f"a consumer tries it {due}")
     if not found.columns:
         return
     table = narrow("column", "the row", "the state makes", "", title="")

@@ -96,7 +96,7 @@ def _show(found: Outcome) -> None:
 def _show_target(report: TargetReport, console: Console) -> None:
     target.show_differences(report, console)
     if report.total:
-        print_fitted(console, "jobstatus target sync has these rows written; verify --strict counts them as a failure")
+        print_fitted(console, "to have these rows written: jobstatus target sync (a failure with --strict alone)")
     if not report.complete:
         print_fitted(console, f"stopped; nothing is known of the rest of {report.table}")
 

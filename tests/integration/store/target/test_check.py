@@ -76,6 +76,18 @@ def test_a_schema_that_the_role_may_not_use_is_named_with_its_grant(own: OwnTabl
     own.run(f"DROP SCHEMA {schema} CASCADE")
 
 
+def test_a_target_that_is_the_managed_table_is_said_in_one_line(own: OwnTable) -> None:
+    (found,) = check(own.url, "jobs", target=own.target)
+    assert found.what.endswith(
+        "its table jobs is the managed table jobs or one beside it, and the state needs a table of its own"
+    )
+    assert found.remedy == "Set JOBSTATUS_TABLE to another name, such as jobs_status, then: jobstatus migrate"
+    own.file.write_text(TARGET.replace('table = "jobs"', 'table = "nowhere"'))
+    assert [item.what for item in check(own.url, STATE, target=Target.read(str(own.file)))] == [
+        f"the target file {own.file}: there is no table nowhere"
+    ]
+
+
 def test_every_column_that_cannot_be_written_is_named_at_once(make_own: MakeOwn) -> None:
     ddl = JOBS.replace("payload text", "twice bigint GENERATED ALWAYS AS (id * 2) STORED, payload text")
     own = make_own(ddl, TARGET + 'twice = "1"\nlost = "1"\n')

@@ -30,12 +30,14 @@ class Table:
 
     def __init__(self, rows: int, busy: int = 0) -> None:
         self.left = [f"job-{number:05}" for number in range(rows)]
+        self.listed = list(self.left)
         self.busy = busy
         self.pieces: list[int] = []
         self.analyzed = 0
 
-    def finished(self, finished: Finished, after: str) -> list[str]:
-        return [job for job in self.left if job > after][:1000]
+    def finished(self, finished: Finished) -> list[str]:
+        page, self.listed = self.listed[:1000], self.listed[1000:]
+        return page
 
     def purge(self, finished: Finished, jobs: Sequence[str]) -> int:
         if self.busy:
