@@ -188,6 +188,18 @@ def test_where_is_judged_on_the_row_as_it_is(opened_store: Open, database: Datab
     assert waiting(database) == []
 
 
+@pytest.mark.parametrize("kind", ["varchar(5)", "char(5)", "short"])
+def test_a_text_that_is_too_long_is_refused_and_not_cut(opened_store: Open, database: Database, kind: str) -> None:
+    database.execute("CREATE DOMAIN short AS varchar(5)")
+    database.execute(f"CREATE TABLE jobs (id bigint PRIMARY KEY, status {kind}, error text)")
+    database.execute("INSERT INTO jobs (id) VALUES (1), (2)")
+
+    written = opened_store().write(batch([event("1", 0, status="longer"), event("2", 1, status="short")]))
+
+    assert [(item.raw.offset, item.sqlstate) for item in written.rejected] == [(0, "22001")]
+    assert rows(database) == [(1, None, None), (2, "short", None)]
+
+
 def test_a_condition_that_is_unknown_leaves_the_row_alone(opened_store: Open, database: Database) -> None:
     database.execute(JOBS)
     database.execute("INSERT INTO jobs (id, other) VALUES (1, NULL), (2, 'mine')")
