@@ -67,7 +67,7 @@ bench: setup
 SECONDS ?= 1800
 SEED ?= 1
 chaos: setup
-	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED)
+	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
 
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup

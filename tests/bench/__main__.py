@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, firsts, freshness, memory, poison, replay, speed, start, store
+from . import away, calls, firsts, freshness, memory, own, poison, replay, speed, start, store
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -73,6 +73,15 @@ def _speed(place: Place, options: argparse.Namespace, console: Console) -> Measu
     found = speed.measure(place, "speed", events, rounds, console.print)
     console.print(speed.table(found, events, JOBS))
     return found.as_dict(), speed.targets(found)
+
+
+def _own(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("own")
+    place.fill("own", events, JOBS)
+    found = own.measure(place, "own", events, JOBS, rounds, console.print)
+    console.print(own.table(found, events, JOBS))
+    return own.as_dict(found), own.targets(found)
 
 
 def _poison(place: Place, options: argparse.Namespace, console: Console) -> Measured:
@@ -144,6 +153,7 @@ def _store(place: Place, options: argparse.Namespace, console: Console) -> Measu
 Section = Callable[[Place, argparse.Namespace, Console], Measured]
 SECTIONS: Final[dict[str, Section]] = {
     "speed": _speed,
+    "own": _own,
     "poison": _poison,
     "freshness": _freshness,
     "replay": _replay,
@@ -154,7 +164,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "away": _away,
     "store": _store,
 }
-USUAL: Final = ("speed", "poison", "freshness", "replay", "calls", "firsts", "start")
+USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
 LONG: Final = ("memory", "away", "store")
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psycopg
@@ -113,15 +114,19 @@ class Place:
         events: int,
         batch: int,
         prepare: Callable[[str], object] = lambda url: None,
+        look: Callable[[str], object] = lambda url: None,
+        settings: Mapping[str, str] = MappingProxyType({}),
     ) -> Measured:
         """One run of a contender in a process of its own, over the whole topic, in a database made ready by
-        `prepare`."""
+        `prepare`; `look` is called with its URL afterwards."""
         with self.database() as url:
             prepare(url)
             before = self._transaction_ids()
-            env = self.environment(topic, batch, url)
+            env = {**self.environment(topic, batch, url), **settings}
             run = Run(**json.loads(child(contender, [str(events)], env).splitlines()[-1]))
-            return Measured(run, (self._transaction_ids() - before) / events * 1000)
+            found = Measured(run, (self._transaction_ids() - before) / events * 1000)
+            look(url)
+            return found
 
     def _transaction_ids(self) -> int:
         with psycopg.connect(self.stack.postgres.url) as connection:

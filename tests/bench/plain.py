@@ -34,6 +34,11 @@ ON CONFLICT (job_id) DO UPDATE SET status = excluded.status, error_message = exc
 
 
 def main() -> None:
+    consume(UPSERT, TABLE)
+
+
+def consume(statement: str, ddl: str = "") -> None:
+    """Read the topic and execute the statement for each event, a batch in a transaction."""
     total = int(sys.argv[1])
     marks = Marks(total)
     size = int(os.environ["JOBSTATUS_BATCH_MAX_EVENTS"])
@@ -48,14 +53,15 @@ def main() -> None:
     )
     consumer.subscribe([os.environ["JOBSTATUS_TOPIC"]])
     with psycopg.connect(os.environ["JOBSTATUS_DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(TABLE)
+        if ddl:
+            connection.execute(ddl)
         done = 0
         while done < total:
             rows = [_row(message, schema) for message in consumer.consume(size, 1.0) if message.error() is None]
             if not rows:
                 continue
             with connection.transaction(), connection.cursor() as cursor:
-                cursor.executemany(UPSERT, rows)
+                cursor.executemany(statement, rows)
             consumer.commit(asynchronous=False)
             done += len(rows)
             marks.batch(len(rows))

@@ -36,6 +36,7 @@ def main() -> int:
         protocols=list(PROTOCOLS) if asked.protocol == "each" else [asked.protocol],
         broken=asked.broken,
         logs=asked.logs,
+        target=asked.target,
         command=broken_command(asked.broken) if asked.broken else (COMMAND,),
     )
     with open_stage() as stage:
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of the group; `each`: one after the other, a third of the time each",
     )
     parser.add_argument("--broken", choices=list(WAYS), help="break this in the consumers: the checker must say so")
+    parser.add_argument("--target", action="store_true", help="an application has a jobs table, which is written, too")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the logs of consumers and workers there")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")
     return parser

@@ -29,6 +29,9 @@ TAIL_NOT_NAMED: Final = "verify does not name exactly the rows of a lost tail"
 PROBE_UNANSWERED: Final = "a health probe had no answer"
 STOP_HELD_UP: Final = "a stop waited for a client of the health port"
 STRANGERS_IN_THE_WAY: Final = "foreign records broke a command"
+TARGET_DIFFERS: Final = "a row of the application's table is not what it has to show"
+TARGET_WAITING: Final = "a job with a row waits, or one without a row does not"
+DEADLOCK: Final = "the application met a deadlock"
 
 PROMISES: Final = (
     LOST_BY_THE_LOG,
@@ -53,6 +56,9 @@ PROMISES: Final = (
     PROBE_UNANSWERED,
     STOP_HELD_UP,
     STRANGERS_IN_THE_WAY,
+    TARGET_DIFFERS,
+    TARGET_WAITING,
+    DEADLOCK,
 )
 SHOWN: Final = 5
 

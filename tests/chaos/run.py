@@ -16,7 +16,7 @@ import psycopg
 from chaos.checks import check_journal, check_letters, check_table
 from chaos.ends import check_ends
 from chaos.faults import FAULTS
-from chaos.findings import NO_PROGRESS, NOT_CAUGHT_UP, PROGRESS_DIFFERS
+from chaos.findings import NO_PROGRESS, NOT_CAUGHT_UP, PROGRESS_DIFFERS, TARGET_WAITING
 from chaos.history import History
 from chaos.letters import Letters
 from chaos.report import Injected, Report
@@ -30,6 +30,7 @@ from support.waiting import until
 
 GOES_ON_WITHIN: Final = 120.0
 CAUGHT_UP_WITHIN: Final = 120.0
+SETTLED_WITHIN: Final = 120.0
 
 Say = Callable[[str], None]
 
@@ -52,6 +53,8 @@ class Options:
     broken: str | None = None
     patience: float = 1.0
     """0.1: the run is expected to fail, so nothing is awaited for long"""
+    target: bool = False
+    """whether an application has a table of its own, which the consumers write as well"""
     logs: Path | None = None
     """where the logs of consumers and workers are left"""
 
@@ -74,6 +77,7 @@ def run(stage: Stage, options: Options, say: Say = lambda _: None) -> Report:
                 poison_share=options.poison_share,
                 command=options.command,
                 arguments=options.arguments,
+                target=options.target,
             )
         )
         Play(world, options, report, say).through()
@@ -98,15 +102,18 @@ class Play:
         """The faults, while workers produce and samplers look; then the end; then the recount."""
         world = self._world
         looking = [
-            Loop("ends", world.ends.step, 0.1),
-            Loop("rows", world.rows.step, 0.1),
+            Loop("ends", world.ends.step, 0.2),
+            Loop("rows", world.rows.step, 0.2),
             Loop("commits", world.commits.step, 0.3),
             Loop("fleet", world.fleet.look, 0.5),
         ]
         with ExitStack() as samplers:
             self._loops = [samplers.enter_context(loop) for loop in looking]
-            with Loop("raw producer", world.workers.raw.step, 0.02) as raw:
-                self._loops.append(raw)
+            with ExitStack() as producing:
+                makers = [Loop("raw producer", world.workers.raw.step, 0.02)]
+                if world.application is not None:
+                    makers.append(Loop("application", world.application.step, 0.05))
+                self._loops += [producing.enter_context(loop) for loop in makers]
                 self._break()
             self._settle()
         world.rows.step()
@@ -183,6 +190,15 @@ class Play:
         if lag:
             world.findings.add(NOT_CAUGHT_UP, "", f"{lag} records are not committed after {timeout:g} s")
         self._report.notes["seconds from the last event to lag 0"] = time.monotonic() - began
+        if world.application is not None:
+            self._all_settled(world.application.settled, SETTLED_WITHIN * self._options.patience)
+
+    def _all_settled(self, settled: Callable[[], bool], timeout: float) -> None:
+        """No job waits whose row is there, within a bound."""
+        try:
+            until(settled, "every job with a row has settled", timeout, every=0.5)
+        except AssertionError:
+            self._world.findings.add(TARGET_WAITING, "", f"jobs with a row wait after {timeout:g} s")
 
     def _recount(self) -> None:
         """From the topic's beginning, with fresh eyes."""
@@ -192,6 +208,8 @@ class Play:
         check_letters(history, letters, world.findings)
         check_journal(world.workers.journal(), history, world.findings)
         check_ends(world.endings.ended, history.event_ids, world.findings)
+        if world.application is not None:
+            world.application.check(history.table)
         self._check_progress(ends)
         self._count(history, letters)
 

@@ -129,7 +129,7 @@ class EndSampler:
 
 
 class RowSampler:
-    """The table, ten times a second: no row goes back, and how far it has come."""
+    """The table, some times a second: no row goes back, and how far it has come."""
 
     def __init__(self, url: str, timeline: Timeline, findings: Findings) -> None:
         self._database = Database(url)

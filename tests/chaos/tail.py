@@ -14,7 +14,14 @@ from jobstatus_consumer.kafka.messages import raw_record
 from jobstatus_consumer.records import Log, RawRecord
 
 LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-CONFIG: Final = {"enable.auto.commit": False, "auto.offset.reset": "earliest", "log_level": 0, "fetch.wait.max.ms": 100}
+CONFIG: Final = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "log_level": 0,
+    # without these there is a fetch for each record of the workers
+    "fetch.wait.max.ms": 200,
+    "fetch.min.bytes": 100_000,
+}
 
 
 class Ends:

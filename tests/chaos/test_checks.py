@@ -8,6 +8,7 @@ from itertools import islice
 
 import pytest
 from chaos import findings as promises
+from chaos.application import NOTHING, Shown, check_rows, check_waiting
 from chaos.checks import LetterWatch, RowWatch, Seen, check_committed, check_journal, check_letters, check_table
 from chaos.cut_log import CutLog
 from chaos.ends import Ended, check_ends
@@ -22,6 +23,7 @@ from chaos.strangers import STRANGER
 from jobstatus_consumer.core.dead_letters import dead_letter
 from jobstatus_consumer.records import Log, RawRecord, Rejected
 from jobstatus_schemas import JobStatusEvent, encode
+from law.model import Row
 from support.deployment import made_events
 
 LOG = Log("events", "AAAAAAAAAAAAAAAAAAAAAA", 0)
@@ -218,3 +220,35 @@ def test_a_cut_excuses_its_own_events_and_no_others() -> None:
 def test_what_other_programs_write_among_the_dead_letters_is_no_letter() -> None:
     stranger = RawRecord("events.dlq", 0, 0, 1, None, None, ((STRANGER, b"1"),), "")
     assert not letters_of(stranger).read
+
+
+RUNNING = Row(status="processing", error_message="slow", attempt=2, worker_id="w")
+RIGHT = Shown("running", "slow", 2, "w")
+
+
+@pytest.mark.parametrize(
+    ("shown", "cancelled", "made_again", "found"),
+    [
+        (RIGHT, {}, [], False),
+        (RIGHT._replace(attempt=1), {}, [], True),
+        (NOTHING, {}, [], True),
+        (NOTHING, {}, ["a"], False),
+        (RIGHT._replace(state="cancelled"), {"a": RIGHT._replace(state="cancelled")}, [], False),
+        (RIGHT._replace(state="cancelled"), {"a": Shown("cancelled")}, [], True),
+        (Shown("cancelled"), {}, [], True),
+    ],
+)
+def test_a_row_shows_its_state_or_what_it_was_cancelled_with(
+    shown: Shown, cancelled: dict[str, Shown], made_again: list[str], found: bool
+) -> None:
+    findings = Findings()
+    check_rows({"a": RUNNING}, {"a": shown, "of no state": NOTHING}, cancelled, made_again, findings)
+    assert (promises.TARGET_DIFFERS in findings.counts) == found
+
+
+def test_exactly_the_jobs_without_a_row_wait() -> None:
+    findings = Findings()
+    check_waiting({"a": RUNNING, "b": RUNNING}, {"a": RIGHT, "c": NOTHING}, {"b"}, findings)
+    assert not findings.counts
+    check_waiting({"a": RUNNING, "b": RUNNING}, {"a": RIGHT}, {"a"}, findings)
+    assert findings.counts == {promises.TARGET_WAITING: 2}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from chaos.application import Application, set_up
 from chaos.ends import Endings
 from chaos.findings import Findings
 from chaos.fleet import Fleet
@@ -43,6 +44,8 @@ class World:
     fleet: Fleet
     workers: Workers
     endings: Endings
+    application: Application | None
+    """the owner of a table that the consumers write as well; None in a run without a target"""
     ends: EndSampler
     rows: RowSampler
     commits: CommitSampler
@@ -88,12 +91,14 @@ def member_environ(deployed: Deployment, stage: Stage, protocol: str) -> dict[st
     return {name: value for name, value in environ.items() if name not in dropped}
 
 
-def _deployment(stage: Stage, folder: Path) -> Deployment:
+def _deployment(stage: Stage, folder: Path, *, target: bool) -> Deployment:
     name = uuid.uuid4().hex[:10]
     url = stage.postgres.create_database(f"chaos_{name}")
     found = Deployment(
         stage.kafka.bootstrap_servers, url, f"chaos-{name}", f"chaos-{name}", folder, partitions=PARTITIONS
     )
+    if target:
+        found.more["JOBSTATUS_TARGET"] = set_up(url, folder)
     found.run("topics", "create", "--partitions", str(PARTITIONS), "--replication", "3")
     found.run("migrate")
     with session(url) as connection:
@@ -119,9 +124,10 @@ def a_world(
     poison_share: float,
     command: Sequence[str] = (COMMAND,),
     arguments: Sequence[str] = (),
+    target: bool = False,
 ) -> Iterator[World]:
     """A running deployment, of which no process is left at the end."""
-    deployed = _deployment(stage, folder)
+    deployed = _deployment(stage, folder, target=target)
     topic_id = deployed.topic_id()
     findings, timeline = Findings(), Timeline()
     ends = EndSampler(Ends(deployed.bootstrap, deployed.topic, PARTITIONS), timeline)
@@ -138,6 +144,19 @@ def a_world(
         workers = Workers(deployed.bootstrap, deployed.topic, folder, seed, rate, poison_share)
         on_exit.callback(workers.close)
         endings = Endings(folder, workers.environ, findings)
+        application = Application(deployed.database_url, seed, findings) if target else None
         yield World(
-            stage, deployed, findings, fleet, workers, endings, ends, rows, commits, topic_id, longer, [protocol]
+            stage,
+            deployed,
+            findings,
+            fleet,
+            workers,
+            endings,
+            application,
+            ends,
+            rows,
+            commits,
+            topic_id,
+            longer,
+            [protocol],
         )

@@ -14,6 +14,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
+from support.breakable import Breakable
 from support.deployment import Deployment, deployment
 from support.fixture_types import MakeTopic
 from support.parts import started
@@ -35,8 +36,8 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[LocalKafka | SharedBroker]
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[LocalPostgres]:
-    """One real PostgreSQL. Tests that stop or kill the server start their own."""
-    with started("a real PostgreSQL", LocalPostgres()) as server:
+    """One real PostgreSQL. Tests that stop or kill the server start their own, which keeps what it has acknowledged."""
+    with started("a real PostgreSQL", LocalPostgres(settings={"fsync": "off", "full_page_writes": "off"})) as server:
         yield server
 
 
@@ -84,3 +85,20 @@ def deployed(kafka: LocalKafka, database_url: str, tmp_path: Path) -> Iterator[D
     """Topics, tables and a group of this test's own, on the session's servers."""
     with deployment(kafka.bootstrap_servers, database_url, tmp_path) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def breakable_broker() -> Iterator[Breakable]:
+    """One broker for all tests that break one; `support/schedule.py` gives them to one process."""
+    found = Breakable()
+    with started("a real Apache Kafka", found.kafka):
+        yield found
+        found.proxy.close()
+
+
+@pytest.fixture
+def breakable(breakable_broker: Breakable) -> Iterator[Breakable]:
+    """Every test leaves it whole."""
+    yield breakable_broker
+    breakable_broker.proxy.heal()
+    breakable_broker.kafka.nodes[0].start()

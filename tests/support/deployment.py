@@ -25,6 +25,7 @@ from jobstatus_schemas import JobStatusEvent, encode
 from law.model import Row, one_by_one
 from support import forked
 from support.forked import COMMAND, Command
+from support.inside import run_inside
 from support.waiting import until
 
 
@@ -75,6 +76,7 @@ class Deployment:
     partitions: int = 4
     consumers: list[ConsumerProcess] = field(default_factory=list)
     without: set[str] = field(default_factory=set)
+    more: dict[str, str] = field(default_factory=dict)
     last_summary: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +92,7 @@ class Deployment:
             "JOBSTATUS_HTTP_ADDRESS": "off",
             "JOBSTATUS_KAFKA_SESSION_TIMEOUT_MS": "6000",
             "JOBSTATUS_KAFKA_HEARTBEAT_INTERVAL_MS": "500",
+            **self.more,
         }
         return {name: value for name, value in wanted.items() if name not in self.without}
 
@@ -102,8 +105,8 @@ class Deployment:
         return done
 
     def set_up(self) -> None:
-        self.run("topics", "create", "--partitions", str(self.partitions), "--replication", "1")
-        self.run("migrate")
+        run_inside(self, "topics", "create", "--partitions", str(self.partitions), "--replication", "1")
+        run_inside(self, "migrate")
 
     def consumer(self, *arguments: str, wait: bool = True, **environ: str) -> ConsumerProcess:
         """Start a consumer; it is killed at the test's end if it still lives."""
@@ -185,34 +188,17 @@ class Deployment:
 
     def committed(self) -> dict[int, int]:
         """What the group has committed, as next offsets; asked again while the coordinator is not there yet."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
-        wanted = [TopicPartition(self.topic, number) for number in range(self.partitions)]
-
-        def answer() -> list[TopicPartition]:
-            try:
-                return consumer.committed(wanted, timeout=20)
-            except KafkaException as error:
-                if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
-                    raise
-                return []
-
-        try:
-            found = until(answer, "the group's coordinator answers")
-            return {item.partition: item.offset for item in found if item.offset >= 0}
-        finally:
-            consumer.close()
+        with self._group() as group:
+            return self._committed(group)
 
     def ends(self) -> dict[int, int]:
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
-        try:
-            numbers = range(self.partitions)
-            return {n: consumer.get_watermark_offsets(TopicPartition(self.topic, n), timeout=20)[1] for n in numbers}
-        finally:
-            consumer.close()
+        with self._group() as group:
+            return self._ends(group)
 
     def caught_up(self, timeout: float = 60.0) -> None:
         """Wait until the group has committed everything that is there."""
-        until(lambda: self.lag() == 0, "lag 0", timeout, every=0.2)
+        with self._group() as group:
+            until(lambda: self._lag(group) == 0, "lag 0", timeout, every=0.2)
 
     def settled(self, timeout: float = 60.0) -> None:
         """Wait until the database itself knows everything that is there: after a seek back, the group's word is old."""
@@ -220,13 +206,45 @@ class Deployment:
         def knows() -> bool:
             of_this = f"SELECT next_offset FROM {self.table}_progress WHERE starts_with(log_id, %s)"
             known = sum(int(offset) for (offset,) in self.query(of_this, f"{self.topic}/{self.topic_id()}/"))
-            return known == sum(self.ends().values())
+            return known == sum(self._ends(group).values())
 
-        until(knows, "the database knows all offsets", timeout, every=0.2)
+        with self._group() as group:
+            until(knows, "the database knows all offsets", timeout, every=0.2)
 
     def lag(self) -> int:
-        committed = self.committed()
-        return sum(end - committed.get(number, 0) for number, end in self.ends().items())
+        with self._group() as group:
+            return self._lag(group)
+
+    @contextmanager
+    def _group(self) -> Iterator[Consumer]:
+        """A client that asks for the group's offsets, and is no member of it."""
+        client = Consumer({"bootstrap.servers": self.bootstrap, "group.id": self.group})
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _lag(self, group: Consumer) -> int:
+        committed = self._committed(group)
+        return sum(end - committed.get(number, 0) for number, end in self._ends(group).items())
+
+    def _ends(self, group: Consumer) -> dict[int, int]:
+        numbers = range(self.partitions)
+        return {n: group.get_watermark_offsets(TopicPartition(self.topic, n), timeout=20)[1] for n in numbers}
+
+    def _committed(self, group: Consumer) -> dict[int, int]:
+        wanted = [TopicPartition(self.topic, number) for number in range(self.partitions)]
+
+        def answer() -> list[TopicPartition]:
+            try:
+                return group.committed(wanted, timeout=20)
+            except KafkaException as error:
+                if error.args[0].code() not in (KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS):
+                    raise
+                return []
+
+        found = until(answer, "the group's coordinator answers")
+        return {item.partition: item.offset for item in found if item.offset >= 0}
 
     # -- the table
 

@@ -12,10 +12,13 @@ import os
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from jobstatus_consumer.cli import main as entry
-from support.deployment import Deployment
+
+if TYPE_CHECKING:
+    from support.deployment import Deployment
 
 
 def run_inside(

@@ -91,5 +91,8 @@ def make_venv(folder: Path) -> Path:
 
 
 def install(python: Path, *what: str | Path) -> None:
-    """Install into the environment of `python` from the wheelhouse alone."""
-    run([sys.executable, "-m", "pip", "--python", python, "install", "-q", *what], env=offline())
+    """Install into the environment of `python` from the wheelhouse alone.
+
+    A module is compiled when it is imported: most of what is installed never is.
+    """
+    run([sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-compile", *what], env=offline())

@@ -15,8 +15,16 @@ TOGETHER = (
     "tests/unit/",
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
-ONE_BROKER = ("tests/integration/producer/test_broker_away.py", "tests/integration/producer/test_interrupted_calls.py")
-"""They break a broker of their own, which is started once."""
+ONE_BROKER = (
+    "tests/integration/faults/test_damaged_log.py",
+    "tests/integration/faults/test_health.py::test_without_a_broker",
+    "tests/integration/faults/test_lost_tail.py",
+    "tests/integration/producer/test_broker_away.py",
+    "tests/integration/producer/test_interrupted_calls.py",
+)
+"""They break a broker, which is started once for all of them."""
+FIRST = ("tests/chaos/", "tests/integration/demo/", *ONE_BROKER)
+"""What takes longest, in this order."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -37,4 +45,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no worker still has it when the others have finished."""
-    items.sort(key=lambda item: 0 if "chaos/" in item.nodeid else 1 if "integration/demo/" in item.nodeid else 2)
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    return next((place for place, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))

@@ -11,10 +11,11 @@ import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import ready_table, say, show_values_flag, stopping
+from jobstatus_consumer.cli.show import target
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Letter, decoder_of
-from jobstatus_consumer.errors import JobStatusError, StartError
+from jobstatus_consumer.errors import JobStatusError, StartError, StoreError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits
 from jobstatus_consumer.operations import (
     History,
@@ -29,6 +30,7 @@ from jobstatus_consumer.operations import (
     shown,
     shown_ms,
 )
+from jobstatus_consumer.store import RowBeside, TargetTable, target_of
 from jobstatus_consumer.words import rfc3339_of
 
 TIME: Final = len("00:00:00")
@@ -47,6 +49,9 @@ _ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "stat
 def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -> None:
     """Show why a job is in its state: each retained event, the one that the row shows, and why others do not count.
 
+    With a target, also what its row shows beside the state. A value that is made of an error message, a worker or
+    anything else but the status, the attempt and times is shown with --show-values alone.
+
     Exit code 1: the job has neither an event nor a row.
     """
     topics = Topics(settings)
@@ -64,7 +69,29 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
         raise StartError(f"there is no retained event and no row of {job_id!r}{was}")
     for remark in found.remarks:
         say(remark)
-    _show(explain(job_id, records, row, letters, scope, purged), as_json=as_json, show_values=show_values)
+    beside = _beside(settings, job_id)
+    explained = explain(job_id, records, row, letters, scope, purged)
+    if as_json:
+        more = {} if beside is None else {"target": target.beside_as_dict(beside, show_values=show_values)}
+        click.echo(json.dumps({**_as_dict(explained, show_values=show_values), **more}))
+        return
+    _show(explained, show_values=show_values)
+    if beside is not None:
+        target.show_beside(beside, plain_console(wide=True), show_values=show_values)
+
+
+def _beside(settings: Settings, job_id: str) -> RowBeside | None:
+    """What the target shows of the job; None without a target, or where it cannot be read, which is printed."""
+    wanted = target_of(settings)
+    if wanted is None:
+        return None
+    try:
+        with TargetTable(settings.database, settings.table, wanted) as table:
+            table.connect()
+            return table.beside(job_id)
+    except StoreError as error:
+        say(f"the target is not shown: {error}")
+        return None
 
 
 def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> list[Letter]:
@@ -76,10 +103,7 @@ def _letters(settings: Settings, topics: Topics, job_id: str, stop: Flag) -> lis
     return [letter for letter in found if letter.is_of(settings.group_id, settings.table)]
 
 
-def _show(found: History, *, as_json: bool, show_values: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(_as_dict(found, show_values=show_values)))
-        return
+def _show(found: History, *, show_values: bool) -> None:
     table = narrow("position", title=found.job_id)
     table.add_column("appended (UTC)", min_width=TIME)
     table.add_column("status")

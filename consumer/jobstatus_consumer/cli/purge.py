@@ -29,9 +29,6 @@ from jobstatus_consumer.operations import PurgeContext, PurgeResult, current_log
 from jobstatus_consumer.store import Finished, PurgeTable, check_purge
 from jobstatus_consumer.words import counted
 
-RATE = 2000.0
-"""Rows a second."""
-
 
 @dataclass(frozen=True, slots=True)
 class PurgeOptions:
@@ -40,7 +37,8 @@ class PurgeOptions:
     status: str | None
     older_than: int | None
     forget_after: int | None
-    max_rate: float
+    max_rate: float | None
+    full_speed: bool
     dry_run: bool
     yes: bool
     as_json: bool
@@ -75,11 +73,11 @@ class PurgeOptions:
 @click.option(
     "--max-rate",
     type=click.FloatRange(0, min_open=True),
-    default=RATE,
-    show_default=True,
+    default=None,
     metavar="ROWS",
-    help="At most this many rows a second, to leave the database to the live consumer.",
+    help="At most this many rows a second; otherwise only the pauses count, each 15 times as long as a transaction.",
 )
+@click.option("--full-speed", is_flag=True, help="Make no pauses: for a database that no consumer writes to now.")
 @dry_run_flag
 @yes_flag
 @json_flag
@@ -95,7 +93,9 @@ def command(settings: Settings, **given: object) -> None:
     finished = _refuse_contradictions(options)
     refuse(check_purge(settings.database, settings.table))
     with stopping() as stop, PurgeTable(settings.database, settings.table) as table:
-        context = PurgeContext(table, options.max_rate, stop, settings.wait_for_database, say)
+        context = PurgeContext(
+            table, options.max_rate or 0.0, options.full_speed, stop, settings.wait_for_database, say
+        )
         result = PurgeResult()
         if finished is not None:
             result.found = context.tried(lambda: table.counts(finished))

@@ -137,3 +137,6 @@ def refuse(problems: Sequence[Problem]) -> None:
 yes_flag = click.option("--yes", is_flag=True, help="Do not ask before the change.")
 dry_run_flag = click.option("--dry-run", is_flag=True, help="Print what would change, and change nothing.")
 show_values_flag = click.option("--show-values", is_flag=True, help="Also print the values of rows and events.")
+role_flag = click.option(
+    "--role", metavar="NAME", help="The role for which to print GRANTs. [default: that of the database's URL]"
+)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import click
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, say, stopping
+from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, role_flag, say, stopping
 from jobstatus_consumer.cli.show import target as screen
-from jobstatus_consumer.config import Settings
+from jobstatus_consumer.config import TABLE_NAME, Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
 from jobstatus_consumer.operations import compare_target, sync_target
-from jobstatus_consumer.store import Target, TargetTable, target_of
+from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql
 
 NO_TARGET = "no target is set; give the target file with --target or JOBSTATUS_TARGET"
 
@@ -30,15 +31,70 @@ def _target(settings: Settings) -> Target:
     return target
 
 
+@command.command("init")
+@click.argument("name", metavar="TABLE")
+@with_settings("database_url", "statuses")
+@click.option("--output", metavar="FILE", help="Write to this file, which must not exist yet. [default: stdout]")
+def init(settings: Settings, name: str, output: str | None) -> None:
+    """Write a first target file for your TABLE.
+
+    It is made from the database's catalog, and for you to correct. The key is guessed from the unique indexes, the
+    columns from their names and types, and the words of the status from an enum or a CHECK constraint. What cannot be
+    guessed is a comment. TABLE itself is not read or changed.
+    """
+    text = draft(described(settings.database, name), sorted(settings.statuses or ()))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with open(output, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(f"--output: {output} exists already. Nothing was written; give another name") from None
+    except OSError as error:
+        raise SettingsError(f"--output: {output}: {error.strerror}. Nothing was written") from None
+    say(f"{output} is written. Look at each line, then:")
+    say(f"export JOBSTATUS_TARGET={output} JOBSTATUS_TABLE={_state(name)}; jobstatus migrate; jobstatus check")
+
+
+def _state(name: str) -> str:
+    """A name for the managed table beside the user's table, which a shell takes as it is."""
+    suggested = f"{name}_status"
+    return suggested if re.fullmatch(TABLE_NAME, suggested) else "jobs_status"
+
+
+@command.command("sql")
+@with_settings("database_url", "table", "target")
+@role_flag
+@json_flag
+def sql(settings: Settings, role: str | None, as_json: bool) -> None:
+    """Print the SQL that the target file makes.
+
+    The statements are printed as PREPARE takes them, so that you can explain them in psql. A consumer sends the first
+    one for each batch, and the second one for jobs that wait. The rights that they need are printed as GRANTs. Nothing
+    is changed.
+    """
+    found = target_sql(settings.database, settings.table, _target(settings), role or "")
+    if as_json:
+        click.echo(json.dumps({"write": found.write, "settle": found.settle, "grants": found.grants}))
+        return
+    click.echo(f"-- written with each batch\n{found.write};\n")
+    click.echo(f"-- what waits, tried again\n{found.settle};\n")
+    click.echo("-- the rights of the consumer's role")
+    for line in found.grants:
+        click.echo(f"{line};")
+
+
 @command.command("sync")
 @with_settings("database_url", "table", "target", "waiting_budget")
 @dry_run_flag
 @json_flag
 def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
-    """Have the rows written that do not show the state of their job, such as after your table was restored alone.
+    """Find rows that differ from their state, and have them written.
 
-    Each state is compared with its row. The jobs that differ are put into waiting, and a running consumer writes their
-    rows; this command writes none. No more jobs than half of --waiting-budget are made to wait at a time.
+    Rows differ after your table was restored alone, or was changed by hand. Each state is compared with its row. The
+    jobs that differ are put into waiting, and a running consumer writes their rows; this command writes none. No more
+    jobs than half of --waiting-budget are made to wait at a time.
 
     These are no differences: a job that waits already, a key that is NULL, a row that `where` keeps as it is, and a
     job without a row, unless missing = "insert". A column whose value is made from the clock or at random, such as

@@ -17,7 +17,7 @@ from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
-from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, StoreError
 from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits
 from jobstatus_consumer.operations import (
     Criteria,
@@ -28,6 +28,7 @@ from jobstatus_consumer.operations import (
     RepairResult,
     Scope,
     VerifyReport,
+    compare_target,
     current_logs,
     find,
     is_exact,
@@ -38,7 +39,7 @@ from jobstatus_consumer.operations import (
     verify,
 )
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import RowRepair, Table, store_of
+from jobstatus_consumer.store import RowRepair, Table, TargetTable, store_of, target_of
 
 
 @click.command("verify")
@@ -66,7 +67,8 @@ from jobstatus_consumer.store import RowRepair, Table, store_of
     "--strict",
     is_flag=True,
     help="Also report rows that were written while an earlier event was missing that would have counted: a dead "
-    "letter that was redriven later, or an event that a consumer met in a table that had lost rows.",
+    "letter that was redriven later, or an event that a consumer met in a table that had lost rows. A row of a "
+    "target that differs is a failure then.",
 )
 @click.option(
     "--repair", "to_repair", is_flag=True, help="Repair the rows that are named, unless they have moved on since."
@@ -79,6 +81,10 @@ def command(settings: Settings, first: str, last: str | None, to_repair: bool, a
     A consumer may go on working: the end of the range is fixed first, and a row that has moved on past it is judged by
     its position alone. A row that the log can say nothing about, such as one from a log that is gone, is counted as
     explained and is no fault.
+
+    With a target its rows are compared with the table, after that. A row that differs is on a line of its own, and a
+    failure with --strict alone; jobstatus target sync has it written. These are no differences: a job that waits, a
+    NULL key, a row that `where` keeps as it is, and a job without a row, unless missing = "insert".
 
     Exit code 0: nothing differs, or all of it was repaired. 1: something differs, or the command was stopped; what
     was found and repaired until then is shown. 2: wrong usage.
@@ -95,14 +101,32 @@ def command(settings: Settings, first: str, last: str | None, to_repair: bool, a
         scope = work.scope(first, last, frozenset(given["job_id"]))
         for remark in scope.remarks:
             say(remark)
-        outcome = Outcome(scope, work.compare(scope))
+        outcome = Outcome(scope, work.compare(scope), strict=given["strict"])
         if to_repair and outcome.report.complete and outcome.report.total:
             _repair(work, last, outcome)
+        trouble = _look_at_target(settings, stop, outcome)
     show(outcome, as_json=as_json)
+    if trouble is not None:
+        raise trouble
     unknown = sorted(scope.wanted.jobs - outcome.report.counts.seen_jobs)
     if unknown and outcome.report.complete:
         raise JobStatusError(no_event_of(unknown, scope))
     sys.exit(0 if outcome.is_right else 1)
+
+
+def _look_at_target(settings: Settings, stop: Event, outcome: Outcome) -> JobStatusError | None:
+    """Compare the target with the rows as they are now, and return what keeps it from being compared."""
+    target = target_of(settings)
+    if target is None or not outcome.complete:
+        return None
+    jobs = outcome.scope.wanted.jobs
+    try:
+        with TargetTable(settings.database, settings.table, target) as table:
+            table.connect()
+            outcome.target = compare_target(table, stop.is_set, jobs=jobs, progress=progress)
+    except StoreError as error:
+        return JobStatusError(f"the target was not compared: {error}")
+    return None
 
 
 def _limit(topics: Topics, topic: str) -> int:

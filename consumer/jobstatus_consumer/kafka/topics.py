@@ -234,7 +234,17 @@ class Topics:
             if inner is not None and inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
             raise StartError(f"the topic {plan.name} could not be made: {describe(error)}") from None
+        self._wait_until_known(plan.name)
         return True
+
+    def _wait_until_known(self, name: str) -> None:
+        """Wait until the brokers know a new topic, so that the next command finds it; for `CONTROLLER_SECONDS` at most.
+
+        The controller answers when the topic is made, and the brokers learn of it a moment later.
+        """
+        deadline = time.monotonic() + CONTROLLER_SECONDS
+        while not self.partitions(name) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def add_partitions(self, name: str, total: int) -> None:
         """Give the topic `total` partitions, which must be more than it has. Raises `StartError`."""

@@ -22,6 +22,9 @@ from jobstatus_consumer.store import Finished, FinishedRows, PurgeTable
 
 AT_ONCE: Final = 250
 """Rows in one transaction, while which no consumer writes: a few milliseconds."""
+PAUSE: Final = 15
+"""A purge pauses so many times as long as each transaction took. So writes wait for a sixteenth of the time at most,
+however slow the machine is."""
 QUIET_TRIES: Final = 3
 """A consumer that is writing may make a purge wait a few times; that is nothing to report."""
 
@@ -51,10 +54,14 @@ class PurgeResult:
 
 @dataclass(frozen=True, slots=True)
 class PurgeContext:
-    """How a purge works: where, how fast (rows a second), until when it waits for the database, when it stops."""
+    """How a purge works: where, how fast, for how long it waits for the database, when it stops.
+
+    `rate` is in rows a second; 0 means no limit. With `full_speed` it makes no pauses for the sake of live consumers.
+    """
 
     table: PurgeTable
     rate: float
+    full_speed: bool
     stop: Flag
     patience: float
     say: Callable[[str], None]
@@ -72,7 +79,7 @@ def purge(context: PurgeContext, finished: Finished, result: PurgeResult, observ
         for jobs in _finished(context, finished):
             if context.stop.is_set():
                 return
-            result.purged += context.tried(lambda jobs=jobs: table.purge(finished, jobs))  # type: ignore[misc]
+            result.purged += _purge(context, finished, jobs)
             if result.purged >= analyze_at:
                 context.tried(table.analyze)
                 analyze_at = 10 * result.purged
@@ -85,14 +92,27 @@ def purge(context: PurgeContext, finished: Finished, result: PurgeResult, observ
         result.seconds += time.monotonic() - started
 
 
+def _purge(context: PurgeContext, finished: Finished, jobs: Sequence[str]) -> int:
+    """Purge these jobs, and leave the database to others for a while; returns the number of rows."""
+    began = 0.0
+
+    def once() -> int:
+        nonlocal began
+        began = time.monotonic()
+        return context.table.purge(finished, jobs)
+
+    count = context.tried(once)
+    if not context.full_speed:
+        context.stop.wait(PAUSE * (time.monotonic() - began))
+    return count
+
+
 def _finished(context: PurgeContext, finished: Finished) -> Iterator[list[str]]:
     """The finished jobs, in the pieces in which they are purged."""
     at_once = int(min(AT_ONCE, max(1, context.rate))) if context.rate else AT_ONCE
-    after = ""
-    while page := context.tried(lambda: context.table.finished(finished, after)):  # noqa: B023 - called at once
+    while page := context.tried(lambda: context.table.finished(finished)):
         for start in range(0, len(page), at_once):
             yield page[start : start + at_once]
-        after = page[-1]
 
 
 def forget(context: PurgeContext, held: Mapping[str, int], limit: int, result: PurgeResult) -> None:

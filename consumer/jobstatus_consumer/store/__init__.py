@@ -1,17 +1,23 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
-from jobstatus_consumer.store.admin import Problem, check, check_purge, migrate, remarks
+from jobstatus_consumer.store.admin import check, check_purge, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
 from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
+from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
 from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
+from jobstatus_consumer.store.target_check import target_remarks
+from jobstatus_consumer.store.target_draft import draft
+from jobstatus_consumer.store.target_sql import TargetSql, target_grants, target_sql
+from jobstatus_consumer.store.target_trial import refused_words
 from jobstatus_consumer.store.waiting import WaitingJob, WaitingReason
 from jobstatus_consumer.store.writer import Store
 
@@ -41,17 +47,24 @@ __all__ = [
     "Table",
     "TableOverview",
     "Target",
+    "TargetSql",
     "TargetTable",
     "WaitingJob",
     "WaitingReason",
     "check",
     "check_purge",
     "content_of",
+    "described",
+    "draft",
     "migrate",
     "new_table",
     "overview",
     "refuse_taken",
+    "refused_words",
     "remarks",
     "store_of",
+    "target_grants",
     "target_of",
+    "target_remarks",
+    "target_sql",
 ]

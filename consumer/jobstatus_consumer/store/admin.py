@@ -9,34 +9,30 @@ from typing import Final, NamedTuple
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, StartError, StoreError, TargetError
+from jobstatus_consumer.errors import (
+    DatabaseAwayError,
+    DeploymentError,
+    SettingsError,
+    StartError,
+    StoreError,
+    TargetError,
+)
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
 from jobstatus_consumer.store.names import TableName
-from jobstatus_consumer.store.projecting import ProjectingStore
+from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
+from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
-from jobstatus_consumer.store.target_catalog import refuse_same
+from jobstatus_consumer.store.target_catalog import CORRECT_THE_FILE, refuse_same
+from jobstatus_consumer.store.target_check import target_problems
 
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
-READS: Final = (("SELECT",),) * 4
-WRITES: Final = (*(("SELECT", "INSERT", "UPDATE"),) * 2, ("SELECT",), ("SELECT", "INSERT", "UPDATE", "DELETE"))
-PURGES: Final = (("SELECT", "UPDATE", "DELETE"), ("SELECT", "UPDATE"), ("SELECT", "INSERT", "UPDATE", "DELETE"))
-"""The privileges that reading, writing and purging need, on each of `managed_tables`. A purge locks rows and the
-progress table, and either lock needs UPDATE."""
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
-
-
-class Problem(NamedTuple):
-    """What keeps a consumer from working, and the remedy; `may_pass` if it may also go away by itself."""
-
-    what: str
-    remedy: str
-    may_pass: bool = False
 
 
 class _Found(NamedTuple):
@@ -97,11 +93,14 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
     try:
         with _connected(url, name) as (connection, place):
             problems = list(_server_problems(connection, place, to_write=privileges is not READS))
-            tables = managed_tables(place, with_waiting=target is not None)
+            if target is not None and (same := _same_table(url, name, target)):
+                return [*problems, same]
+            with_waiting = target is not None or (privileges is PURGES and _exists(connection, place.waiting))
+            tables = managed_tables(place, with_waiting=with_waiting)
             for (part, layout), needed in zip(tables, privileges, strict=False):
                 problems += _table_problems(connection, part, part.within(name.schema), layout, needed)
         if target is not None and privileges is WRITES and not problems:
-            problems += _target_problems(url, table, target)
+            problems += target_problems(url, table, target)
         return problems
     except SettingsError:
         raise
@@ -110,15 +109,16 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]
 
 
-def _target_problems(url: str, table: str, target: Target) -> Iterator[Problem]:
-    """What keeps the target from being written, found by opening it as a consumer does."""
-    store = ProjectingStore(url, table, target)
-    try:
-        store.connect()
-    except TargetError as error:
-        yield Problem(error.what, error.remedy)
-    finally:
-        store.close()
+def _same_table(url: str, name: TableName, target: Target) -> Problem | None:
+    """That the target is the managed table or one beside it: then no other problem of that table is worth a line."""
+    with session_at(url, name) as (session, place):
+        try:
+            refuse_same(session, target, place)
+        except TargetError as error:
+            return Problem(error.what, error.remedy) if error.remedy != CORRECT_THE_FILE else None
+        except DeploymentError:
+            return None  # `target_problems` names what keeps the table from being looked at
+    return None
 
 
 def remarks(url: str, table: str) -> list[Problem]:

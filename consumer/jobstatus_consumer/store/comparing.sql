@@ -4,7 +4,7 @@
 -- compare --
 -- The next states in the order of their jobs, and which rows of the target do not show them. A job that waits is not
 -- compared: its state may be one that the target refuses. The pages are materialized so that no expression of the
--- user's is evaluated for another state.
+-- user's is evaluated for another state. NOT IN is hashed; the planner would take `found` for one row, and loop.
 WITH page AS MATERIALIZED (
   SELECT {returned} FROM {table} AS t WHERE t.job_id > %(after)s {of_jobs} ORDER BY t.job_id LIMIT %(limit)s
 ), written AS MATERIALIZED (
@@ -21,7 +21,7 @@ WITH page AS MATERIALIZED (
   JOIN {target} AS job ON {same_row}
 ), rowless AS (
   SELECT event.job_id FROM keyed AS event
-  WHERE {ours} AND NOT EXISTS (SELECT FROM found WHERE found.job_id = event.job_id)
+  WHERE {ours} AND event.job_id NOT IN (SELECT found.job_id FROM found)
 )
 SELECT
   (SELECT count(*) FROM page),

@@ -14,6 +14,7 @@ from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
+from jobstatus_consumer.store.waiting import WaitingReason, waiting_reasons
 
 LIMITS: Final = Limits(connect=4.0, statement=30.0, lock=2.0)
 
@@ -26,12 +27,16 @@ class LogProgress(NamedTuple):
 
 
 class TableOverview(NamedTuple):
-    """The table now. `rows` is None if they could not be counted; `trouble` says why."""
+    """The table now. `rows` is None if they could not be counted; `trouble` says why.
+
+    `waiting` says why jobs wait for their row in a target; None if there is no table of waiting jobs.
+    """
 
     progress: Mapping[str, LogProgress]
     blocked: Sequence[Blocker]
     rows: Mapping[str, int] | None
     trouble: str = ""
+    waiting: Sequence[WaitingReason] | None = None
 
 
 def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
@@ -50,11 +55,13 @@ def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
             blocked = blockers(connection, place)
         if not count:
             return TableOverview(progress, blocked, None)
+        waiting = waiting_reasons(session, place)
         try:
-            return TableOverview(progress, blocked, dict(_ask(session, "admin.sql", "rows_by_status", place)))
+            rows: dict[str, int] = dict(_ask(session, "admin.sql", "rows_by_status", place))
         except DatabaseAwayError as error:
             # another session may hold a lock on the table: what is known without its rows is shown all the same
-            return TableOverview(progress, blocked, None, f"the rows could not be counted: {error}")
+            return TableOverview(progress, blocked, None, f"the rows could not be counted: {error}", waiting)
+        return TableOverview(progress, blocked, rows, waiting=waiting)
 
 
 def _ask(session: Session, file: str, query: str, name: TableName) -> list[TupleRow]:

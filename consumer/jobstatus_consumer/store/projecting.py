@@ -12,15 +12,23 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Statement, fold
-from jobstatus_consumer.errors import BadRowError, ConnectionStaleError, DeploymentError, WaitingBudgetError
+from jobstatus_consumer.errors import (
+    BadRowError,
+    ConnectionStaleError,
+    DatabaseAwayError,
+    DeploymentError,
+    StoreError,
+    WaitingBudgetError,
+)
 from jobstatus_consumer.records import Batch, Event, Projected, Written
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import row_of
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.projection import Projection
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Missing, Target, target_of
 from jobstatus_consumer.store.target_catalog import read_shape, wrong_target
-from jobstatus_consumer.store.writer import Store
+from jobstatus_consumer.store.writer import CANCELLED, Store
 
 logger = logging.getLogger("jobstatus.store")
 
@@ -62,6 +70,8 @@ class ProjectingStore(Store):
         self._done = Projected()
         # the page of waiting jobs that comes next begins after this job
         self._after = ""
+        self.page = PAGE
+        """how many jobs a page has; fewer after a time-out"""
         self.waiting = Waiting()
 
     def prepare(self) -> None:
@@ -74,7 +84,7 @@ class ProjectingStore(Store):
             # a row that we make must be whole; one that we change may break a rule of its own, and then it alone is bad
             self._filled.append((shape.place, [item.column for item in (*self._target.key, *self._target.assigned)]))
         self._every_event = projection.every_event
-        self._write = projection.write()
+        self._project = projection.write()
         self._settle = projection.statement("settle")
         self._due = projection.statement("due")
         self._postpone = projection.statement("postpone")
@@ -129,11 +139,11 @@ class ProjectingStore(Store):
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""
-        ((applied, advanced, *target),) = self._run(self._write, parameters)
+        ((applied, advanced, *target),) = self._run(self._project, parameters)
         self._count(Projected(*target))
         return applied, advanced
 
-    def _run(self, query: bytes, parameters: Mapping[str, Any]) -> list[TupleRow]:
+    def _run(self, query: RawQuery, parameters: Mapping[str, Any]) -> list[TupleRow]:
         """Execute a statement that names the target. A new connection sees what is wrong with it."""
         try:
             return self.execute(query, parameters)
@@ -171,13 +181,16 @@ class ProjectingStore(Store):
     def settle(self) -> Projected:
         """Try the next page of waiting jobs again, in the order of their ids. May block as a write does.
 
-        `page_left` says whether more pages come before the first one does.
+        `page_left` says whether more pages come before the first one does. Raises DatabaseAwayError also if the page
+        takes too long; the next one is shorter then.
         """
         self._done = Projected()
-        found = self._run(self._due, {"after": self._after, "limit": PAGE})
+        limit = self.page
+        found = self._run(self._due, {"after": self._after, "limit": limit})
         jobs = [job_id for (job_id,) in found]
         self._settle_jobs(jobs)
-        self._after = jobs[-1] if len(jobs) == PAGE else ""
+        self.page = min(PAGE, 2 * self.page)
+        self._after = jobs[-1] if len(jobs) == limit else ""
         if not self._after:
             self.count_waiting()
         return self._done
@@ -195,15 +208,29 @@ class ProjectingStore(Store):
             ((_, _, *target),) = self._run(self._settle, {"jobs": json_params.texts(jobs)})
         except BadRowError as error:
             self._settle_parts(jobs, error)
+        except DatabaseAwayError as error:
+            self._shorten(jobs, error)
         else:
             self._count(Projected(*target))
 
     def _settle_parts(self, jobs: Sequence[str], error: BadRowError) -> None:
         if len(jobs) == 1:
-            reason = " ".join(filter(None, (error.error_class, error.sqlstate, error.where)))
-            self.execute(self._postpone, {"job": jobs[0], "reason": reason})
-            logger.warning("%s in %s is refused and waits: %s", row_of(jobs[0]), self._target.table, reason)
+            self._put_off(jobs[0], error)
             return
         middle = (len(jobs) + 1) // 2
         self._settle_jobs(jobs[:middle])
         self._settle_jobs(jobs[middle:])
+
+    def _shorten(self, jobs: Sequence[str], error: DatabaseAwayError) -> None:
+        """After a time-out: raise it, and take fewer jobs at once; a job that alone takes too long is put off."""
+        if error.sqlstate != CANCELLED or not self.connected:
+            raise error
+        if len(jobs) > 1:
+            self.page = len(jobs) // 2
+            raise error
+        self._put_off(jobs[0], error)
+
+    def _put_off(self, job_id: str, error: StoreError) -> None:
+        reason = " ".join(filter(None, (error.error_class, error.sqlstate, error.where)))
+        self.execute(self._postpone, {"job": job_id, "reason": reason})
+        logger.warning("%s in %s is refused and waits: %s", row_of(job_id), self._target.table, reason)

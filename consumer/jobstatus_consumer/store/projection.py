@@ -6,7 +6,7 @@ The parts go into the writer's statement, and the same parts into the statement 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,10 +14,11 @@ from psycopg import sql
 
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
 
-_OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)")
+_OF_EVENT: Final = re.compile(r"\bevent\s*\.\s*(\w+)", re.IGNORECASE)
 _EVENT: Final = re.compile(r'"event"|\bevent\b(?!\s*\.\s*\w)', re.IGNORECASE)
 _PLAIN: Final = {"status", "attempt", "occurred_at", "latest_occurred_at", "event_id"}
 _NEVER: Final = sql.SQL("0")
@@ -37,13 +38,13 @@ class Projection:
             return self.target.every_event
         return self.target.mentions_job or self.shape.has_update_triggers
 
-    def write(self) -> bytes:
+    def write(self) -> RawQuery:
         """The writer's statement."""
-        return block("write.sql", "write", self.shape.state, parts=self._parts()).as_bytes()
+        return RawQuery.of(block("write.sql", "write", self.shape.state, parts=self._parts()))
 
-    def statement(self, name: str) -> bytes:
+    def statement(self, name: str) -> RawQuery:
         """One of the other statements of projection.sql."""
-        return block("projection.sql", name, self.shape.state, parts=self._parts()).as_bytes()
+        return RawQuery.of(block("projection.sql", name, self.shape.state, parts=self._parts()))
 
     def made(self, file: str, name: str, **parts: sql.Composable) -> bytes:
         """A block of another file, which may use the placeholders of projection.sql and `parts`."""
@@ -74,10 +75,29 @@ class Projection:
             return expression
         return _cast(expression, column if column.is_string else column._replace(type=column.full_type))
 
+    def tried(self, item: Mapped) -> bytes:
+        """The statement that evaluates the value for a column for some statuses, as `target_check.sql` says."""
+        return self._sampled("word", value=self._tried(item))
+
+    def checked(self, items: Iterable[Mapped], condition: str) -> bytes:
+        """The statement that finds the statuses for which these columns' values break a CHECK constraint."""
+        values = _lines(sql.SQL("{} AS {}").format(self._tried(item), _name(item.column)) for item in items)
+        return self._sampled("checked", values=values, condition=_expression(condition))
+
+    def _sampled(self, name: str, **parts: sql.Composable) -> bytes:
+        samples = block("target_check.sql", "samples", self.shape.state, parts=self._pieces())
+        return self.made("target_check.sql", name, samples=samples, **parts)
+
+    def _tried(self, item: Mapped) -> sql.Composable:
+        """The value as the column's type has it, without its length, which is judged apart."""
+        column = self.shape.columns[item.column]
+        cast = column if column.is_string else column._replace(type=column.full_type)
+        return _cast(_expression(item.expression), cast)
+
     def is_plain(self, item: Mapped) -> bool:
         """Whether the value for a column is made of nothing of the event but its status, attempt and times."""
         named = {name.lower() for name in _OF_EVENT.findall(item.expression)}
-        return named <= _PLAIN and not _EVENT.search(item.expression)
+        return bool(named) and named <= _PLAIN and not _EVENT.search(item.expression)
 
     def probe(self, expression: str, column: str) -> bytes:
         """The statement that tries one expression; `column` is where its value goes, empty for a condition."""
@@ -114,6 +134,7 @@ class Projection:
             "key_columns": sql.SQL(", ").join(columns),
             "ours": sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(name) for name in key_names),
             "same_row": sql.SQL(" AND ").join(sql.SQL("job.{} = {}").format(*pair) for pair in pairs),
+            "by_key": _by_key(pairs),
             "where": _expression(self.target.where),
             "assignments": _lines(sql.SQL("{} = {}").format(*pair) for pair in made),
             "inserted_columns": sql.SQL(", ").join([*columns, *(name for name, _ in made)]),
@@ -159,6 +180,13 @@ class Projection:
 def _expression(text: str) -> sql.Composable:
     """An expression of the user's, on lines of its own, so that a comment in it ends with it."""
     return _text("(\n" + text + "\n)")
+
+
+def _by_key(pairs: Sequence[tuple[sql.Composable, sql.Composable]]) -> sql.Composable:
+    """The keys as one list, where the key is one column: several lists would be all their combinations."""
+    if len(pairs) > 1:
+        return sql.SQL("")
+    return sql.SQL("\n    AND job.{} = ANY (ARRAY(SELECT {} FROM found AS event))").format(*pairs[0])
 
 
 def _cast(expression: sql.Composable, column: TargetColumn) -> sql.Composable:

@@ -5,21 +5,23 @@
 -- projected --
 -- A row of the target is never waited for. The row that is found is the one that is locked, and its condition is judged
 -- on what is locked; then nobody else can change it. The update looks for the key once more, because a row that was
--- changed between the snapshot and the lock is at another place.
+-- changed between the snapshot and the lock is at another place. LATERAL, and `by_key`, make the planner use the index of
+-- the key: it does not know how few rows a batch has, and reads a table of some 10,000 rows as a whole otherwise.
 , keyed AS (
   SELECT event.*,
     {keys}
   FROM written AS event
 ), found AS (
-  SELECT event.*, {where} IS TRUE AS wanted
+  SELECT event.*, job.wanted
   FROM keyed AS event
-  JOIN {target} AS job ON {same_row}
-  FOR NO KEY UPDATE OF job SKIP LOCKED
+  CROSS JOIN LATERAL (
+    SELECT {where} IS TRUE AS wanted FROM {target} AS job WHERE {same_row} FOR NO KEY UPDATE SKIP LOCKED
+  ) AS job
 ), projected AS (
   UPDATE {target} AS job SET
     {assignments}
   FROM found AS event
-  WHERE {same_row} AND event.wanted
+  WHERE {same_row} AND event.wanted{by_key}
   RETURNING 1
 )
 
@@ -61,13 +63,13 @@
 
 -- parked --
 -- The waiting rows change only under the lock on their state. `= ANY (ARRAY(...))` reads them by their key; a join would
--- read all of them.
+-- read all of them. A job that waits already goes on waiting as it is; its row is locked, so that `due` cannot drop it.
 , parked AS (
-  INSERT INTO {waiting} (job_id, since, next_try, tries, reason)
+  INSERT INTO {waiting} AS w (job_id, since, next_try, tries, reason)
   SELECT event.job_id, now(), now(), 0,
     CASE WHEN EXISTS (SELECT FROM {target} AS job WHERE {same_row}) THEN 'locked' ELSE 'no row' END
   FROM unshown AS event
-  ON CONFLICT (job_id) DO NOTHING
+  ON CONFLICT (job_id) DO UPDATE SET reason = w.reason WHERE false
   RETURNING 1
 ), arrived AS (
   DELETE FROM {waiting} AS w
@@ -85,14 +87,13 @@
 (SELECT count(*) FROM found WHERE wanted) - (SELECT count(*) FROM projected)
 
 -- settle --
--- What waits, tried again as in a batch. State and waiting rows are locked in the order of the jobs, and neither is
--- waited for.
+-- What waits, tried again as in a batch. A job whose state or whose waiting row another session has locked is left out, so
+-- this statement waits for no row.
 WITH written AS (
   SELECT {returned}
   FROM {waiting} AS w
   JOIN {table} AS t ON t.job_id = w.job_id
   WHERE w.job_id = ANY (ARRAY(SELECT json_array_elements_text(%(jobs)s)))
-  ORDER BY t.job_id
   FOR NO KEY UPDATE OF t SKIP LOCKED
   FOR UPDATE OF w SKIP LOCKED
 ){projection}

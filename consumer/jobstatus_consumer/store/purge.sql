@@ -14,16 +14,19 @@ WHERE t.status IN (SELECT json_array_elements_text(%(statuses)s))
 GROUP BY t.status
 ORDER BY t.status
 
--- finished --
--- The next finished rows by job. One statement for each page: an open cursor would keep VACUUM from what is removed.
+-- list_finished --
+-- The finished rows, read once in the order in which they are stored. The server keeps the list (WITH HOLD): an open
+-- snapshot would keep VACUUM from what is removed.
+DECLARE finished CURSOR WITH HOLD FOR
 SELECT t.job_id
 FROM {table} AS t
-WHERE t.job_id > %(after)s
-  AND t.status IN (SELECT json_array_elements_text(%(statuses)s))
+WHERE t.status IN (SELECT json_array_elements_text(%(statuses)s))
   AND t.latest_occurred_at < timestamptz 'epoch' + %(limit)s * interval '1 microsecond'
   AND t.log_id IS NOT NULL AND t.log_offset IS NOT NULL
-ORDER BY t.job_id
-LIMIT %(page)s
+
+-- finished --
+-- The next ones of that list.
+FETCH FORWARD 20000 FROM finished
 
 -- gate --
 -- Every statement that writes rows also writes the progress. So while this lock is held none of them runs, and the next

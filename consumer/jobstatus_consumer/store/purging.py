@@ -13,7 +13,7 @@ from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.table import Table
 
 PAGE: Final = 20_000
-"""Jobs that are looked for at once."""
+"""Purged jobs that are looked at in one statement."""
 GATE_WAIT: Final = b"SET LOCAL lock_timeout = '200ms'"
 """While a purge waits for the writes that are running, the next ones wait behind it: so it does not wait long."""
 
@@ -53,6 +53,7 @@ class PurgeTable(Table):
     def prepare(self) -> None:
         """Find the tables on a new connection, and whether jobs wait for their row in a target."""
         super().prepare()
+        self._listed = False
         waits = self.execute(
             block("admin.sql", "kind", self._place), {"table": self._place.waiting.identifier.as_string(None)}
         )
@@ -63,9 +64,18 @@ class PurgeTable(Table):
         """What would be purged, by status; reads the whole table."""
         return [FinishedRows(*row) for row in self._do("counts", finished.parameters())]
 
-    def finished(self, finished: Finished, after: str) -> list[str]:
-        """The next finished jobs after this one, `PAGE` of them at most."""
-        return [job_id for (job_id,) in self._do("finished", finished.parameters(after=after, page=PAGE))]
+    def finished(self, finished: Finished) -> list[str]:
+        """The next finished jobs, some thousands of them; none at the end of the list.
+
+        The list is made once on each connection. The first call reads the whole table.
+        """
+        with self._use() as connection:
+            if not self._listed:
+                connection.execute(
+                    block("purge.sql", "list_finished", self._place), finished.parameters(), prepare=False
+                )
+                self._listed = True
+            return [job_id for (job_id,) in connection.execute(block("purge.sql", "finished", self._place))]
 
     def purge(self, finished: Finished, jobs: Sequence[str]) -> int:
         """Purge those of these jobs that are finished still, in one transaction; returns how many rows were removed.

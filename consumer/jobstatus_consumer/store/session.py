@@ -25,6 +25,7 @@ from jobstatus_consumer.store.connection import (
 )
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.sqlstate import classify
 
 logger = logging.getLogger("jobstatus.store")
@@ -104,11 +105,13 @@ class Session:
         if connection is not None:
             connection.close()
 
-    def execute(self, query: bytes | sql.Composed, parameters: Mapping[str, Any]) -> list[TupleRow]:
+    def execute(self, query: bytes | sql.Composed | RawQuery, parameters: Mapping[str, Any]) -> list[TupleRow]:
         """The rows of one statement."""
         with self.use() as connection:
             self._sent_at = self._clock()
             try:
+                if isinstance(query, RawQuery):
+                    return query.fetch(connection, parameters)
                 return connection.execute(query, parameters).fetchall()
             finally:
                 self._sent_at = None

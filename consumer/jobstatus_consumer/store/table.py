@@ -130,10 +130,10 @@ class Table(Session):
 
         Where there is a target, these jobs wait until the consumer writes their rows in it.
         """
-        parts = {"parked": block("table.sql", "park", self._place)} if self._has_target else {}
-        query = block("table.sql", "repair", self._place, parts=parts)
         given = {"rows": json_params.document([row.as_record() for row in rows])}
         with self._use() as connection:
+            parts = {"parked": block("table.sql", "park", self._place)} if self._has_target else {}
+            query = block("table.sql", "repair", self._place, parts=parts)
             return {job_id for (job_id,) in connection.execute(query, given)}
 
     def _ask(self, name: str, **parameters: JsonText) -> list[TupleRow]:

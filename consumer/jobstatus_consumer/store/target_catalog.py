@@ -16,7 +16,7 @@ from jobstatus_consumer.store.target import Missing, Target
 
 KINDS: Final = ("r", "p", "v")
 """A table, a partitioned table, a view."""
-REMEDY: Final = "Correct the file or the table, then: jobstatus check"
+CORRECT_THE_FILE: Final = "Correct the file or the table, then: jobstatus check"
 
 
 class TargetColumn(NamedTuple):
@@ -40,6 +40,11 @@ class TargetColumn(NamedTuple):
     comparable: bool
     """whether its type has an `=`"""
 
+    @property
+    def must_be_filled(self) -> bool:
+        """Whether a new row must have a value for it."""
+        return self.not_null and not self.has_default and not self.generated
+
 
 @dataclass(frozen=True, slots=True)
 class TargetShape:
@@ -53,7 +58,7 @@ class TargetShape:
     has_update_triggers: bool
 
 
-def wrong_target(target: Target, what: str, remedy: str = REMEDY) -> TargetError:
+def wrong_target(target: Target, what: str, remedy: str = CORRECT_THE_FILE) -> TargetError:
     """The error of a target file that does not fit the database."""
     return TargetError(f"the target file {target.path}: {what}", remedy)
 
@@ -66,14 +71,21 @@ def read_shape(session: Session, target: Target, state: TableName) -> TargetShap
     place = refuse_same(session, target, state)
     ((schema, name, kind, _, our_schema, has_update_triggers),) = _ask(session, "relation", place, state)
     if our_schema is None:
-        raise wrong_target(target, f"it needs the table {state.waiting}, and there is none", "jobstatus migrate")
+        raise wrong_target(
+            target, f"it needs the table {state.waiting}, and there is none", "Make it: jobstatus migrate"
+        )
     if kind not in KINDS:
         raise wrong_target(target, f"{target.table} is neither a table nor a view")
-    columns = {row[0]: TargetColumn(*row) for row in _ask(session, "columns", place, state)}
+    columns = columns_of(session, place)
     unique = [set(names) for (names,) in _ask(session, "unique", place, state)]
-    for problem in _problems(target, columns, unique if kind != "v" else None):
-        raise wrong_target(target, problem)
+    if problems := _problems(target, columns, unique if kind != "v" else None):
+        raise wrong_target(target, "; ".join(problems))
     return TargetShape(TableName(schema, name), state.within(our_schema), columns, has_update_triggers)
+
+
+def columns_of(session: Session, place: TableName) -> dict[str, TargetColumn]:
+    """The columns of a table by name, in its order; none if there is no such table."""
+    return {row[0]: TargetColumn(*row) for row in _ask(session, "columns", place, place)}
 
 
 def refuse_same(session: Session, target: Target, state: TableName) -> TableName:
@@ -107,6 +119,12 @@ def _problems(target: Target, columns: Mapping[str, TargetColumn], unique: list[
         for item in target.assigned
         if item.column in columns and columns[item.column].generated
     ]
+    if target.missing is Missing.INSERT:
+        found += [
+            f'key.{item.column}: the server alone writes this column, so missing = "insert" cannot make rows'
+            for item in target.key
+            if item.column in columns and columns[item.column].generated
+        ]
     key = {item.column for item in target.key}
     if not found and unique is not None and not any(names <= key for names in unique):
         found.append(

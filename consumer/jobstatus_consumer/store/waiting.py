@@ -33,8 +33,8 @@ class WaitingJob(NamedTuple):
 
 
 def waiting_reasons(session: Session, place: TableName) -> list[WaitingReason] | None:
-    """Why jobs wait, the most frequent reason first; None if there is no table of waiting jobs."""
-    if not _exists(session, place):
+    """Why jobs wait, the most frequent reason first; None if there is no table of waiting jobs that can be read."""
+    if not _is_readable(session, place):
         return None
     return [WaitingReason(*row) for row in _ask(session, "reasons", place)]
 
@@ -50,9 +50,9 @@ def waiting_job(session: Session, place: TableName, job_id: str) -> WaitingJob |
     return next((WaitingJob(*row) for row in _ask(session, "job", place, job=job_id)), None)
 
 
-def _exists(session: Session, place: TableName) -> bool:
-    ((exists,),) = _ask(session, "exists", place, waiting=place.waiting.identifier.as_string(None))
-    return bool(exists)
+def _is_readable(session: Session, place: TableName) -> bool:
+    ((is_readable,),) = _ask(session, "readable", place, waiting=place.waiting.identifier.as_string(None))
+    return bool(is_readable)
 
 
 def _ask(session: Session, name: str, place: TableName, **given: object) -> list[TupleRow]:

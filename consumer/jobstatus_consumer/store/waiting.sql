@@ -1,7 +1,8 @@
 -- What the commands ask of the table of waiting jobs. Times are seconds.
 
--- exists --
-SELECT to_regclass(%(waiting)s) IS NOT NULL
+-- readable --
+-- Whether there is such a table, and this role may read it.
+SELECT coalesce(has_table_privilege(to_regclass(%(waiting)s), 'SELECT'), false)
 
 -- number --
 -- How many jobs wait.

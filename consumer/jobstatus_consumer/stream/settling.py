@@ -18,7 +18,6 @@ SWEEP: Final = 30.0
 """Seconds within which every waiting job is tried once, however many wait: a row that comes is written in a minute."""
 LOOK: Final = 10.0
 """Seconds between two counts while nothing waits: another consumer may have left something."""
-PAGE: Final = 500
 
 
 class WaitingPort(Protocol):
@@ -41,6 +40,10 @@ class SettlerPort(Protocol):
     @property
     def waiting(self) -> WaitingPort:
         """How many jobs wait, and since when the oldest does."""
+
+    @property
+    def page(self) -> int:
+        """How many jobs a page has."""
 
     @property
     def page_left(self) -> bool:
@@ -115,4 +118,4 @@ class Settling:
             return EVERY
         if found.arrived:
             return 0.0
-        return min(EVERY, SWEEP * PAGE / max(1, self.waiting))
+        return min(EVERY, SWEEP * self._store.page / max(1, self.waiting))

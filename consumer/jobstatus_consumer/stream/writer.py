@@ -8,6 +8,8 @@ One task in, one result out:
     either        ->  Failed          it cannot be done: stop, commit nothing
                       Stopped         a stop request ended it: commit nothing of it
 
+Between two tasks, about once a second, it settles what waits for its row in a target, which writes no state.
+
 Nothing is written on a connection before its progress was returned to the loop: the database may have forgotten
 something (design.md, "a database that forgets").
 """

@@ -7,12 +7,16 @@ that is damaged, or that was made by another Java or from other jars; then it st
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jobstatus_local.errors import LocalServerError
 from jobstatus_local.jars import cache_folder
+
+logger = logging.getLogger("jobstatus.local")
 
 Run = Callable[[str, Sequence[str | Path], Path], None]
 
@@ -37,6 +41,8 @@ class ClassArchive:
     def make(self, run: Run) -> None:
         """Make the archive of what was written down so far, if it is wanted and absent. Blocks for some ten seconds.
 
+        Where that fails or takes too long, there is none: brokers start without it, and a later session tries again.
+
         Args:
             run: runs a command to its end; takes a name for messages, the arguments and a log file.
         """
@@ -46,7 +52,11 @@ class ClassArchive:
         names.write_text(_names(self._loaded.read_text(encoding="utf-8")), encoding="utf-8")
         options = ["-Xshare:dump", f"-XX:SharedClassListFile={names}", f"-XX:SharedArchiveFile={made}"]
         argv: list[str | Path] = [self._java, *options, "-XX:+UseSerialGC", "-cp", self._classpath]
-        run("archiving the classes", argv, self._loaded.with_name("archive.log"))
+        try:
+            run("archiving the classes", argv, self._loaded.with_name("archive.log"))
+        except LocalServerError as error:
+            logger.warning("brokers start slower, without an archive of their classes: %s", error)
+            return
         self._keep(made)
 
     def _keep(self, made: Path) -> None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from jobstatus_local.kafka import LocalKafka
+from support.breakable import Breakable
 from support.deployment import deployment, made_events
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 
-def test_a_damaged_batch_stops_the_consumer_with_its_place(database_url: str, tmp_path: Path) -> None:
-    with (
-        LocalKafka() as kafka,
-        deployment(kafka.bootstrap_servers, database_url, tmp_path, partitions=1) as deployed,
-    ):
+def test_a_damaged_batch_stops_the_consumer_with_its_place(
+    breakable: Breakable, database_url: str, tmp_path: Path
+) -> None:
+    kafka = breakable.kafka
+    with deployment(kafka.bootstrap_servers, database_url, tmp_path, partitions=1) as deployed:
         events = made_events(30, 30)
         deployed.produce_events(events[:20])
         deployed.drain()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobstatus_local.kafka import LocalKafka
+from support.breakable import Breakable
 from support.deployment import ConsumerProcess, Deployment, deployment, made_events
 from support.fixture_types import OwnServer
 from support.waiting import until
@@ -50,8 +50,11 @@ def lag_of(url: str) -> dict[str, float]:
     return {partition: float(offsets) for partition, offsets in found}
 
 
-def test_without_a_broker_it_is_not_ready_and_stays_live(database_url: str, tmp_path: Path) -> None:
-    with LocalKafka() as kafka, deployment(kafka.bootstrap_servers, database_url, tmp_path, partitions=1) as deployed:
+def test_without_a_broker_it_is_not_ready_and_stays_live(
+    breakable: Breakable, database_url: str, tmp_path: Path
+) -> None:
+    kafka = breakable.kafka
+    with deployment(kafka.bootstrap_servers, database_url, tmp_path, partitions=1) as deployed:
         first, second = (deployed.consumer(JOBSTATUS_HTTP_ADDRESS="127.0.0.1:0") for _ in range(2))
         urls = [url_of(first), url_of(second)]
         deployed.produce_events(made_events(50, 5))

@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import JobStatusEvent
+from support.breakable import Breakable
 from support.deployment import Deployment, deployment, made_events
 from support.inside import run_inside
 from support.lost_tails import lose_tails, produce_apart
-from support.parts import started
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -72,14 +71,8 @@ def fill(deployed: Deployment) -> None:
 
 
 @pytest.fixture
-def own_kafka() -> Iterator[LocalKafka]:
-    with started("a real Apache Kafka", LocalKafka()) as server:
-        yield server
-
-
-@pytest.fixture
-def lost(own_kafka: LocalKafka, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
-    with deployment(own_kafka.bootstrap_servers, database_url, tmp_path, partitions=len(CASES)) as found:
+def lost(breakable: Breakable, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    with deployment(breakable.kafka.bootstrap_servers, database_url, tmp_path, partitions=len(CASES)) as found:
         fill(found)
         yield found
 
@@ -105,11 +98,11 @@ def lost_jobs() -> set[str]:
 
 
 def test_a_restarted_consumer_reads_what_is_behind_the_cut_and_verify_names_the_lost_rows(
-    own_kafka: LocalKafka, lost: Deployment
+    breakable: Breakable, lost: Deployment
 ) -> None:
     run_inside(lost, "consume", "--until-caught-up")
     commit_back(lost)
-    lose_tails(own_kafka, lost.topic, CUTS)
+    lose_tails(breakable.kafka, lost.topic, CUTS)
     wanted = grow(lost, "second")
     done = run_inside(lost, "consume", "--until-caught-up")
     assert names(lost, "second") == wanted
@@ -129,11 +122,11 @@ def test_a_restarted_consumer_reads_what_is_behind_the_cut_and_verify_names_the_
 
 
 def test_a_running_consumer_writes_what_it_has_and_continues_behind_the_cut(
-    own_kafka: LocalKafka, lost: Deployment
+    breakable: Breakable, lost: Deployment
 ) -> None:
     consumer = lost.consumer("--batch-linger-seconds", "0.2")
     lost.caught_up()
-    lose_tails(own_kafka, lost.topic, CUTS)
+    lose_tails(breakable.kafka, lost.topic, CUTS)
     wanted = grow(lost, "second")
     until(lambda: names(lost, "second") == wanted, "all behind the cuts is written", 120, every=0.3)
     consumer.says("lost its tail", count=len(CUTS))
@@ -143,14 +136,14 @@ def test_a_running_consumer_writes_what_it_has_and_continues_behind_the_cut(
     assert "Traceback" not in consumer.text()
 
 
-def test_where_no_epoch_is_known_the_consumer_stops_with_the_facts(own_kafka: LocalKafka, lost: Deployment) -> None:
+def test_where_no_epoch_is_known_the_consumer_stops_with_the_facts(breakable: Breakable, lost: Deployment) -> None:
     run_inside(lost, "consume", "--until-caught-up")
     # as an earlier version committed
     behind = Consumer({"bootstrap.servers": lost.bootstrap, "group.id": lost.group})
     behind.commit(offsets=[TopicPartition(lost.topic, n, READ) for n in CASES], asynchronous=False)
     behind.close()
     lost.query("UPDATE jobs_progress SET leader_epoch = NULL")
-    lose_tails(own_kafka, lost.topic, {0: 20})
+    lose_tails(breakable.kafka, lost.topic, {0: 20})
     done = run_inside(lost, "consume", "--until-caught-up", code=1)
     for words in ("was truncated", "offset 30", "ends at 20", "--on-lost-offsets earliest"):
         assert words in done.stderr, done.stderr

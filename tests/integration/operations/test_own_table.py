@@ -145,6 +145,26 @@ def test_a_whole_database_that_was_restored_is_brought_up_to_date(own: Own) -> N
     assert (own.statuses(), own.waiting()) == ({"done": 24}, 0)
 
 
+def test_a_target_that_was_restored_alone_is_mended_by_a_sync(own: Own) -> None:
+    own.insert(1, 20)
+    own.report(*((job, "processing") for job in range(1, 21)))
+    own.drain()
+    own.query("CREATE TABLE backup AS TABLE jobs")
+    own.report(*((job, "success") for job in range(1, 21)))
+    own.drain()
+    own.query("BEGIN; DELETE FROM jobs; INSERT INTO jobs SELECT * FROM backup WHERE id <> 20; COMMIT")
+    own.query("UPDATE jobs SET status = 'cancelled' WHERE id = 19")
+    own.run("target", "sync", "--dry-run")
+    assert own.statuses() == {"running": 18, "cancelled": 1}
+    own.run("target", "sync")
+    own.drain()
+    assert own.statuses() == {"done": 18, "cancelled": 1}
+    own.insert(20, 20)
+    own.run("target", "sync")
+    own.drain()
+    assert (own.status(20), own.waiting()) == ("done", 0)
+
+
 def test_a_consumer_that_is_killed_between_a_batch_and_its_settling_loses_no_row(own: Own) -> None:
     consumer = own.consumer()
     own.report(*((job, "processing") for job in range(1, 101)))
@@ -155,15 +175,6 @@ def test_a_consumer_that_is_killed_between_a_batch_and_its_settling_loses_no_row
     own.consumer()
     until(lambda: own.statuses() == {"running": 99, "done": 1}, "all rows are written", 90)
     until(lambda: own.waiting() == 0, "nothing waits")
-
-
-def test_a_row_that_comes_while_a_consumer_runs_is_written_by_itself(own: Own) -> None:
-    own.consumer()
-    own.report((1, "processing"), (2, "success"))
-    until(lambda: own.waiting() == 2, "both jobs wait")
-    own.insert(1, 2)
-    until(lambda: own.statuses() == {"running": 1, "done": 1}, "both rows are written")
-    assert own.waiting() == 0
 
 
 def test_a_replay_to_a_new_table_leaves_the_target_alone(own: Own) -> None:

@@ -68,7 +68,7 @@ def test_the_jobs_that_are_silent_for_too_long_are_named_the_oldest_first(writte
 def test_a_person_reads_a_table_of_eighty_columns(written: Deployment) -> None:
     told = run_inside(written, "stuck", code=1, JOBSTATUS_DEADLINES=DEADLINES, COLUMNS="80").stdout
     assert max(map(len, told.splitlines())) <= 80
-    assert re.search(r"12 +processing +1h +worker-7 +waiting for the disk waiting", told)
+    assert re.search(r"12 +processing +worker-7 +waiting for the disk waiting.* 1h", told)
     assert "3 jobs of jobs stuck: 2 processing for over 15m, 1 pending for over 2h" in " ".join(told.split())
     none = run_inside(written, "stuck", "--status", "gone", "--older-than", "1s").stdout
     assert none == "0 jobs of jobs stuck: 0 gone for over 1s\n"

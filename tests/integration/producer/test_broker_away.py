@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import pytest
 from integration.producer import scripts
-from integration.producer.conftest import Breakable
 from integration.producer.reading import (
     Record,
     events_of,
@@ -25,6 +24,7 @@ from integration.producer.reading import (
 from jobstatus_producer import BufferFullError, JobStatusEvent, JobStatusProducer
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_schemas.protocol import LATE_HEADER
+from support.breakable import Breakable
 from support.waiting import until
 
 

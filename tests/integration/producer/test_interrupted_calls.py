@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from integration.producer import scripts
-from integration.producer.conftest import Breakable, Environ
+from integration.producer.conftest import Environ
 from integration.producer.reading import make_topic_at, read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
+from support.breakable import Breakable
 
 POOL = """
 from multiprocessing import get_context

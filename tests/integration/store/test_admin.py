@@ -198,13 +198,20 @@ def test_the_least_rights_of_a_purge_are_those_that_its_check_names(
     url: str, clerk: str, store: Store, database: Database
 ) -> None:
     store.write(batch([event(status="success")]))
+    database.execute(
+        "CREATE TABLE jobs_waiting (job_id text PRIMARY KEY, since timestamptz NOT NULL,"
+        " next_try timestamptz NOT NULL, tries integer NOT NULL, reason text NOT NULL)"
+    )
+    database.execute("INSERT INTO jobs_waiting VALUES ('job-1', now(), now(), 0, 'no row')")
+    assert len(check_purge(clerk, "jobs")) == 4
     for problem in check_purge(clerk, "jobs"):
         database.execute(problem.remedy.encode())
     assert check_purge(clerk, "jobs") == []
     finished = Finished(("success",), NOON * 2)
     with PurgeTable(clerk, "jobs") as table:
-        assert table.finished(finished, "") == ["job-1"]
+        assert table.finished(finished) == ["job-1"]
         assert table.purge(finished, ["job-1"]) == 1
+        assert database.execute("SELECT * FROM jobs_waiting").fetchall() == []
         table.analyze()
         assert table.forget({}, NOON * 2, "") == (1, 1, "job-1")
         assert table.forget({}, NOON * 2, "job-1") == (0, 0, None)

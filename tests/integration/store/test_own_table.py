@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from jobstatus_consumer.errors import SettingsError, TargetError, WaitingBudgetError
-from jobstatus_consumer.store import ProjectingStore, Store, Target, check, migrate
+from jobstatus_consumer.errors import DatabaseAwayError, SettingsError, TargetError, WaitingBudgetError
+from jobstatus_consumer.store import Limits, ProjectingStore, Row, RowRepair, Store, Table, Target, check, migrate
 from law.events import batch, event
 from psycopg.rows import TupleRow
+from support.waiting import until
 
 Database = psycopg.Connection[TupleRow]
 Open = Callable[..., ProjectingStore]
@@ -52,7 +55,7 @@ def database(empty_url: str) -> Iterator[Database]:
 def opened_store(empty_url: str, target_file: Callable[[str], Target]) -> Iterator[Open]:
     stores = []
 
-    def make(text: str = FILE, **given: int) -> ProjectingStore:
+    def make(text: str = FILE, **given: Any) -> ProjectingStore:
         target = target_file(text)
         migrate(empty_url, "jobs_status", target=target)
         store = ProjectingStore(empty_url, "jobs_status", target, **given)
@@ -183,6 +186,16 @@ def test_where_is_judged_on_the_row_as_it_is(opened_store: Open, database: Datab
     assert store.write(batch([event("1", 0), event("2", 1)])).projected == (1, 0, 0, 0, 0, 0)
     assert rows(database) == [(1, "cancelled", None), (2, "processing", None)]
     assert waiting(database) == []
+
+
+def test_a_condition_that_is_unknown_leaves_the_row_alone(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id, other) VALUES (1, NULL), (2, 'mine')")
+
+    written = opened_store("where = \"job.other = 'mine'\"\n" + FILE).write(batch([event("1", 0), event("2", 1)]))
+
+    assert written.projected == (1, 0, 0, 0, 0, 0)
+    assert rows(database) == [(1, "new", None), (2, "processing", None)]
 
 
 @pytest.mark.parametrize("job_id", ["x", "007", " 7", "99999999999999999999", "7\u00a0"])
@@ -395,3 +408,114 @@ def test_without_a_target_there_is_no_waiting_table_and_no_difference(empty_url:
         store.connect()
         assert store.write(batch([event()])).projected is None
     assert rows(database, "SELECT to_regclass('jobs_waiting')") == [(None,)]
+
+
+def test_a_state_that_is_repaired_waits_until_its_row_is_written(
+    opened_store: Open, database: Database, empty_url: str
+) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    store, item = opened_store(), event("1", 3, status="success")
+    store.write(batch([event("1", 3)]))
+    with Table(empty_url, "jobs_status") as table:
+        row = Row.made((None, item.time, item.log_id, 3), item.content)
+        repair = RowRepair("1", row, item.log_id, 3, keep_attempt=False, keep_latest=False)
+        assert table.repair_rows([repair, repair._replace(job_id="2")]) == {"1"}
+    assert rows(database, "SELECT job_id, reason FROM jobs_status_waiting") == [("1", "changed")]
+    store.count_waiting()
+    assert store.settle() == (1, 0, 0, 1, 0, 0)
+    assert rows(database) == [(1, "success", None)]
+
+
+def test_what_already_waits_goes_on_as_it_is(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    store = opened_store()
+    store.write(batch([event("1", 0)]))
+    database.execute("UPDATE jobs_status_waiting SET since = 'epoch', tries = 7, reason = 'mine'")
+
+    assert store.write(batch([event("1", 1)])).projected == (0, 0, 0, 0, 0, 0)
+
+    found = rows(database, "SELECT since = 'epoch', tries, reason FROM jobs_status_waiting")
+    assert (found, store.waiting.jobs) == ([(True, 7, "mine")], 1)
+
+
+def test_what_waits_says_why(opened_store: Open, database: Database, empty_url: str) -> None:
+    database.execute(JOBS)
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    store = opened_store()
+    with psycopg.connect(empty_url) as application:
+        application.execute("SELECT FROM jobs WHERE id = 1 FOR UPDATE")
+        store.write(batch([event("1", 0), event("2", 1)]))
+    assert rows(database, "SELECT job_id, tries, reason FROM jobs_status_waiting ORDER BY 1") == [
+        ("1", 0, "locked"),
+        ("2", 0, "no row"),
+    ]
+
+
+def test_what_waits_is_tried_page_by_page(
+    opened_store: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobstatus_consumer.store.projecting.PAGE", 2)
+    database.execute(JOBS)
+    store = opened_store()
+    store.write(batch([event(str(number), number) for number in range(1, 6)]))
+    database.execute("INSERT INTO jobs (id) VALUES (2), (3), (5)")
+
+    found = []
+    for _ in range(3):
+        store.settle()
+        found.append((waiting(database), store.page_left))
+
+    assert found == [(["1", "3", "4", "5"], True), (["1", "4", "5"], True), (["1", "4"], False)]
+    assert store.waiting.jobs == 2
+
+
+def test_pages_that_take_too_long_become_shorter(opened_store: Open, database: Database) -> None:
+    database.execute(JOBS)
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN new; END $$;"
+        " CREATE TRIGGER slow BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION slow()"
+    )
+    store = opened_store(limits=Limits(statement=1.0))
+    store.write(batch([event(str(number), number) for number in range(5)]))
+    database.execute("INSERT INTO jobs (id) SELECT generate_series(0, 4)")
+
+    with pytest.raises(DatabaseAwayError):
+        store.settle()
+
+    def settled() -> bool:
+        database.execute("UPDATE jobs_status_waiting SET next_try = now()")
+        with suppress(DatabaseAwayError):
+            store.settle()
+        return waiting(database) == []
+
+    until(settled, "all are written")
+    assert rows(database, "SELECT DISTINCT status FROM jobs") == [("processing",)]
+
+
+def test_a_job_that_is_refused_is_tried_more_and_more_rarely_and_at_last_every_five_minutes(
+    opened_store: Open, database: Database
+) -> None:
+    database.execute(JOBS.replace("error text", "error text CHECK (error <> 'bad')"))
+    store = opened_store()
+    store.write(batch([event("1", 0, error_message="bad"), event("2", 1)]))
+    database.execute("INSERT INTO jobs (id) VALUES (1)")
+    seconds = []
+    for tries in (0, 1, 2, 8, 50):
+        database.execute("UPDATE jobs_status_waiting SET tries = %s, next_try = now() WHERE job_id = '1'", (tries,))
+        store.settle()
+        ((counted, wait),) = rows(
+            database,
+            "SELECT tries, extract(epoch FROM next_try - now())::float8 FROM jobs_status_waiting WHERE job_id = '1'",
+        )
+        assert counted == tries + 1
+        seconds.append(round(wait + 0.5))
+    # what has passed since the refusal is missing from it
+    for found, most in zip(seconds, (2, 4, 8, 300, 300), strict=True):
+        assert most - 60 <= found <= most
+    assert rows(database, "SELECT next_try > now(), tries FROM jobs_status_waiting WHERE job_id = '2'") == [(False, 0)]
+
+    database.execute("UPDATE jobs SET error = NULL; ALTER TABLE jobs DROP CONSTRAINT jobs_error_check")
+    assert store.settle().written == 0
+    database.execute("UPDATE jobs_status_waiting SET next_try = now()")
+    assert store.settle().written == 1

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobstatus_consumer.records import Event
-from jobstatus_consumer.store import Finished, ProjectingStore, PurgeTable, Target, migrate
+from jobstatus_consumer.store import Finished, Limits, ProjectingStore, PurgeTable, Target, migrate
 from law import table
 from law.events import NOON, batch, saying
 from law.histories import cuts, deliveries, one_of_all, tables
@@ -24,6 +24,8 @@ from law.target import POISON, REFUSED, Open, TargetRow, World, key_of
 from psycopg.rows import TupleRow
 
 Database = psycopg.Connection[TupleRow]
+PATIENT = Limits(statement=120.0, lock=60.0)
+"""A vacuum that cuts the emptied tables may have them for seconds on a machine that is busy."""
 EVERY = Finished(("processing", "success", "error", "refused", "repaired"), NOON * 2)
 EXAMPLES = int(os.environ.get("LAW_EXAMPLES", "300"))
 
@@ -115,7 +117,7 @@ class Place:
                 path.write_text(FILE.format(missing=missing, every_event=str(every_event).lower()))
                 target = Target.read(str(path))
                 migrate(url, "jobs", target=target)
-                self.stores[missing, every_event] = ProjectingStore(url, "jobs", target)
+                self.stores[missing, every_event] = ProjectingStore(url, "jobs", target, limits=PATIENT)
                 self.stores[missing, every_event].connect()
         self.look.execute(f"ALTER TABLE jobs ADD CONSTRAINT no_poison CHECK (status <> '{POISON}')")
 

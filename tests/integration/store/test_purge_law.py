@@ -53,6 +53,50 @@ def test_the_guard_decides_on_what_is_left_as_the_model_on_either_side_of_every_
         assert dict(written.stale) == {reason: reasons.count(reason) for reason in set(reasons) if reason != "applied"}
 
 
+def test_a_second_purge_of_a_job_leaves_what_its_second_row_was(
+    store: Store, purging: PurgeTable, database: Database
+) -> None:
+    first, second = event("job-1", 5, attempt=1, time=10), event("job-1", 0, attempt=2, time=20, log_id=LOG_B)
+    for item in (first, second):
+        assert store.write(batch([item])).applied == 1
+        assert purging.purge(EVERY, ["job-1"]) == 1
+    assert table.read(database) == purge(one_by_one({}, [first, second]), ["job-1"])
+
+
+def test_a_row_beside_what_is_left_of_its_job_counts_alone(
+    store: Store, purging: PurgeTable, database: Database
+) -> None:
+    """Another program may insert the row of a purged job."""
+    store.write(batch([event("job-1", 5, attempt=2, time=50)]))
+    assert purging.purge(EVERY, ["job-1"]) == 1
+    database.execute("INSERT INTO jobs (job_id, status) VALUES ('job-1', 'theirs')")
+    again = event("job-1", 4, time=40)
+    assert store.write(batch([again], ranges=())).applied == 1
+    assert table.read(database) == {"job-1": applied(Row("theirs"), again)}
+
+
+def test_a_purge_takes_only_rows_that_are_finished_still(store: Store, purging: PurgeTable, database: Database) -> None:
+    finished = Finished(("success",), NOON + 10)
+    jobs = {"done": ("success", 9), "too-new": ("success", 10), "not-done": ("processing", 1)}
+    store.write(batch([event(job, n, status=word, time=at) for n, (job, (word, at)) in enumerate(jobs.items())]))
+    database.execute("INSERT INTO jobs (job_id, status, latest_occurred_at) VALUES ('theirs', 'success', 'epoch')")
+    assert [(item.status, item.rows, item.others) for item in purging.counts(finished)] == [("success", 1, 1)]
+    assert purging.finished(finished) == ["done"]
+    assert purging.finished(finished) == []
+    purging.close()
+    assert purging.finished(finished) == ["done"], "a new connection begins anew"
+    assert purging.purge(finished, [*jobs, "theirs", "never-was"]) == 1
+    assert {job for job, row in table.read(database).items() if row.purged} == {"done"}
+
+
+def test_a_row_that_another_session_has_locked_is_left(store: Store, purging: PurgeTable, url: str) -> None:
+    store.write(batch([event("job-1", 0), event("job-2", 1)]))
+    with psycopg.connect(url) as other:
+        other.execute("SELECT FROM jobs WHERE job_id = 'job-1' FOR UPDATE")
+        assert purging.purge(EVERY, ["job-1", "job-2"]) == 1
+    assert purging.purge(EVERY, ["job-1", "job-2"]) == 1
+
+
 @st.composite
 def steps(draw: st.DrawFn, history: History) -> Steps:
     """The history's batches with purges, and whole replays of what came so far, between them."""
@@ -87,35 +131,3 @@ def test_any_history_with_purges_and_replays_ends_as_one_by_one(
             assert table.read(database) == expected
 
     holds()
-
-
-def test_a_row_beside_what_is_left_of_its_job_counts_alone(
-    store: Store, purging: PurgeTable, database: Database
-) -> None:
-    """Another program may insert the row of a purged job."""
-    store.write(batch([event("job-1", 5, attempt=2, time=50)]))
-    assert purging.purge(EVERY, ["job-1"]) == 1
-    database.execute("INSERT INTO jobs (job_id, status) VALUES ('job-1', 'theirs')")
-    again = event("job-1", 4, time=40)
-    assert store.write(batch([again], ranges=())).applied == 1
-    assert table.read(database) == {"job-1": applied(Row("theirs"), again)}
-
-
-def test_a_purge_takes_only_rows_that_are_finished_still(store: Store, purging: PurgeTable, database: Database) -> None:
-    finished = Finished(("success",), NOON + 10)
-    jobs = {"done": ("success", 9), "too-new": ("success", 10), "not-done": ("processing", 1)}
-    store.write(batch([event(job, n, status=word, time=at) for n, (job, (word, at)) in enumerate(jobs.items())]))
-    database.execute("INSERT INTO jobs (job_id, status, latest_occurred_at) VALUES ('theirs', 'success', 'epoch')")
-    assert [(item.status, item.rows, item.others) for item in purging.counts(finished)] == [("success", 1, 1)]
-    assert purging.finished(finished, "") == ["done"]
-    assert purging.finished(finished, "done") == []
-    assert purging.purge(finished, [*jobs, "theirs", "never-was"]) == 1
-    assert {job for job, row in table.read(database).items() if row.purged} == {"done"}
-
-
-def test_a_row_that_another_session_has_locked_is_left(store: Store, purging: PurgeTable, url: str) -> None:
-    store.write(batch([event("job-1", 0), event("job-2", 1)]))
-    with psycopg.connect(url) as other:
-        other.execute("SELECT FROM jobs WHERE job_id = 'job-1' FOR UPDATE")
-        assert purging.purge(EVERY, ["job-1", "job-2"]) == 1
-    assert purging.purge(EVERY, ["job-1", "job-2"]) == 1

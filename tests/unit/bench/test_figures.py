@@ -14,6 +14,8 @@ from bench.freshness import targets as freshness_targets
 from bench.marks import Run
 from bench.memory import Memory, Peak
 from bench.memory import targets as memory_targets
+from bench.own import Own, OwnRun
+from bench.own import targets as own_targets
 from bench.place import Measured
 from bench.replay import COMPARED
 from bench.replay import targets as replay_targets
@@ -102,3 +104,13 @@ def test_the_start_is_shown_beside_what_it_was_and_judged_where_there_is_a_targe
         "from the process's start to the first row": True,
         "a whole emit": False,
     }
+
+
+def test_the_own_table_is_held_to_a_share_of_the_managed_one() -> None:
+    def runs(*rates: float) -> list[OwnRun]:
+        return [OwnRun(item, 500.0, 0.9) for item in rounds(*rates)]
+
+    found = Own({("managed", 50): runs(10_000, 20_000, 8_000), ("own", 50): runs(5_000, 12_000, 8_000)})
+    assert found.ratio("managed", 50) == pytest.approx(0.6)
+    (target,) = own_targets(found)
+    assert (target.found, target.reached) == ("0.60", True)

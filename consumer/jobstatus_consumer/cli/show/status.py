@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobstatus_consumer.cli.show import target
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.operations import BrokerSide, PartitionStatus, StatusReport, shown
@@ -34,6 +35,7 @@ def as_dict(settings: Settings, report: StatusReport) -> dict[str, Any]:
         "events_per_second": None if report.rate is None else round(report.rate, 1),
         "open_dead_letters": None if report.letters is None else report.letters.number,
         "all_dead_letters_read": report.letters is not None and report.letters.complete,
+        "target": None if report.table is None else target.waiting_as_dict(report.table.waiting),
         "waiting_for": list(report.waiting_for),
         "problems": [str(error) for error in report.problems],
     }
@@ -62,6 +64,8 @@ def show(settings: Settings, report: StatusReport) -> None:
         console.print(line)
     for what in report.waiting_for:
         print_fitted(console, f"waiting for {what}")
+    if report.table is not None and report.table.waiting is not None:
+        target.show_waiting(report.table.waiting, console)
     if report.table is not None and report.table.rows is not None:
         _rows(console, settings.table, report.table.rows)
 

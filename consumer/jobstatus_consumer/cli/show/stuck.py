@@ -38,12 +38,10 @@ def show(found: Stuck, *, as_json: bool) -> None:
         return
     console = plain_console()
     if found.jobs:
-        table = narrow("job", "status", title="")
+        table = narrow("job", "status", "worker", "last message", title="")
         table.add_column("silent for", no_wrap=True)
-        table.add_column("worker")
-        table.add_column("last message")
         for job in found.jobs:
-            table.add_row(job.job_id, job.status, _age(found, job), job.worker_id or "-", _brief(job.message))
+            table.add_row(job.job_id, job.status, job.worker_id or "-", _brief(job.message), _age(found, job))
         console.print(table)
     total = sum(found.counts.values())
     by_status = ", ".join(

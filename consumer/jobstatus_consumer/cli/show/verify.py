@@ -10,8 +10,9 @@ import click
 from rich.console import Console
 
 from jobstatus_consumer.cli.session import say
+from jobstatus_consumer.cli.show import target
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
-from jobstatus_consumer.operations import Finding, RepairResult, Scope, VerifyReport
+from jobstatus_consumer.operations import Finding, RepairResult, Scope, TargetReport, VerifyReport
 from jobstatus_consumer.words import counted, listed
 
 SHOWN: Final = 20
@@ -25,6 +26,10 @@ class Outcome:
     report: VerifyReport
     repaired: RepairResult | None = None
     left: VerifyReport | None = None
+    target: TargetReport | None = None
+    """what the target shows of the rows; None without a target, and after a stop"""
+    strict: bool = False
+    """whether a difference of the target is a failure"""
 
     @property
     def complete(self) -> bool:
@@ -33,8 +38,9 @@ class Outcome:
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing differs, or nothing does any more."""
-        return self.complete and (self.left or self.report).total == 0
+        """Whether nothing differs, or nothing does any more. The target counts with `strict` alone."""
+        target_differs = self.strict and self.target is not None and self.target.total > 0
+        return self.complete and (self.left or self.report).total == 0 and not target_differs
 
     @property
     def repaired_rows(self) -> int:
@@ -83,6 +89,16 @@ def _show(found: Outcome) -> None:
         )
     elif not report.total and report.complete:
         console.print(_verdict(report))
+    if found.target is not None:
+        _show_target(found.target, console)
+
+
+def _show_target(report: TargetReport, console: Console) -> None:
+    target.show_differences(report, console)
+    if report.total:
+        print_fitted(console, "to have these rows written: jobstatus target sync (a failure with --strict alone)")
+    if not report.complete:
+        print_fitted(console, f"stopped; nothing is known of the rest of {report.table}")
 
 
 def _verdict(report: VerifyReport) -> str:
@@ -135,6 +151,8 @@ def _as_dict(found: Outcome) -> dict[str, Any]:
         "findings": [_finding(job_id, item) for job_id, item in report.findings.items()],
         "not_named": report.more.total(),
     }
+    if found.target is not None:
+        fields["target"] = target.differences_as_dict(found.target)
     if found.repaired is not None:
         fields |= _repaired(found.repaired)
     if found.left is not None:

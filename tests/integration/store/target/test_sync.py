@@ -59,9 +59,8 @@ def test_a_target_that_was_restored_alone_is_mended_by_the_consumer(own: OwnTabl
         "jobs: 2 rows differ from the state: 2 different",
         "  1: differs in status, error_message",
         "  3: differs in status, error_message",
-        "no differences: 1 kept as they are by where, 1 without a row",
-        "2 jobs wait until a consumer writes the row; jobstatus status shows how many are",
-        "    left",
+        "these are no differences: 1 kept as they are by where, 1 without a row",
+        "2 more jobs wait for a consumer to write their rows; see jobstatus status",
     ]
     assert own.waiting() == {"1": "changed", "3": "changed"}
     assert document(own, "target", "sync")["explained"]["waiting"] == 2
@@ -95,7 +94,7 @@ def test_states_are_compared_in_pages_and_one_that_cannot_be_evaluated_stops_non
     found = document(own, "target", "sync")
 
     assert (found["states"], found["different"], found["refused"], found["parked"]) == (10, 7, 2, 8)
-    assert found["explained"]["not_ours"] == 1
+    assert found["explained"] == {"waiting": 0, "not_ours": 1, "held_by_where": 0, "no_row": 0}
     refused = {item["job_id"]: item["why"] for item in found["findings"] if item["kind"] == "refused"}
     assert refused == dict.fromkeys(("12x", "5"), "InvalidTextRepresentation (22P02)")
     # a key stays what it is; a word may come to be known

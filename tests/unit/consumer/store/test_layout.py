@@ -70,6 +70,12 @@ def test_a_repair_is_sent_by_column() -> None:
     assert (record["latest_occurred_at"], record["log_offset"]) == (item.time, 7)
 
 
+def test_a_write_without_a_target_has_no_part_of_one() -> None:
+    text = block("write.sql", "write", JOBS).as_string(None)
+    assert "RETURNING 1\n), advanced AS (" in text
+    assert text.endswith("SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced)")
+
+
 def test_no_placeholder_is_left_in_any_statement() -> None:
     names = {"other": JOBS.identifier, "other_purged": JOBS.purged.identifier}
     for file in ("write.sql", "table.sql", "admin.sql", "stuck.sql"):

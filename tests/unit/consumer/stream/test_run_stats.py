@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobstatus_consumer.records import Batch, RawRecord, Rejected, Written
+from jobstatus_consumer.records import Batch, Projected, RawRecord, Rejected, Written
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.writer import BatchWritten
 from jobstatus_consumer.telemetry.metrics import Metrics
@@ -22,3 +22,16 @@ def test_the_rate_is_that_between_the_first_event_and_the_last_write() -> None:
 
 def test_a_run_without_events_has_no_rate() -> None:
     assert RunStats(Metrics()).summary(3.0).events_per_second == 0
+
+
+def test_what_is_done_to_the_target_is_counted_by_outcome() -> None:
+    metrics = Metrics()
+    stats = RunStats(metrics)
+    stats.projected(Projected(written=3, inserted=2, parked=1, arrived=9, not_ours=4, held=5))
+    stats.projected(Projected(written=1))
+
+    def rows(outcome: str) -> float | None:
+        return metrics.registry.get_sample_value("jobstatus_target_rows_total", {"outcome": outcome})
+
+    outcomes = ("written", "inserted", "parked", "not_ours", "held")
+    assert [rows(outcome) for outcome in outcomes] == [4, 2, 1, 4, 5]

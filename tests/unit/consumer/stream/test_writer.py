@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
-from jobstatus_consumer.records import Batch, TopicProgress, Written
+from jobstatus_consumer.records import Batch, Projected, TopicProgress, Written
+from jobstatus_consumer.stream.settling import Settling
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
     BatchWritten,
@@ -21,6 +23,7 @@ from jobstatus_consumer.stream.writer import (
     Writer,
 )
 from law.events import batch, event
+from support.waiting import until
 
 BATCH = batch([event()])
 PROGRESS = {"job-status/id/0": 7}
@@ -58,6 +61,46 @@ class Store:
 
     def close(self) -> None:
         self.connected = False
+
+
+class Waits:
+    """How many jobs wait, and since when."""
+
+    jobs = 1
+    since = 0.0
+
+
+class StoreWithTarget(Store):
+    """One job waits for its row in the target; `settled` raises, or is set once it was tried."""
+
+    waiting = Waits()
+    page = 500
+    page_left = False
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__([], [])
+        self._error = error
+        self.settled = threading.Event()
+
+    def settle(self) -> Projected:
+        self.settled.set()
+        if self._error is not None:
+            raise self._error
+        return Projected(written=1, arrived=1)
+
+    def count_waiting(self) -> None:
+        pass
+
+
+@contextmanager
+def settling(store: StoreWithTarget, report: Callable[[Projected], None]) -> Iterator[Writer]:
+    sender: Any = None
+    budget = Budget(100, 5.0)
+    writer = Writer(store, sender, budget, "group", "job-status", settling=Settling(store, report))
+    writer.start()
+    yield writer
+    writer.close(10)
+    assert not writer.alive
 
 
 @contextmanager
@@ -117,3 +160,22 @@ def test_a_comparison_that_is_stale_twice_ends_the_consumer(between: list[StoreE
         failed = result(writer, ReadProgress())
         assert isinstance(failed, Failed)
         assert isinstance(failed.error, DeploymentError)
+
+
+def test_what_waits_is_settled_between_tasks_once_there_is_a_connection() -> None:
+    store, reported = StoreWithTarget(), threading.Event()
+    with settling(store, lambda found: reported.set()) as writer:
+        assert not store.settled.is_set()
+        assert isinstance(result(writer, ReadProgress()), ProgressRead)
+        assert reported.wait(30)
+        assert isinstance(result(writer, BATCH), BatchWritten)
+
+
+def test_a_target_that_became_wrong_while_nothing_was_written_ends_the_consumer() -> None:
+    store = StoreWithTarget(DeploymentError("no such column"))
+    with settling(store, lambda found: None) as writer:
+        assert isinstance(result(writer, ReadProgress()), ProgressRead)
+        assert store.settled.wait(30)
+        failed = until(lambda: isinstance(found := result(writer, ReadProgress()), Failed) and found, "it has failed")
+        assert isinstance(failed, Failed)
+        assert str(failed.error) == "no such column"
