@@ -14,6 +14,8 @@ from .targets import Target
 
 ROUNDS: Final = 9
 MOST_SECONDS: Final = 0.1
+BEFORE_SECONDS: Final = 0.51
+"""The median of an earlier version, which handed a record over before the client had found its broker."""
 
 
 def measure(place: Place, topic: str) -> list[float]:
@@ -31,9 +33,9 @@ def measure(place: Place, topic: str) -> list[float]:
 
 def table(seconds: list[float]) -> Table:
     shown = Table("of a new producer", title="the first event, s", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("least", "median", "most"):
+    for name in ("least", "median", "most", "before"):
         shown.add_column(name, justify="right")
-    found = (min(seconds), statistics.median(seconds), max(seconds))
+    found = (min(seconds), statistics.median(seconds), max(seconds), BEFORE_SECONDS)
     shown.add_row("call to acknowledgement", *(f"{value:.3f}" for value in found))
     return shown
 

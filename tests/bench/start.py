@@ -71,12 +71,24 @@ def _run(env: Mapping[str, str], *arguments: str) -> None:
     subprocess.run([*COMMAND, *arguments], env=dict(env), cwd=CHECKOUT, check=True, stdout=subprocess.DEVNULL)
 
 
+class Figure(NamedTuple):
+    """What is measured, in seconds; `most` is what it should take.
+
+    `before` is the best of some starts of an earlier version, which paused partitions at their assignment and imported
+    everything at once; two cores, and other programs on them.
+    """
+
+    field: str
+    before: float
+    most: float | None = None
+
+
 FIGURES: Final = {
-    "from the assignment to the first row": ("after_assignment", 0.2),
-    "from the process's start to the first row": ("written", 1.5),
-    "a whole emit": ("emitted", 0.4),
+    "from the assignment to the first row": Figure("after_assignment", 2.3, 0.2),
+    "from the process's start to the first row": Figure("written", 4.5, 1.5),
+    "a whole emit": Figure("emitted", 0.85, 0.4),
+    "a whole emit, processor time": Figure("emitted_cpu", 0.38),
 }
-"""By what is measured: its field, and the most seconds that it should take."""
 
 
 def _median(found: Sequence[Start], field: str) -> float:
@@ -86,17 +98,20 @@ def _median(found: Sequence[Start], field: str) -> float:
 def table(found: Sequence[Start]) -> Table:
     shown = Table("", title=f"the median of {len(found)} starts", box=None, title_justify="left", padding=(0, 2, 0, 0))
     shown.add_column("seconds", justify="right")
-    for what, (field, _) in FIGURES.items():
-        shown.add_row(what, f"{_median(found, field):.2f}")
+    shown.add_column("before", justify="right")
+    for what, figure in FIGURES.items():
+        shown.add_row(what, f"{_median(found, figure.field):.2f}", f"{figure.before:.2f}")
     return shown
 
 
 def as_dict(found: Sequence[Start]) -> dict[str, Any]:
-    return {f"{field}_seconds": round(_median(found, field), 3) for field, _ in FIGURES.values()}
+    return {f"{figure.field}_seconds": round(_median(found, figure.field), 3) for figure in FIGURES.values()}
 
 
 def targets(found: Sequence[Start]) -> list[Target]:
     return [
-        Target(what, f"{_median(found, field):.2f} s", f"under {most:g} s", _median(found, field) < most)
-        for what, (field, most) in FIGURES.items()
+        Target(what, f"{median:.2f} s", f"under {figure.most:g} s", median < figure.most)
+        for what, figure in FIGURES.items()
+        if figure.most is not None
+        for median in [_median(found, figure.field)]
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from bench.away import Result
 from bench.away import targets as away_targets
@@ -18,6 +20,10 @@ from bench.place import Measured
 from bench.replay import COMPARED
 from bench.replay import targets as replay_targets
 from bench.speed import Speed
+from bench.start import Start
+from bench.start import table as start_table
+from bench.start import targets as start_targets
+from rich.console import Console
 
 
 def a_run(rate: float, *, peak: float = 100.0, at_a_tenth: float = 100.0) -> Run:
@@ -83,6 +89,21 @@ def test_what_was_lost_out_of_order_or_blocked_while_brokers_were_away_misses_it
     broken = whole._replace(lost=1, out_of_order=1, slowest=[0.0, 0.1, 0.2, 3.1])
     assert [target.reached for target in away_targets([whole])] == [True] * 3
     assert [target.reached for target in away_targets([whole, broken])] == [False, False, True, False]
+
+
+def test_the_start_is_shown_beside_what_it_was_and_judged_where_there_is_a_target() -> None:
+    found = [Start(1.0, 1.1, 0.3, 0.2), Start(1.2, 1.3, 0.5, 0.2), Start(1.4, 1.7, 0.6, 0.3)]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(start_table(found))
+    said = console.export_text()
+    assert "process's start to the first row" in said
+    assert "1.30" in said
+    assert "4.50" in said
+    assert {target.what: target.reached for target in start_targets(found)} == {
+        "from the assignment to the first row": True,
+        "from the process's start to the first row": True,
+        "a whole emit": False,
+    }
 
 
 def test_the_own_table_is_held_to_a_share_of_the_managed_one() -> None:
