@@ -12,8 +12,9 @@ from jobstatus_consumer.kafka import GroupConsumer
 from jobstatus_consumer.records import Projected
 from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.lag import Lag
-from jobstatus_consumer.stream.writer import BatchWritten, Writer
+from jobstatus_consumer.stream.writer import LOG_AGAIN_SECONDS, BatchWritten, Writer
 from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.telemetry.throttle import Throttle
 from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
@@ -72,6 +73,9 @@ class RunStats:
         self._metrics = metrics
         self._clock = clock
         self._lines = BatchLines()
+        # events of a lower attempt than their row since the last line about them
+        self._lower = 0
+        self._lower_lines = Throttle(LOG_AGAIN_SECONDS, clock)
         self._began: float | None = None
         self._last_write = 0.0
         self._totals = Totals()
@@ -86,8 +90,9 @@ class RunStats:
         return self._totals.summary(seconds, 0.0 if self._began is None else self._last_write - self._began)
 
     def flush(self) -> None:
-        """Write the log line of the batches that have none yet."""
+        """Write the log lines of what has none yet."""
         self._lines.flush()
+        self._log_lower()
 
     def wrote(self, result: BatchWritten) -> None:
         """A batch is written and its dead letters are acknowledged."""
@@ -96,7 +101,12 @@ class RunStats:
         written = result.written
         updated = len(result.batch.events) - len(written.rejected)
         self._lines.wrote(updated, written.seconds, _remarks(result))
-        lower = written.stale.get("lower_attempt", 0)
+        self._lower += written.stale.get("lower_attempt", 0)
+        if self._lower and self._lower_lines.allows():
+            self._log_lower()
+
+    def _log_lower(self) -> None:
+        lower, self._lower = self._lower, 0
         if lower:
             logger.warning(
                 "%s had a lower attempt than their row and changed nothing; does a worker's counter start again?",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from jobstatus_consumer.records import Batch, Projected, RawRecord, Rejected, Written
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.writer import BatchWritten
@@ -22,6 +23,23 @@ def test_the_rate_is_that_between_the_first_event_and_the_last_write() -> None:
 
 def test_a_run_without_events_has_no_rate() -> None:
     assert RunStats(Metrics()).summary(3.0).events_per_second == 0
+
+
+def test_events_of_a_lower_attempt_are_summed_up_in_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    stats = RunStats(Metrics(), lambda: now)
+
+    def wrote(lower: int) -> list[str]:
+        caplog.clear()
+        stats.wrote(BatchWritten(Batch((), (), ()), Written(0, stale={"lower_attempt": lower}), 0))
+        return [record.getMessage().split()[0] for record in caplog.records if record.levelname == "WARNING"]
+
+    assert [wrote(2), wrote(3), wrote(0)] == [["2"], [], []]
+    now = 1000.0
+    assert [wrote(1), wrote(5)] == [["4"], []]
+    caplog.clear()
+    stats.flush()
+    assert "5 events had a lower attempt" in caplog.text
 
 
 def test_what_is_done_to_the_target_is_counted_by_outcome() -> None:
