@@ -26,6 +26,7 @@ from law.model import Row, one_by_one
 from support import forked
 from support.forked import COMMAND, Command
 from support.inside import run_inside
+from support.topics import end_offset
 from support.waiting import until
 
 
@@ -229,8 +230,7 @@ class Deployment:
         return sum(end - committed.get(number, 0) for number, end in self._ends(group).items())
 
     def _ends(self, group: Consumer) -> dict[int, int]:
-        numbers = range(self.partitions)
-        return {n: group.get_watermark_offsets(TopicPartition(self.topic, n), timeout=20)[1] for n in numbers}
+        return {number: end_offset(group, self.topic, number) for number in range(self.partitions)}
 
     def _committed(self, group: Consumer) -> dict[int, int]:
         wanted = [TopicPartition(self.topic, number) for number in range(self.partitions)]

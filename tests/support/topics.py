@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from typing import Final
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclOperation,
@@ -16,6 +18,21 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+
+NEW: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
+"""What a client says of a partition without a leader, or of one that it has not heard of yet."""
+
+
+def end_offset(client: Consumer, topic: str, partition: int) -> int:
+    """The end of a log; asked again, for 20 s at most, while the topic is new."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return int(client.get_watermark_offsets(TopicPartition(topic, partition), timeout=20)[1])
+        except KafkaException as error:
+            if error.args[0].code() not in NEW or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def alter_topic(bootstrap: str, topic: str, name: str, value: str) -> None:

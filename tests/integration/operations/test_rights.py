@@ -35,7 +35,7 @@ WRITES = (
 def role(deployed: Deployment) -> Iterator[str]:
     """A role that may log in and no more."""
     name = "reader_" + deployed.topic[-10:].replace("-", "_")
-    deployed.query(f"CREATE ROLE {name} LOGIN PASSWORD 'reader'")
+    deployed.query(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish-7'")
     yield name
     deployed.query(f"DROP OWNED BY {name}")
     deployed.query(f"DROP ROLE {name}")
@@ -46,7 +46,7 @@ def as_role(deployed: Deployment, role: str, *arguments: str, code: int) -> str:
 
 
 def run_as_role(deployed: Deployment, role: str, *arguments: str, code: int) -> subprocess.CompletedProcess[str]:
-    url = re.sub(r"//[^@]*@", f"//{role}:reader@", deployed.database_url)
+    url = re.sub(r"//[^@]*@", f"//{role}:swordfish-7@", deployed.database_url)
     return run_inside(deployed, *arguments, code=code, JOBSTATUS_DATABASE_URL=url)
 
 

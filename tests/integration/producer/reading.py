@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.core.rule import RowState, advance, decide
 from jobstatus_consumer.records import Event, RawRecord
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import JobStatusEvent, decode
+from support.topics import end_offset
 
 
 class Record(NamedTuple):
@@ -33,7 +33,7 @@ def read_all(servers: str, topic: str) -> list[Record]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": f"reader-{uuid4()}", "log_level": 0})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-        ends = {p: _end(consumer, TopicPartition(topic, p)) for p in partitions}
+        ends = {p: end_offset(consumer, topic, p) for p in partitions}
         consumer.assign([TopicPartition(topic, p, 0) for p, end in ends.items() if end])
         found: list[Record] = []
         while len(found) < sum(ends.values()):
@@ -44,21 +44,6 @@ def read_all(servers: str, topic: str) -> list[Record]:
         return sorted(found)
     finally:
         consumer.close()
-
-
-def _end(consumer: Consumer, partition: TopicPartition) -> int:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            found: int = consumer.get_watermark_offsets(partition, timeout=20)[1]
-        except KafkaException as error:
-            # a partition of a new topic may have no leader yet
-            is_new = error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION
-            if not is_new or time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return found
 
 
 def _record(message: Message) -> Record:

@@ -28,13 +28,13 @@ def refused(own: OwnTable, *words: str) -> list[str]:
 def role(own: OwnTable) -> Iterator[tuple[str, str]]:
     """A role that may read and write our tables, and a URL for it."""
     name = "reader_of_" + own.run("SELECT current_schema")[0][0]
-    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
+    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish-7'")
     schema = own.run("SELECT current_schema")[0][0]
     own.run(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
     own.run(f"GRANT SELECT, INSERT, UPDATE ON {STATE}, {STATE}_progress, {STATE}_waiting TO {name}")
     own.run(f"GRANT SELECT ON {STATE}_purged TO {name}")
     own.run(f"GRANT DELETE ON {STATE}_waiting TO {name}")
-    yield name, psycopg.conninfo.make_conninfo(own.url, user=name, password="secret")
+    yield name, psycopg.conninfo.make_conninfo(own.url, user=name, password="swordfish-7")
     own.run(f"DROP OWNED BY {name}")
     own.run(f"DROP ROLE {name}")
 

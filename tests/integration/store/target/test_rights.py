@@ -27,7 +27,7 @@ def role(own: OwnTable) -> Iterator[str]:
     """A role with the least rights on our tables and on the application's."""
     ((schema,),) = own.run("SELECT current_schema()")
     name = f"consumer_of_{schema}"
-    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'consumer'")
+    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish-7'")
     own.run(f"GRANT USAGE ON SCHEMA {schema} TO {name}")
     for right, tables in {**OURS, **LEAST}.items():
         own.run(f"GRANT {right} ON {tables} TO {name}")
@@ -38,7 +38,7 @@ def role(own: OwnTable) -> Iterator[str]:
 
 @pytest.fixture
 def url(own: OwnTable, role: str) -> str:
-    return re.sub(r"//[^@]*@", f"//{role}:consumer@", own.url)
+    return re.sub(r"//[^@]*@", f"//{role}:swordfish-7@", own.url)
 
 
 @pytest.fixture

@@ -43,8 +43,8 @@ def test_postgresql_takes_the_statements_as_they_are_printed(make_own: MakeOwn, 
 def test_the_printed_grants_are_enough_for_a_consumer_and_every_command(own: OwnTable) -> None:
     schema = own.run("SELECT current_schema")[0][0]
     name = f"consumer_of_{schema}"
-    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
-    url = psycopg.conninfo.make_conninfo(own.url, user=name, password="secret")
+    own.run(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish-7'")
+    url = psycopg.conninfo.make_conninfo(own.url, user=name, password="swordfish-7")
     try:
         grants = document(own, "target", "sql", "--role", name)["grants"]
         mapped = '"status", "error_message", "started_at", "finished_at", "updated_at"'
