@@ -271,6 +271,7 @@ def _kill_worker(world: World, _chance: random.Random) -> float:
     return world.workers.kill()
 
 
+SET_BACK: Final = "group's offsets set back to 0"
 BACK_WITHIN: Final = 5.0
 TAKEN_OVER_WITHIN: Final = SESSION_SECONDS + 3.0
 
@@ -280,7 +281,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "consumer frozen past its session": Fault("consumer", _freeze, TAKEN_OVER_WITHIN),
     "consumer restarted (SIGTERM)": Fault("consumer", _restart),
     "all consumers restarted in turn": Fault("consumer", _roll),
-    "group's offsets set back to 0": Fault("consumer", _set_back),
+    SET_BACK: Fault("consumer", _set_back),
     "health port beset, consumer stops": Fault("consumer", _stop_beside_clients),
     "backends terminated": Fault("database", _terminate, BACK_WITHIN),
     "PostgreSQL stopped, fast": Fault("database", _stopped("fast"), BACK_WITHIN),

@@ -98,6 +98,10 @@ class Timeline:
     log: list[Moment] = field(default_factory=list)
     table: list[Moment] = field(default_factory=list)
 
+    def logged(self) -> int:
+        """How many records the log has."""
+        return sum(self.log[-1].offsets.values()) if self.log else 0
+
     def written(self) -> int:
         """How many records the table's progress has passed."""
         return sum(self.table[-1].offsets.values()) if self.table else 0
