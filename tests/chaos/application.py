@@ -147,7 +147,7 @@ class Application:
         shown = {name: Shown(*values) for name, *values in rows}
         known = {name: found for name, found in shown.items() if name not in self.doubtful}
         check_rows(states, known, self.cancelled, self.made_again, self._findings)
-        check_waiting(states, shown, waiting, self._findings)
+        check_waiting(states, shown, waiting, self.made_again, self._findings)
 
 
 def check_rows(
@@ -165,9 +165,13 @@ def check_rows(
             findings.add(TARGET_DIFFERS, name, f"{name}: {found} is not {wanted}")
 
 
-def check_waiting(states: Mapping[str, Row], shown: Mapping[str, Shown], waiting: set[str], findings: Findings) -> None:
-    """Exactly the jobs without a row wait."""
+def check_waiting(
+    states: Mapping[str, Row], shown: Mapping[str, Shown], waiting: set[str], removed: set[str], findings: Findings
+) -> None:
+    """Exactly the jobs without a row wait; one whose row was `removed` does so from its next event on."""
     for name in waiting ^ (states.keys() - shown.keys()):
+        if name in removed and name not in waiting:
+            continue
         why = "waits" if name in waiting else "does not wait"
         row = "a row" if name in shown else "no row"
         findings.add(TARGET_WAITING, name, f"{name} {why}, has {row}, and {'a' if name in states else 'no'} state")

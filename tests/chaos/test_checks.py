@@ -248,7 +248,7 @@ def test_a_row_shows_its_state_or_what_it_was_cancelled_with(
 
 def test_exactly_the_jobs_without_a_row_wait() -> None:
     findings = Findings()
-    check_waiting({"a": RUNNING, "b": RUNNING}, {"a": RIGHT, "c": NOTHING}, {"b"}, findings)
+    check_waiting({"a": RUNNING, "b": RUNNING, "d": RUNNING}, {"a": RIGHT, "c": NOTHING}, {"b"}, {"d"}, findings)
     assert not findings.counts
-    check_waiting({"a": RUNNING, "b": RUNNING}, {"a": RIGHT}, {"a"}, findings)
+    check_waiting({"a": RUNNING, "b": RUNNING}, {"a": RIGHT}, {"a"}, set(), findings)
     assert findings.counts == {promises.TARGET_WAITING: 2}
