@@ -26,6 +26,7 @@ from jobstatus_producer import BufferFullError, JobStatusProducer
 from jobstatus_schemas.protocol import LATE_HEADER
 from rich.table import Table
 
+from .tables import plain_table
 from .targets import Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -253,15 +254,11 @@ def measure(away_seconds: float, updates: int) -> list[Result]:
 
 
 def table(found: Sequence[Result]) -> Table:
-    shown = Table(
-        "mode",
-        title="three brokers away; a call in ms: p50, p99, p99.9, longest",
-        title_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
+    shown = plain_table(
+        "three brokers away; a call in ms: p50, p99, p99.9, longest",
+        ["mode"],
+        ["accepted", "refused", "arrived", "lost", "copies", "late", "out of order", "a call"],
     )
-    for name in ("accepted", "refused", "arrived", "lost", "copies", "late", "out of order", "a call"):
-        shown.add_column(name, justify="right")
     for row in found:
         numbers = (row.accepted, row.refused, row.arrived, row.lost, row.copies, row.late, row.out_of_order)
         times = " ".join(f"{1000 * seconds:.2f}" for seconds in row.slowest)

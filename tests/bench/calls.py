@@ -29,6 +29,7 @@ from jobstatus_schemas.framing.single_object import MARKER
 from rich.table import Table
 
 from .place import Place
+from .tables import plain_table
 from .targets import Target
 
 THREADS: Final = 16
@@ -263,17 +264,8 @@ def table(found: Calls) -> Table:
     held = f"the process after {found.calls:,} calls {before:.0f} MB, after ten times as many {after:.0f} MB"
     bare, ours = (1000 * seconds for seconds in found.import_seconds)
     said = f"{held}\nan import takes {ours:.0f} ms, of confluent-kafka and fastavro alone {bare:.0f} ms"
-    shown = Table(
-        "a call",
-        title="what a call costs, µs",
-        title_justify="left",
-        caption=said,
-        caption_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for name in ("p50", "p99", "p99.9", "CPU", "calls/s", "p50 to ours"):
-        shown.add_column(name, justify="right")
+    figures = ["p50", "p99", "p99.9", "CPU", "calls/s", "p50 to ours"]
+    shown = plain_table("what a call costs, µs", ["a call"], figures, caption=said)
     for row in found.rows:
         times = [f"{value:,.1f}" for value in (row.p50, row.p99, row.p999, row.cpu)]
         shown.add_row(row.name, *times, f"{row.rate:,.0f}", f"{found.ratio(row.name):.2f} x")

@@ -10,6 +10,7 @@ from jobstatus_producer import JobStatusProducer
 from rich.table import Table
 
 from .place import Place
+from .tables import plain_table
 from .targets import Target
 
 ROUNDS: Final = 9
@@ -32,9 +33,7 @@ def measure(place: Place, topic: str) -> list[float]:
 
 
 def table(seconds: list[float]) -> Table:
-    shown = Table("of a new producer", title="the first event, s", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("least", "median", "most", "before"):
-        shown.add_column(name, justify="right")
+    shown = plain_table("the first event, s", ["of a new producer"], ["least", "median", "most", "before"])
     found = (min(seconds), statistics.median(seconds), max(seconds), BEFORE_SECONDS)
     shown.add_row("call to acknowledgement", *(f"{value:.3f}" for value in found))
     return shown

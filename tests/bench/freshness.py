@@ -22,6 +22,7 @@ from jobstatus_producer import JobStatusProducer, ProducerSettings
 from rich.table import Table
 
 from .place import CHECKOUT, PARTITIONS, Place
+from .tables import plain_table
 from .targets import Target
 
 RATE = 200
@@ -147,16 +148,11 @@ def _positions(place: Place, topic: str, events: int) -> dict[str, tuple[int, in
 
 
 def table(found: Sequence[Times]) -> Table:
-    shown = Table(
-        "batch",
-        "linger",
-        title=f"from the producer's call to the row, at {RATE} events/s",
-        box=None,
-        title_justify="left",
-        padding=(0, 2, 0, 0),
+    shown = plain_table(
+        f"from the producer's call to the row, at {RATE} events/s",
+        ["batch", "linger"],
+        ["p50 ms", "p90 ms", "p99 ms", "most ms", "events"],
     )
-    for name in ("p50 ms", "p90 ms", "p99 ms", "most ms", "events"):
-        shown.add_column(name, justify="right")
     for times in found:
         figures = [f"{times.at(share) * 1000:,.1f}" for share in (0.5, 0.9, 0.99, 1.0)]
         shown.add_row(str(times.setting.batch), f"{times.setting.linger:g} s", *figures, f"{len(times.seconds):,}")

@@ -13,6 +13,7 @@ from rich.table import Table
 from .marks import Run
 from .place import Place
 from .replay import COMMAND
+from .tables import plain_table
 from .targets import Target
 
 BATCH: Final = 50
@@ -68,9 +69,7 @@ def _peak(env: Mapping[str, str], *arguments: str) -> Peak:
 
 
 def table(found: Memory, events: int) -> Table:
-    shown = Table("what", title="memory, one run each", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("events", "of jobs", "peak", "seconds"):
-        shown.add_column(name, justify="right")
+    shown = plain_table("memory, one run each", ["what"], ["events", "of jobs", "peak", "seconds"])
     run = found.run
     shown.add_row("consume", f"{events // 10:,}", "", f"{run.peak_at_a_tenth:.0f} MB")
     shown.add_row("consume", f"{events:,}", "", f"{run.peak_megabytes:.0f} MB", f"{run.seconds:.0f}")

@@ -16,6 +16,7 @@ from jobstatus_consumer.store import migrate
 from rich.table import Table
 
 from .place import Measured, Place
+from .tables import plain_table
 from .targets import Target
 
 SIZES = (50, 500)
@@ -153,16 +154,11 @@ def _run(place: Place, contender: str, topic: str, events: int, jobs: int, size:
 
 def table(found: Own, events: int, jobs: int) -> Table:
     rounds = len(found.runs["own", SIZES[0]])
-    shown = Table(
-        title=f"own table: {events:,} events of {jobs:,} jobs, 4 partitions, a backlog; median of {rounds}",
-        box=None,
-        title_justify="left",
-        padding=(0, 2, 0, 0),
+    shown = plain_table(
+        f"own table: {events:,} events of {jobs:,} jobs, 4 partitions, a backlog; median of {rounds}",
+        ["batch", "contender"],
+        ["events/s", "own is", "CPU µs/event", "WAL bytes/event", "HOT"],
     )
-    for name in ("batch", "contender"):
-        shown.add_column(name)
-    for name in ("events/s", "own is", "CPU µs/event", "WAL bytes/event", "HOT"):
-        shown.add_column(name, justify="right")
     for contender, size in found.runs:
         hot = [item.hot_share for item in found.runs[contender, size] if item.hot_share is not None]
         shown.add_row(

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 from rich.table import Table
 
 from .place import Place
+from .tables import plain_table
 from .targets import Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -66,15 +67,8 @@ def _count(place: Place, topic: str) -> int:
 
 
 def table(found: Poison, events: int) -> Table:
-    shown = Table(
-        "backlog",
-        title=f"{events:,} events at batch {BATCH}; median of {len(found.rates['clean'])}",
-        title_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for name in ("events/s", "of clean", "dead letters", "of poison"):
-        shown.add_column(name, justify="right")
+    title = f"{events:,} events at batch {BATCH}; median of {len(found.rates['clean'])}"
+    shown = plain_table(title, ["backlog"], ["events/s", "of clean", "dead letters", "of poison"])
     shown.add_row("clean", f"{statistics.median(found.rates['clean']):,.0f}")
     shown.add_row(
         f"1 % poison ({', '.join(KINDS)})",

@@ -18,6 +18,7 @@ from jobstatus_consumer.records import RawRecord
 from rich.table import Table
 
 from .place import PARTITIONS, RUN_SECONDS, Place
+from .tables import plain_table
 from .targets import Target
 
 COMMAND: Final = str(Path(sys.executable).parent / "jobstatus")
@@ -80,15 +81,8 @@ def ratio(rounds: Sequence[Rates], name: str, other: str) -> float:
 
 
 def table(rounds: Sequence[Rates], events: int, jobs: int) -> Table:
-    found = Table(
-        "what",
-        title=f"{events:,} events of {jobs:,} jobs, median of {len(rounds)}",
-        title_justify="left",
-        box=None,
-        padding=(0, 2, 0, 0),
-    )
-    for name in ("a second", "ratio"):
-        found.add_column(name, justify="right")
+    title = f"{events:,} events of {jobs:,} jobs, median of {len(rounds)}"
+    found = plain_table(title, ["what"], ["a second", "ratio"])
     found.add_column("to")
     for name, other, _ in COMPARED:
         rate = statistics.median(each[name] for each in rounds)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from .marks import Run
 from .place import Measured, Place
+from .tables import plain_table
 from .targets import Target
 
 SIZES = (50, 500)
@@ -73,16 +74,11 @@ def measure(place: Place, topic: str, events: int, rounds: int, say: Callable[[s
 
 def table(speed: Speed, events: int, jobs: int) -> Table:
     rounds = len(speed.runs["ours", SIZES[0]])
-    found = Table(
-        title=f"{events:,} events of {jobs:,} jobs, 4 partitions, a backlog; median of {rounds}",
-        box=None,
-        title_justify="left",
-        padding=(0, 2, 0, 0),
+    found = plain_table(
+        f"{events:,} events of {jobs:,} jobs, 4 partitions, a backlog; median of {rounds}",
+        ["batch", "contender"],
+        ["events/s", "ours is", "CPU µs/event", "transactions/1,000", "peak MB", "rounds, thousand/s"],
     )
-    for name in ("batch", "contender"):
-        found.add_column(name)
-    for name in ("events/s", "ours is", "CPU µs/event", "transactions/1,000", "peak MB", "rounds, thousand/s"):
-        found.add_column(name, justify="right")
     for contender, size in speed.runs:
         found.add_row(
             str(size),

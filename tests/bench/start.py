@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from rich.table import Table
 
 from .place import CHECKOUT, Place
+from .tables import plain_table
 from .targets import Target
 
 COMMAND: Final = [sys.executable, "-c", "from jobstatus_consumer.cli.main import main; main()"]
@@ -96,9 +97,7 @@ def _median(found: Sequence[Start], field: str) -> float:
 
 
 def table(found: Sequence[Start]) -> Table:
-    shown = Table("", title=f"the median of {len(found)} starts", box=None, title_justify="left", padding=(0, 2, 0, 0))
-    shown.add_column("seconds", justify="right")
-    shown.add_column("before", justify="right")
+    shown = plain_table(f"the median of {len(found)} starts", [""], ["seconds", "before"])
     for what, figure in FIGURES.items():
         shown.add_row(what, f"{_median(found, figure.field):.2f}", f"{figure.before:.2f}")
     return shown

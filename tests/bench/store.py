@@ -19,6 +19,8 @@ from jobstatus_consumer.store import Store, json_params
 from jobstatus_schemas import JobStatusEvent
 from rich.table import Table
 
+from .tables import plain_table
+
 JOBS = 20_000
 LOGS = [Log("job-status", "AbCdEfGhIjKlMnOpQrStUv", partition) for partition in range(4)]
 STATUSES = ("pending", "processing", "success")
@@ -90,11 +92,7 @@ def measure(url: str, rounds: int) -> dict[tuple[str, int], tuple[float, float]]
 
 
 def table(found: Mapping[tuple[str, int], tuple[float, float]]) -> Table:
-    shown = Table(
-        "batch", "what", title="the store alone, medians", title_justify="left", box=None, padding=(0, 2, 0, 0)
-    )
-    for name in ("µs/event", "events/s", "client CPU µs/event"):
-        shown.add_column(name, justify="right")
+    shown = plain_table("the store alone, medians", ["batch", "what"], ["µs/event", "events/s", "client CPU µs/event"])
     for (name, size), (wall, cpu) in found.items():
         shown.add_row(str(size), name, f"{wall:.2f}", f"{1e6 / wall:,.0f}", f"{cpu:.2f}")
     return shown

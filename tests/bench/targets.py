@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from rich.table import Table
 
+from .tables import plain_table
+
 
 class Target(NamedTuple):
     what: str
@@ -16,9 +18,7 @@ class Target(NamedTuple):
 
 
 def show_targets(targets: Sequence[Target]) -> Table:
-    table = Table("target", title="targets", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("found", justify="right")
-    table.add_column("wanted", justify="right")
+    table = plain_table("targets", ["target"], ["found", "wanted"])
     table.add_column("")
     for target in targets:
         table.add_row(target.what, target.found, target.wanted, "reached" if target.reached else "MISSED")
