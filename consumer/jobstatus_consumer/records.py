@@ -9,6 +9,7 @@ Records and events are tuples because a consumer makes tens of thousands of them
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -210,3 +211,14 @@ class Written:
     seconds: float = 0.0
     projected: Projected | None = None
     """what became of the rows of the target; None without a target"""
+
+    def plus(self, other: Written) -> Written:
+        """The sums, without what became of the target."""
+        return Written(
+            applied=self.applied + other.applied,
+            merged=self.merged + other.merged,
+            stale=Counter(self.stale) + Counter(other.stale),
+            rejected=(*self.rejected, *other.rejected),
+            statements=self.statements + other.statements,
+            seconds=self.seconds + other.seconds,
+        )

@@ -115,14 +115,12 @@ def explain(
 ) -> History:
     """What became of each record, by the rule and the row as it is, or by what a purge has left of it."""
     dead = {letter.identity: letter for letter in letters}
-    if purged is not None:
-        items = [
-            item._replace(outcome="purged") if item.outcome == "shown" else item
-            for item in _items(records, Row(*purged.state), dead)
-        ]
-        found = History(job_id, items, None, purged.at)
-    else:
+    if purged is None:
         found = History(job_id, list(_items(records, row, dead)), row)
+    else:
+        items = _items(records, Row(*purged.state), dead)
+        shown_before = [item._replace(outcome="purged") if item.outcome == "shown" else item for item in items]
+        found = History(job_id, shown_before, None, purged.at)
     found.remarks = list(_remarks(found, scope))
     return found
 

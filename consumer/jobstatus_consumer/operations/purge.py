@@ -17,6 +17,7 @@ from jobstatus_consumer.core import letter_of
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.replay import Pace, retry_database
+from jobstatus_consumer.operations.scope import end_if_stopped
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import Finished, FinishedRows, PurgeTable
 
@@ -149,6 +150,5 @@ def held_offsets(
                 known = held.get(letter.original.log_id)
                 if known is not None:
                     held[letter.original.log_id] = min(known, letter.original.offset)
-    if stop():
-        raise StopRequestedError("a stop was requested")
+    end_if_stopped(stop)
     return held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -15,11 +15,11 @@ from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.connection import Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.projection import Projection
-from jobstatus_consumer.store.queries import blocks
+from jobstatus_consumer.store.queries import blocks, lines
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import read_shape
-from jobstatus_consumer.store.waiting import WaitingJob, waiting_job, waiting_number
+from jobstatus_consumer.store.waiting import WaitingJob, waiting_job, waiting_now
 
 FILE: Final = "comparing.sql"
 LIMITS: Final = Limits(statement=600.0)
@@ -120,7 +120,7 @@ class TargetTable(Session):
 
         Raises BadRowError if an expression cannot be evaluated for one of the states.
         """
-        parts = {"differences": _lines(map(self.projection.difference, self.compared))}
+        parts = {"differences": lines(map(self.projection.difference, self.compared))}
         ((states, last, waiting, not_ours, held, differing, rowless),) = self._of_jobs(
             "compare", jobs, parts, after=after, limit=limit
         )
@@ -145,7 +145,7 @@ class TargetTable(Session):
 
     def waiting(self) -> int:
         """How many jobs wait."""
-        return waiting_number(self, self._place)
+        return waiting_now(self, self._place)[0]
 
     def beside(self, job_id: str) -> RowBeside | None:
         """What the target shows of this job; None if the job has no state."""
@@ -156,7 +156,7 @@ class TargetTable(Session):
                 return None
             if keys == [(False,)]:
                 return RowBeside(named, is_ours=False)
-            rows = self._ask("row", {"beside": _lines(map(self.projection.beside, self.target.assigned))}, job=job_id)
+            rows = self._ask("row", {"beside": lines(map(self.projection.beside, self.target.assigned))}, job=job_id)
         except BadRowError as error:
             return RowBeside(named, waiting=waits, trouble=str(error))
         if not rows:
@@ -180,7 +180,3 @@ class TargetTable(Session):
 
     def _ask(self, name: str, parts: Mapping[str, sql.Composable] | None = None, **given: object) -> list[TupleRow]:
         return self.execute(self.projection.made(FILE, name, **(parts or {})), given)
-
-
-def _lines(items: Iterable[sql.Composable]) -> sql.Composable:
-    return sql.SQL(",\n    ").join(items)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -28,6 +27,7 @@ from jobstatus_consumer.store.projection import Projection
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Missing, Target, target_of
 from jobstatus_consumer.store.target_catalog import read_shape, wrong_target
+from jobstatus_consumer.store.waiting import waiting_now
 from jobstatus_consumer.store.writer import CANCELLED, Store
 
 logger = logging.getLogger("jobstatus.store")
@@ -88,7 +88,6 @@ class ProjectingStore(Store):
         self._settle = projection.statement("settle")
         self._due = projection.statement("due")
         self._postpone = projection.statement("postpone")
-        self._waiting = projection.statement("waiting")
         self._try(projection)
         self.count_waiting()
 
@@ -128,14 +127,8 @@ class ProjectingStore(Store):
         if not taken:
             return written
         again = super().write(Batch([item for item in batch.events if (item.log_id, item.offset) in taken], (), ()))
-        return Written(
-            applied=written.applied + again.applied,
-            merged=written.merged + again.merged,
-            stale=Counter(written.stale) + Counter(again.stale),
-            rejected=(*(item for item in written.rejected if item.sqlstate not in TAKEN), *again.rejected),
-            statements=written.statements + again.statements,
-            seconds=written.seconds + again.seconds,
-        )
+        kept = [item for item in written.rejected if item.sqlstate not in TAKEN]
+        return replace(written, rejected=kept).plus(again)
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""
@@ -159,7 +152,7 @@ class ProjectingStore(Store):
 
     def count_waiting(self) -> Waiting:
         """Ask how many jobs wait now, those of other consumers too."""
-        ((jobs, seconds),) = self.execute(self._waiting, {})
+        jobs, seconds = waiting_now(self, self._place)
         self.waiting = Waiting(jobs, self._clock() - seconds)
         return self.waiting
 

@@ -13,7 +13,7 @@ from typing import Final
 from psycopg import sql
 
 from jobstatus_consumer.store.layout import MANAGED
-from jobstatus_consumer.store.queries import block
+from jobstatus_consumer.store.queries import block, lines
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetColumn, TargetShape
@@ -81,7 +81,7 @@ class Projection:
 
     def checked(self, items: Iterable[Mapped], condition: str) -> bytes:
         """The statement that finds the statuses for which these columns' values break a CHECK constraint."""
-        values = _lines(sql.SQL("{} AS {}").format(self._tried(item), _name(item.column)) for item in items)
+        values = lines(sql.SQL("{} AS {}").format(self._tried(item), _name(item.column)) for item in items)
         return self._sampled("checked", values=values, condition=_expression(condition))
 
     def _sampled(self, name: str, **parts: sql.Composable) -> bytes:
@@ -126,7 +126,7 @@ class Projection:
         inserts = self.target.missing is Missing.INSERT
         return {
             "target": _name(*filter(None, (self.shape.place.schema, self.shape.place.name))),
-            "keys": _lines(
+            "keys": lines(
                 sql.SQL("{} AS {}").format(self._key(item), _name(f"key_{number}"))
                 for number, item in enumerate(key, 1)
             ),
@@ -136,9 +136,9 @@ class Projection:
             "same_row": sql.SQL(" AND ").join(sql.SQL("job.{} = {}").format(*pair) for pair in pairs),
             "by_key": _by_key(pairs),
             "where": _expression(self.target.where),
-            "assignments": _lines(sql.SQL("{} = {}").format(*pair) for pair in made),
+            "assignments": lines(sql.SQL("{} = {}").format(*pair) for pair in made),
             "inserted_columns": sql.SQL(", ").join([*columns, *(name for name, _ in made)]),
-            "inserted_values": _lines([*key_names, *(value for _, value in made)]),
+            "inserted_values": lines([*key_names, *(value for _, value in made)]),
             "inserted_count": sql.SQL("(SELECT count(*) FROM inserted)") if inserts else _NEVER,
             "no_row": sql.SQL(", ").join(_null(column) for column in self.shape.columns.values()),
         }
@@ -205,7 +205,3 @@ def _name(*parts: str) -> sql.SQL:
 def _text(text: str) -> sql.SQL:
     """SQL of the user's own. `SQL` refuses anything but a literal, to keep input out."""
     return sql.SQL(text.replace("%", "%%"))
-
-
-def _lines(items: Iterable[sql.Composable]) -> sql.Composed:
-    return sql.SQL(",\n    ").join(items)

@@ -26,7 +26,7 @@
 )
 
 -- wait --
--- Whoever was not found waits: there is no row, or another session has locked it.
+-- A job that was not found waits: it has no row, or another session has locked the row.
 , unshown AS (
   SELECT event.*
   FROM keyed AS event
@@ -128,7 +128,3 @@ UPDATE {waiting} AS w SET
   reason = %(reason)s
 WHERE w.job_id = %(job)s
 RETURNING 1
-
--- waiting --
--- How many jobs wait, and for how many seconds the oldest of them has.
-SELECT count(*), coalesce(extract(epoch FROM now() - min(w.since)), 0)::float8 FROM {waiting} AS w

@@ -11,7 +11,7 @@ stays on its line.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -39,6 +39,11 @@ def blocks(file: str) -> dict[str, str]:
     text = resources.files("jobstatus_consumer.store").joinpath(file).read_text(encoding="utf-8")
     parts = _HEAD.split(text)
     return {name: _without_comments(body) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def lines(items: Iterable[sql.Composable]) -> sql.Composed:
+    """A list for a block, each item on a line of its own."""
+    return sql.SQL(",\n    ").join(items)
 
 
 def block(

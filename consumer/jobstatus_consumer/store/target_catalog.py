@@ -83,6 +83,12 @@ def read_shape(session: Session, target: Target, state: TableName) -> TargetShap
     return TargetShape(TableName(schema, name), state.within(our_schema), columns, has_update_triggers)
 
 
+def role_of(session: Session, target: Target) -> str:
+    """The role of this session."""
+    ((role,),) = session.execute(block("target_check.sql", "role", target.table), {})
+    return str(role)
+
+
 def columns_of(session: Session, place: TableName) -> dict[str, TargetColumn]:
     """The columns of a table by name, in its order; none if there is no such table."""
     return {row[0]: TargetColumn(*row) for row in _ask(session, "columns", place, place)}

@@ -18,7 +18,7 @@ from jobstatus_consumer.store.projection import Projection
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Missing, Target
-from jobstatus_consumer.store.target_catalog import read_shape
+from jobstatus_consumer.store.target_catalog import read_shape, role_of
 from jobstatus_consumer.store.target_rights import grant, rights_of, usage_grant
 
 FILE: Final = "target_check.sql"
@@ -66,7 +66,7 @@ def looking_at(url: str, table: str, target: Target) -> Iterator[TargetLook]:
     """A look at the target for the block. Raises TargetError if the file does not fit it, and StoreError's kinds."""
     with Session(url, LIMITS) as session:
         session.connect()
-        ((role,),) = session.execute(block(FILE, "role", target.table), {})
+        role = role_of(session, target)
         _refuse_closed_schema(session, target, role)
         shape = read_shape(session, target, session.located(TableName.parse(table)))
         yield TargetLook(session, Projection(target, shape), role)

@@ -12,7 +12,7 @@ from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
-from jobstatus_consumer.store.target_catalog import TargetShape, columns_of, refuse_same
+from jobstatus_consumer.store.target_catalog import TargetShape, columns_of, refuse_same, role_of
 from jobstatus_consumer.store.target_rights import grants
 
 _JSONB: Final = ("late_jobs",)
@@ -38,11 +38,11 @@ def target_sql(url: str, table: str, target: Target, role: str = "") -> TargetSq
     """
     with TargetTable(url, table, target) as found:
         found.connect()
-        projection = found.projection
+        projection, role = found.projection, role or role_of(found, target)
     return TargetSql(
         _prepared("jobstatus_write", projection.write()),
         _prepared("jobstatus_settle", projection.statement("settle")),
-        target_grants(url, table, target, role),
+        grants(target, projection.shape, role),
     )
 
 
@@ -54,8 +54,8 @@ def target_grants(url: str, table: str, target: Target, role: str = "") -> list[
         place = refuse_same(session, target, state)
         state, place = (_with_schema(session, name) for name in (state, place))
         shape = TargetShape(place, state, columns_of(session, place), has_update_triggers=False)
-        ((own, *_),) = session.execute(block("target_check.sql", "role", place), {})
-    return grants(target, shape, role or own)
+        role = role or role_of(session, target)
+    return grants(target, shape, role)
 
 
 def _with_schema(session: Session, name: TableName) -> TableName:

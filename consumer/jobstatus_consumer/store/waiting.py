@@ -1,4 +1,4 @@
-"""The table of waiting jobs, as the commands read it: how many jobs wait, since when, and why."""
+"""The table of waiting jobs, as consumers and commands read it: how many jobs wait, since when, and why."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def waiting_reasons(session: Session, place: TableName) -> list[WaitingReason] |
     return [WaitingReason(*row) for row in _ask(session, "reasons", place)]
 
 
-def waiting_number(session: Session, place: TableName) -> int:
-    """How many jobs wait."""
-    ((jobs,),) = _ask(session, "number", place)
-    return int(jobs)
+def waiting_now(session: Session, place: TableName) -> tuple[int, float]:
+    """How many jobs wait, and for how many seconds the oldest of them has."""
+    ((jobs, seconds),) = _ask(session, "now", place)
+    return jobs, seconds
 
 
 def waiting_job(session: Session, place: TableName, job_id: str) -> WaitingJob | None:

@@ -1,12 +1,12 @@
--- What the commands ask of the table of waiting jobs. Times are seconds.
+-- What consumers and commands ask of the table of waiting jobs. Times are seconds.
 
 -- readable --
 -- Whether there is such a table, and this role may read it.
 SELECT coalesce(has_table_privilege(to_regclass(%(waiting)s), 'SELECT'), false)
 
--- number --
--- How many jobs wait.
-SELECT count(*) FROM {waiting}
+-- now --
+-- How many jobs wait, and for how many seconds the oldest of them has.
+SELECT count(*), coalesce(extract(epoch FROM now() - min(w.since)), 0)::float8 FROM {waiting} AS w
 
 -- reasons --
 -- Why jobs wait: for each reason the number of jobs, the age of the oldest, and the most tries.

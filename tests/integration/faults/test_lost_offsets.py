@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_schemas import JobStatusEvent
 from support.deployment import ConsumerProcess, Deployment, locked, made_events
 from support.inside import run_inside
+from support.topics import remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -19,10 +20,7 @@ def admin(deployed: Deployment) -> AdminClient:
 
 def delete_before(deployed: Deployment, offset: int) -> None:
     """What retention does: the first offsets of every partition are gone."""
-    wanted = [TopicPartition(deployed.topic, number, offset) for number in range(deployed.partitions)]
-    client = admin(deployed)  # its answers come only while it lives
-    for answer in client.delete_records(wanted).values():
-        answer.result(20)
+    remove_records(deployed.bootstrap, deployed.topic, dict.fromkeys(range(deployed.partitions), offset))
 
 
 def make_again(deployed: Deployment) -> None:

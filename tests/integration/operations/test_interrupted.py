@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.cli import offsets
 from jobstatus_consumer.errors import BrokerAwayError
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
+from support.topics import remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -58,10 +57,7 @@ def test_retention_that_overtakes_a_replay_ends_it_with_facts(deployed: Deployme
     process = Command[str](command, env=environ, stderr=subprocess.PIPE, text=True)
     until(deployed.rows, "the first rows")
     ends = deployed.ends()
-    client = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    wanted = [TopicPartition(deployed.topic, number, end - 20) for number, end in ends.items()]
-    for answer in client.delete_records(wanted).values():
-        answer.result(20)
+    remove_records(deployed.bootstrap, deployed.topic, {number: end - 20 for number, end in ends.items()})
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1, said
     assert "no longer has what comes next: retention or a truncation was faster" in said

@@ -7,12 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.topics import remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -70,9 +69,7 @@ def test_where_retention_ran_ahead_a_reset_accepts_the_loss_as_a_new_log(deploye
     deployed.drain()
     deployed.produce_events(made_events(200, 20, seed=2))
     ends = deployed.ends()
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    for answer in admin.delete_records([TopicPartition(deployed.topic, 0, ends[0] - 1)]).values():
-        answer.result(30)
+    remove_records(deployed.bootstrap, deployed.topic, {0: ends[0] - 1})
     assert "retention ran ahead" in deployed.run("consume", "--until-caught-up", code=1).stderr
     lost = [item["partition"] for item in offsets(deployed, "show")["partitions"] if item["lost"]]
     assert lost == [0]
@@ -146,9 +143,7 @@ def test_an_incarnation_that_is_there_already_is_not_called_new(deployed: Deploy
         if seed == 1:
             deployed.drain()
     end = deployed.ends()[0]
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    for answer in admin.delete_records([TopicPartition(deployed.topic, 0, end - 1)]).values():
-        answer.result(30)
+    remove_records(deployed.bootstrap, deployed.topic, {0: end - 1})
     where = ("offsets", "reset", "--to", f"0:{end - 1}")
     assert "as a new log" in run_inside(deployed, *where, "--dry-run").stdout
     assert "as a new log" in run_inside(deployed, *where, "--yes").stdout

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.topics import remove_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
-
-
-def remove_before(deployed: Deployment, partition: int, offset: int) -> None:
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    for answer in admin.delete_records([TopicPartition(deployed.topic, partition, offset)]).values():
-        answer.result(30)
 
 
 def test_a_named_replay_goes_on_though_retention_removed_what_it_had_done(deployed: Deployment) -> None:
@@ -22,13 +15,13 @@ def test_a_named_replay_goes_on_though_retention_removed_what_it_had_done(deploy
     deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
     first = ["replay", "--from", "0:5", "--name", "n", "--yes"]
     run_inside(deployed, *first, "--to", "0:60")
-    remove_before(deployed, 0, 20)
+    remove_records(deployed.bootstrap, deployed.topic, {0: 20})
     end = deployed.ends()[0]
     said = run_inside(deployed, *first).stderr
     assert "going on with n at 0:60" in said
     assert "retention" not in said
     assert len(deployed.rows()) == end - 5
-    remove_before(deployed, 0, 70)
+    remove_records(deployed.bootstrap, deployed.topic, {0: 70})
     assert "0 events into" in run_inside(deployed, *first, "--to", "0:60").stdout
 
 
@@ -36,7 +29,7 @@ def test_a_named_place_that_retention_overtook_says_what_is_lost_and_how_to_go_o
     events = made_events(400, 400)
     deployed.produce_events(event._replace(job_id=f"job-{number}") for number, event in enumerate(events))
     run_inside(deployed, "replay", "--name", "w", "--to", "0:10,1:10,2:10,3:10", "--yes")
-    remove_before(deployed, 1, 30)
+    remove_records(deployed.bootstrap, deployed.topic, {1: 30})
     there = "0:10,1:30,2:10,3:10"
     for arguments in (["--yes"], ["--dry-run"]):
         said = run_inside(deployed, "replay", "--name", "w", *arguments, code=1).stderr

@@ -8,12 +8,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.deployment import Deployment
 from support.inside import run_inside
+from support.topics import remove_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -91,13 +90,17 @@ def test_no_way_of_reading_the_log_again_brings_a_purged_job_back(purged: Deploy
     assert json.loads(run_inside(purged, "replay", "--yes", "--json").stdout)["applied"] == 0
 
 
-def test_a_dead_letter_of_a_purged_job_is_settled(deployed: Deployment) -> None:
+def purge_a_job_with_a_dead_letter(deployed: Deployment) -> None:
     deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'refused')")
     deployed.produce_events([made("old-1", "refused", 41, 1)])
     drain(deployed)
     deployed.produce_events([made("old-1", "success", 40, 2)])
     drain(deployed)
     assert purge(deployed)["purged"] == 1
+
+
+def test_a_dead_letter_of_a_purged_job_is_settled(deployed: Deployment) -> None:
+    purge_a_job_with_a_dead_letter(deployed)
     deployed.query("ALTER TABLE jobs DROP CONSTRAINT known")
     done = json.loads(run_inside(deployed, "dlq", "redrive", "--yes", "--json").stdout)
     assert (done["settled_before"], done["tried"]) == (1, 0)
@@ -136,27 +139,15 @@ def test_purged_jobs_are_forgotten_once_nothing_of_them_can_come_any_more(purged
     time.sleep(1.1)
     assert purge(purged, "--forget-after", "1h")["forgotten"] == 0
     assert purge(purged, "--forget-after", "1s")["forgotten"] == 0, "the topic has their events"
-    admin = AdminClient({"bootstrap.servers": purged.bootstrap})
-    for answer in admin.delete_records(
-        [TopicPartition(purged.topic, n, end) for n, end in purged.ends().items()]
-    ).values():
-        answer.result(30)
+    remove_records(purged.bootstrap, purged.topic, purged.ends())
     forgotten = run_inside(purged, "purge", "--forget-after", "1s", "--yes").stdout
     assert "20 purged jobs forgotten" in forgotten
     assert purged.query("SELECT count(*) FROM jobs_purged") == [(0,)]
 
 
 def test_what_a_dead_letter_may_bring_is_not_forgotten(deployed: Deployment) -> None:
-    deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'refused')")
-    deployed.produce_events([made("old-1", "refused", 41, 1)])
-    drain(deployed)
-    deployed.produce_events([made("old-1", "success", 40, 2)])
-    drain(deployed)
-    assert purge(deployed)["purged"] == 1
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    ends = [TopicPartition(deployed.topic, n, end) for n, end in deployed.ends().items()]
-    for answer in admin.delete_records(ends).values():
-        answer.result(30)
+    purge_a_job_with_a_dead_letter(deployed)
+    remove_records(deployed.bootstrap, deployed.topic, deployed.ends())
     time.sleep(1.1)
     assert purge(deployed, "--forget-after", "1s")["forgotten"] == 0
 

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import encode
@@ -19,6 +19,7 @@ from support.deployment import Deployment, deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.mixtures import mixed_records
+from support.topics import remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -277,9 +278,7 @@ def test_one_partition_or_sixty_four(
 
 def test_what_retention_removed_is_said(deployed: Deployment) -> None:
     deployed.produce_events(made_events(400, 40))
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    for answer in admin.delete_records([TopicPartition(deployed.topic, 0, 5)]).values():
-        answer.result(30)
+    remove_records(deployed.bootstrap, deployed.topic, {0: 5})
     assert "removed 5 offsets" in run_inside(deployed, "replay", "--dry-run").stderr
     refused = run_inside(deployed, "replay", "--from", "0:4", "--yes", code=2)
     assert "retention has removed what was before 5" in refused.stderr

@@ -7,14 +7,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.operations.findings import OUT_OF_TURN, UNEXPLAINED
 from jobstatus_consumer.records import Log
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.mixtures import mixed_records
+from support.topics import remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -66,20 +65,13 @@ def test_rows_changed_by_hand_are_named_mended_and_left_alone_by_replay(deployed
     assert "never-was" in run_inside(deployed, "verify", "--job-id", "never-was", code=1).stderr
 
 
-def remove_before(deployed: Deployment, partition: int, offset: int) -> None:
-    """As retention does."""
-    admin = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    for answer in admin.delete_records([TopicPartition(deployed.topic, partition, offset)]).values():
-        answer.result(30)
-
-
 def test_of_a_log_that_retention_has_cut_rows_changed_by_hand_are_named_or_said_to_be_unchecked(
     deployed: Deployment,
 ) -> None:
     deployed.produce_events(made_events(1500, 100))
     deployed.drain()
     for partition, end in deployed.ends().items():
-        remove_before(deployed, partition, end // 10)
+        remove_records(deployed.bootstrap, deployed.topic, {partition: end // 10})
     right = deployed.rows()
     for job, change in BY_HAND.items():
         deployed.query(f"UPDATE jobs SET {change} WHERE job_id = '{job}'")
@@ -103,7 +95,7 @@ def test_a_misplaced_row_keeps_the_attempt_of_an_event_that_is_removed(deployed:
     deployed.drain()
     right = deployed.rows()
     (partition,) = (number for number, end in deployed.ends().items() if end)
-    remove_before(deployed, partition, 2)
+    remove_records(deployed.bootstrap, deployed.topic, {partition: 2})
     deployed.query("UPDATE jobs SET log_offset = log_offset + 100")
     assert verify(deployed, "--repair")["mended"] == 1
     assert deployed.rows() == right
