@@ -14,7 +14,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from chaos.broken import WAYS, broken_command
-from chaos.run import Options, run
+from chaos.options import Options
+from chaos.run import run
 from chaos.stage import open_stage
 from chaos.world import PROTOCOLS
 from support.forked import COMMAND

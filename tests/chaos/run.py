@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,13 +18,13 @@ from chaos.faults import FAULTS, SET_BACK
 from chaos.findings import NO_PROGRESS, NOT_CAUGHT_UP, PROGRESS_DIFFERS, TARGET_WAITING
 from chaos.history import History
 from chaos.letters import Letters
+from chaos.options import Options
 from chaos.report import Injected, Report
 from chaos.samples import Loop
 from chaos.schedule import Step, steps
 from chaos.stage import Stage
 from chaos.world import PARTITIONS, World, a_world, tails
 from law.model import Row
-from support.forked import COMMAND
 from support.waiting import until
 
 GOES_ON_WITHIN: Final = 120.0
@@ -37,30 +36,6 @@ SETTLED_WITHIN: Final = 120.0
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What is asked of a run; with a `script` its steps are played once, else the seed's own for so many seconds."""
-
-    seconds: float = 60.0
-    seed: int = 1
-    rate: float = 150.0
-    protocols: Sequence[str] = ("cooperative-sticky",)
-    poison_share: float = 0.04
-    """of what the raw producer sends, which is a third of all"""
-    longer: float = 1.0
-    """0: every fault as short as it may be"""
-    script: Sequence[Step] | None = None
-    command: Sequence[str] = (COMMAND,)
-    arguments: Sequence[str] = ()
-    broken: str | None = None
-    patience: float = 1.0
-    """0.1: the run is expected to fail, so nothing is awaited for long"""
-    target: bool = False
-    """whether an application has a table of its own, which the consumers write as well"""
-    logs: Path | None = None
-    """where the logs of consumers and workers are left"""
-
-
 def run(stage: Stage, options: Options, say: Say = lambda _: None) -> Report:
     """Play the faults on the stage and recount; what is found is in the report."""
     began = time.monotonic()
@@ -68,20 +43,7 @@ def run(stage: Stage, options: Options, say: Say = lambda _: None) -> Report:
     with ExitStack() as on_exit:
         folder = options.logs or Path(on_exit.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.mkdir(parents=True, exist_ok=True)
-        world = on_exit.enter_context(
-            a_world(
-                stage,
-                folder,
-                seed=options.seed,
-                rate=options.rate,
-                protocol=options.protocols[0],
-                longer=options.longer,
-                poison_share=options.poison_share,
-                command=options.command,
-                arguments=options.arguments,
-                target=options.target,
-            )
-        )
+        world = on_exit.enter_context(a_world(stage, folder, options))
         Play(world, options, report, say).through()
         report.seconds = time.monotonic() - began
         report.protocols = world.protocols

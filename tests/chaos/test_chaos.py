@@ -6,7 +6,8 @@ import pytest
 from chaos import findings
 from chaos.broken import broken_command
 from chaos.faults import FAULTS
-from chaos.run import Options, run
+from chaos.options import Options
+from chaos.run import run
 from chaos.schedule import Step
 from chaos.stage import Stage
 from support.forked import COMMAND

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from chaos.application import Application, set_up
 from chaos.ends import Endings
 from chaos.findings import Findings
 from chaos.fleet import Fleet
+from chaos.options import Options
 from chaos.poison import CONSTRAINT, REFUSED_STATUS
 from chaos.samples import CommitSampler, EndSampler, RowSampler, Timeline
 from chaos.stage import Stage, session
@@ -21,7 +22,6 @@ from chaos.workers import Workers
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from support.deployment import Deployment
-from support.forked import COMMAND
 from support.waiting import until
 
 PARTITIONS: Final = 6
@@ -113,21 +113,10 @@ def tails(deployed: Deployment, topic_id: str) -> tuple[Tail, Tail]:
 
 
 @contextmanager
-def a_world(
-    stage: Stage,
-    folder: Path,
-    *,
-    seed: int,
-    rate: float,
-    protocol: str,
-    longer: float,
-    poison_share: float,
-    command: Sequence[str] = (COMMAND,),
-    arguments: Sequence[str] = (),
-    target: bool = False,
-) -> Iterator[World]:
+def a_world(stage: Stage, folder: Path, options: Options) -> Iterator[World]:
     """A running deployment, of which no process is left at the end."""
-    deployed = _deployment(stage, folder, target=target)
+    protocol = options.protocols[0]
+    deployed = _deployment(stage, folder, target=options.target)
     topic_id = deployed.topic_id()
     findings, timeline = Findings(), Timeline()
     ends = EndSampler(Ends(deployed.bootstrap, deployed.topic, PARTITIONS), timeline)
@@ -138,13 +127,13 @@ def a_world(
             deployed.database_url, deployed.group, tails(deployed, topic_id), deployed.bootstrap, findings
         )
         on_exit.callback(commits.close)
-        fleet = Fleet(folder, findings, command, arguments)
+        fleet = Fleet(folder, findings, options.command, options.arguments)
         on_exit.callback(fleet.close)
         fleet.start(MEMBERS, member_environ(deployed, stage, protocol))
-        workers = Workers(deployed.bootstrap, deployed.topic, folder, seed, rate, poison_share)
+        workers = Workers(deployed.bootstrap, deployed.topic, folder, options.seed, options.rate, options.poison_share)
         on_exit.callback(workers.close)
         endings = Endings(folder, workers.environ, findings)
-        application = Application(deployed.database_url, seed, findings) if target else None
+        application = Application(deployed.database_url, options.seed, findings) if options.target else None
         yield World(
             stage,
             deployed,
@@ -157,6 +146,6 @@ def a_world(
             rows,
             commits,
             topic_id,
-            longer,
+            options.longer,
             [protocol],
         )
