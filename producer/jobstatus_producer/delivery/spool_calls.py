@@ -31,6 +31,10 @@ class _Once:
             return False
         return True
 
+    @property
+    def is_taken(self) -> bool:
+        return self._token.empty()
+
 
 class _Call:
     def __init__(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
@@ -60,9 +64,9 @@ class SpoolCalls:
         self._put = put
         self._keep = keep
         self._durable = durable
-        self._lock = threading.RLock()
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._turn = _Once()
+        """for the thread that runs the calls until `close`"""
 
     def put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, seconds: float) -> bool:
         """`put`, for up to `seconds`, but at least 0.1 s. Raises what it raises. False: not accepted in that time."""
@@ -81,19 +85,20 @@ class SpoolCalls:
         return call.accepted
 
     def _start(self) -> None:
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="jobstatus-spool", daemon=True)
-                self._thread.start()
+        # A signal handler may raise in the middle of a thread's start. That thread then runs, or dies before its first
+        # line, or was never started; only the thread itself can say which. One too many finds the turn taken.
+        if not self._turn.is_taken:
+            threading.Thread(target=self._run, args=(self._turn,), name="jobstatus-spool", daemon=True).start()
 
     def close(self) -> None:
         """End the thread once it has run the calls so far. Never blocks. A later call starts another thread."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
+        turn, self._turn = self._turn, _Once()
+        if not turn.take():
             self._calls.put(None)
 
-    def _run(self) -> None:
+    def _run(self, turn: _Once) -> None:
+        if not turn.take():
+            return
         while (call := self._calls.get()) is not None:
             if call.begin.take():
                 self._run_one(call)

@@ -107,3 +107,33 @@ def test_what_counts_as_accepted_is_kept_though_the_disk_is_full_then(tmp_path: 
     with pytest.raises(UndeliveredError) as raised:
         jobs.close(0)
     assert [event.status for event in raised.value.events] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("when", ["before it starts", "before its first line", "after its start"])
+def test_a_handler_that_raises_while_the_thread_starts_stops_no_later_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    class InterruptedCallError(Exception):
+        pass
+
+    def interrupted_start(thread: threading.Thread) -> None:
+        if thread.name != "jobstatus-spool":
+            return start(thread)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        if when == "before its first line":
+            # as Python 3.11 does it: the interrupted starter forgets the thread, which then dies of a KeyError
+            monkeypatch.setattr(thread, "_bootstrap_inner", lambda: None)
+            threading._start_new_thread(thread._bootstrap, ())  # type: ignore[attr-defined]
+        if when == "after its start":
+            start(thread)
+        raise InterruptedCallError
+
+    start = threading.Thread.start
+    jobs = producer(tmp_path, DURABLE=1)
+    monkeypatch.setattr(threading.Thread, "start", interrupted_start)
+    with pytest.raises(InterruptedCallError):
+        jobs.update_job_status("job", "0")
+    for status in "123":
+        jobs.update_job_status("job", status)
+    jobs.close(0)
+    assert spooled(tmp_path) == 3
