@@ -1,25 +1,43 @@
-"""The Kafka client of a producer, which is made anew when it is dead."""
+"""The Kafka client of a producer, which is made anew when it is dead or silent."""
 
 from __future__ import annotations
+
+import time
+from typing import Final
 
 from jobstatus_producer.delivery.acks import Acks
 from jobstatus_producer.delivery.transport import Failure, FailureKind, OpenTransport, Transport
 from jobstatus_producer.settings import ProducerSettings
 
+SILENT_SECONDS: Final = 30.0
+"""How long attempts may stay without any answer before a new client makes them.
+
+Mostly no broker can be reached, and a new client does no better. But an idempotent librdkafka whose records were called
+back while their partitions had no leader was seen to send nothing any more, though the brokers were there again.
+"""
+
 
 class KafkaClient:
     """Owns the transport. `transport` is replaced by `renew_if_dead`, so it is asked for at each use."""
 
-    def __init__(self, settings: ProducerSettings, acks: Acks, open_transport: OpenTransport) -> None:
+    def __init__(
+        self,
+        settings: ProducerSettings,
+        acks: Acks,
+        open_transport: OpenTransport,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._settings = settings
         self._acks = acks
         self._open_transport = open_transport
+        self._silent_seconds = silent_seconds
         self._dead = False
+        self._silent_since: float | None = None
         self.transport = self._open()
 
     @property
     def is_dead(self) -> bool:
-        """Whether librdkafka is in a fatal state, which it never leaves."""
+        """Whether librdkafka is in a fatal state, which it never leaves, or gives no answer for too long."""
         return self._dead
 
     def note(self, failure: Failure) -> None:
@@ -27,11 +45,22 @@ class KafkaClient:
         if failure.kind is FailureKind.CLIENT_DEAD:
             self._dead = True
 
+    def note_attempt(self, *, answered: bool) -> None:
+        """Learn from an attempt whether the broker `answered` for any of its records."""
+        if answered:
+            self._silent_since = None
+            return
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since >= self._silent_seconds:
+            self._dead = True
+
     def renew_if_dead(self) -> None:
         """Go on with a new client if this one is dead. Blocks for 1.5 s at most."""
         if self._dead:
             old, self.transport = self.transport, self._open()
             self._dead = False
+            self._silent_since = None
             old.close()
 
     def _open(self) -> Transport:

@@ -21,13 +21,13 @@ from jobstatus_producer.clock import PROCESS_CLOCK, StrictClock
 from jobstatus_producer.delivery.acks import Acks, AckWaiter
 from jobstatus_producer.delivery.backlog import Backlog, Chunk, SpoolState
 from jobstatus_producer.delivery.first_tries import FirstTries
-from jobstatus_producer.delivery.kafka_client import KafkaClient
+from jobstatus_producer.delivery.kafka_client import SILENT_SECONDS, KafkaClient
 from jobstatus_producer.delivery.room import fit_in_memory
 from jobstatus_producer.delivery.sending import Sending
 from jobstatus_producer.delivery.spool_calls import SpoolCalls
 from jobstatus_producer.delivery.state import Phase, Route
 from jobstatus_producer.delivery.stats import Counted, Stats, stats_of
-from jobstatus_producer.delivery.transport import Failure, KafkaTransport, OpenTransport
+from jobstatus_producer.delivery.transport import Failure, FailureKind, KafkaTransport, OpenTransport
 from jobstatus_producer.delivery.wakeups import Wakeups
 from jobstatus_producer.errors import ProducerClosedError, summary
 from jobstatus_producer.log import log_lost
@@ -69,6 +69,7 @@ class Outbox:
         clock: StrictClock = PROCESS_CLOCK,
         codec: Codec = CODEC,
         open_transport: OpenTransport = KafkaTransport,
+        silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -84,7 +85,7 @@ class Outbox:
         self._acks = Acks()
         self._accepted = self._drained = self._rejected = 0
         # before the backlog: a wrong setting fails here, and nothing is left in the spool folder
-        self._client = KafkaClient(settings, self._acks, open_transport)
+        self._client = KafkaClient(settings, self._acks, open_transport, silent_seconds)
         try:
             self._backlog = Backlog(settings, self._acks.spool_trouble)
         except BaseException:
@@ -409,6 +410,8 @@ class Outbox:
             else:
                 again.append(failure)
                 self._client.note(failure)
+        was_answered = bool(delivered) or any(failure.kind is not FailureKind.PURGED for failure in again)
+        self._client.note_attempt(answered=was_answered)
         self._backlog.settle(delivered, chunk.taken_over)
         self._drained += len(delivered)
         for record in delivered:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jobstatus_producer import ProducerSettings, Stats
@@ -19,7 +20,7 @@ from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.spool.database import SpoolWriteError
 from jobstatus_producer.spool.file import SpoolFile
 from jobstatus_schemas import CODEC
-from support.memory_transport import MemoryLog
+from support.memory_transport import MemoryLog, MemoryTransport
 from support.spools import leave_behind
 
 OpenOutbox = Callable[..., Outbox]
@@ -42,9 +43,9 @@ def open_outbox(log: MemoryLog, folder: Path) -> Iterator[OpenOutbox]:
     times = itertools.count(time.time_ns(), 1000)
     clock = StrictClock(lambda: next(times))
 
-    def make(*, durable: bool = False) -> Outbox:
+    def make(*, durable: bool = False, **parts: Any) -> Outbox:
         settings = ProducerSettings(kafka={"bootstrap.servers": "127.0.0.1:1"}, spool_dir=folder, durable=durable)
-        made.append(Outbox(settings, clock=clock, open_transport=log.open))
+        made.append(Outbox(settings, clock=clock, **{"open_transport": log.open, **parts}))
         return made[-1]
 
     yield make
@@ -237,3 +238,36 @@ def test_what_the_client_cannot_take_is_kept_for_a_person_and_stops_nothing_behi
 
 def test_a_new_outbox_has_done_nothing(open_outbox: OpenOutbox) -> None:
     assert open_outbox().stats() == Stats()
+
+
+@pytest.mark.parametrize(("silent_seconds", "is_delivered"), [(0.0, True), (3600.0, False)])
+def test_a_client_that_never_answers_is_replaced_after_a_while(
+    open_outbox: OpenOutbox, log: MemoryLog, silent_seconds: float, is_delivered: bool
+) -> None:
+    # such as a librdkafka that waits for an in-flight request that it has forgotten
+    stuck = MemoryLog()
+    stuck.answers = False
+    clients = iter([stuck, log, log])
+    outbox = open_outbox(
+        durable=True, open_transport=lambda *given: next(clients).open(*given), silent_seconds=silent_seconds
+    )
+    put(outbox, "up")
+    try_in_vain(outbox)
+    step(outbox, Bounds(chunk=0.1, call_back=0.0))
+    assert (left(outbox) == 0) is is_delivered
+    assert log.shown() == ([("up", True)] if is_delivered else [])
+
+
+def test_a_client_of_which_any_record_is_answered_is_kept(open_outbox: OpenOutbox, log: MemoryLog) -> None:
+    opened: list[str] = []
+
+    def open_transport(topic: str, *given: Any) -> MemoryTransport:
+        opened.append(topic)
+        return log.open(topic, *given)
+
+    outbox = open_outbox(durable=True, open_transport=open_transport, silent_seconds=0.0)
+    for status in ("up", "down"):
+        put(outbox, status)
+        step(outbox)
+    assert left(outbox) == 0
+    assert len(opened) == 1
