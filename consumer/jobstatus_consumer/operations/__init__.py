@@ -23,7 +23,7 @@ from jobstatus_consumer.operations.redrive import (
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
-from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport, look
+from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport, count_open_letters, look
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.target import (
     TargetDifference,
@@ -67,6 +67,7 @@ __all__ = [
     "VerifyReport",
     "brief",
     "compare_target",
+    "count_open_letters",
     "current_logs",
     "explain",
     "find",
