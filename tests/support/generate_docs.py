@@ -129,6 +129,7 @@ def metrics_page() -> str:
         "",
         "Each has the labels `topic` and `group` beside its own; `process_*` has the process's memory, time and files.",
         "A gauge is read at the moment of the scrape; a partition's series ends when the partition is given up.",
+        "[Alerts](how-to/alerts.md) says which of them wake somebody, and what to do then.",
         "",
         *_table(("name", "type", "labels", "meaning"), _consumer_metrics()),
         "",
