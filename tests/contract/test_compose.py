@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -189,6 +190,10 @@ def test_our_services_may_do_little(name: str) -> None:
 # -- what watches ------------------------------------------------------------------------------------------------------
 
 
+def provisioned(name: str) -> Any:
+    return yaml.safe_load((ROOT / "infra" / "grafana" / "provisioning" / name).read_text())
+
+
 def test_prometheus_and_grafana_start_only_when_they_are_asked_for() -> None:
     asked_for = {name for name, service in SERVICES.items() if "profiles" in service}
     assert asked_for == {"prometheus", "grafana"}
@@ -202,16 +207,12 @@ def test_what_they_are_given_is_there_and_read_only() -> None:
     assert [source for source in given.values() if not (ROOT / source).exists()] == []
     config = yaml.safe_load((ROOT / given["/etc/prometheus/prometheus.yml"]).read_text())
     assert set(config["rule_files"]) <= set(given)
-    (provider,) = yaml.safe_load((ROOT / "infra/grafana/provisioning/dashboards/jobstatus.yml").read_text())[
-        "providers"
-    ]
+    (provider,) = provisioned("dashboards/jobstatus.yml")["providers"]
     assert provider["options"]["path"] in given
 
 
 def test_grafana_finds_prometheus_and_prometheus_the_consumers() -> None:
-    (source,) = yaml.safe_load((ROOT / "infra/grafana/provisioning/datasources/prometheus.yml").read_text())[
-        "datasources"
-    ]
+    (source,) = provisioned("datasources/prometheus.yml")["datasources"]
     assert source["url"] == "http://prometheus:9090"
     consumers, _ = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())["scrape_configs"]
     (found,) = consumers["dns_sd_configs"]

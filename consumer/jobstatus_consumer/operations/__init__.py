@@ -23,7 +23,16 @@ from jobstatus_consumer.operations.redrive import (
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
-from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport, count_open_letters, look
+from jobstatus_consumer.operations.status import (
+    BrokerSide,
+    PartitionStatus,
+    StatusReport,
+    ask_broker,
+    count_open_letters,
+    look,
+    partitions_of,
+    waiting_for,
+)
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.target import (
     TargetDifference,
@@ -65,6 +74,7 @@ __all__ = [
     "TargetReport",
     "UndoResult",
     "VerifyReport",
+    "ask_broker",
     "brief",
     "compare_target",
     "count_open_letters",
@@ -79,6 +89,7 @@ __all__ = [
     "lost_tails",
     "make_plan",
     "parse_bound",
+    "partitions_of",
     "purge",
     "reached",
     "rebuild",
@@ -93,4 +104,5 @@ __all__ = [
     "time_limit",
     "undo",
     "verify",
+    "waiting_for",
 ]

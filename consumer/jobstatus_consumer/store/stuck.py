@@ -50,7 +50,7 @@ class WatchedTable(Session):
         """By status of `deadlines`: how many jobs are overdue."""
         return dict(self._do("overdue_by_status", deadlines, now))
 
-    def estimated_rows(self) -> dict[str, float]:
+    def estimated_by_status(self) -> dict[str, float]:
         """By status: about how many rows have it, by the server's own statistics, which cost no look at the table.
 
         Empty before the first ANALYZE. A rare status may be missing.
@@ -58,7 +58,7 @@ class WatchedTable(Session):
         if not self.connected:
             self.connect()
         parameters = {"table": self._place.identifier.as_string(None)}
-        return dict(self.execute(block("stuck.sql", "estimated_rows", self._place), parameters))
+        return dict(self.execute(block("stuck.sql", "estimated_by_status", self._place), parameters))
 
     def _do(self, name: str, deadlines: Mapping[str, int], now: float, **others: Any) -> list[TupleRow]:
         if not self.connected:

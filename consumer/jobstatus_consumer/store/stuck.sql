@@ -23,7 +23,7 @@ LEFT JOIN {table} AS t ON t.status = d.s
 GROUP BY d.s
 ORDER BY d.s
 
--- estimated_rows --
+-- estimated_by_status --
 -- About how many rows have each status, as the statistics of the last ANALYZE say; nothing before the first one.
 SELECT v.status, round(c.reltuples * v.frequency)::double precision
 FROM pg_class AS c

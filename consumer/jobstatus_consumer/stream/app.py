@@ -26,6 +26,7 @@ from jobstatus_consumer.kafka import (
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import ProjectingStore, WatchedTable, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
+from jobstatus_consumer.stream.garbage import few_collections
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.questions import SlowQuestions
 from jobstatus_consumer.stream.readiness import wait_until_ready
@@ -92,7 +93,8 @@ def consume(
         if options.clear_dlq_budget:
             _clear_budget(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
-        return ConsumerRun(settings, options, topics, make_client, count_letters).run(stop, ends)
+        with few_collections():
+            return ConsumerRun(settings, options, topics, make_client, count_letters).run(stop, ends)
 
 
 def _clear_budget(settings: Settings, topics: Topics) -> None:
@@ -221,7 +223,7 @@ class ConsumerRun:
             return None
         table = WatchedTable(settings.database, settings.table)
         found = SlowQuestions(self._standing.has_first_partition, table.cancel, table.close)
-        found.add("rows by status", metrics.rows, lambda: _by_word(table.estimated_rows()), ROWS_EVERY)
+        found.add("rows by status", metrics.rows, lambda: _by_word(table.estimated_by_status()), ROWS_EVERY)
         if settings.deadlines:
             overdue = partial(table.overdue, settings.deadlines)
             found.add("overdue jobs", metrics.overdue, lambda: _by_word(overdue(time.time())), OVERDUE_EVERY)
