@@ -40,6 +40,7 @@ from jobstatus_consumer.operations.target import (
     compare_target,
     sync_target,
 )
+from jobstatus_consumer.operations.timeline import Span, timeline, totals
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
@@ -69,6 +70,7 @@ __all__ = [
     "ReplayResult",
     "Rows",
     "Scope",
+    "Span",
     "StatusReport",
     "TargetDifference",
     "TargetReport",
@@ -102,6 +104,8 @@ __all__ = [
     "survey",
     "sync_target",
     "time_limit",
+    "timeline",
+    "totals",
     "undo",
     "verify",
     "waiting_for",
