@@ -39,8 +39,12 @@ class ReaderClosedError(ReaderError):
 
 
 class NotReachedError(ReaderError, TimeoutError):
-    """The job had none of the wanted statuses in time. `job` is its row as it was last seen; None if it had none."""
+    """The job had none of the wanted statuses in time. `job` is its row as it was last seen; None if it had none.
 
-    def __init__(self, text: str, job: Job | None) -> None:
+    `trouble` says why the database did not answer at the end; it is empty if it did.
+    """
+
+    def __init__(self, text: str, job: Job | None, trouble: str = "") -> None:
         super().__init__(text)
         self.job = job
+        self.trouble = trouble

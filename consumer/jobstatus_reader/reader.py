@@ -173,7 +173,7 @@ class JobStatusReader:
         row = "there is no row of it" if job is None else f"its status is {job.status}"
         known = [row] if waiter.looks else []
         why = "; ".join([*known, trouble] if trouble else known)
-        raise NotReachedError(f"job {waiter.job_id!r} was not {wanted} within {seconds:g} s: {why}", job)
+        raise NotReachedError(f"job {waiter.job_id!r} was not {wanted} within {seconds:g} s: {why}", job, trouble)
 
     def _after_fork(self) -> None:
         self._line.forget()
