@@ -20,6 +20,7 @@ from jobstatus_consumer.store import migrate, target_grants, target_of
 def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) -> None:
     """Create the managed table and the tables beside it, where they do not exist yet.
 
+    Among them is <table>_audit, in which commands and the console note what an operator has changed.
     With a target, also the table of the jobs that wait for their row in it. The target itself is never changed.
     A progress table of an earlier version gets the columns that it lacks.
     It grants no rights: with a target, --dry-run also prints the GRANTs that the consumer's role needs.
