@@ -8,12 +8,14 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from jobstatus_consumer.console.pages import login, overview
+from jobstatus_consumer.console.pages import login, overview, state
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/", overview.page),
     Route("/login", login.page, methods=["GET"]),
     Route("/login", login.submit, methods=["POST"]),
     Route("/api/overview", overview.api),
+    Route("/api/jobs/{job_id}", state.api),
+    Route("/api/job", state.api),
     Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
 )
