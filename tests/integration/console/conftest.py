@@ -1,4 +1,4 @@
-"""One console for the tests of a module: over one deployment, on the session's broker and database."""
+"""One console for all tests of this folder: over one deployment, on the session's broker and database."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from support.deployment import Deployment, deployment
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def shown(kafka: LocalKafka, postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """The deployment that the module's console shows."""
+    """The deployment that the console shows."""
     name = f"console_{next(_numbers)}_{tmp_path_factory.getbasetemp().name.replace('-', '_')}"
     url = postgres.create_database(name)
     with deployment(kafka.bootstrap_servers, url, tmp_path_factory.mktemp("console")) as found:
@@ -25,7 +25,7 @@ def shown(kafka: LocalKafka, postgres: LocalPostgres, tmp_path_factory: pytest.T
     postgres.drop_database(name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def console(shown: Deployment) -> Iterator[Console]:
     """A console over `shown`, which needs no log-in."""
     with running_console(shown, Options(show_values=True, allow_actions=True)) as found:
