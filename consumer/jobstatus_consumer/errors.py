@@ -5,6 +5,7 @@
     ├── StartError               something is missing at the start: print it, exit with 1
     ├── StoreError               a statement failed; classified by class and SQLSTATE, never by its text
     │   ├── DatabaseAwayError    wait, paused and polling, and try again without a limit
+    │   │   └── LockedError          as well; another session has locked what is to be written
     │   ├── ConnectionStaleError connect again and try once more; a second time it is a DeploymentError
     │   ├── BadRowError          isolate the row, write all others, send a dead letter for it
     │   └── DeploymentError      the program or its deployment is wrong: stop, commit nothing, exit with 1
@@ -52,6 +53,10 @@ class StoreError(JobStatusError):
 
 class DatabaseAwayError(StoreError):
     """The database is unavailable or busy: the same statement may succeed later."""
+
+
+class LockedError(DatabaseAwayError):
+    """Another session has locked the table, or a row that is to be written. The text names the session."""
 
 
 class ConnectionStaleError(StoreError):

@@ -15,6 +15,11 @@ STORY: Final = "invoice-2026-11-4711"
 """A job that failed, was tried again, and succeeded; an event of its first attempt came too late."""
 DEADLINES: Final = {"processing": 900, "pending": 7200}
 MINUTE: Final = 60_000_000
+IDS: Final = ("a/b/../c", "100% sure?", "..", ".", "a#b&c=d", "<b>'\"</b>", "ü/\u202egnp.exe", "/" * 512)
+"""Ids that break a path, a query or a page which does not encode them."""
+NASTY: Final = "<img src=x onerror=alert(1)>'\"&\x1b[31m\u202egnp.exe\u202c\u200f"
+"""HTML, quotes, a control character and marks that turn the direction of writing."""
+WIDE: Final = "w" * 400
 KINDS: Final = ("invoice", "thumbnail", "report", "webhook", "import")
 ERRORS: Final = (
     "TimeoutError: no answer of https://payments.internal/charge within 30 s",
@@ -70,6 +75,14 @@ def stuck() -> Iterator[JobStatusEvent]:
     """Jobs that have been silent for too long."""
     for number, minutes in enumerate((31, 47, 122, 260)):
         yield event(f"import-2026-10-{number:04d}", "processing", minutes, worker=f"worker-{number + 2:02d}")
+
+
+def odd() -> Iterator[JobStatusEvent]:
+    """Jobs whose ids are `IDS`, and one that is as nasty as it may be in every field."""
+    for job_id in IDS:
+        yield event(job_id, "success", 1, worker="odd ids")
+    yield event(f"nasty/{NASTY}", f"st {NASTY}"[:60], 1, worker=f"w {NASTY}", error=f"{NASTY} {WIDE}")
+    yield event(f"/{WIDE}/", "success", 2)
 
 
 def set_scene(deployed: Deployment, jobs: int = 300) -> None:

@@ -16,6 +16,7 @@ TOGETHER = (
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
 ONE_BROKER = (
+    "tests/integration/console/test_unavailable.py::test_without_kafka",
     "tests/integration/faults/test_damaged_log.py",
     "tests/integration/faults/test_health.py::test_without_a_broker",
     "tests/integration/faults/test_lost_tail.py",

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import click
+from jobstatus_schemas.database_url import TABLE_NAME, TABLE_WORDS
 
 from jobstatus_consumer.cli import undo
 from jobstatus_consumer.cli.options import json_flag, with_settings
@@ -27,7 +28,7 @@ from jobstatus_consumer.cli.session import (
     yes_flag,
 )
 from jobstatus_consumer.cli.show import replay as show
-from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits, refuse_without_right

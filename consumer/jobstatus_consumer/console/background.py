@@ -26,7 +26,7 @@ from jobstatus_consumer.operations import (
     verify,
     verify_scope,
 )
-from jobstatus_consumer.store import Limits, OverdueJob, OverdueTable, Table, open_read_only
+from jobstatus_consumer.store import Limits, OverdueJob, Table, WatchedTable, open_read_only
 
 LETTER_SECONDS: Final = 3.0
 """How long dead letters are read at a time."""
@@ -86,13 +86,13 @@ class Overdue:
     jobs: Sequence[OverdueJob]
 
 
-def read_overdue(settings: Settings, table: OverdueTable) -> Overdue:
+def read_overdue(settings: Settings, table: WatchedTable) -> Overdue:
     """Count and list the jobs over their deadline, which reads the whole table twice. Blocks."""
     deadlines = settings.deadlines or {}
     if not deadlines:
         return Overdue({}, ())
     now = time.time()
-    counts = table.counts(deadlines, now)
+    counts = table.overdue(deadlines, now)
     some = any(counts.values())
     jobs = table.jobs(deadlines, now, limit=OVERDUE_ROWS, letters=MESSAGE_LETTERS) if some else ()
     return Overdue(counts, jobs)

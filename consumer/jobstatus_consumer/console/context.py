@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobstatus_reader import JobStatusReader
 from starlette.requests import Request
 
 from jobstatus_consumer.config import Settings
@@ -35,6 +36,8 @@ class Context:
     live: Live
     questions: Questions
     sources: Sources
+    reader: JobStatusReader
+    """for all who wait for a job"""
 
 
 def context_of(request: Request) -> Context:

@@ -24,7 +24,7 @@ from jobstatus_consumer.operations import (
     waiting_for,
 )
 from jobstatus_consumer.store import Limits as StoreLimits
-from jobstatus_consumer.store import OverdueTable, OverviewTable, TableOverview, open_read_only
+from jobstatus_consumer.store import OverviewTable, TableOverview, WatchedTable, open_read_only
 
 BROKER_EVERY: Final = 1.0
 TABLE_EVERY: Final = 0.7
@@ -105,7 +105,7 @@ class Live:
             "rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._counted.close
         )
         self.oldest = Watch("oldest", self._oldest, every=OLDEST_EVERY)
-        overdue = OverdueTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
+        overdue = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
         self.letters = Watch("letters", self._letters, every=LETTERS_EVERY, share=ROWS_SHARE, told=self._tell)
         self.overdue = Watch(
             "overdue", lambda: read_overdue(settings, overdue), every=ROWS_EVERY, share=ROWS_SHARE, end=overdue.close

@@ -8,7 +8,18 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from jobstatus_consumer.console.pages import consumers, dead_letters, job, jobs, login, overview, stream, stuck, verify
+from jobstatus_consumer.console.pages import (
+    consumers,
+    dead_letters,
+    job,
+    jobs,
+    login,
+    overview,
+    state,
+    stream,
+    stuck,
+    verify,
+)
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/", overview.page),
@@ -30,5 +41,7 @@ ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/api/stuck", stuck.api),
     Route("/api/dead-letters", dead_letters.api),
     Route("/api/verify", verify.api),
+    Route("/api/jobs/{job_id}", state.api),
+    Route("/api/job", state.api),
     Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
 )

@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any, Final
 
 import uvicorn
+from jobstatus_reader import JobStatusReader
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobstatus_consumer.config import Settings
@@ -95,7 +96,8 @@ class ConsoleServer:
     async def _serve(self) -> None:
         sources = Sources(self._settings)
         live = Live(self._settings, sources, self._options.verify_every)
-        context = Context(self._settings, self._access, self._options, live, Questions(), sources)
+        reader = JobStatusReader(self._settings.database, self._settings.table)
+        context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader)
         server = _Server(
             uvicorn.Config(
                 make_app(context),
@@ -114,15 +116,17 @@ class ConsoleServer:
         )
         # it logs what our own log says better: a client that has gone, an answer that was not finished
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        watcher = asyncio.create_task(self._end_with(server, live))
+        watcher = asyncio.create_task(self._end_with(server, live, reader))
         await server.serve([self._socket])
         await watcher
         live.join(JOIN_SECONDS)
 
-    async def _end_with(self, server: uvicorn.Server, live: Live) -> None:
+    async def _end_with(self, server: uvicorn.Server, live: Live, reader: JobStatusReader) -> None:
         while not self._stop.is_set():
             await asyncio.sleep(LOOK_EVERY)
         live.close()
+        # it ends every wait; a database that does not answer may hold it up
+        threading.Thread(target=reader.close, name="jobstatus-console-reader", daemon=True).start()
         server.should_exit = True
 
 

@@ -206,6 +206,19 @@ def oldest_unwritten(
     return min((milliseconds / 1000 for milliseconds in times.values() if milliseconds >= 0), default=None)
 
 
+def count_open_letters(settings: Settings, stop: Stop) -> int:
+    """The number of open dead letters, of those that could be read in `READ_SECONDS`. Blocks; raises `JobStatusError`.
+
+    The topic's ends are asked first: usually there is nothing to read.
+    """
+    topics = Topics(settings, patience=BROKER_SECONDS)
+    letters = settings.dead_letter_topic
+    marks = topics.watermarks(letters, topics.partitions(letters))
+    if all(low == high for low, high in marks.values()):
+        return 0
+    return _open_letters(settings, topics, stop).number
+
+
 def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters:
     enough = _within(READ_SECONDS, stop)
     with (

@@ -12,7 +12,7 @@ from jobstatus_consumer.store.overview import LogProgress, OverviewTable, TableO
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
-from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
+from jobstatus_consumer.store.stuck import OverdueJob, WatchedTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
@@ -39,7 +39,6 @@ __all__ = [
     "LogProgress",
     "NewTable",
     "OverdueJob",
-    "OverdueTable",
     "OverviewTable",
     "Problem",
     "ProjectingStore",
@@ -58,6 +57,7 @@ __all__ = [
     "TargetTable",
     "WaitingJob",
     "WaitingReason",
+    "WatchedTable",
     "check",
     "check_purge",
     "content_of",

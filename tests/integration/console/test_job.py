@@ -6,18 +6,10 @@ from urllib.parse import quote
 
 import pytest
 from support.console import Console
-from support.console_scene import STORY, event, set_scene
+from support.console_scene import IDS, STORY, event
 from support.waiting import until
 
-IDS = ("a/b/../c", "100% sure?", "..", ".", "a#b&c=d", "<b>'\"</b>", "ü/\u202egnp.exe", "/" * 512)
-"""Ids that break a path, a query or a page which does not encode them."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def scene(console: Console) -> None:
-    console.deployed.produce_events([event(job_id, "success", 1, worker="odd ids") for job_id in IDS])
-    set_scene(console.deployed, jobs=40)
-    until(lambda: console.get("/api/overview").json["lag"] == 0, "the console sees what is written")
+pytestmark = pytest.mark.usefixtures("scene")
 
 
 def test_the_history_says_what_made_the_row_and_why_each_other_event_did_not(console: Console) -> None:

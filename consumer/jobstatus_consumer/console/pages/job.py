@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
 
-from jobstatus_schemas.event import check_job_id
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from jobstatus_consumer.console.context import Context, context_of
+from jobstatus_consumer.console.paths import job_of
 from jobstatus_consumer.console.rendering import as_json, iso, render
 from jobstatus_consumer.errors import JobStatusError
 from jobstatus_consumer.operations import (
@@ -89,18 +88,6 @@ async def history_api(request: Request) -> Response:
     if not found.facts.is_known:
         raise HTTPException(404, "there is no row and no retained event of this job")
     return as_json(_as_dict(found.facts, found.trouble))
-
-
-def job_of(request: Request) -> str:
-    """Return the job's id of a request; raises `HTTPException` 400 for a text that is no job's id."""
-    try:
-        encoded = request.path_params.get("job_id")
-        job_id = request.query_params.get("id", "") if encoded is None else unquote(encoded, errors="strict")
-        return check_job_id(job_id)
-    except UnicodeDecodeError:
-        raise HTTPException(400, "job_id: holds bytes that are not UTF-8") from None
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from None
 
 
 async def find(context: Context, job_id: str, bounds: Bounds) -> Found:
