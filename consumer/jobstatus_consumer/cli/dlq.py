@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -233,7 +234,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
                 agreed(f"Apply {counted(planned.tried, 'event')} to {settings.table} now?", yes=yes)
             else:
                 done = planned
-        done = done or _apply(settings, selection, reader, table, stop)
+        done = done or _apply(settings, selection, reader, table, stop, given)
     with already(f"{settings.table} has what could be applied"):
         _show_redrive(done, as_json=as_json, planned=False)
     if done.failed:
@@ -241,12 +242,20 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
 
 
 def _apply(
-    settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
+    settings: Settings,
+    selection: LetterSelection,
+    reader: RangeReader,
+    table: Table,
+    stop: Event,
+    given: Mapping[str, Any],
 ) -> RedriveResult:
     store = store_of(settings)
     try:
         sink = LiveTable(store, None, stop, settings.wait_for_database, say)
-        return _redrive(settings, selection, reader, table, stop, sink)
+        with noted(settings, "redrive", {"topic": settings.topic, **given}) as result:
+            done = _redrive(settings, selection, reader, table, stop, sink)
+            result.update(done.as_dict())
+        return done
     finally:
         store.close()
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import click
 from rich.table import Table as Shown
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, yes_flag
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
@@ -20,6 +21,7 @@ from jobstatus_consumer.errors import JobStatusError, SettingsError
 from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits, refuse_active, reset
 from jobstatus_consumer.operations import current_logs, find, parse_bound
 from jobstatus_consumer.records import Log
+from jobstatus_consumer.store import Table
 from jobstatus_consumer.words import counted
 
 FIELDS = ("topic", "group_id", "database_url", "table")
@@ -164,16 +166,9 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
         if not dry_run:
             agreed(f"Move the group {settings.group_id} now?", yes=yes)
             refuse_active(settings, topics)
-            # the table first: its progress must not send a consumer away from the offset that the group commits next
-            table.set_progress({move.log.id: move.after for move in moves})
-            try:
-                reset(settings, topics, {move.log: move.after for move in moves})
-            except JobStatusError as error:
-                why = str(error).removesuffix("; nothing was changed")
-                raise JobStatusError(
-                    f"{why}. The table's progress is moved already, the group's offsets are not: stop every consumer "
-                    "of the group and run the same command again"
-                ) from None
+            plan = {"to": where, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
+            with noted(settings, "offsets reset", plan):
+                _reset(settings, topics, table, moves)
     goes_on = f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
     with already("" if dry_run else goes_on):
         if as_json:
@@ -183,6 +178,19 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
             if yes:
                 _tell(moves, places, as_json=False)
             click.echo(goes_on)
+
+
+def _reset(settings: Settings, topics: Topics, table: Table, moves: list[Move]) -> None:
+    # the table first: its progress must not send a consumer away from the offset that the group commits next
+    table.set_progress({move.log.id: move.after for move in moves})
+    try:
+        reset(settings, topics, {move.log: move.after for move in moves})
+    except JobStatusError as error:
+        why = str(error).removesuffix("; nothing was changed")
+        raise JobStatusError(
+            f"{why}. The table's progress is moved already, the group's offsets are not: stop every consumer "
+            "of the group and run the same command again"
+        ) from None
 
 
 def _check_where(where: str) -> None:

@@ -202,7 +202,9 @@ def _undo(settings: Settings, options: ReplayOptions, reader: RangeReader, topic
     with ready_table(settings, to_write=not options.dry_run) as table:
         bad = _scope(settings, options, reader, topics, table.progress())
         whole = replace(bad, ranges=find(reader, "beginning", "now").ranges, wanted=EventFilter(), remarks=())
-        request = undo.UndoRequest(bad, whole, options.dry_run, options.yes, options.as_json, options.show_values)
+        request = undo.UndoRequest(
+            settings, bad, whole, options.dry_run, options.yes, options.as_json, options.show_values
+        )
         undo.run(request, reader, table, stop)
 
 

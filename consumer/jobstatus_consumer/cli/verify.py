@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import progress, ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show.replay import no_event_of
@@ -97,7 +98,11 @@ def command(settings: Settings, first: str, last: str | None, to_repair: bool, a
             say(remark)
         outcome = Outcome(scope, work.compare(scope), strict=given["strict"])
         if to_repair and outcome.report.complete and outcome.report.total:
-            _repair(work, last, outcome)
+            with noted(settings, "repair", {"from": first, "to": last, "findings": outcome.report.kinds()}) as result:
+                try:
+                    _repair(work, last, outcome)
+                finally:
+                    result.update({} if outcome.repaired is None else outcome.repaired.as_dict())
         trouble = _look_at_target(settings, stop, outcome)
     show(outcome, as_json=as_json)
     if trouble is not None:

@@ -5,6 +5,7 @@ overwritten, and a second replay changes nothing. The live group's offsets and t
 consumer did; nothing in this package changes them, except that a rebuild writes the progress of its own new table.
 """
 
+from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
 from jobstatus_consumer.operations.job import Attempt, Bounds, JobFacts, Stay, read_job, read_letters, row_alone, stored
@@ -83,6 +84,7 @@ __all__ = [
     "UndoResult",
     "VerifyReport",
     "ask_broker",
+    "audited",
     "brief",
     "compare_target",
     "count_open_letters",

@@ -1,6 +1,7 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
 from jobstatus_consumer.store.admin import check, check_purge, migrate, remarks
+from jobstatus_consumer.store.audit import AuditEntry, AuditTable
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
@@ -24,6 +25,8 @@ from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "AuditEntry",
+    "AuditTable",
     "Blocker",
     "ColumnBeside",
     "ComparedPage",
