@@ -11,6 +11,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
+from jobstatus_consumer.console.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Context:
     options: Options
     live: Live
     questions: Questions
+    sources: Sources
     reader: JobStatusReader
     """for all who wait for a job"""
 

@@ -8,6 +8,7 @@ consumer did; nothing in this package changes them, except that a rebuild writes
 from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
+from jobstatus_consumer.operations.job import Attempt, Bounds, JobFacts, Stay, read_job, read_letters, row_alone, stored
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
 from jobstatus_consumer.operations.purge import PurgeContext, PurgeResult, forget, held_offsets, purge
@@ -18,12 +19,13 @@ from jobstatus_consumer.operations.redrive import (
     LetterOverview,
     LetterSelection,
     RedriveResult,
+    judge,
     redrive,
     survey,
 )
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
+from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails, quiet
 from jobstatus_consumer.operations.status import (
     BrokerSide,
     PartitionStatus,
@@ -31,6 +33,7 @@ from jobstatus_consumer.operations.status import (
     ask_broker,
     count_open_letters,
     look,
+    oldest_unwritten,
     partitions_of,
     waiting_for,
 )
@@ -45,15 +48,19 @@ from jobstatus_consumer.operations.timeline import Span, timeline, totals
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
+from jobstatus_consumer.operations.verify_scope import latest_time, verify_scope
 
 __all__ = [
     "NOTHING",
+    "Attempt",
+    "Bounds",
     "BrokerSide",
     "Criteria",
     "EventFilter",
     "Finding",
     "History",
     "HistoryEntry",
+    "JobFacts",
     "JudgedLetter",
     "LetterOverview",
     "LetterSelection",
@@ -73,6 +80,7 @@ __all__ = [
     "Scope",
     "Span",
     "StatusReport",
+    "Stay",
     "TargetDifference",
     "TargetReport",
     "UndoResult",
@@ -88,21 +96,29 @@ __all__ = [
     "forget",
     "held_offsets",
     "is_exact",
+    "judge",
+    "latest_time",
     "letters_of",
     "look",
     "lost_tails",
     "make_plan",
+    "oldest_unwritten",
     "parse_bound",
     "partitions_of",
     "purge",
+    "quiet",
     "reached",
+    "read_job",
+    "read_letters",
     "rebuild",
     "records_of",
     "redrive",
     "repair",
     "retry_database",
+    "row_alone",
     "shown",
     "shown_ms",
+    "stored",
     "survey",
     "sync_target",
     "time_limit",
@@ -110,5 +126,6 @@ __all__ = [
     "totals",
     "undo",
     "verify",
+    "verify_scope",
     "waiting_for",
 ]
