@@ -8,12 +8,19 @@ from typing import Final
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from jobstatus_consumer.console.pages import login, overview, state
+from jobstatus_consumer.console.pages import actions, audit, login, overview, state
 
 ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/", overview.page),
     Route("/login", login.page, methods=["GET"]),
     Route("/login", login.submit, methods=["POST"]),
+    Route("/audit", audit.page),
+    Route("/actions", actions.page),
+    Route("/actions/{name}/plan", actions.plan_page, methods=["POST"]),
+    Route("/actions/{name}/apply", actions.apply_page, methods=["POST"]),
+    Route("/api/audit", audit.api),
+    Route("/api/actions/{name}/plan", actions.plan_api, methods=["POST"]),
+    Route("/api/actions/{name}/apply", actions.apply_api, methods=["POST"]),
     Route("/api/overview", overview.api),
     Route("/api/jobs/{job_id}", state.api),
     Route("/api/job", state.api),

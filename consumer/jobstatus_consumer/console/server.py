@@ -19,6 +19,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
 from jobstatus_consumer.console.app import make_app
 from jobstatus_consumer.console.context import Context, Options
+from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
 from jobstatus_consumer.errors import SettingsError
@@ -90,8 +91,9 @@ class ConsoleServer:
 
     async def _serve(self) -> None:
         live, questions = Live(self._settings), Questions()
+        actions = Actions(self._settings)
         reader = JobStatusReader(self._settings.database, self._settings.table)
-        context = Context(self._settings, self._access, self._options, live, questions, reader)
+        context = Context(self._settings, self._access, self._options, live, questions, reader, actions)
         server = _Server(
             uvicorn.Config(
                 make_app(context),
@@ -111,6 +113,7 @@ class ConsoleServer:
         watcher = asyncio.create_task(self._end_with(server, live, reader))
         await server.serve([self._socket])
         await watcher
+        actions.close()
         live.join(JOIN_SECONDS)
 
     async def _end_with(self, server: uvicorn.Server, live: Live, reader: JobStatusReader) -> None:

@@ -5,9 +5,18 @@ overwritten, and a second replay changes nothing. The live group's offsets and t
 consumer did; nothing in this package changes them, except that a rebuild writes the progress of its own new table.
 """
 
+from jobstatus_consumer.operations.actions import ACTIONS, Action, ActionPlan, action_of, apply_exactly
 from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
+from jobstatus_consumer.operations.offsets import (
+    Move,
+    PartitionState,
+    move_group,
+    move_of,
+    offsets_at,
+    partition_states,
+)
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
 from jobstatus_consumer.operations.purge import PurgeContext, PurgeResult, forget, held_offsets, purge
@@ -18,6 +27,7 @@ from jobstatus_consumer.operations.redrive import (
     LetterOverview,
     LetterSelection,
     RedriveResult,
+    parse_positions,
     redrive,
     survey,
 )
@@ -46,7 +56,10 @@ from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
 
 __all__ = [
+    "ACTIONS",
     "NOTHING",
+    "Action",
+    "ActionPlan",
     "BrokerSide",
     "Criteria",
     "EventFilter",
@@ -57,9 +70,11 @@ __all__ = [
     "LetterOverview",
     "LetterSelection",
     "LiveTable",
+    "Move",
     "NoRows",
     "OffsetRange",
     "Originals",
+    "PartitionState",
     "PartitionStatus",
     "PurgeContext",
     "PurgeResult",
@@ -75,6 +90,8 @@ __all__ = [
     "TargetReport",
     "UndoResult",
     "VerifyReport",
+    "action_of",
+    "apply_exactly",
     "ask_broker",
     "audited",
     "brief",
@@ -90,7 +107,12 @@ __all__ = [
     "look",
     "lost_tails",
     "make_plan",
+    "move_group",
+    "move_of",
+    "offsets_at",
     "parse_bound",
+    "parse_positions",
+    "partition_states",
     "partitions_of",
     "purge",
     "reached",
