@@ -19,6 +19,7 @@ ONE_BROKER = (
     "tests/integration/faults/test_damaged_log.py",
     "tests/integration/faults/test_health.py::test_without_a_broker",
     "tests/integration/faults/test_lost_tail.py",
+    "tests/integration/observability/test_alerts_live.py",
     "tests/integration/producer/test_broker_away.py",
     "tests/integration/producer/test_interrupted_calls.py",
 )

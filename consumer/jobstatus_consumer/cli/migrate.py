@@ -39,5 +39,5 @@ def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) 
             click.echo("-- the rights of the consumer's role; migrate does not grant them")
             click.echo(";\n".join(grants) + ";")
     else:
-        waiting = "" if target is None else f", {settings.table}_waiting"
-        click.echo(f"{settings.table}{waiting} and {settings.table}_progress are ready")
+        beside = ["_progress", "_purged", "_audit", *(["_waiting"] if target else [])]
+        click.echo(f"{settings.table} is ready, and beside it {', '.join(beside)}")
