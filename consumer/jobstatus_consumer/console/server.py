@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import threading
 from collections.abc import Generator
@@ -28,6 +29,7 @@ logger = logging.getLogger("jobstatus.console")
 
 CONNECTIONS: Final = 1500
 """Connections at once; beyond that the answer is 503."""
+FILES: Final = CONNECTIONS + 500
 REQUEST_SECONDS: Final = 10.0
 """How long a new connection may take for its first request."""
 GRACE_SECONDS: Final = 2
@@ -72,6 +74,7 @@ class ConsoleServer:
         self._settings = settings
         self._options = options
         self._stop = Event()
+        _allow_files()
         self._socket = _listening(settings.console_address, self._access)
         self.port = int(self._socket.getsockname()[1])
 
@@ -133,6 +136,14 @@ def serve(server: ConsoleServer, stop: Event) -> None:
         stop.wait(0.2)
     server.stop()
     thread.join(GRACE_SECONDS + 0.8)
+
+
+def _allow_files() -> None:
+    """Each connection is a file, and the usual limit of a process is 1,024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listening(address: str, access: Access) -> socket.socket:
