@@ -12,6 +12,7 @@ from jobstatus_consumer.console.access import Access
 from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
+from jobstatus_consumer.console.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Context:
     options: Options
     live: Live
     questions: Questions
+    sources: Sources
     reader: JobStatusReader
     """for all who wait for a job"""
     actions: Actions

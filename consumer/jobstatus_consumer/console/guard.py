@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
@@ -13,6 +14,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobstatus_consumer.console.access import Access
+
+logger = logging.getLogger("jobstatus.console")
 
 LARGEST_BODY: Final = 65_536
 """Bytes of a request's body; a form of ours has a few hundred."""
@@ -57,7 +60,12 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, answer)
             return
-        await self._app(scope, _Body(receive), answer)
+        try:
+            await self._app(scope, _Body(receive), answer)
+        except TimeoutError:
+            logger.debug("a client was too slow; its connection is closed")
+        except Exception:
+            logger.exception("the request for %s failed", scope["path"])
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)

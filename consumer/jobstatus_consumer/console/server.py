@@ -23,6 +23,7 @@ from jobstatus_consumer.console.context import Context, Options
 from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
+from jobstatus_consumer.console.sources import Sources
 from jobstatus_consumer.errors import SettingsError
 
 logger = logging.getLogger("jobstatus.console")
@@ -32,6 +33,7 @@ CONNECTIONS: Final = 1500
 FILES: Final = CONNECTIONS + 500
 REQUEST_SECONDS: Final = 10.0
 """How long a new connection may take for its first request."""
+UNTAKEN_SECONDS: Final = 20.0
 GRACE_SECONDS: Final = 2
 """How long answers may go on after a request to stop."""
 JOIN_SECONDS: Final = 0.5
@@ -44,6 +46,9 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # a client that takes no byte of its answer for so long is gone
+        line = transport.get_extra_info("socket")
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNTAKEN_SECONDS * 1000))
         self._silence = self.loop.call_later(REQUEST_SECONDS, self._close_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -93,10 +98,11 @@ class ConsoleServer:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        live, questions = Live(self._settings), Questions()
-        actions = Actions(self._settings)
+        sources = Sources(self._settings)
+        live = Live(self._settings, sources, self._options.verify_every)
         reader = JobStatusReader(self._settings.database, self._settings.table)
-        context = Context(self._settings, self._access, self._options, live, questions, reader, actions)
+        actions = Actions(self._settings)
+        context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader, actions)
         server = _Server(
             uvicorn.Config(
                 make_app(context),
@@ -113,6 +119,8 @@ class ConsoleServer:
                 h11_max_incomplete_event_size=32_768,
             )
         )
+        # it logs what our own log says better: a client that has gone, an answer that was not finished
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         watcher = asyncio.create_task(self._end_with(server, live, reader))
         await server.serve([self._socket])
         await watcher

@@ -9,6 +9,7 @@ from jobstatus_consumer.operations.actions import ACTIONS, Action, ActionPlan, a
 from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
+from jobstatus_consumer.operations.job import Attempt, Bounds, JobFacts, Stay, read_job, read_letters, row_alone, stored
 from jobstatus_consumer.operations.offsets import (
     Move,
     PartitionState,
@@ -27,13 +28,14 @@ from jobstatus_consumer.operations.redrive import (
     LetterOverview,
     LetterSelection,
     RedriveResult,
+    judge,
     parse_positions,
     redrive,
     survey,
 )
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
+from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails, quiet
 from jobstatus_consumer.operations.status import (
     BrokerSide,
     PartitionStatus,
@@ -41,6 +43,7 @@ from jobstatus_consumer.operations.status import (
     ask_broker,
     count_open_letters,
     look,
+    oldest_unwritten,
     partitions_of,
     waiting_for,
 )
@@ -54,18 +57,22 @@ from jobstatus_consumer.operations.target import (
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
+from jobstatus_consumer.operations.verify_scope import latest_time, verify_scope
 
 __all__ = [
     "ACTIONS",
     "NOTHING",
     "Action",
     "ActionPlan",
+    "Attempt",
+    "Bounds",
     "BrokerSide",
     "Criteria",
     "EventFilter",
     "Finding",
     "History",
     "HistoryEntry",
+    "JobFacts",
     "JudgedLetter",
     "LetterOverview",
     "LetterSelection",
@@ -86,6 +93,7 @@ __all__ = [
     "Rows",
     "Scope",
     "StatusReport",
+    "Stay",
     "TargetDifference",
     "TargetReport",
     "UndoResult",
@@ -103,6 +111,8 @@ __all__ = [
     "forget",
     "held_offsets",
     "is_exact",
+    "judge",
+    "latest_time",
     "letters_of",
     "look",
     "lost_tails",
@@ -110,23 +120,30 @@ __all__ = [
     "move_group",
     "move_of",
     "offsets_at",
+    "oldest_unwritten",
     "parse_bound",
     "parse_positions",
     "partition_states",
     "partitions_of",
     "purge",
+    "quiet",
     "reached",
+    "read_job",
+    "read_letters",
     "rebuild",
     "records_of",
     "redrive",
     "repair",
     "retry_database",
+    "row_alone",
     "shown",
     "shown_ms",
+    "stored",
     "survey",
     "sync_target",
     "time_limit",
     "undo",
     "verify",
+    "verify_scope",
     "waiting_for",
 ]

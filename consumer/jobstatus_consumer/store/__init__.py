@@ -8,6 +8,7 @@ from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Diffe
 from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
+from jobstatus_consumer.store.listing import JobFilter, JobLine, JobList, JobPage, JobPlace
 from jobstatus_consumer.store.overview import LogProgress, OverviewTable, TableOverview, overview
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
@@ -32,6 +33,11 @@ __all__ = [
     "Differing",
     "Finished",
     "FinishedRows",
+    "JobFilter",
+    "JobLine",
+    "JobList",
+    "JobPage",
+    "JobPlace",
     "Limits",
     "LogProgress",
     "NewTable",

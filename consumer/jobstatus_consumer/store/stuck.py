@@ -34,8 +34,8 @@ class WatchedTable(Session):
     `deadlines` are in seconds by status; `now` is in seconds since 1970-01-01 UTC.
     """
 
-    def __init__(self, url: str, table: str, *, opener: Opener = open_connection) -> None:
-        super().__init__(url, LIMITS, opener=opener)
+    def __init__(self, url: str, table: str, *, opener: Opener = open_connection, limits: Limits = LIMITS) -> None:
+        super().__init__(url, limits, opener=opener)
         self._name = self._place = TableName.parse(table)
 
     def prepare(self) -> None:

@@ -93,12 +93,12 @@ def test_what_has_changed_since_the_plan_is_refused_with_the_new_plan(console: C
 
 
 def test_a_purge_and_a_reset_are_planned_and_applied(console: Console) -> None:
-    console.deployed.produce_events([event("old", "success", 5)])
+    console.deployed.produce_events([event("old", "finished", 5)])
     console.deployed.drain()
-    plan = posted(console, "/actions/purge/plan", {"status": "success", "older_than": "1d"})
+    plan = posted(console, "/actions/purge/plan", {"status": "finished", "older_than": "1d"})
     assert "1 row would change." in plan.text
     assert posted(console, "/actions/purge/apply", hidden(plan)).code == 303
-    assert console.deployed.query("SELECT count(*) FROM jobs WHERE status = 'success'") == [(0,)]
+    assert console.deployed.query("SELECT count(*) FROM jobs WHERE status = 'finished'") == [(0,)]
     plan = posted(console, "/actions/offsets-reset/plan", {"to": "now"})
     assert posted(console, "/actions/offsets-reset/apply", hidden(plan)).code == 303
     actions = [entry["action"] for entry in console.get("/api/audit").json["entries"]]

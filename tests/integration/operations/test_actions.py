@@ -88,6 +88,23 @@ def test_a_plan_that_no_longer_holds_is_refused_and_nothing_changes(written: Dep
     assert apply_exactly(again(written, new.value.plan), new.value.plan.digest, audit, "ann")["applied"] == 2
 
 
+def test_a_repair_sets_the_rows_that_were_planned(written: Deployment, audit: AuditTable) -> None:
+    written.query("UPDATE jobs SET status = 'wrong' WHERE job_id = 'a'")
+    plan = asked(written, "repair").plan()
+    assert (plan.action, plan.changes, plan.facts["different"]) == ("repair", 1, 1)
+    assert "s3cret" not in str(plan.as_dict())
+    written.query("UPDATE jobs SET status = 'wrong' WHERE job_id = 'b'")
+    with pytest.raises(PlanChangedError):
+        apply_exactly(again(written, plan), plan.digest, audit, "ann")
+    plan = asked(written, "repair", job_id="b\nno such job").plan()
+    assert plan.changes == 1
+    assert apply_exactly(again(written, plan), plan.digest, audit, "ann")["set_rows"] == 1
+    assert written.query("SELECT status FROM jobs ORDER BY job_id") == [("wrong",), ("success",)]
+    plan = asked(written, "repair").plan()
+    assert apply_exactly(again(written, plan), plan.digest, audit, "ann")["set_rows"] == 1
+    written.assert_exact()
+
+
 def test_a_purge_removes_what_was_planned(written: Deployment, audit: AuditTable) -> None:
     plan = asked(written, "purge", status="success,error", older_than="1d").plan()
     assert (plan.changes, plan.facts["rows"]) == (2, {"success": 2})
@@ -154,7 +171,7 @@ def test_a_plan_that_changes_nothing_can_be_applied(written: Deployment, audit: 
 @pytest.mark.parametrize(
     ("name", "given", "words"),
     [
-        ("drop", {}, "there is no action 'drop'; there are redrive, undo, purge, offsets-reset"),
+        ("drop", {}, "there is no action 'drop'; there are redrive, repair, undo, purge, offsets-reset"),
         ("redrive", {"table": "x"}, "'table' is no field of redrive; its fields are stage"),
         ("redrive", {"stage": "read"}, "stage: wanted decode, validate, write"),
         ("redrive", {"offsets": "1"}, "'1' is not P:N"),

@@ -15,6 +15,7 @@ from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.operations.actions.plan import Action
 from jobstatus_consumer.operations.actions.purging import Purge
 from jobstatus_consumer.operations.actions.redrive import Redrive
+from jobstatus_consumer.operations.actions.repairing import Repair
 from jobstatus_consumer.operations.actions.resetting import OffsetsReset
 from jobstatus_consumer.operations.actions.undoing import Undo
 from jobstatus_consumer.operations.redrive import LetterSelection, parse_positions
@@ -50,6 +51,10 @@ def _redrive(settings: Settings, given: Mapping[str, str], stop: Event) -> Actio
         settings.table,
     )
     return Redrive(settings, given, selection, stop)
+
+
+def _repair(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    return Repair(settings, given, _jobs(given), stop)
 
 
 def _purge(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
@@ -113,6 +118,7 @@ def _statuses(given: Mapping[str, str]) -> frozenset[str]:
 
 ACTIONS: Final[Mapping[str, tuple[Callable[[Settings, Mapping[str, str], Event], Action], tuple[str, ...]]]] = {
     "redrive": (_redrive, ("stage", "reason", "job_id", "offsets")),
+    "repair": (_repair, ("job_id",)),
     "undo": (_undo, ("from", "to", "job_id", "status", "worker_id")),
     "purge": (_purge, ("status", "older_than", "before")),
     "offsets-reset": (_reset, ("to",)),
