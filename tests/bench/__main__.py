@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, firsts, freshness, memory, own, poison, replay, speed, start, store, waits
+from . import away, calls, console_pages, firsts, freshness, memory, own, poison, replay, speed, start, store, waits
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -143,6 +143,13 @@ def _away(_place: Place, options: argparse.Namespace, console: Console) -> Measu
     return away.as_dict(found), away.targets(found)
 
 
+def _console(place: Place, _options: argparse.Namespace, console: Console) -> Measured:
+    place.make_topic("console")
+    found = console_pages.measure(place, "console")
+    console.print(console_pages.table(found))
+    return found, console_pages.targets(found)
+
+
 def _waits(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     events, rounds = _size(options)
     place.make_topic("waits")
@@ -171,11 +178,12 @@ SECTIONS: Final[dict[str, Section]] = {
     "start": _start,
     "memory": _memory,
     "away": _away,
+    "console": _console,
     "store": _store,
     "waits": _waits,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store", "waits")
+LONG: Final = ("memory", "away", "store", "console", "waits")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, sync_playwright
 from support.chromium import FLAGS, environment, executable
 from support.console import Console, running_console
 from support.console_scene import DEADLINES, STORY, crowd, set_scene
-from support.deployment import deployment
+from support.deployment import Deployment
 from support.parts import started
 from support.shared_broker import session_broker
 from support.waiting import until
@@ -37,6 +37,8 @@ PAGES: Final[Mapping[str, str]] = {
 }
 Scheme = Literal["light", "dark"]
 SIZES: Final = ((1280, 800, "light", ""), (1280, 800, "dark", "-dark"), (375, 812, "light", "-phone"))
+EACH_WAY: Final = ("overview", "job")
+"""The pages that are also shown in the dark and on a phone."""
 
 
 @contextmanager
@@ -46,11 +48,14 @@ def scene() -> Iterator[Console]:
         tempfile.TemporaryDirectory() as folder,
         started("a real Apache Kafka", session_broker()) as broker,
         started("a real PostgreSQL", LocalPostgres(settings={"fsync": "off"})) as postgres,
-        deployment(broker.bootstrap_servers, postgres.create_database("pictures"), Path(folder)) as deployed,
     ):
+        url = postgres.create_database("pictures")
+        deployed = Deployment(broker.bootstrap_servers, url, "job-status", "jobstatus", Path(folder))
+        deployed.set_up()
         set_scene(deployed)
-        deployed.consumer()
-        with running_console(deployed, Options(show_values=True, verify_every=3600), deadlines=DEADLINES) as console:
+        options = Options(show_values=True, verify_every=3600)
+        with closing(deployed), running_console(deployed, options, deadlines=DEADLINES) as console:
+            deployed.consumer()
             until(lambda: console.get("/api/verify").json["right"], "the table is compared")
             until(lambda: console.get("/api/stuck").code == 200, "overdue jobs are read")
             for round_ in range(25):
@@ -59,20 +64,22 @@ def scene() -> Iterator[Console]:
             yield console
 
 
-def take(browser: Browser, console: Console, folder: Path, only: str = "") -> None:
+def take(browser: Browser, console: Console, folder: Path) -> None:
     """Write the pictures of each page into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for width, height, scheme, suffix in SIZES:
         page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme="dark" if scheme == "dark" else "light"
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+            locale="en-US",
         )
         for name, path in PAGES.items():
-            if only in name:
+            if not suffix or name in EACH_WAY:
                 page.goto(console.url + path)
                 page.wait_for_load_state("load")
                 if name == "overview":
                     page.locator(".u-legend").first.wait_for()
-                page.screenshot(path=folder / f"{name}{suffix}.png", full_page=True)
+                page.screenshot(path=folder / f"{name}{suffix}.png")
         page.close()
 
 

@@ -64,8 +64,9 @@ def crowd(count: int, seed: int = 7) -> Iterator[JobStatusEvent]:
         fate = rng.random()
         if fate < 0.08:
             continue
-        yield event(job_id, "processing", begun * 0.8, worker=worker)
-        if fate > 0.2:
+        under_way = fate < 0.2
+        yield event(job_id, "processing", begun * (0.2 if under_way else 0.8), worker=worker)
+        if not under_way:
             failed = rng.random() < 0.09
             error = rng.choice(ERRORS) if failed else None
             yield event(job_id, "error" if failed else "success", begun * 0.5, worker=worker, error=error)

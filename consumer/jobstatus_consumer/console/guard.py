@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobstatus_consumer.console.access import Access
@@ -144,4 +144,4 @@ def _cookies(text: str) -> dict[str, str]:
 
 
 def _refused(code: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    return PlainTextResponse(f"{why}\n", code, headers)
+    return JSONResponse({"error": why}, code, headers)

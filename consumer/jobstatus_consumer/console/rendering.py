@@ -70,6 +70,7 @@ def html(request: Request, template: str, **values: Any) -> str:
         menu=PAGES,
         snapshot=snapshot,
         letters=context.live.letters,
+        verified=None if context.live.verified is None else context.live.verified.seen,
         trend=context.live.trends.latest,
         now=time.time(),
         **values,

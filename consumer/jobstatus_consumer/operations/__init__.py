@@ -54,6 +54,7 @@ from jobstatus_consumer.operations.target import (
     compare_target,
     sync_target,
 )
+from jobstatus_consumer.operations.timeline import Span, timeline, totals
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
@@ -92,6 +93,7 @@ __all__ = [
     "ReplayResult",
     "Rows",
     "Scope",
+    "Span",
     "StatusReport",
     "Stay",
     "TargetDifference",
@@ -142,6 +144,8 @@ __all__ = [
     "survey",
     "sync_target",
     "time_limit",
+    "timeline",
+    "totals",
     "undo",
     "verify",
     "verify_scope",

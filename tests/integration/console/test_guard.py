@@ -12,6 +12,8 @@ from unittest import mock
 
 import pytest
 from jobstatus_consumer.console import server
+from jobstatus_consumer.errors import StoreError
+from jobstatus_consumer.store import JobList, open_read_only
 from support.console import Answer, Console, running_console
 from support.console_scene import event
 from support.deployment import Deployment
@@ -191,3 +193,31 @@ def test_sigterm_ends_it_with_streams_open(shown: Deployment) -> None:
             one.close()
         assert took < 8, f"{took:.1f} s"
         assert errors.read() == ""
+
+
+def test_a_role_that_may_only_read_is_enough(shown: Deployment) -> None:
+    """The grants are those of docs/how-to/console.md."""
+    role = f"reads_{shown.group.replace('-', '_')}"
+    shown.query(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    shown.query(f"GRANT SELECT ON jobs, jobs_progress, jobs_purged TO {role}")
+    try:
+        url = shown.database_url
+        scheme, _, rest = url.partition("://")
+        with running_console(shown, database_url=f"{scheme}://{role}:secret@{rest.rpartition('@')[2]}") as console:
+            until(lambda: console.get("/api/overview").json["rows"] is not None, "the rows are counted")
+            assert console.get("/api/overview").json["stale"] == []
+            paths = ("/api/jobs", "/api/stuck", "/api/dead-letters")
+            until(lambda: [console.get(path).code for path in paths] == [200, 200, 200], "each is answered")
+            answer = console.get("/api/jobs/nobody/history")
+            assert answer.code == 404, answer.text
+    finally:
+        shown.query(f"DROP OWNED BY {role}")
+        shown.query(f"DROP ROLE {role}")
+
+
+def test_its_sessions_can_write_nothing(shown: Deployment) -> None:
+    with JobList(shown.database_url, shown.table, opener=open_read_only) as jobs:
+        jobs.connect()
+        with pytest.raises(StoreError) as refused:
+            jobs.execute(b"DELETE FROM jobs", {})
+        assert refused.value.sqlstate == "25006"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from jobstatus_consumer.console import live
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_local.proxy import TcpProxy
 from support.breakable import Breakable
@@ -66,6 +68,7 @@ def test_without_kafka(breakable: Breakable, postgres: LocalPostgres, tmp_path: 
     """A broker that was stopped: the row is shown without its log; and a new client finds the broker again."""
     url = postgres.create_database(f"console_kafka_{tmp_path.name.replace('-', '_')[-40:].lower()}")
     with (
+        mock.patch.object(live, "RENEW_AFTER", 1.0),
         deployment(breakable.kafka.bootstrap_servers, url, tmp_path) as deployed,
         running_console(deployed) as console,
     ):
