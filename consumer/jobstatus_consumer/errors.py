@@ -17,6 +17,7 @@
     ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
     ├── BrokerError              the broker or the client refuses, and waiting does not help: stop, exit with 1
     │   └── BrokerAwayError      no broker answered in time: a command ends, a consumer joins the group again
+    ├── PlanChangedError         what matches is no longer what was planned: show the new plan
     └── StopRequestedError       a stop was requested during a wait: leave, commit nothing more
 
 No message has a password or a value of a row.
@@ -110,6 +111,14 @@ class BrokerError(JobStatusError):
 
 class BrokerAwayError(BrokerError):
     """No broker answered in time; one may answer later."""
+
+
+class PlanChangedError(JobStatusError):
+    """What matches is no longer what was planned, so nothing was changed. `plan` is what would be planned now."""
+
+    def __init__(self, text: str, plan: object) -> None:
+        super().__init__(text)
+        self.plan = plan
 
 
 class StopRequestedError(JobStatusError):

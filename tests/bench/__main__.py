@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, console_pages, firsts, freshness, memory, own, poison, replay, speed, start, store
+from . import away, calls, console_pages, firsts, freshness, memory, own, poison, replay, speed, start, store, waits
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -150,6 +150,15 @@ def _console(place: Place, _options: argparse.Namespace, console: Console) -> Me
     return found, console_pages.targets(found)
 
 
+def _waits(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("waits")
+    place.fill("waits", events, JOBS)
+    found = waits.measure(place, "waits", events, rounds, console.print)
+    console.print(waits.table(found))
+    return waits.as_dict(found), waits.targets(found)
+
+
 def _store(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     with place.database() as url:
         found = store.measure(url, 1 if options.quick else 5)
@@ -171,9 +180,10 @@ SECTIONS: Final[dict[str, Section]] = {
     "away": _away,
     "console": _console,
     "store": _store,
+    "waits": _waits,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "console", "store")
+LONG: Final = ("memory", "away", "store", "console", "waits")
 
 if __name__ == "__main__":
     sys.exit(main())

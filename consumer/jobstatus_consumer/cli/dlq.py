@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
@@ -38,6 +37,7 @@ from jobstatus_consumer.operations import (
     Originals,
     RedriveResult,
     find,
+    parse_positions,
     redrive,
     survey,
 )
@@ -46,7 +46,6 @@ from jobstatus_consumer.words import counted, listed
 
 STAGES: Final = ("decode", "validate", "write")
 FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
-_PAIR = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 
 @click.group("dlq")
@@ -93,18 +92,10 @@ def _selection(settings: Settings, given: Mapping[str, Any]) -> LetterSelection:
         frozenset(given["stage"]),
         frozenset(given["reason"]),
         frozenset(given["job_id"]),
-        frozenset() if given["offsets"] is None else frozenset(_positions(given["offsets"])),
+        frozenset() if given["offsets"] is None else frozenset(parse_positions(given["offsets"])),
         settings.group_id,
         settings.table,
     )
-
-
-def _positions(text: str) -> Iterator[tuple[int, int]]:
-    for pair in text.replace(" ", "").split(","):
-        if not _PAIR.fullmatch(pair):
-            raise SettingsError(f"{pair!r} is not P:N, the partition and offset of the original, such as 0:17")
-        partition, offset = pair.split(":")
-        yield int(partition), int(offset)
 
 
 @contextmanager
@@ -180,7 +171,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 def show_letter(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
     selection = LetterSelection(
-        settings.topic, positions=frozenset(_positions(position)), group=settings.group_id, table=settings.table
+        settings.topic, positions=frozenset(parse_positions(position)), group=settings.group_id, table=settings.table
     )
     found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):

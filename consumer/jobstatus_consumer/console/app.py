@@ -18,7 +18,14 @@ from jobstatus_consumer.console.rendering import as_json, render
 from jobstatus_consumer.console.routes import ROUTES
 from jobstatus_consumer.errors import JobStatusError
 
-TITLES: Final = {400: "This cannot be asked", 404: "Not found", 405: "Not allowed", 503: "No answer"}
+TITLES: Final = {
+    400: "This cannot be asked",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not allowed",
+    409: "Nothing was changed",
+    503: "No answer",
+}
 
 
 def make_app(context: Context) -> Guard:

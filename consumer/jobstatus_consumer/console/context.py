@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
+from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
 from jobstatus_consumer.console.sources import Sources
@@ -38,6 +39,7 @@ class Context:
     sources: Sources
     reader: JobStatusReader
     """for all who wait for a job"""
+    actions: Actions
 
 
 def context_of(request: Request) -> Context:

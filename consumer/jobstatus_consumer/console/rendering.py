@@ -47,6 +47,7 @@ PAGES: Final = (
     ("/dead-letters", "Dead letters"),
     ("/consumers", "Consumers"),
     ("/verify", "Verify"),
+    ("/audit", "Audit"),
 )
 """The menu: path and title."""
 

@@ -9,6 +9,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from jobstatus_consumer.console.pages import (
+    actions,
+    audit,
     consumers,
     dead_letters,
     job,
@@ -35,6 +37,13 @@ ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/stream/{name}", stream.stream),
     Route("/login", login.page, methods=["GET"]),
     Route("/login", login.submit, methods=["POST"]),
+    Route("/audit", audit.page),
+    Route("/actions", actions.page),
+    Route("/actions/{name}/plan", actions.plan_page, methods=["POST"]),
+    Route("/actions/{name}/apply", actions.apply_page, methods=["POST"]),
+    Route("/api/audit", audit.api),
+    Route("/api/actions/{name}/plan", actions.plan_api, methods=["POST"]),
+    Route("/api/actions/{name}/apply", actions.apply_api, methods=["POST"]),
     Route("/api/overview", overview.api),
     Route("/api/openapi.json", openapi.api),
     Route("/api/trends", stream.trends_api),

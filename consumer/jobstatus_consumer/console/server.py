@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import threading
 from collections.abc import Generator
@@ -19,6 +20,7 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
 from jobstatus_consumer.console.app import make_app
 from jobstatus_consumer.console.context import Context, Options
+from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
 from jobstatus_consumer.console.sources import Sources
@@ -28,6 +30,7 @@ logger = logging.getLogger("jobstatus.console")
 
 CONNECTIONS: Final = 1500
 """Connections at once; beyond that the answer is 503."""
+FILES: Final = CONNECTIONS + 500
 REQUEST_SECONDS: Final = 10.0
 """How long a new connection may take for its first request."""
 UNTAKEN_SECONDS: Final = 20.0
@@ -76,6 +79,7 @@ class ConsoleServer:
         self._settings = settings
         self._options = options
         self._stop = Event()
+        _allow_files()
         self._socket = _listening(settings.console_address, self._access)
         self.port = int(self._socket.getsockname()[1])
 
@@ -97,7 +101,8 @@ class ConsoleServer:
         sources = Sources(self._settings)
         live = Live(self._settings, sources, self._options.verify_every)
         reader = JobStatusReader(self._settings.database, self._settings.table)
-        context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader)
+        actions = Actions(self._settings)
+        context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader, actions)
         server = _Server(
             uvicorn.Config(
                 make_app(context),
@@ -119,6 +124,7 @@ class ConsoleServer:
         watcher = asyncio.create_task(self._end_with(server, live, reader))
         await server.serve([self._socket])
         await watcher
+        actions.close()
         live.join(JOIN_SECONDS)
 
     async def _end_with(self, server: uvicorn.Server, live: Live, reader: JobStatusReader) -> None:
@@ -138,6 +144,14 @@ def serve(server: ConsoleServer, stop: Event) -> None:
         stop.wait(0.2)
     server.stop()
     thread.join(GRACE_SECONDS + 0.8)
+
+
+def _allow_files() -> None:
+    """Each connection is a file, and the usual limit of a process is 1,024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listening(address: str, access: Access) -> socket.socket:

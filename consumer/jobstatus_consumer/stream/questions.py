@@ -31,6 +31,8 @@ class _Question:
     ask: Callable[[], Mapping[Labels, float]]
     every: float
     due: float = 0.0
+    trouble: str = ""
+    """what the log says of it already"""
 
 
 class SlowQuestions:
@@ -101,6 +103,7 @@ class SlowQuestions:
         try:
             return question.ask()
         except JobStatusError as error:
-            if not self._stop.is_set():
+            if str(error) != question.trouble and not self._stop.is_set():
+                question.trouble = str(error)
                 logger.info("%s: not known for the metrics: %s", question.what, error)
             return {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
 import pytest
 from jobstatus_reader.reader import _READERS
+from jobstatus_schemas import JobStatusEvent
 from support.console import Console, running_console
 from support.deployment import Deployment
 from support.waiting import until
@@ -122,7 +124,7 @@ def test_the_console_ends_with_waits_open(shown: Deployment) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_all_who_wait_cost_one_connection_and_the_other_pages_answer(console: Console) -> None:
+def test_all_who_wait_cost_one_connection_and_are_answered_by_a_drain(console: Console) -> None:
     where = urlsplit(console.url)
     waiting = []
     for number in range(300):
@@ -134,9 +136,15 @@ def test_all_who_wait_cost_one_connection_and_the_other_pages_answer(console: Co
     began = time.monotonic()
     assert console.get("/api/overview").code == 200
     assert time.monotonic() - began < 5
-    rows = "SELECT 'crowd-' || n, 'success' FROM generate_series(0, 299) AS n"
-    console.deployed.query(f"INSERT INTO jobs (job_id, status) {rows}")
-    for connection in waiting:
-        assert b'"reached":true' in connection.getresponse().read()
+    at = 1_700_000_000_000_000
+    console.deployed.produce_events(
+        JobStatusEvent(f"00000000-0000-0000-0000-{number:012d}", f"crowd-{number}", status, None, 1, "w", at + step)
+        for step, status in enumerate(("pending", "success"))
+        for number in range(300)
+    )
+    console.deployed.drain()
+    for number, connection in enumerate(waiting):
+        found = json.loads(connection.getresponse().read())
+        assert (found["job_id"], found["status"], found["reached"]) == (f"crowd-{number}", "success", True)
         connection.close()
     assert console.deployed.query(READERS) == [(1,)]

@@ -111,3 +111,13 @@ def test_a_question_that_takes_long_is_asked_rarely(start: Start, monkeypatch: p
     looks = iter(range(20))
     until(lambda: next(looks, None) is None, "the thread has gone around again", every=0.01)
     assert server.asked == 1
+
+
+def test_a_question_that_is_refused_again_and_again_is_logged_once(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "jobstatus.consumer")
+    server, _ = start(BrokerAwayError("not allowed to read the dead letters"))
+    until(lambda: server.asked > 3, "it asks again")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["overdue jobs: not known for the metrics: not allowed to read the dead letters"]
