@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from jobstatus_consumer.console.rendering import as_json
+from jobstatus_consumer.operations import ACTIONS
 
 Document = Mapping[str, Any]
 
@@ -47,6 +48,23 @@ def _get(summary: str, answer: Document, codes: Mapping[int, str], parameters: S
     return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": good, **refused}}}
 
 
+def _post(summary: str, answers: Mapping[int, Document], codes: Mapping[int, str]) -> Document:
+    def content(schema: Document) -> Document:
+        return {"application/json": {"schema": schema}}
+
+    good = {str(code): {"description": "The answer", "content": content(what)} for code, what in answers.items()}
+    refused = {str(code): {"description": why, "content": content(_of(error=TEXT))} for code, why in codes.items()}
+    body = {"required": True, "content": content(FIELDS)}
+    return {
+        "post": {
+            "summary": summary,
+            "parameters": [ACTION],
+            "requestBody": body,
+            "responses": {**good, **refused},
+        }
+    }
+
+
 JOB: Final[Document] = {
     "name": "job_id",
     "in": "path",
@@ -72,7 +90,49 @@ PARTITION: Final = _of(partition=COUNT, low=COUNT, high=COUNT, committed=COUNT, 
 LINE: Final = _of(job_id=TEXT, status=MAYBE, attempt=COUNT, worker_id=MAYBE, error_message=MAYBE, latest=TIME)
 STAY: Final = _of(status=TEXT, attempt=COUNT, worker_id=MAYBE, start=TIME, end=TIME)
 
+FIELDS: Final[Document] = {
+    "type": "object",
+    "additionalProperties": TEXT,
+    "description": "The fields of the action: "
+    + "; ".join(f"{name}: {', '.join(fields)}" for name, (_, fields) in ACTIONS.items()),
+}
+ACTION: Final[Document] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": list(ACTIONS)},
+}
+PLAN: Final = _of(
+    action=TEXT, request=OBJECT, changes=COUNT, unit=TEXT, digest=TEXT, facts=OBJECT, examples=_list(TEXT)
+)
+ENTRY: Final = _of(
+    id=COUNT, at=TIME, actor=TEXT, action=TEXT, plan=OBJECT, finished_at=TIME, outcome=MAYBE, result=OBJECT
+)
+NOT_ALLOWED: Final = "Started without --allow-actions, or a request of another site"
+
 PATHS: Final[Mapping[str, Document]] = {
+    "/api/audit": _get(
+        "What operators have changed, the newest first; `next` is the `before` of the page after it, or null",
+        _of(entries=_list(ENTRY), next=COUNT),
+        {400: "`before` is no number", **NOT_NOW},
+        [_query("before", "Only entries before this one, by its id")],
+    ),
+    "/api/actions/{name}/plan": _post(
+        "What an action would change, with a digest; nothing is changed",
+        {200: PLAN},
+        {400: "A field is wrong", 403: NOT_ALLOWED, 404: "No such action", 409: "The group has members", **NOT_NOW},
+    ),
+    "/api/actions/{name}/apply": _post(
+        "Apply exactly the plan with this digest: the fields of its `request`, and `digest`",
+        {200: _of(running=YES_NO, result=OBJECT), 202: _of(running=YES_NO)},
+        {
+            400: "A field is wrong",
+            403: NOT_ALLOWED,
+            404: "No such action",
+            409: "Anything else matches now (`plan` is the new plan), or another action runs; nothing was changed",
+            503: "It failed, or it cannot be noted in the audit log",
+        },
+    ),
     "/api/overview": _get(
         "How far the table is behind the log, who reads, what is waited for; null stands for what is not known",
         _of(
