@@ -51,12 +51,15 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
 """Properties of librdkafka that the guarantees need: another value is refused."""
 
 TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
+ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}"
 TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
 
 FILE_SCHEME: Final = "file:"
 """What a database's URL begins with if the rest of it names the file that has the URL."""
 OTHER_FIELDS: Final = ("kafka", "kafka_files")
 """The fields that are no flag of their own."""
+WITHOUT_FLAG: Final = ("console_token",)
+"""Secrets that only a variable gives: every user of the machine can read a flag."""
 
 
 class Settings(BaseModel):
@@ -145,8 +148,27 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the lowest level to log")
     http_address: str = Field(
         "127.0.0.1:9464",
-        pattern=r"^(off|(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5})$",
+        pattern=f"^(off|{ADDRESS})$",
         description="the host:port that serves /metrics, /livez and /readyz over HTTP, or off",
+    )
+    console_address: str = Field(
+        "127.0.0.1:9465",
+        pattern=f"^{ADDRESS}$",
+        description="the host:port of the console; one that other machines reach needs a token or a user header",
+    )
+    console_token: SecretStr = Field(
+        SecretStr(""), description="the console's token: a user types it, and a program sends it as Bearer token"
+    )
+    console_token_file: str = Field(
+        "", description="a file that holds the console's token, read at the start; instead of JOBSTATUS_CONSOLE_TOKEN"
+    )
+    console_user_header: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9-]{1,100})?$",
+        description="the header in which a proxy in front of the console names the user who has logged in there",
+    )
+    console_hosts: str = Field(
+        "", description="further host names that requests to the console may name, separated by commas"
     )
     kafka: dict[str, str] = Field(default_factory=dict, repr=False, description="properties of librdkafka")
     kafka_files: dict[str, str] = Field(
@@ -170,7 +192,7 @@ class Settings(BaseModel):
     def _parse_deadlines(cls, value: object) -> object:
         return parse_deadlines(value) if isinstance(value, str) else value
 
-    @field_validator("http_address")
+    @field_validator("http_address", "console_address")
     @classmethod
     def _port_exists(cls, value: str) -> str:
         if value != "off" and int(value.rpartition(":")[2]) > 65_535:
@@ -260,6 +282,8 @@ PATTERNS_IN_WORDS: Final[Mapping[str, str]] = {
     "dlq_topic": TOPIC_WORDS,
     "table": TABLE_WORDS,
     "http_address": "host:port, such as 127.0.0.1:9464 or [::1]:9464, or off",
+    "console_address": "host:port, such as 127.0.0.1:9465 or [::1]:9465",
+    "console_user_header": "the name of a header, such as X-Forwarded-User",
 }
 """The values of settings that a pattern or a length limits, as a person reads them."""
 
@@ -387,7 +411,7 @@ def _message(problem: Any) -> str:
 
 
 def _names(field: str) -> str:
-    return f"{env_name(field)} (--{field.replace('_', '-')})"
+    return env_name(field) + ("" if field in WITHOUT_FLAG else f" (--{field.replace('_', '-')})")
 
 
 def _spellings(value: str) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def test_the_wheel_holds_every_file_of_a_package(names: list[str], package: str)
 
 def test_the_wheel_holds_the_data_that_is_read_at_run_time(names: list[str]) -> None:
     kinds = {Path(name).suffix for name in names if not name.split("/")[0].endswith(".dist-info")}
-    assert {".sql", ".avsc", ".toml", ".typed", ".py"} == kinds
+    assert {".sql", ".avsc", ".toml", ".typed", ".py", ".html", ".css", ".js", ".svg"} == kinds
 
 
 def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
-    assert set(project["optional-dependencies"]) == {"cli", "consumer", "local", "dev", "prometheus"}
+    assert set(project["optional-dependencies"]) == {"cli", "consumer", "console", "local", "dev", "prometheus"}
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]

@@ -14,7 +14,15 @@ from typing import Any, Final
 import click
 from jobstatus_consumer.cli.commands import main as command_line
 from jobstatus_consumer.cli.options import shown_default
-from jobstatus_consumer.config import FIXED_KAFKA, OTHER_FIELDS, PATTERNS_IN_WORDS, Settings, allowed_values, env_name
+from jobstatus_consumer.config import (
+    FIXED_KAFKA,
+    OTHER_FIELDS,
+    PATTERNS_IN_WORDS,
+    WITHOUT_FLAG,
+    Settings,
+    allowed_values,
+    env_name,
+)
 from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
@@ -91,7 +99,8 @@ def _consumer_rows() -> Iterator[tuple[str, ...]]:
             default = shown_default(name).removeprefix(" [default: ").removesuffix("]")
             allowed = "" if name in PATTERNS_IN_WORDS else allowed_values(name)
             meaning = f"{info.description}{f' ({allowed})' if allowed else ''}"
-            yield f"`{env_name(name)}`", f"`--{name.replace('_', '-')}`", f"`{default}`" if default else "", meaning
+            flag = "" if name in WITHOUT_FLAG else f"`--{name.replace('_', '-')}`"
+            yield f"`{env_name(name)}`", flag, f"`{default}`" if default else "", meaning
 
 
 def _producer_rows() -> Iterator[tuple[str, ...]]:

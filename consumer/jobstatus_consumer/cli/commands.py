@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "history": ("history", "Explain why a job is in its state."),
     "purge": ("purge", "Remove finished rows that are old; what was purged stays purged."),
     "stuck": ("stuck", "List jobs that have been silent in a status for too long."),
+    "console": ("console", "Serve pages for a browser: the overview, jobs, dead letters."),
     "status": ("status", "Show the group's lag and the number of rows by status."),
 }
 """For each command: its module, and its line in the list of commands."""

@@ -23,7 +23,15 @@ from jobstatus_consumer.operations.redrive import (
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
-from jobstatus_consumer.operations.status import BrokerSide, PartitionStatus, StatusReport, look
+from jobstatus_consumer.operations.status import (
+    BrokerSide,
+    PartitionStatus,
+    StatusReport,
+    ask_broker,
+    look,
+    partitions_of,
+    waiting_for,
+)
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.target import (
     TargetDifference,
@@ -65,6 +73,7 @@ __all__ = [
     "TargetReport",
     "UndoResult",
     "VerifyReport",
+    "ask_broker",
     "brief",
     "compare_target",
     "current_logs",
@@ -78,6 +87,7 @@ __all__ = [
     "lost_tails",
     "make_plan",
     "parse_bound",
+    "partitions_of",
     "purge",
     "reached",
     "rebuild",
@@ -92,4 +102,5 @@ __all__ = [
     "time_limit",
     "undo",
     "verify",
+    "waiting_for",
 ]

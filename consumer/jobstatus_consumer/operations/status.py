@@ -109,15 +109,15 @@ def look(settings: Settings, topics: Topics, stop: Stop = lambda: False) -> Stat
     problems: list[JobStatusError] = []
     table = _try(problems, lambda: overview(settings.database, settings.table))
     looked_at = time.monotonic()
-    broker = _try(problems, lambda: _ask_broker(settings, topics))
-    report = StatusReport(time.time(), broker, table, problems, _partitions(settings, broker, table))
+    broker = _try(problems, lambda: ask_broker(settings, topics))
+    report = StatusReport(time.time(), broker, table, problems, partitions_of(settings, broker, table))
     if table is not None and table.trouble:
         problems.append(JobStatusError(table.trouble))
     if broker is not None:
         report = _with_what_is_read(settings, topics, report, broker, problems, stop)
     if report.lag and table is not None:
         report = replace(report, rate=_try(problems, lambda: _rate(settings, table, looked_at)))
-    return replace(report, at=time.time(), problems=problems, waiting_for=list(_waiting_for(settings, report)))
+    return replace(report, at=time.time(), problems=problems, waiting_for=list(waiting_for(settings, report)))
 
 
 def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:
@@ -130,7 +130,8 @@ def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:
         return None
 
 
-def _ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
+def ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
+    """Ask the broker for its half. Blocks; raises `StartError` for a topic that does not fit, and `BrokerError`."""
     topics.reach(BROKER_SECONDS)
     trouble = unfit(topics.describe(settings.topic), settings.topic)
     if trouble:
@@ -146,7 +147,8 @@ def _ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
     )
 
 
-def _partitions(settings: Settings, broker: BrokerSide | None, table: TableOverview | None) -> list[PartitionStatus]:
+def partitions_of(settings: Settings, broker: BrokerSide | None, table: TableOverview | None) -> list[PartitionStatus]:
+    """Each partition, by what broker and database say of it; none if the broker's half is not known."""
     if broker is None:
         return []
     known = {} if table is None else {log_id: item.next_offset for log_id, item in table.progress.items()}
@@ -222,7 +224,8 @@ def _rate(settings: Settings, before: TableOverview, looked_at: float) -> float:
     return done / (time.monotonic() - looked_at)
 
 
-def _waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
+def waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
+    """What the events wait for, as `waiting for ...` goes on."""
     if any(isinstance(error, DatabaseAwayError) for error in report.problems) and report.table is None:
         yield "the database, which does not answer"
     if any(isinstance(error, BrokerAwayError) for error in report.problems):

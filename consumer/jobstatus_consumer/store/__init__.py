@@ -4,10 +4,10 @@ from jobstatus_consumer.store.admin import check, check_purge, migrate, remarks
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
-from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
-from jobstatus_consumer.store.overview import LogProgress, TableOverview, overview
+from jobstatus_consumer.store.overview import LogProgress, OverviewTable, TableOverview, overview
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
@@ -34,6 +34,7 @@ __all__ = [
     "NewTable",
     "OverdueJob",
     "OverdueTable",
+    "OverviewTable",
     "Problem",
     "ProjectingStore",
     "PurgeTable",
@@ -58,6 +59,7 @@ __all__ = [
     "draft",
     "migrate",
     "new_table",
+    "open_read_only",
     "overview",
     "refuse_taken",
     "refused_words",

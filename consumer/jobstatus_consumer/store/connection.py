@@ -88,6 +88,17 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     return connection
 
 
+def open_read_only(url: str, limits: Limits) -> Connection[TupleRow]:
+    """As `open_connection`, for a session in which the server refuses every write."""
+    connection = open_connection(url, limits)
+    try:
+        connection.execute(b"SET default_transaction_read_only = on")
+    except psycopg.Error as error:
+        connection.close()
+        raise classify(error) from None
+    return connection
+
+
 def _current(url: str) -> str:
     try:
         return read_url(url)

@@ -8,12 +8,12 @@ from typing import Final, NamedTuple
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
-from jobstatus_consumer.store.admin import session_at
+from jobstatus_consumer.store.admin import REMEDY
 from jobstatus_consumer.store.blocking import Blocker, blockers
-from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
-from jobstatus_consumer.store.session import Session
+from jobstatus_consumer.store.session import Opener, Session
 from jobstatus_consumer.store.waiting import WaitingReason, waiting_reasons
 
 LIMITS: Final = Limits(connect=4.0, statement=30.0, lock=2.0)
@@ -39,32 +39,66 @@ class TableOverview(NamedTuple):
     waiting: Sequence[WaitingReason] | None = None
 
 
+class OverviewTable(Session):
+    """The managed table as `status` and the console look at it; the connection stays open between two looks.
+
+    Each method connects if there is no connection, and may block for the answers.
+    """
+
+    def __init__(self, url: str, table: str, *, opener: Opener = open_connection, limits: Limits = LIMITS) -> None:
+        super().__init__(url, limits, opener=opener)
+        self._name = self._place = TableName.parse(table)
+
+    def prepare(self) -> None:
+        """Find the table on a new connection; raises `StartError` if it or its progress table is missing."""
+        self._place = self.located(self._name)
+        for part in (self._place, self._place.progress):
+            if not self._ask("admin.sql", "kind", part):
+                raise StartError(f"there is no table {part.within(self._name.schema)}; make it: jobstatus migrate")
+
+    def look(self) -> TableOverview:
+        """The progress, what blocks a write and which jobs wait; the rows are not counted."""
+        self._connect()
+        found = self._ask("overview.sql", "progress", self._place)
+        progress = {log_id: LogProgress(*rest) for log_id, *rest in found}
+        with self.use() as connection:
+            blocked = blockers(connection, self._place)
+        return TableOverview(progress, blocked, None, waiting=waiting_reasons(self, self._place))
+
+    def rows_by_status(self) -> dict[str, int]:
+        """Count the rows, which reads the whole table."""
+        self._connect()
+        return dict(self._ask("admin.sql", "rows_by_status", self._place))
+
+    def estimated_rows(self) -> int | None:
+        """The server's own estimate of the number of rows, which costs nothing; None if it has none yet."""
+        self._connect()
+        ((rows,),) = self._ask("overview.sql", "estimated_rows", self._place)
+        return None if rows is None or rows < 0 else int(rows)
+
+    def _connect(self) -> None:
+        if self.connected:
+            return
+        try:
+            self.connect()
+        except DatabaseAwayError as error:
+            raise DatabaseAwayError(f"no connection to the database: {error}. {REMEDY}") from None
+
+    def _ask(self, file: str, query: str, name: TableName) -> list[TupleRow]:
+        return self.execute(block(file, query, name), {"table": name.identifier.as_string(None)})
+
+
 def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
     """Read what `status` shows of the table; without `count` the rows are not counted. Blocks for the answers.
 
     Raises `StartError` if a table is missing, and StoreError's kinds.
     """
-    name = TableName.parse(table)
-    with session_at(url, name, LIMITS) as (session, place):
-        for part in (place, place.progress):
-            if not _ask(session, "admin.sql", "kind", part):
-                raise StartError(f"there is no table {part.within(name.schema)}; make it: jobstatus migrate")
-        found = _ask(session, "overview.sql", "progress", place)
-        progress = {log_id: LogProgress(*rest) for log_id, *rest in found}
-        with session.use() as connection:
-            blocked = blockers(connection, place)
+    with OverviewTable(url, table) as found:
+        seen = found.look()
         if not count:
-            return TableOverview(progress, blocked, None)
-        waiting = waiting_reasons(session, place)
+            return seen
         try:
-            rows: dict[str, int] = dict(_ask(session, "admin.sql", "rows_by_status", place))
+            return seen._replace(rows=found.rows_by_status())
         except DatabaseAwayError as error:
             # another session may hold a lock on the table: what is known without its rows is shown all the same
-            return TableOverview(progress, blocked, None, f"the rows could not be counted: {error}", waiting)
-        return TableOverview(progress, blocked, rows, waiting=waiting)
-
-
-def _ask(session: Session, file: str, query: str, name: TableName) -> list[TupleRow]:
-    with session.use() as connection:
-        quoted = name.identifier.as_string(connection)
-        return connection.execute(block(file, query, name), {"table": quoted}).fetchall()
+            return seen._replace(trouble=f"the rows could not be counted: {error}")

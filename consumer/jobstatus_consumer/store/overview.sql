@@ -3,3 +3,7 @@
 -- progress --
 -- How far the database has each log, and when it got there, in seconds since 1970-01-01 UTC.
 SELECT log_id, next_offset, extract(epoch FROM updated_at)::double precision FROM {progress}
+
+-- estimated_rows --
+-- What the planner takes for the number of rows; below zero before the table was analyzed for the first time.
+SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(%(table)s)

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.errors import DatabaseAwayError, StoreError
+from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
 from jobstatus_consumer.store.connection import (
     DEFAULT_LIMITS,
     SESSION,
@@ -88,7 +88,7 @@ class Session:
         try:
             self._settings = self.execute(SESSION, session_parameters(self._limits))
             self.prepare()
-        except StoreError:
+        except JobStatusError:
             self.close()
             raise
 

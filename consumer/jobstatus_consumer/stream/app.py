@@ -17,6 +17,7 @@ from jobstatus_consumer.kafka import DeadLetterSender, GroupConsumer, Topics, cl
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import OverdueTable, ProjectingStore, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
+from jobstatus_consumer.stream.garbage import few_collections
 from jobstatus_consumer.stream.overdue import OverdueWatch
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.readiness import wait_until_ready
@@ -74,7 +75,8 @@ def consume(
         if options.clear_dlq_budget:
             _clear_budget(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
-        return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
+        with few_collections():
+            return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
 
 
 def _clear_budget(settings: Settings, topics: Topics) -> None:

@@ -1,0 +1,58 @@
+"""The application: the routes behind the guard, and what becomes of errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from jobstatus_consumer.console.context import Context
+from jobstatus_consumer.console.guard import Guard
+from jobstatus_consumer.console.rendering import as_json, render
+from jobstatus_consumer.console.routes import ROUTES
+from jobstatus_consumer.errors import JobStatusError
+
+TITLES: Final = {400: "This cannot be asked", 404: "Not found", 405: "Not allowed", 503: "No answer"}
+
+
+def make_app(context: Context) -> Starlette:
+    """Return the application; its watches run while it is served."""
+
+    @asynccontextmanager
+    async def running(_app: Starlette) -> AsyncIterator[None]:
+        context.live.start()
+        try:
+            yield
+        finally:
+            context.live.close()
+            context.questions.close()
+
+    app = Starlette(
+        routes=ROUTES,
+        middleware=[Middleware(Guard, access=context.access)],
+        exception_handlers={HTTPException: _refused, JobStatusError: _failed},
+        lifespan=running,
+    )
+    app.state.context = context
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    code, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
+    return _problem(request, code, detail)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return _problem(request, 503, str(error))
+
+
+def _problem(request: Request, code: int, detail: str) -> Response:
+    if request.url.path.startswith("/api/"):
+        return as_json({"error": detail}, code)
+    return render(request, "problem.html", code, title=TITLES.get(code, "Something went wrong"), detail=detail)

@@ -1,0 +1,153 @@
+"""What the pages that move show: one snapshot at a time, made once for all who look."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.console.watch import Seen, Watch
+from jobstatus_consumer.errors import JobStatusError
+from jobstatus_consumer.kafka import Topics
+from jobstatus_consumer.operations import BrokerSide, StatusReport, ask_broker, partitions_of, waiting_for
+from jobstatus_consumer.store import Limits as StoreLimits
+from jobstatus_consumer.store import OverviewTable, TableOverview, open_read_only
+
+BROKER_EVERY: Final = 1.0
+TABLE_EVERY: Final = 0.7
+ROWS_EVERY: Final = 10.0
+ROWS_SHARE: Final = 0.05
+"""Counting reads the whole table, so it takes at most this share of the time."""
+PATIENCE: Final = 1.0
+"""Seconds for which a question to the broker is asked again."""
+TABLE_LIMITS: Final = StoreLimits(connect=2.0, statement=5.0, lock=2.0, deaf=6.0)
+COUNT_LIMITS: Final = StoreLimits(connect=2.0, statement=30.0, lock=2.0, deaf=15.0)
+STALE_AFTER: Final = 5.0
+"""Seconds without an answer after which a half is called stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The number of rows by status, as they were counted, and the server's own estimate of all rows."""
+
+    by_status: dict[str, int]
+    estimated: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is known at one time (`at`, in seconds since 1970-01-01 UTC); a half that is stale is the last known one."""
+
+    at: float
+    report: StatusReport
+    broker: Seen[BrokerSide]
+    table: Seen[TableOverview]
+    rows: Seen[Rows]
+
+    @property
+    def stale(self) -> list[str]:
+        """Which halves are not known now."""
+        halves: dict[str, Seen[Any]] = {"Kafka": self.broker, "the database": self.table}
+        return [name for name, seen in halves.items() if seen.asked and is_stale(seen, self.at)]
+
+    @property
+    def true_at(self) -> float | None:
+        """When all of it was last true; None if it never was."""
+        times = (self.broker.at, self.table.at)
+        return None if None in times else min(time for time in times if time is not None)
+
+
+def is_stale(seen: Seen[Any], now: float) -> bool:
+    """Whether the answer is older than a working console would have it."""
+    return seen.problem is not None or seen.at is None or now - seen.at > STALE_AFTER
+
+
+class Live:
+    """Watches Kafka and the database, and wakes the streams when something was asked anew.
+
+    All but the watches' own threads belongs to the event loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._topics: Topics | None = None
+        self._table = OverviewTable(settings.database, settings.table, opener=open_read_only, limits=TABLE_LIMITS)
+        self._counted = OverviewTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._changed = asyncio.Event()
+        self.ended = False
+        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell)
+        self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
+        self.rows = Watch(
+            "rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._counted.close
+        )
+
+    def start(self) -> None:
+        """Begin to watch; to be called in the event loop."""
+        self._loop = asyncio.get_running_loop()
+        for watch in (self.broker, self.table, self.rows):
+            watch.start()
+
+    def close(self) -> None:
+        """Watch no more, and end every stream. Does not block."""
+        self.ended = True
+        self._changed.set()
+        for watch in (self.broker, self.table, self.rows):
+            watch.close()
+        for table in (self._table, self._counted):
+            table.cut()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of the watches' threads, `seconds` for each."""
+        for watch in (self.broker, self.table, self.rows):
+            watch.join(seconds)
+
+    def snapshot(self) -> Snapshot:
+        """What is known now. Never blocks."""
+        broker, table, rows = self.broker.seen, self.table.seen, self.rows.seen
+        problems: list[JobStatusError] = [seen.problem for seen in (broker, table) if seen.problem is not None]
+        partitions = partitions_of(self._settings, broker.value, table.value)
+        now = time.time()
+        report = StatusReport(now, broker.value, table.value, problems, partitions)
+        return Snapshot(now, self._with_waits(report, broker, table), broker, table, rows)
+
+    async def next_change(self, seconds: float) -> None:
+        """Return once something was asked anew, the console ends, or `seconds` have passed."""
+        if self.ended:
+            return
+        waiter = self._changed
+        try:
+            await asyncio.wait_for(waiter.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _with_waits(self, report: StatusReport, broker: Seen[BrokerSide], table: Seen[TableOverview]) -> StatusReport:
+        """Add what is waited for; a half that does not answer now counts as unknown for that."""
+        known = replace(
+            report,
+            broker=None if broker.problem else report.broker,
+            table=None if table.problem else report.table,
+        )
+        return replace(report, waiting_for=tuple(waiting_for(self._settings, known)))
+
+    def _ask_broker(self) -> BrokerSide:
+        if self._topics is None:
+            self._topics = Topics(self._settings, patience=PATIENCE)
+        return ask_broker(self._settings, self._topics)
+
+    def _count(self) -> Rows:
+        return Rows(self._counted.rows_by_status(), self._counted.estimated_rows())
+
+    def _tell(self) -> None:
+        """Wake all who wait; called in the threads of the watches."""
+        if self._loop is not None and not self.ended:
+            try:
+                self._loop.call_soon_threadsafe(self._wake)
+            except RuntimeError:
+                return  # the loop has ended
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

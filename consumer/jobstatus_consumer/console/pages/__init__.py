@@ -1,0 +1,1 @@
+"""One file a page: what it asks, its HTML and its JSON."""

@@ -1,0 +1,57 @@
+"""The overview: how far the table is behind the log, who reads, what is waited for, rows by status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from jobstatus_consumer.console.context import context_of
+from jobstatus_consumer.console.live import Snapshot
+from jobstatus_consumer.console.rendering import as_json, iso, render
+from jobstatus_consumer.operations import PartitionStatus
+
+
+async def page(request: Request) -> Response:
+    """`GET /`."""
+    return render(request, "overview.html", title="Overview")
+
+
+async def api(request: Request) -> Response:
+    """`GET /api/overview`."""
+    return as_json(as_dict(context_of(request).settings.group_id, context_of(request).live.snapshot()))
+
+
+def as_dict(group: str, snapshot: Snapshot) -> dict[str, Any]:
+    """The snapshot for programs; null stands for what is not known."""
+    report, rows = snapshot.report, snapshot.rows
+    broker = report.broker
+    return {
+        "time": iso(snapshot.at),
+        "true_at": iso(snapshot.true_at),
+        "stale": snapshot.stale,
+        "problems": [str(error) for error in report.problems],
+        "group": group,
+        "state": None if broker is None else broker.group.state,
+        "members": None if broker is None else [item._asdict() for item in broker.group.members],
+        "lag": report.lag,
+        "partitions": [partition_as_dict(item) for item in report.partitions],
+        "last_write": iso(report.last_write),
+        "rows": None if rows.value is None else rows.value.by_status,
+        "rows_counted_at": iso(rows.at),
+        "rows_estimated": None if rows.value is None else rows.value.estimated,
+        "waiting_for": list(report.waiting_for),
+    }
+
+
+def partition_as_dict(item: PartitionStatus) -> dict[str, Any]:
+    """One partition; all offsets are next offsets."""
+    return {
+        "partition": item.log.partition,
+        "low": item.low,
+        "high": item.high,
+        "committed": item.committed,
+        "table": item.written,
+        "lag": item.lag,
+    }

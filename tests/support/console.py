@@ -1,0 +1,78 @@
+"""A console that runs in a thread of the test's process, and a client for it that is no browser."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.console import ConsoleServer, Options
+from support.deployment import Deployment
+
+SECONDS = 30.0
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Console:
+    """A console over a deployment; with port 0 the system has chosen the port."""
+
+    deployed: Deployment
+    server: ConsoleServer
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return self.ask("GET", path, headers=headers)
+
+    def ask(self, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+        """Ask with these headers, named as in Python: `Sec_Fetch_Site` for `Sec-Fetch-Site`."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=SECONDS)
+        try:
+            given = {name.replace("_", "-"): value for name, value in {**self.headers, **(headers or {})}.items()}
+            connection.request(method, path, body, given)
+            answer = connection.getresponse()
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_console(deployed: Deployment, options: Options = Options(), **settings: Any) -> Iterator[Console]:  # noqa: B008
+    """A console in a thread, which has ended at the end."""
+    environ = {name: value for name, value in deployed.environ.items() if name.startswith("JOBSTATUS_")}
+    server = ConsoleServer(load_settings(environ, {"console_address": "127.0.0.1:0", **settings}), options)
+    thread = threading.Thread(target=server.run, name="jobstatus-console-server")
+    thread.start()
+    try:
+        found = Console(deployed, server)
+        found.get("/static/icon.svg", host=f"127.0.0.1:{server.port}")  # the first answer: all its threads run now
+        yield found
+    finally:
+        server.stop()
+        thread.join(20)
+        assert not thread.is_alive()
