@@ -7,6 +7,7 @@ is the text in `--help` and in docs/settings.md, which is made from this file.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, get_args
@@ -56,6 +57,10 @@ TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, u
 
 FILE_SCHEME: Final = "file:"
 """What a database's URL begins with if the rest of it names the file that has the URL."""
+POOLED_SCHEME: Final = "pooled:"
+"""What a database's URL begins with if each of its transactions may be in another session of the server."""
+_DRIVER: Final = re.compile(r"\A(postgres(?:ql)?)\+\w+(?=://)")
+"""How SQLAlchemy names its driver in a URL."""
 OTHER_FIELDS: Final = ("kafka", "kafka_files")
 """The fields that are no flag of their own."""
 WITHOUT_FLAG: Final = ("console_token",)
@@ -79,6 +84,11 @@ class Settings(BaseModel):
     )
     database_url_file: str = Field(
         "", description="a file with the database's URL, read again for each connection; instead of the URL itself"
+    )
+    prepared_statements: Literal["on", "off"] = Field(
+        "on",
+        description="off for a pooler in transaction mode, such as PgBouncer's: nothing is prepared, and each "
+        "transaction sets what it needs",
     )
     table: str = Field(
         "jobs",
@@ -253,14 +263,15 @@ class Settings(BaseModel):
     def database(self) -> str:
         """The database's URL with its password, or `file:` with the file that has it: see `read_url`.
 
-        Raises `SettingsError` if neither is set.
+        Behind a pooler in transaction mode it begins with `pooled:`. Raises `SettingsError` if no URL is set.
         """
+        pooled = POOLED_SCHEME if self.prepared_statements == "off" else ""
         if self.database_url_file:
-            return FILE_SCHEME + self.database_url_file
+            return pooled + FILE_SCHEME + self.database_url_file
         url = self.database_url.get_secret_value()
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
-        return url
+        return pooled + url
 
 
 def parse_deadlines(text: str) -> dict[str, int]:
@@ -340,8 +351,12 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
 
 
 def read_url(url: str) -> str:
-    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`."""
-    return read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url
+    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`.
+
+    A driver in it, as in `postgresql+psycopg://`, is left out.
+    """
+    url = url.removeprefix(POOLED_SCHEME)
+    return _DRIVER.sub(r"\1", read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url)
 
 
 def current_kafka(settings: Settings) -> dict[str, str]:

@@ -10,6 +10,7 @@ TOGETHER = (
     "tests/chaos/",
     "tests/contract/",
     "tests/integration/cli/test_what_a_user_sees.py",
+    "tests/integration/clients/",
     "tests/integration/demo/",
     "tests/integration/local/",
     "tests/unit/",
