@@ -23,6 +23,8 @@ from jobstatus_schemas.protocol import (
     unknown_settings,
 )
 from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
+from jobstatus_schemas.token_login import PROPERTY as LOGIN
+from jobstatus_schemas.token_login import token_function
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -221,6 +223,11 @@ class Settings(BaseModel):
                 )
         for name, path in missing_certificates(value):
             raise ValueError(f"{variable_of(name)} (--kafka {name}): there is no file {path}")
+        if LOGIN in value:
+            try:
+                token_function(value[LOGIN])
+            except ValueError as error:
+                raise ValueError(f"{variable_of(LOGIN)} (--kafka {LOGIN}): {error}") from None
         if "group.id" in value:
             raise ValueError(f"{variable_of('group.id')} (--kafka group.id): set JOBSTATUS_GROUP_ID or --group-id")
         return value
