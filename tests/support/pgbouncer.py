@@ -1,10 +1,9 @@
-"""A real PgBouncer in front of a local PostgreSQL. As root on Debian a missing one is installed."""
+"""A real PgBouncer in front of a local PostgreSQL."""
 
 from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +12,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from jobstatus_local.ports import LOOPBACK, PortLease, is_listening
-from support.parts import MissingPartError
+from support.installed import program
 from support.waiting import until
 
-INSTALL_SECONDS: Final = 300
-_SBIN: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"
 _INI: Final = """
 [databases]
 * = host={host} port={port} user={user} password={password}
@@ -31,25 +28,10 @@ default_pool_size = {size}
 """
 
 
-def binary() -> str:
-    """The program. Raises `MissingPartError` if it is not there and cannot be installed."""
-    found = shutil.which("pgbouncer", path=_SBIN)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "pgbouncer"]):
-            subprocess.run(command, capture_output=True, timeout=INSTALL_SECONDS, check=False)
-        found = shutil.which("pgbouncer", path=_SBIN)
-    if found is None:
-        raise MissingPartError(
-            "the tests need PgBouncer, which is not on this machine.\n"
-            "Install it, on Debian with `apt-get install pgbouncer`; then run the tests again."
-        )
-    return found
-
-
 @contextmanager
 def pgbouncer(server: str, folder: Path, mode: str, size: int = 5) -> Iterator[str]:
     """PgBouncer in front of the server of the URL `server`; the same URL through it."""
-    program = binary()
+    command = program("pgbouncer", "PgBouncer", package="pgbouncer")
     parts = urlsplit(server)
     with PortLease() as lease:
         ini, log = folder / f"{mode}.ini", folder / f"{mode}.log"
@@ -67,7 +49,7 @@ def pgbouncer(server: str, folder: Path, mode: str, size: int = 5) -> Iterator[s
         )
         account = ["-u", _unprivileged(folder, ini)] if os.geteuid() == 0 else []
         with log.open("wb") as out:
-            process = subprocess.Popen([program, *account, str(ini)], stdout=out, stderr=subprocess.STDOUT)
+            process = subprocess.Popen([command, *account, str(ini)], stdout=out, stderr=subprocess.STDOUT)
         try:
             until(
                 lambda: process.poll() is not None or is_listening(lease.port),
