@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check unit bench chaos clients docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -53,8 +53,13 @@ fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
 # four processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
-test: check
+test: setup
+	@$(MAKE) --no-print-directory -j2 check compiled
 	$(BIN)/python -m pytest -n 4
+
+# pytest rewrites each test file once and keeps the result; without it each of the four processes would do that for all
+compiled: setup
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null 2>&1 || true
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2

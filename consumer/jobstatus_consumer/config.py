@@ -7,11 +7,11 @@ is the text in `--help` and in docs/settings.md, which is made from this file.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, get_args
 
+from jobstatus_schemas.database_url import FILE_SCHEME, POOLED_SCHEME, TABLE_NAME, TABLE_WORDS
 from jobstatus_schemas.protocol import (
     ALL_ENV,
     DEFAULT_TOPIC,
@@ -53,16 +53,7 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
 }
 """Properties of librdkafka that the guarantees need: another value is refused."""
 
-TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
 ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}"
-TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
-
-FILE_SCHEME: Final = "file:"
-"""What a database's URL begins with if the rest of it names the file that has the URL."""
-POOLED_SCHEME: Final = "pooled:"
-"""What a database's URL begins with if each of its transactions may be in another session of the server."""
-_DRIVER: Final = re.compile(r"\A(postgres(?:ql)?)\+\w+(?=://)")
-"""How SQLAlchemy names its driver in a URL."""
 OTHER_FIELDS: Final = ("kafka", "kafka_files")
 """The fields that are no flag of their own."""
 WITHOUT_FLAG: Final = ("console_token",)
@@ -268,7 +259,7 @@ class Settings(BaseModel):
 
     @property
     def database(self) -> str:
-        """The database's URL with its password, or `file:` with the file that has it: see `read_url`.
+        """The database's URL with its password, or `file:` with the file that has it, as `read_url` takes it.
 
         Behind a pooler in transaction mode it begins with `pooled:`. Raises `SettingsError` if no URL is set.
         """
@@ -355,15 +346,6 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError("\n".join(_message(problem) for problem in error.errors())) from None
-
-
-def read_url(url: str) -> str:
-    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`.
-
-    A driver in it, as in `postgresql+psycopg://`, is left out.
-    """
-    url = url.removeprefix(POOLED_SCHEME)
-    return _DRIVER.sub(r"\1", read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url)
 
 
 def current_kafka(settings: Settings) -> dict[str, str]:

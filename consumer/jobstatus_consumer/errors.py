@@ -5,6 +5,7 @@
     ├── StartError               something is missing at the start: print it, exit with 1
     ├── StoreError               a statement failed; classified by class and SQLSTATE, never by its text
     │   ├── DatabaseAwayError    wait, paused and polling, and try again without a limit
+    │   │   └── LockedError          as well; another session has locked what is to be written
     │   ├── ConnectionStaleError connect again and try once more; a second time it is a DeploymentError
     │   ├── BadRowError          isolate the row, write all others, send a dead letter for it
     │   └── DeploymentError      the program or its deployment is wrong: stop, commit nothing, exit with 1
@@ -16,6 +17,7 @@
     ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
     ├── BrokerError              the broker or the client refuses, and waiting does not help: stop, exit with 1
     │   └── BrokerAwayError      no broker answered in time: a command ends, a consumer joins the group again
+    ├── PlanChangedError         what matches is no longer what was planned: show the new plan
     └── StopRequestedError       a stop was requested during a wait: leave, commit nothing more
 
 No message has a password or a value of a row.
@@ -52,6 +54,10 @@ class StoreError(JobStatusError):
 
 class DatabaseAwayError(StoreError):
     """The database is unavailable or busy: the same statement may succeed later."""
+
+
+class LockedError(DatabaseAwayError):
+    """Another session has locked the table, or a row that is to be written. The text names the session."""
 
 
 class ConnectionStaleError(StoreError):
@@ -115,6 +121,14 @@ class BrokerError(JobStatusError):
 
 class BrokerAwayError(BrokerError):
     """No broker answered in time; one may answer later."""
+
+
+class PlanChangedError(JobStatusError):
+    """What matches is no longer what was planned, so nothing was changed. `plan` is what would be planned now."""
+
+    def __init__(self, text: str, plan: object) -> None:
+        super().__init__(text)
+        self.plan = plan
 
 
 class StopRequestedError(JobStatusError):

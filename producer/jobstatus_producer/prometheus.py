@@ -8,9 +8,10 @@ REGISTRY.register(ProducerCollector(jobs))
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Final
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobstatus_producer.client import JobStatusProducer
@@ -34,6 +35,8 @@ GAUGES: Final = {
     OLDEST: "age of the oldest event not yet acknowledged",
 }
 PREFIX: Final = "jobstatus_producer_"
+BUILD: Final = "1; the version of jobstatus that runs"
+"""What `jobstatus_producer_build_info` means. It has the label `version`, and no topic."""
 
 
 class ProducerCollector(Collector):
@@ -60,3 +63,4 @@ class ProducerCollector(Collector):
             for topic, stats in moments.items():
                 family.add_metric((topic,), together([getattr(each, name) for each in stats]))
             yield family
+        yield InfoMetricFamily(PREFIX + "build", BUILD, {"version": version("jobstatus")})

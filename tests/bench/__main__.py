@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, firsts, freshness, memory, own, poison, replay, speed, start, store
+from . import away, calls, console_pages, firsts, freshness, memory, own, poison, replay, speed, start, store, waits
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -143,6 +143,22 @@ def _away(_place: Place, options: argparse.Namespace, console: Console) -> Measu
     return away.as_dict(found), away.targets(found)
 
 
+def _console(place: Place, _options: argparse.Namespace, console: Console) -> Measured:
+    place.make_topic("console")
+    found = console_pages.measure(place, "console")
+    console.print(console_pages.table(found))
+    return found, console_pages.targets(found)
+
+
+def _waits(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("waits")
+    place.fill("waits", events, JOBS)
+    found = waits.measure(place, "waits", events, rounds, console.print)
+    console.print(waits.table(found))
+    return waits.as_dict(found), waits.targets(found)
+
+
 def _store(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     with place.database() as url:
         found = store.measure(url, 1 if options.quick else 5)
@@ -162,10 +178,12 @@ SECTIONS: Final[dict[str, Section]] = {
     "start": _start,
     "memory": _memory,
     "away": _away,
+    "console": _console,
     "store": _store,
+    "waits": _waits,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store")
+LONG: Final = ("memory", "away", "store", "console", "waits")
 
 if __name__ == "__main__":
     sys.exit(main())

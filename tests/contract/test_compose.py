@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.stream.app import CLOSE_SECONDS
 from jobstatus_consumer.stream.pipeline import STOP_WAIT
@@ -116,6 +118,8 @@ def test_what_serves_is_started_again_and_what_runs_once_is_not() -> None:
         "topics": "no",
         "migrate": "no",
         "consumer": "unless-stopped",
+        "prometheus": "unless-stopped",
+        "grafana": "unless-stopped",
     }
 
 
@@ -165,12 +169,13 @@ def test_the_example_holds_no_password_and_the_defaults_of_the_file() -> None:
 
 def test_published_ports_are_reached_from_this_machine_alone() -> None:
     published = [DEFAULT.sub(r"\2", port) for service in SERVICES.values() for port in service.get("ports", [])]
-    assert published == ["127.0.0.1:9092:9092", "127.0.0.1:5432:5432"]
+    own = ["127.0.0.1:9092:9092", "127.0.0.1:5432:5432"]
+    assert published == [*own, "127.0.0.1:9090:9090", "127.0.0.1:3000:3000"]
 
 
 def test_images_are_pinned() -> None:
     for service in SERVICES.values():
-        assert re.fullmatch(r"[a-z/]+:\d+(\.\d+)+", service["image"])
+        assert re.fullmatch(r"[a-z/]+:v?\d+(\.\d+)+", service["image"])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert SERVICES["consumer"]["image"] == f"jobstatus:{project['version']}"
     assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-slim-\w+$", DOCKERFILE, re.MULTILINE)
@@ -180,6 +185,45 @@ def test_images_are_pinned() -> None:
 def test_our_services_may_do_little(name: str) -> None:
     assert SERVICES[name]["read_only"] is True
     assert SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+# -- what watches ------------------------------------------------------------------------------------------------------
+
+
+def provisioned(name: str) -> Any:
+    return yaml.safe_load((ROOT / "infra" / "grafana" / "provisioning" / name).read_text())
+
+
+def test_prometheus_and_grafana_start_only_when_they_are_asked_for() -> None:
+    asked_for = {name for name, service in SERVICES.items() if "profiles" in service}
+    assert asked_for == {"prometheus", "grafana"}
+    assert {tuple(SERVICES[name]["profiles"]) for name in asked_for} == {("observability",)}
+
+
+def test_what_they_are_given_is_there_and_read_only() -> None:
+    mounts = [volume.split(":") for name in ("prometheus", "grafana") for volume in SERVICES[name]["volumes"]]
+    given = {target: source for source, target, *_ in mounts if source.startswith("./")}
+    assert [mode for source, _, *mode in mounts if source.startswith("./")] == [["ro"]] * len(given)
+    assert [source for source in given.values() if not (ROOT / source).exists()] == []
+    config = yaml.safe_load((ROOT / given["/etc/prometheus/prometheus.yml"]).read_text())
+    assert set(config["rule_files"]) <= set(given)
+    (provider,) = provisioned("dashboards/jobstatus.yml")["providers"]
+    assert provider["options"]["path"] in given
+
+
+def test_grafana_finds_prometheus_and_prometheus_the_consumers() -> None:
+    (source,) = provisioned("datasources/prometheus.yml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    consumers, _ = yaml.safe_load((ROOT / "infra/prometheus/prometheus.yml").read_text())["scrape_configs"]
+    (found,) = consumers["dns_sd_configs"]
+    assert found["names"] == ["consumer"]
+    assert SERVICES["consumer"]["environment"]["JOBSTATUS_HTTP_ADDRESS"].endswith(f":{found['port']}")
+
+
+def test_nobody_can_log_in_to_grafana_and_everybody_may_only_look() -> None:
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert (environment["GF_AUTH_BASIC_ENABLED"], environment["GF_AUTH_DISABLE_LOGIN_FORM"]) == ("false", "true")
 
 
 # -- the health check; tests/integration/docker runs it against a real consumer ----------------------------------------

@@ -17,6 +17,7 @@ PACKAGES = {
     "schemas": ROOT / "schemas" / "jobstatus_schemas",
     "producer": ROOT / "producer" / "jobstatus_producer",
     "consumer": ROOT / "consumer" / "jobstatus_consumer",
+    "reader": ROOT / "consumer" / "jobstatus_reader",
 }
 NAMED = re.compile(r"`([\w./]+(?:\.py|\.sql|/))`")
 

@@ -19,10 +19,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from support.installing import REQUIREMENTS, ROOT, install, make_venv, offline, run, wheelhouse
 
-PACKAGES = {"jobstatus_producer", "jobstatus_consumer", "jobstatus_schemas", "jobstatus_local", "jobstatus_demo"}
+PACKAGES = {
+    "jobstatus_producer",
+    "jobstatus_consumer",
+    "jobstatus_reader",
+    "jobstatus_schemas",
+    "jobstatus_local",
+    "jobstatus_demo",
+}
 SOURCES = {
     "jobstatus_producer": ROOT / "producer",
     "jobstatus_consumer": ROOT / "consumer",
+    "jobstatus_reader": ROOT / "consumer",
     "jobstatus_schemas": ROOT / "schemas",
     "jobstatus_local": ROOT / "infra" / "local",
     "jobstatus_demo": ROOT / "infra" / "demo",
@@ -76,7 +84,7 @@ def consumer_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return python
 
 
-def test_the_wheel_holds_the_five_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
+def test_the_wheel_holds_the_six_packages_and_nothing_else_at_the_top(names: list[str]) -> None:
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
     assert len(top) == len(PACKAGES) + 1
@@ -104,10 +112,11 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
     frameworks = {"celery", "dramatiq", "rq"}
-    ours = {"cli", "consumer", "console", "local", "dev", "prometheus"}
+    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
     assert set(project["optional-dependencies"]) == ours | frameworks
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
+    assert _names(project["optional-dependencies"]["reader"]) == {"psycopg"}
     for framework in frameworks:
         assert _names(project["optional-dependencies"][framework]) == {framework}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
@@ -129,6 +138,13 @@ def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_
             *("celery", "rq", "dramatiq"),
         }
     )
+
+
+def test_the_reader_loads_psycopg_and_nothing_of_kafka_or_of_the_consumer() -> None:
+    code = "import sys, json, jobstatus_reader; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+    loaded = set(json.loads(run([sys.executable, "-I", "-c", code], env=_bare())))
+    assert "psycopg" in loaded
+    assert loaded.isdisjoint({"jobstatus_consumer", "jobstatus_producer", "confluent_kafka", "pydantic", "click"})
 
 
 def test_a_worker_is_asked_to_install_few_packages(worker_python: Path) -> None:

@@ -25,7 +25,7 @@ from jobstatus_consumer.config import (
 )
 from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
-from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
+from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -136,29 +136,32 @@ def metrics_page() -> str:
         "",
         "## The consumer",
         "",
+        "Each has the labels `topic` and `group` beside its own; `process_*` has the process's memory, time and files.",
+        "A gauge is read at the moment of the scrape; a partition's series ends when the partition is given up.",
+        "[Alerts](how-to/alerts.md) says which of them wake somebody, and what to do then.",
+        "",
         *_table(("name", "type", "labels", "meaning"), _consumer_metrics()),
         "",
         "## The producer",
         "",
         "`jobstatus_producer.prometheus.ProducerCollector` gives these to a worker's own registry;"
         " `stats()` gives the same numbers without Prometheus.",
-        "Each has the label `topic`; all producers of a process go into one: `ProducerCollector(one, other)`.",
+        "Each of its numbers has the label `topic`; all producers of a process go into one collector:"
+        " `ProducerCollector(one, other)`.",
         "",
         *_table(("name", "type", "meaning"), _producer_metrics()),
     )
 
 
 def _consumer_metrics() -> Iterator[tuple[str, ...]]:
-    for metric in vars(Metrics()).values():
-        for family in metric.describe() if hasattr(metric, "describe") else ():
-            name = family.name + ("_total" if family.type == "counter" else "")
-            labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-            yield f"`{name}`", family.type, labels, family.documentation
+    for name, kind, labels, meaning in Metrics().described:
+        yield f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), meaning
 
 
 def _producer_metrics() -> Iterator[tuple[str, ...]]:
     yield from ((f"`{PREFIX}{name}_total`", "counter", text) for name, text in COUNTERS.items())
     yield from ((f"`{PREFIX}{name}`", "gauge", text) for name, text in GAUGES.items())
+    yield f"`{PREFIX}build_info`", "gauge", f"{BUILD} (label `version`)"
 
 
 def command_line_page() -> str:

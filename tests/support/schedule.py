@@ -18,13 +18,17 @@ TOGETHER = (
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
 ONE_BROKER = (
+    "tests/integration/console/test_unavailable.py::test_without_kafka",
     "tests/integration/faults/test_damaged_log.py",
     "tests/integration/faults/test_health.py::test_without_a_broker",
     "tests/integration/faults/test_lost_tail.py",
+    "tests/integration/observability/test_alerts_live.py",
     "tests/integration/producer/test_broker_away.py",
     "tests/integration/producer/test_interrupted_calls.py",
 )
 """They break a broker, which is started once for all of them."""
+ONE_CONSOLE = ("tests/integration/console/",)
+"""They share a console, its deployment and a browser."""
 FIRST = ("tests/chaos/", "tests/integration/demo/", *ONE_BROKER)
 """What takes longest, in this order."""
 
@@ -36,7 +40,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            for name, files in (("chaos", ("tests/chaos/",)), ("broken broker", ONE_BROKER)):
+            together = (("chaos", ("tests/chaos/",)), ("broken broker", ONE_BROKER), ("console", ONE_CONSOLE))
+            for name, files in together:
                 if nodeid.startswith(files):
                     return name
             return nodeid.split("::", 1)[0] if nodeid.startswith(TOGETHER) else nodeid

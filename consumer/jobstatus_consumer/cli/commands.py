@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "verify": ("verify", "Compare every row with the topic; repair rows that differ."),
     "history": ("history", "Explain why a job is in its state."),
     "purge": ("purge", "Remove finished rows that are old; what was purged stays purged."),
+    "wait": ("wait", "Wait until a job has a status."),
     "stuck": ("stuck", "List jobs that have been silent in a status for too long."),
     "console": ("console", "Serve pages for a browser: the overview, jobs, dead letters."),
     "status": ("status", "Show the group's lag and the number of rows by status."),

@@ -9,6 +9,7 @@ import click
 from jobstatus_consumer.cli.options import is_given, json_flag, with_settings
 from jobstatus_consumer.cli.session import already
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.operations import count_open_letters
 from jobstatus_consumer.stream import ConsumeOptions, consume
 from jobstatus_consumer.words import counted
 
@@ -49,7 +50,8 @@ def command(settings: Settings, until_caught_up: bool, clear_dlq_budget: bool, a
 
     Offsets are committed only after the write. While the database is unavailable, the consumer waits without a limit.
     """
-    summary = consume(settings, ConsumeOptions(until_caught_up, clear_dlq_budget, is_given("http_address")))
+    options = ConsumeOptions(until_caught_up, clear_dlq_budget, is_given("http_address"))
+    summary = consume(settings, options, count_letters=lambda stop: count_open_letters(settings, stop))
     with already("the events that were written are committed"):
         if as_json:
             click.echo(json.dumps(summary.as_dict()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Event
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -37,6 +37,7 @@ from jobstatus_consumer.operations import (
     Originals,
     RedriveResult,
     find,
+    parse_positions,
     redrive,
     survey,
 )
@@ -45,7 +46,6 @@ from jobstatus_consumer.words import counted, listed
 
 STAGES: Final = ("decode", "validate", "write")
 FIELDS: Final = ("topic", "dlq_topic", "group_id", "database_url", "table", "statuses")
-_PAIR = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 
 @click.group("dlq")
@@ -92,18 +92,10 @@ def _selection(settings: Settings, given: Mapping[str, Any]) -> LetterSelection:
         frozenset(given["stage"]),
         frozenset(given["reason"]),
         frozenset(given["job_id"]),
-        frozenset() if given["offsets"] is None else frozenset(_positions(given["offsets"])),
+        frozenset() if given["offsets"] is None else frozenset(parse_positions(given["offsets"])),
         settings.group_id,
         settings.table,
     )
-
-
-def _positions(text: str) -> Iterator[tuple[int, int]]:
-    for pair in text.replace(" ", "").split(","):
-        if not _PAIR.fullmatch(pair):
-            raise SettingsError(f"{pair!r} is not P:N, the partition and offset of the original, such as 0:17")
-        partition, offset = pair.split(":")
-        yield int(partition), int(offset)
 
 
 @contextmanager
@@ -179,7 +171,7 @@ def list_letters(settings: Settings, each: bool, as_json: bool, **given: Any) ->
 def show_letter(settings: Settings, position: str, show_values: bool, as_json: bool) -> None:
     """Show one dead letter, by partition and offset of the original, decoded as far as possible."""
     selection = LetterSelection(
-        settings.topic, positions=frozenset(_positions(position)), group=settings.group_id, table=settings.table
+        settings.topic, positions=frozenset(parse_positions(position)), group=settings.group_id, table=settings.table
     )
     found: list[JudgedLetter] = []
     with _opened(settings) as (reader, table, stop):
@@ -233,7 +225,7 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
                 agreed(f"Apply {counted(planned.tried, 'event')} to {settings.table} now?", yes=yes)
             else:
                 done = planned
-        done = done or _apply(settings, selection, reader, table, stop)
+        done = done or _apply(settings, selection, reader, table, stop, given)
     with already(f"{settings.table} has what could be applied"):
         _show_redrive(done, as_json=as_json, planned=False)
     if done.failed:
@@ -241,12 +233,20 @@ def redrive_letters(settings: Settings, dry_run: bool, yes: bool, as_json: bool,
 
 
 def _apply(
-    settings: Settings, selection: LetterSelection, reader: RangeReader, table: Table, stop: Event
+    settings: Settings,
+    selection: LetterSelection,
+    reader: RangeReader,
+    table: Table,
+    stop: Event,
+    given: Mapping[str, Any],
 ) -> RedriveResult:
     store = store_of(settings)
     try:
         sink = LiveTable(store, None, stop, settings.wait_for_database, say)
-        return _redrive(settings, selection, reader, table, stop, sink)
+        with noted(settings, "redrive", {"topic": settings.topic, **given}) as result:
+            done = _redrive(settings, selection, reader, table, stop, sink)
+            result.update(done.as_dict())
+        return done
     finally:
         store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
 from threading import Event as Flag
 from typing import Any, Final
@@ -12,6 +13,7 @@ import click
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show import target
+from jobstatus_consumer.cli.show import timeline as drawing
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Letter, decoder_of
@@ -29,6 +31,7 @@ from jobstatus_consumer.operations import (
     records_of,
     shown,
     shown_ms,
+    timeline,
 )
 from jobstatus_consumer.store import RowBeside, TargetTable, target_of
 from jobstatus_consumer.words import rfc3339_of
@@ -48,6 +51,8 @@ _ROW_WITHOUT_VALUES: Final = ("attempt", "latest", "log_id", "log_offset", "stat
 @json_flag
 def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -> None:
     """Show why a job is in its state: each retained event, the one that the row shows, and why others do not count.
+
+    Below it: how long the job was in each status, by the times of the events that the row has shown.
 
     With a target, also what its row shows beside the state. A value that is made of an error message, a worker or
     anything else but the status, the attempt and times is shown with --show-values alone.
@@ -71,11 +76,14 @@ def command(settings: Settings, job_id: str, show_values: bool, as_json: bool) -
         say(remark)
     beside = _beside(settings, job_id)
     explained = explain(job_id, records, row, letters, scope, purged)
+    spans = timeline(explained, time.time())
     if as_json:
         more = {} if beside is None else {"target": target.beside_as_dict(beside, show_values=show_values)}
-        click.echo(json.dumps({**_as_dict(explained, show_values=show_values), **more}))
+        drawn = {"timeline": drawing.as_list(spans)}
+        click.echo(json.dumps({**_as_dict(explained, show_values=show_values), **drawn, **more}))
         return
     _show(explained, show_values=show_values)
+    drawing.show(spans, plain_console(wide=True))
     if beside is not None:
         target.show_beside(beside, plain_console(wide=True), show_values=show_values)
 

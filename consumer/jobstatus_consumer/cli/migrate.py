@@ -20,6 +20,7 @@ from jobstatus_consumer.store import migrate, target_grants, target_of
 def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) -> None:
     """Create the managed table and the tables beside it, where they do not exist yet.
 
+    Among them is <table>_audit, in which commands and the console note what an operator has changed.
     With a target, also the table of the jobs that wait for their row in it. The target itself is never changed.
     A progress table of an earlier version gets the columns that it lacks.
     It grants no rights: with a target, --dry-run also prints the GRANTs that the consumer's role needs.
@@ -38,5 +39,5 @@ def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) 
             click.echo("-- the rights of the consumer's role; migrate does not grant them")
             click.echo(";\n".join(grants) + ";")
     else:
-        waiting = "" if target is None else f", {settings.table}_waiting"
-        click.echo(f"{settings.table}{waiting} and {settings.table}_progress are ready")
+        beside = ["_progress", "_purged", "_audit", *(["_waiting"] if target else [])]
+        click.echo(f"{settings.table} is ready, and beside it {', '.join(beside)}")

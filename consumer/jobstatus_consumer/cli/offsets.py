@@ -6,61 +6,29 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
 
 import click
 from rich.table import Table as Shown
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, ready_table, yes_flag
 from jobstatus_consumer.cli.show.screen import narrow, plain_console
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core import Watermarks
-from jobstatus_consumer.errors import JobStatusError, SettingsError
-from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits, refuse_active, reset
-from jobstatus_consumer.operations import current_logs, find, parse_bound
-from jobstatus_consumer.records import Log
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.kafka import RangeReader, Topics, refuse_active
+from jobstatus_consumer.operations import (
+    Move,
+    PartitionState,
+    move_group,
+    move_of,
+    offsets_at,
+    parse_bound,
+    partition_states,
+)
 from jobstatus_consumer.words import counted
 
 FIELDS = ("topic", "group_id", "database_url", "table")
-
-
-class PartitionState(NamedTuple):
-    """One partition: what the log has, what the group has committed, and what the table has."""
-
-    log: Log
-    watermarks: Watermarks
-    commit: CommittedOffset
-    known: int | None
-
-    @property
-    def lag(self) -> int:
-        """The number of offsets that the group has not committed yet."""
-        return self.watermarks.high - (self.watermarks.low if self.commit.offset is None else self.commit.offset)
-
-    @property
-    def lost(self) -> bool:
-        """Whether the log no longer has what the group needs next."""
-        offset = self.commit.offset
-        inside = offset is None or self.watermarks.low <= offset <= self.watermarks.high
-        return not inside and not self.made_again
-
-    @property
-    def made_again(self) -> bool:
-        """Whether the commit is of an earlier topic of this name."""
-        return self.commit.topic_id not in ("", self.log.topic_id)
-
-
-class Move(NamedTuple):
-    """The next offset of a partition before and after a reset, and the log it is in."""
-
-    log: Log
-    before: int | None
-    after: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
-        return {"partition": self.log.partition, "from": self.before, "to": self.after, "log_id": self.log.id}
 
 
 @click.group("offsets")
@@ -75,7 +43,7 @@ def show(settings: Settings, as_json: bool) -> None:
     """Show what the log has, what the group has committed, and what the table has."""
     topics = Topics(settings)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
-        places = _partition_states(settings, topics, reader, table.progress())
+        places = partition_states(settings, topics, reader, table.progress())
     word, members = topics.group_state(settings.group_id)
     if as_json:
         fields = [
@@ -123,17 +91,6 @@ def _number(offset: int | None) -> str:
     return "-" if offset is None else f"{offset:,}"
 
 
-def _partition_states(
-    settings: Settings, topics: Topics, reader: RangeReader, known: Mapping[str, int]
-) -> list[PartitionState]:
-    committed = commits(settings, topics)
-    logs = current_logs(reader, committed, known)
-    return [
-        PartitionState(logs[number], watermarks, committed.get(number, CommittedOffset()), known.get(logs[number].id))
-        for number, watermarks in reader.watermarks().items()
-    ]
-
-
 @command.command("reset")
 @with_settings(*FIELDS)
 @click.option(
@@ -156,24 +113,18 @@ def reset_offsets(settings: Settings, where: str, dry_run: bool, yes: bool, as_j
     topics = Topics(settings)
     refuse_active(settings, topics)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=not dry_run) as table:
-        targets = _targets(reader, where)
-        places = {item.log.partition: item for item in _partition_states(settings, topics, reader, table.progress())}
-        moves = [_move(places[number], offset) for number, offset in targets.items()]
+        with _in_words_of_to():
+            targets = offsets_at(reader, where)
+        places = {item.log.partition: item for item in partition_states(settings, topics, reader, table.progress())}
+        moves = [move_of(places[number], offset) for number, offset in targets.items()]
         if (dry_run and not as_json) or not (dry_run or yes):
             _tell(moves, places, as_json=as_json)
         if not dry_run:
             agreed(f"Move the group {settings.group_id} now?", yes=yes)
             refuse_active(settings, topics)
-            # the table first: its progress must not send a consumer away from the offset that the group commits next
-            table.set_progress({move.log.id: move.after for move in moves})
-            try:
-                reset(settings, topics, {move.log: move.after for move in moves})
-            except JobStatusError as error:
-                why = str(error).removesuffix("; nothing was changed")
-                raise JobStatusError(
-                    f"{why}. The table's progress is moved already, the group's offsets are not: stop every consumer "
-                    "of the group and run the same command again"
-                ) from None
+            plan = {"to": where, "group": settings.group_id, "moves": [move.as_dict() for move in moves]}
+            with noted(settings, "offsets reset", plan):
+                move_group(settings, topics, table, moves)
     goes_on = f"the group {settings.group_id} goes on at {', '.join(f'{m.log.partition}:{m.after}' for m in moves)}"
     with already("" if dry_run else goes_on):
         if as_json:
@@ -192,13 +143,6 @@ def _check_where(where: str) -> None:
             parse_bound("--from", where, datetime.now(UTC))
 
 
-def _targets(reader: RangeReader, where: str) -> dict[int, int]:
-    with _in_words_of_to():
-        if where.strip() == "now":
-            return {number: watermarks.high for number, watermarks in reader.watermarks().items()}
-        return {item.partition: item.start for item in find(reader, where, "now").ranges}
-
-
 @contextmanager
 def _in_words_of_to() -> Iterator[None]:
     """Let a message about `--from` name `--to`, which may also be now."""
@@ -206,14 +150,6 @@ def _in_words_of_to() -> Iterator[None]:
         yield
     except SettingsError as error:
         raise SettingsError(str(error).replace("--from", "--to").replace("beginning,", "beginning, now,")) from None
-
-
-def _move(place: PartitionState, offset: int) -> Move:
-    log = place.log
-    if place.lost:
-        # as the consumer does where a loss is accepted: low offsets must not be taken for those of the old log
-        log = log._replace(incarnation=log.incarnation + 1)
-    return Move(log, place.commit.offset, offset)
 
 
 def _tell(moves: list[Move], places: Mapping[int, PartitionState], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from threading import Event
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import AGE, json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -105,7 +106,11 @@ def command(settings: Settings, **given: object) -> None:
                 return
             if result.rows or options.forget_after is not None:
                 agreed(f"Purge {counted(result.rows, 'row')} of {settings.table} now?", yes=options.yes)
-        _run(settings, options, context, finished, result)
+        with noted(settings, "purge", show.audited(settings.table, finished, result, options.forget_after)) as done:
+            try:
+                _run(settings, options, context, finished, result)
+            finally:
+                done.update(purged=result.purged, forgotten=result.forgotten, complete=result.complete)
     with already(f"{counted(result.purged, 'row')} of {settings.table} purged"):
         show.result(settings.table, finished, result, as_json=options.as_json, forgets=options.forget_after is not None)
     if not result.complete:

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 
 import click
+from jobstatus_schemas.database_url import TABLE_NAME, TABLE_WORDS
 
 from jobstatus_consumer.cli import undo
 from jobstatus_consumer.cli.options import json_flag, with_settings
@@ -27,7 +28,7 @@ from jobstatus_consumer.cli.session import (
     yes_flag,
 )
 from jobstatus_consumer.cli.show import replay as show
-from jobstatus_consumer.config import TABLE_NAME, TABLE_WORDS, Settings
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits, refuse_without_right
@@ -201,7 +202,9 @@ def _undo(settings: Settings, options: ReplayOptions, reader: RangeReader, topic
     with ready_table(settings, to_write=not options.dry_run) as table:
         bad = _scope(settings, options, reader, topics, table.progress())
         whole = replace(bad, ranges=find(reader, "beginning", "now").ranges, wanted=EventFilter(), remarks=())
-        request = undo.UndoRequest(bad, whole, options.dry_run, options.yes, options.as_json, options.show_values)
+        request = undo.UndoRequest(
+            settings, bad, whole, options.dry_run, options.yes, options.as_json, options.show_values
+        )
         undo.run(request, reader, table, stop)
 
 

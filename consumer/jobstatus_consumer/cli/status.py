@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from threading import Event
 from typing import Final
 
@@ -12,6 +13,7 @@ import click
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import say, stopping
 from jobstatus_consumer.cli.show import status as screen
+from jobstatus_consumer.cli.show.live import LiveScreen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StopRequestedError
 from jobstatus_consumer.kafka import Topics
@@ -25,7 +27,11 @@ LOOK_EVERY: Final = 2.0
 
 @click.command("status")
 @with_settings("topic", "group_id", "dlq_topic", "database_url", "table", "target", "statuses")
-@click.option("--watch", is_flag=True, help="Look again every 2 s, until Ctrl-C. With --json: one document a line.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Look again every 2 s, until Ctrl-C: redrawn in a terminal. With --json: one document a line.",
+)
 @click.option(
     "--fail-if-lag-seconds",
     type=click.FloatRange(0),
@@ -58,16 +64,27 @@ def command(settings: Settings, watch: bool, fail_if_lag_seconds: float | None, 
 
 
 def _watch(settings: Settings, topics: Topics, stop: Event, *, as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        for report in _reports(settings, topics, stop):
+            _print(settings, report, as_json=as_json)
+            if not as_json:
+                click.echo("".join(f"{problem}\n" for problem in report.problems))
+        return
+    with LiveScreen(settings) as drawn:
+        for report in _reports(settings, topics, stop):
+            drawn.show(report)
+    if drawn.last is not None:
+        # the terminal shows again what it showed before, so the last overview is left below it
+        _print(settings, drawn.last, as_json=False)
+
+
+def _reports(settings: Settings, topics: Topics, stop: Event) -> Iterator[StatusReport]:
+    """A report every `LOOK_EVERY` seconds, until a stop."""
     while not stop.is_set():
         try:
-            report = look(settings, topics, stop.is_set)
+            yield look(settings, topics, stop.is_set)
         except StopRequestedError:
             return
-        if sys.stdout.isatty() and not as_json:
-            click.clear()
-        _print(settings, report, as_json=as_json)
-        if not as_json:
-            click.echo("".join(f"{problem}\n" for problem in report.problems))
         stop.wait(LOOK_EVERY)
 
 

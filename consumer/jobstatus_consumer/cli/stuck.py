@@ -14,7 +14,7 @@ from jobstatus_consumer.cli.show import stuck as show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.durations import ALLOWED
 from jobstatus_consumer.errors import SettingsError
-from jobstatus_consumer.store import OverdueTable, check
+from jobstatus_consumer.store import WatchedTable, check
 
 
 @click.command("stuck")
@@ -44,8 +44,8 @@ def command(settings: Settings, status: tuple[str, ...], older_than: int | None,
     deadlines = _deadlines(settings, status, older_than)
     refuse(check(settings.database, settings.table, to_write=False))
     now = time.time()
-    with OverdueTable(settings.database, settings.table) as table:
-        counts = table.counts(deadlines, now)
+    with WatchedTable(settings.database, settings.table) as table:
+        counts = table.overdue(deadlines, now)
         jobs = table.jobs(deadlines, now, limit=limit, letters=show.LETTERS) if any(counts.values()) else []
     show.show(show.Stuck(settings.table, deadlines, counts, jobs, now), as_json=as_json)
     sys.exit(1 if any(counts.values()) else 0)

@@ -7,11 +7,12 @@ import re
 import sys
 
 import click
+from jobstatus_schemas.database_url import TABLE_NAME
 
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, role_flag, say, stopping
 from jobstatus_consumer.cli.show import target as screen
-from jobstatus_consumer.config import TABLE_NAME, Settings
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
 from jobstatus_consumer.operations import compare_target, sync_target
 from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql

@@ -5,8 +5,10 @@ from __future__ import annotations
 from threading import Event
 from typing import NamedTuple
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.session import agreed, already, progress
 from jobstatus_consumer.cli.show import undo as show
+from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations import Scope, UndoResult, undo
@@ -17,6 +19,7 @@ from jobstatus_consumer.words import counted
 class UndoRequest(NamedTuple):
     """What to take back (`bad`), everything that the log has (`whole`), and how."""
 
+    settings: Settings
     bad: Scope
     whole: Scope
     dry_run: bool
@@ -35,7 +38,10 @@ def run(request: UndoRequest, reader: RangeReader, table: Table, stop: Event) ->
         if request.dry_run or not planned.rows:
             return
         agreed(f"Set back {counted(planned.rows, 'row')} of {table.name} now?", yes=request.yes)
-    done = _undo(request, reader, table, stop, dry_run=False)
+    plan = {"ranges": [item._asdict() for item in request.bad.ranges], **request.bad.wanted.as_dict()}
+    with noted(request.settings, "undo", plan) as result:
+        done = _undo(request, reader, table, stop, dry_run=False)
+        result.update(done.as_dict())
     with already(f"{counted(done.set_rows, 'row')} of {table.name} set back"):
         show.result(done, table=str(table.name), as_json=request.as_json, values=request.show_values)
     if not done.complete:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
@@ -11,34 +10,30 @@ from typing import Any
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import progress, ready_table, say, show_values_flag, stopping
 from jobstatus_consumer.cli.show.replay import no_event_of
 from jobstatus_consumer.cli.show.verify import Outcome, show
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, StoreError
-from jobstatus_consumer.kafka import CommittedOffset, RangeReader, Topics, commits
+from jobstatus_consumer.kafka import RangeReader, Topics
 from jobstatus_consumer.operations import (
     Criteria,
     EventFilter,
     LiveTable,
-    OffsetRange,
     RepairContext,
     RepairResult,
     Scope,
     VerifyReport,
     compare_target,
-    current_logs,
-    find,
     is_exact,
-    lost_tails,
+    latest_time,
     repair,
     retry_database,
-    time_limit,
     verify,
+    verify_scope,
 )
-from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import RowRepair, Table, TargetTable, store_of, target_of
 
 
@@ -96,14 +91,18 @@ def command(settings: Settings, first: str, last: str | None, to_repair: bool, a
         ready_table(settings, to_write=to_repair) as table,
     ):
         options = {name: given[name] for name in ("ignore_missing", "show_values", "strict")}
-        options["limit"] = _limit(topics, reader.topic)
+        options["limit"] = latest_time(topics, reader.topic)
         work = _Work(settings, reader, topics, table, stop, options)
         scope = work.scope(first, last, frozenset(given["job_id"]))
         for remark in scope.remarks:
             say(remark)
         outcome = Outcome(scope, work.compare(scope), strict=given["strict"])
         if to_repair and outcome.report.complete and outcome.report.total:
-            _repair(work, last, outcome)
+            with noted(settings, "repair", {"from": first, "to": last, "findings": outcome.report.kinds()}) as result:
+                try:
+                    _repair(work, last, outcome)
+                finally:
+                    result.update({} if outcome.repaired is None else outcome.repaired.as_dict())
         trouble = _look_at_target(settings, stop, outcome)
     show(outcome, as_json=as_json)
     if trouble is not None:
@@ -129,12 +128,6 @@ def _look_at_target(settings: Settings, stop: Event, outcome: Outcome) -> JobSta
     return None
 
 
-def _limit(topics: Topics, topic: str) -> int:
-    facts = topics.describe(topic)
-    append_time = facts is not None and facts.config.get("message.timestamp.type") == "LogAppendTime"
-    return time_limit(append_time, time.time())
-
-
 @dataclass(frozen=True, slots=True)
 class _Work:
     """What comparing and repairing need."""
@@ -147,21 +140,8 @@ class _Work:
     options: Mapping[str, Any]
 
     def scope(self, first: str, last: str | None, jobs: frozenset[str] = frozenset()) -> Scope:
-        """The ranges to compare. Their ends are fixed before any row is read, so all before them is written by then."""
-        committed = commits(self.settings, self.topics)
-        found = find(self.reader, first, last or "now")
-        known = self.table.progress()
-        logs = current_logs(self.reader, committed, known)
-        ranges, remarks = list(found.ranges), list(found.remarks)
-        if last is None:
-            ranges = [_written(item, logs[item.partition], committed, known) for item in ranges]
-            waiting = sum(item.end for item in found.ranges) - sum(item.end for item in ranges)
-            if waiting > 0:
-                who = f"the group {self.settings.group_id} has not written them yet"
-                remarks.append(f"{waiting} offsets are not judged: {who} (--to now judges them too)")
-        wanted, decoder = EventFilter(jobs=jobs), decoder_of(self.settings)
-        cuts = lost_tails(logs.values(), self.table.first_offsets())
-        return Scope(self.reader.topic, ranges, logs, wanted, decoder, remarks, cuts)
+        """The ranges to compare: see `verify_scope`."""
+        return verify_scope(self.settings, self.topics, self.reader, self.table, first, last, jobs)
 
     def compare(self, scope: Scope) -> VerifyReport:
         """Compare the scope with the table; after a stop the report is not complete."""
@@ -186,17 +166,6 @@ class _Work:
             repair(self.reader, scope, report.findings, context, done)
         finally:
             store.close()
-
-
-def _written(
-    item: OffsetRange, log: Log, committed: Mapping[int, CommittedOffset], known: Mapping[str, int]
-) -> OffsetRange:
-    """The range up to what the group has written; empty if neither the group nor the table knows the log."""
-    commit = committed.get(item.partition, CommittedOffset())
-    end = commit.offset if commit.topic_id in (log.topic_id, "") else None
-    if end is None:
-        end = known.get(log.id, item.start)
-    return item._replace(end=max(item.start, min(item.end, end)))
 
 
 def _repair(work: _Work, last: str | None, outcome: Outcome) -> None:

@@ -57,12 +57,12 @@ class Access:
     def allows_host(self, host: str) -> bool:
         """Whether a request may ask for this Host: another one is a page of a stranger that has our address.
 
-        A token protects against that by itself, and a server on every interface has names that it does not know.
+        A log-in protects against that by itself, and a server on every interface has names that it does not know.
         """
         name = host_name(host)
         if name in self.hosts or name == self.host.lower() or (self.is_loopback and name in _LOOPBACK):
             return True
-        return bool(self.token) and not self.hosts and self.host in _EVERY_INTERFACE
+        return self.needs_login and not self.hosts and self.host in _EVERY_INTERFACE
 
     def allows_origin(self, origin: str, host: str) -> bool:
         """Whether a page of this Origin may ask: only our own."""

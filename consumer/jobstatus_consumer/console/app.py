@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,34 +18,44 @@ from jobstatus_consumer.console.rendering import as_json, render
 from jobstatus_consumer.console.routes import ROUTES
 from jobstatus_consumer.errors import JobStatusError
 
-TITLES: Final = {400: "This cannot be asked", 404: "Not found", 405: "Not allowed", 503: "No answer"}
+TITLES: Final = {
+    400: "This cannot be asked",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not allowed",
+    409: "Nothing was changed",
+    503: "No answer",
+}
 
 
-def make_app(context: Context) -> Starlette:
+def make_app(context: Context) -> Guard:
     """Return the application; its watches run while it is served."""
 
     @asynccontextmanager
     async def running(_app: Starlette) -> AsyncIterator[None]:
         context.live.start()
+        recording = asyncio.create_task(context.live.record())
         try:
             yield
         finally:
             context.live.close()
+            recording.cancel()
             context.questions.close()
+            context.sources.close()
 
     app = Starlette(
         routes=ROUTES,
-        middleware=[Middleware(Guard, access=context.access)],
-        exception_handlers={HTTPException: _refused, JobStatusError: _failed},
+        exception_handlers={HTTPException: _refused, JobStatusError: _failed, Exception: _refused},
         lifespan=running,
     )
     app.state.context = context
-    return app
+    return Guard(app, context.access)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    code, detail = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, "")
-    return _problem(request, code, detail)
+    if isinstance(error, HTTPException):
+        return _problem(request, error.status_code, error.detail)
+    return _problem(request, 500, "This is a fault of the console; its log says more.")
 
 
 async def _failed(request: Request, error: Exception) -> Response:

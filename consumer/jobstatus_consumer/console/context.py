@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobstatus_reader import JobStatusReader
 from starlette.requests import Request
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
+from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
+from jobstatus_consumer.console.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,10 @@ class Context:
     options: Options
     live: Live
     questions: Questions
+    sources: Sources
+    reader: JobStatusReader
+    """for all who wait for a job"""
+    actions: Actions
 
 
 def context_of(request: Request) -> Context:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from jobstatus_consumer.console.access import Access
+
+logger = logging.getLogger("jobstatus.console")
 
 LARGEST_BODY: Final = 65_536
 """Bytes of a request's body; a form of ours has a few hundred."""
@@ -57,7 +60,12 @@ class Guard:
         if refusal is not None:
             await refusal(scope, receive, answer)
             return
-        await self._app(scope, _Body(receive), answer)
+        try:
+            await self._app(scope, _Body(receive), answer)
+        except TimeoutError:
+            logger.debug("a client was too slow; its connection is closed")
+        except Exception:
+            logger.exception("the request for %s failed", scope["path"])
 
     def _refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -136,4 +144,4 @@ def _cookies(text: str) -> dict[str, str]:
 
 
 def _refused(code: int, why: str, headers: Mapping[str, str] | None = None) -> Response:
-    return PlainTextResponse(f"{why}\n", code, headers)
+    return JSONResponse({"error": why}, code, headers)

@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.console.background import Letters, Verified, compare, read_letters, read_overdue
+from jobstatus_consumer.console.sources import Sources
+from jobstatus_consumer.console.trends import Position, Trends
 from jobstatus_consumer.console.watch import Seen, Watch
-from jobstatus_consumer.errors import JobStatusError
+from jobstatus_consumer.errors import BrokerAwayError, JobStatusError
 from jobstatus_consumer.kafka import Topics
-from jobstatus_consumer.operations import BrokerSide, StatusReport, ask_broker, partitions_of, waiting_for
+from jobstatus_consumer.operations import (
+    BrokerSide,
+    StatusReport,
+    ask_broker,
+    oldest_unwritten,
+    partitions_of,
+    waiting_for,
+)
 from jobstatus_consumer.store import Limits as StoreLimits
-from jobstatus_consumer.store import OverviewTable, TableOverview, open_read_only
+from jobstatus_consumer.store import OverviewTable, TableOverview, WatchedTable, open_read_only
 
 BROKER_EVERY: Final = 1.0
 TABLE_EVERY: Final = 0.7
 ROWS_EVERY: Final = 10.0
+LETTERS_EVERY: Final = 5.0
+OLDEST_EVERY: Final = 3.0
+POINT_EVERY: Final = 1.0
 ROWS_SHARE: Final = 0.05
 """Counting reads the whole table, so it takes at most this share of the time."""
-PATIENCE: Final = 1.0
-"""Seconds for which a question to the broker is asked again."""
 TABLE_LIMITS: Final = StoreLimits(connect=2.0, statement=5.0, lock=2.0, deaf=6.0)
 COUNT_LIMITS: Final = StoreLimits(connect=2.0, statement=30.0, lock=2.0, deaf=15.0)
+RENEW_AFTER: Final = 10.0
+"""Seconds without an answer of a broker after which the clients are replaced."""
 STALE_AFTER: Final = 5.0
 """Seconds without an answer after which a half is called stale."""
 
@@ -70,38 +84,68 @@ class Live:
     All but the watches' own threads belongs to the event loop.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Sources, verify_every: int | None = None) -> None:
         self._settings = settings
-        self._topics: Topics | None = None
+        self._sources = sources
         self._table = OverviewTable(settings.database, settings.table, opener=open_read_only, limits=TABLE_LIMITS)
         self._counted = OverviewTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self.ended = False
+        self._topics: Topics | None = None
+        self._broker_answered = time.monotonic()
+        self.streams = 0
+        """the number of open streams"""
+        self.trends = Trends()
+        self._version = 0
+        self._made: dict[str, tuple[int, bytes]] = {}
         self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell)
         self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
         self.rows = Watch(
             "rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._counted.close
         )
+        self.oldest = Watch("oldest", self._oldest, every=OLDEST_EVERY)
+        overdue = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
+        self.letters = Watch("letters", self._letters, every=LETTERS_EVERY, share=ROWS_SHARE, told=self._tell)
+        self.overdue = Watch(
+            "overdue", lambda: read_overdue(settings, overdue), every=ROWS_EVERY, share=ROWS_SHARE, end=overdue.close
+        )
+        self._watches: list[Watch[Any]] = [self.broker, self.table, self.rows, self.oldest, self.letters, self.overdue]
+        self.verified: Watch[Verified] | None = None
+        if verify_every is not None:
+            self.verified = Watch("verify", self._verify, every=verify_every)
+            self._watches.append(self.verified)
 
     def start(self) -> None:
         """Begin to watch; to be called in the event loop."""
         self._loop = asyncio.get_running_loop()
-        for watch in (self.broker, self.table, self.rows):
+        for watch in self._watches:
             watch.start()
+
+    async def record(self) -> None:
+        """Add a point to `trends` each second, until the console ends."""
+        while not self.ended:
+            snapshot = self.snapshot()
+            positions = None
+            if snapshot.table.value is not None and snapshot.report.partitions and not snapshot.stale:
+                positions = {
+                    item.log.partition: Position(item.next_offset, item.high) for item in snapshot.report.partitions
+                }
+            self.trends.add(snapshot.at, positions, self.oldest.seen.value)
+            await asyncio.sleep(POINT_EVERY)
 
     def close(self) -> None:
         """Watch no more, and end every stream. Does not block."""
         self.ended = True
         self._changed.set()
-        for watch in (self.broker, self.table, self.rows):
+        for watch in self._watches:
             watch.close()
         for table in (self._table, self._counted):
             table.cut()
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the watches' threads, `seconds` for each."""
-        for watch in (self.broker, self.table, self.rows):
+        for watch in self._watches:
             watch.join(seconds)
 
     def snapshot(self) -> Snapshot:
@@ -113,15 +157,24 @@ class Live:
         report = StatusReport(now, broker.value, table.value, problems, partitions)
         return Snapshot(now, self._with_waits(report, broker, table), broker, table, rows)
 
-    async def next_change(self, seconds: float) -> None:
-        """Return once something was asked anew, the console ends, or `seconds` have passed."""
-        if self.ended:
+    async def next_change(self, least: float, most: float) -> None:
+        """Return once something was asked anew after `least` seconds, the console ends, or `most` seconds are over."""
+        version = self._version
+        await asyncio.sleep(least)
+        if self.ended or version != self._version:
             return
-        waiter = self._changed
         try:
-            await asyncio.wait_for(waiter.wait(), seconds)
+            await asyncio.wait_for(self._changed.wait(), most)
         except TimeoutError:
-            return
+            self._version += 1
+
+    def shared(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """Return what `make` made of what is known now; for all who ask for `name` it is made once."""
+        version, made = self._made.get(name, (-1, b""))
+        if version != self._version:
+            made = make()
+            self._made[name] = self._version, made
+        return made
 
     def _with_waits(self, report: StatusReport, broker: Seen[BrokerSide], table: Seen[TableOverview]) -> StatusReport:
         """Add what is waited for; a half that does not answer now counts as unknown for that."""
@@ -133,9 +186,33 @@ class Live:
         return replace(report, waiting_for=tuple(waiting_for(self._settings, known)))
 
     def _ask_broker(self) -> BrokerSide:
-        if self._topics is None:
-            self._topics = Topics(self._settings, patience=PATIENCE)
-        return ask_broker(self._settings, self._topics)
+        try:
+            self._topics = self._topics or self._sources.new_topics()
+            found = ask_broker(self._settings, self._topics)
+        except BrokerAwayError:
+            if time.monotonic() - self._broker_answered > RENEW_AFTER:
+                self._broker_answered = time.monotonic()
+                self._topics = None
+                self._sources.renew()
+            raise
+        self._broker_answered = time.monotonic()
+        return found
+
+    def _oldest(self) -> float | None:
+        """When the oldest unwritten event was appended; None if all is written."""
+        partitions = partitions_of(self._settings, self.broker.seen.value, self.table.seen.value)
+        if not any(item.lag for item in partitions):
+            return None
+        return self._sources.logs.use(lambda reader: oldest_unwritten(reader, partitions, lambda: self.ended))
+
+    def _letters(self) -> Letters:
+        broker = self.broker.seen.value
+        if broker is not None and not broker.dead_letters:
+            return Letters()
+        return read_letters(self._settings, self._sources, lambda: self.ended)
+
+    def _verify(self) -> Verified:
+        return compare(self._settings, self._sources, lambda: self.ended)
 
     def _count(self) -> Rows:
         return Rows(self._counted.rows_by_status(), self._counted.estimated_rows())
@@ -149,5 +226,6 @@ class Live:
                 return  # the loop has ended
 
     def _wake(self) -> None:
+        self._version += 1
         self._changed.set()
         self._changed = asyncio.Event()

@@ -47,6 +47,7 @@ PAGES: Final = (
     ("/dead-letters", "Dead letters"),
     ("/consumers", "Consumers"),
     ("/verify", "Verify"),
+    ("/audit", "Audit"),
 )
 """The menu: path and title."""
 
@@ -68,6 +69,9 @@ def html(request: Request, template: str, **values: Any) -> str:
         path=request.url.path,
         menu=PAGES,
         snapshot=snapshot,
+        letters=context.live.letters,
+        verified=None if context.live.verified is None else context.live.verified.seen,
+        trend=context.live.trends.latest,
         now=time.time(),
         **values,
     )
@@ -112,6 +116,13 @@ def ago(seconds: float | None, now: float | None = None) -> str:
     return f"{shown_duration(gone)} ago" if gone >= 1 else "now"
 
 
+def precise(seconds: float) -> str:
+    """Return a length of time, below a minute with its fraction: `120 ms`, `3.2 s`, `4m 10s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else shown_duration(seconds)
+
+
 def brief_text(text: str, most: int = 80) -> str:
     """Return the beginning of a text with its unprintable characters escaped."""
     shown = escaped(text)
@@ -151,7 +162,9 @@ _TEMPLATES.filters |= {
     "kind": kind,
     "micros_clock": micros_clock,
     "number": number,
+    "precise": precise,
     "query": lambda text: quote(str(text), safe=""),
     "shape": shape,
     "visible": escaped,
+    "visible_lines": lambda text: escaped(text, lines=True),
 }

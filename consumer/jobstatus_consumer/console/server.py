@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import threading
 from collections.abc import Generator
@@ -12,22 +13,27 @@ from threading import Event
 from typing import Any, Final
 
 import uvicorn
+from jobstatus_reader import JobStatusReader
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.access import Access
 from jobstatus_consumer.console.app import make_app
 from jobstatus_consumer.console.context import Context, Options
+from jobstatus_consumer.console.doing import Actions
 from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
+from jobstatus_consumer.console.sources import Sources
 from jobstatus_consumer.errors import SettingsError
 
 logger = logging.getLogger("jobstatus.console")
 
 CONNECTIONS: Final = 1500
 """Connections at once; beyond that the answer is 503."""
+FILES: Final = CONNECTIONS + 500
 REQUEST_SECONDS: Final = 10.0
 """How long a new connection may take for its first request."""
+UNTAKEN_SECONDS: Final = 20.0
 GRACE_SECONDS: Final = 2
 """How long answers may go on after a request to stop."""
 JOIN_SECONDS: Final = 0.5
@@ -40,6 +46,9 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        # a client that takes no byte of its answer for so long is gone
+        line = transport.get_extra_info("socket")
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNTAKEN_SECONDS * 1000))
         self._silence = self.loop.call_later(REQUEST_SECONDS, self._close_if_silent)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -70,6 +79,7 @@ class ConsoleServer:
         self._settings = settings
         self._options = options
         self._stop = Event()
+        _allow_files()
         self._socket = _listening(settings.console_address, self._access)
         self.port = int(self._socket.getsockname()[1])
 
@@ -88,8 +98,11 @@ class ConsoleServer:
         asyncio.run(self._serve())
 
     async def _serve(self) -> None:
-        live, questions = Live(self._settings), Questions()
-        context = Context(self._settings, self._access, self._options, live, questions)
+        sources = Sources(self._settings)
+        live = Live(self._settings, sources, self._options.verify_every)
+        reader = JobStatusReader(self._settings.database, self._settings.table)
+        actions = Actions(self._settings)
+        context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader, actions)
         server = _Server(
             uvicorn.Config(
                 make_app(context),
@@ -106,15 +119,20 @@ class ConsoleServer:
                 h11_max_incomplete_event_size=32_768,
             )
         )
-        watcher = asyncio.create_task(self._end_with(server, live))
+        # it logs what our own log says better: a client that has gone, an answer that was not finished
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        watcher = asyncio.create_task(self._end_with(server, live, reader))
         await server.serve([self._socket])
         await watcher
+        actions.close()
         live.join(JOIN_SECONDS)
 
-    async def _end_with(self, server: uvicorn.Server, live: Live) -> None:
+    async def _end_with(self, server: uvicorn.Server, live: Live, reader: JobStatusReader) -> None:
         while not self._stop.is_set():
             await asyncio.sleep(LOOK_EVERY)
         live.close()
+        # it ends every wait; a database that does not answer may hold it up
+        threading.Thread(target=reader.close, name="jobstatus-console-reader", daemon=True).start()
         server.should_exit = True
 
 
@@ -126,6 +144,14 @@ def serve(server: ConsoleServer, stop: Event) -> None:
         stop.wait(0.2)
     server.stop()
     thread.join(GRACE_SECONDS + 0.8)
+
+
+def _allow_files() -> None:
+    """Each connection is a file, and the usual limit of a process is 1,024."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _listening(address: str, access: Access) -> socket.socket:

@@ -42,6 +42,12 @@ def excess(state: BudgetState, in_a_row: int, percent: float) -> str:
     return ""
 
 
+def used_part(state: BudgetState, in_a_row: int, percent: float) -> float:
+    """Return the part of the limits that these counts use: at 1 the consumer stops."""
+    share = 100.0 * state.recent_dead / max(1, state.recent_events)
+    return max(state.in_a_row / in_a_row, min(state.sent / ENOUGH, share / percent))
+
+
 def used_up(settings: Settings, budgets: Iterable[BudgetState]) -> str:
     """Return by what the first of these counts is over the limits in the settings; an empty text if none is."""
     limits = settings.dlq_budget_in_a_row, settings.dlq_budget_percent
@@ -71,6 +77,11 @@ class Budget:
     def state(self) -> BudgetState:
         """The counts so far."""
         return self._state
+
+    @property
+    def used(self) -> float:
+        """The part of the limits that is used: at 1 the consumer stops."""
+        return used_part(self._state, self._limit_in_a_row, self._limit_percent)
 
     def resume(self, before: BudgetState) -> bool:
         """Go on counting from what an earlier process saved. Returns whether those counts are to be saved anew.

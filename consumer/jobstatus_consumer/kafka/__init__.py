@@ -5,7 +5,8 @@
 has committed.
 """
 
-from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
+from jobstatus_consumer.kafka.commits import CommittedOffset
+from jobstatus_consumer.kafka.counting import MemberCounts
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.divergence import LogCut
 from jobstatus_consumer.kafka.group import end_offsets
@@ -27,13 +28,13 @@ from jobstatus_consumer.kafka.topics import (
 __all__ = [
     "AssignedPartition",
     "Checkpoint",
-    "CommitCounts",
     "CommittedOffset",
     "DeadLetterSender",
     "EndOfPartition",
     "GroupConsumer",
     "GroupFacts",
     "LogCut",
+    "MemberCounts",
     "Polled",
     "RangeReader",
     "TopicFacts",

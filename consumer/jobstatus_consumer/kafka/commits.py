@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -97,23 +97,20 @@ def checkpoint_fields(items: Sequence[TopicPartition]) -> Mapping[str, Any]:
 
 
 class CommitCounts:
-    """How many commits ended in which way, for the metrics. Refused and failed commits are logged every 30 s."""
+    """Counts how each commit ended: `committed`, `refused` or `failed`. The last two are logged every 30 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: Callable[[str], object]) -> None:
         self._throttle = Throttle(LOG_AGAIN_SECONDS)
-        self.committed = 0
-        self.refused = 0
-        self.failed = 0
+        self._count = count
 
     def succeeded(self) -> None:
         """Count a commit that the broker acknowledged."""
-        self.committed += 1
+        self._count("committed")
 
     def failed_with(self, error: KafkaError | None) -> None:
         """Count a commit that was refused or that failed."""
         refused = error is not None and error.code() in COMMIT_AGAIN_IF_STILL_ASSIGNED
-        self.refused += refused
-        self.failed += not refused
+        self._count("refused" if refused else "failed")
         if self._throttle.allows():
             why = "a rebalance is running or done" if refused else "the broker did not accept it"
             logger.info(
@@ -121,7 +118,3 @@ class CommitCounts:
                 describe(error) if error else "?",
                 why,
             )
-
-    def by_outcome(self) -> tuple[tuple[str, int], ...]:
-        """The counts with the names that the metrics give them."""
-        return (("committed", self.committed), ("refused", self.refused), ("failed", self.failed))

@@ -33,6 +33,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset, commit_metadata
+from jobstatus_consumer.kafka.counting import BrokerStates, MemberCounts
 from jobstatus_consumer.kafka.divergence import LogCut, Place, find_cuts, places_in_doubt
 from jobstatus_consumer.kafka.member_properties import is_cooperative, member_defaults, protocol
 from jobstatus_consumer.kafka.offsets import committed
@@ -96,7 +97,7 @@ class GroupConsumer:
         topics: Topics,
         make_client: Callable[[dict[str, Any]], Consumer] = new_client,
         leave_seconds: float = LEAVE_SECONDS,
-        count_unreadable: Callable[[int], object] = lambda _: None,
+        counts: MemberCounts | None = None,
     ) -> None:
         self._settings = settings
         self._make_client = make_client
@@ -105,7 +106,8 @@ class GroupConsumer:
         self._leave_seconds = leave_seconds
         self._cooperative = is_cooperative(settings.kafka)
         self._listener: RebalanceListener
-        self._reading = Reading(settings.topic, self, count_unreadable)
+        self._counts = counts or MemberCounts()
+        self._reading = Reading(settings.topic, self, self._counts.unreadable_headers)
         self._positions = self._reading.positions
         # librdkafka keeps a pause although the partition is lost, and assigned again
         self._paused: set[int] = set()
@@ -115,12 +117,14 @@ class GroupConsumer:
         self.outside_since: float | None = time.monotonic()
         self._broker_assigns = protocol(settings.kafka) == "consumer"
         self._errors = QuietErrors()
-        self.commits = CommitCounts()
+        self._commits = CommitCounts(self._counts.commit)
+        self.broker_states = BrokerStates()
         properties = {
             **consumer_properties(settings, member_defaults(settings.kafka)),
             "group.id": settings.group_id,
             "error_cb": self._errors,
             "on_commit": self._on_commit,
+            "stats_cb": self.broker_states,
         }
         self._clients = Renewing(settings, lambda: make_client(properties))
         self._consumer = self._clients.get()
@@ -279,21 +283,21 @@ class GroupConsumer:
                 return True
             done = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as error:
-            self.commits.failed_with(error_of(error))
+            self._commits.failed_with(error_of(error))
             return False
         failed = [item.error for item in done or () if item.error is not None]
         if failed:
-            self.commits.failed_with(failed[0])
+            self._commits.failed_with(failed[0])
             return False
-        self.commits.succeeded()
+        self._commits.succeeded()
         return True
 
     def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
         failed = {item.partition for item in partitions if error is not None or item.error is not None}
         if not failed:
-            self.commits.succeeded()
+            self._commits.succeeded()
             return
-        self.commits.failed_with(error or next(item.error for item in partitions if item.error is not None))
+        self._commits.failed_with(error or next(item.error for item in partitions if item.error is not None))
         self._listener.on_not_committed(failed)
 
     def committed(self, partitions: Iterable[int]) -> dict[int, CommittedOffset]:
@@ -339,6 +343,10 @@ class GroupConsumer:
 
     # -- rebalances -------------------------------------------------------------------------------------------------
 
+    def _count_rebalance(self) -> None:
+        self._rebalances += 1
+        self._counts.rebalance()
+
     def close(self) -> None:
         """Leave the group; blocks for 10 s at most. Revocations run inside, and an error in them is raised here.
 
@@ -375,7 +383,7 @@ class GroupConsumer:
             left.set_exception(error)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._rebalances += 1
+        self._count_rebalance()
         # an assignment while leaving is given back at once, and the client answers no more questions
         if partitions and not self._leaving:
             self._take(consumer, partitions)
@@ -423,7 +431,7 @@ class GroupConsumer:
         self._give_up(partitions, self._listener.on_lost)
 
     def _give_up(self, partitions: list[TopicPartition], report: Callable[[set[int]], None]) -> None:
-        self._rebalances += 1
+        self._count_rebalance()
         gone = {item.partition for item in partitions}
         report(gone)
         for partition in gone:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from jobstatus_consumer.kafka.client import FETCH_DEFAULTS
+from jobstatus_consumer.kafka.counting import STATISTICS_EVERY_MS
 
 DEFAULTS: Final[Mapping[str, Any]] = {
     # the members that stay go on reading during a rolling deployment; every broker since 2.4 supports it
     "partition.assignment.strategy": "cooperative-sticky",
     # a member finds new partitions when it refreshes what it knows of the topic; the library's default is 5 minutes
     "topic.metadata.refresh.interval.ms": 10_000,
+    # the metrics show to which brokers there is a connection
+    "statistics.interval.ms": STATISTICS_EVERY_MS,
     **FETCH_DEFAULTS,
 }
 

@@ -115,7 +115,8 @@ class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
     A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
-    `answered_at` is when a broker last answered `watch` (as `time.monotonic`); `ends` is for the topic of the events.
+    `answered_at` is when a broker last answered `watch` (as `time.monotonic`), and `watched_partitions` how many
+    partitions the topic had then; `ends` is for the topic of the events.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Topics:
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
         self._watched_at = self.answered_at = time.monotonic()
+        self.watched_partitions: int | None = None
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
         self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
@@ -181,7 +183,8 @@ class Topics:
         self._admin.poll(0)
         answer: str | None = None
         if self._watch is not None and self._watch.done():
-            answer, self._watch = _watched(self._watch), None
+            answer, self.watched_partitions = _watched(self._watch) or (None, self.watched_partitions)
+            self._watch = None
             if answer is not None:
                 self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
@@ -418,12 +421,14 @@ def _topic_id_text(topic_id: object) -> str:
     return "-" if text in NO_TOPIC_ID else text.replace("+", "-").replace("/", "_")
 
 
-def _watched(answer: Future[TopicDescription]) -> str | None:
+def _watched(answer: Future[TopicDescription]) -> tuple[str, int] | None:
+    """The topic's id ("" if it is gone) and the number of its partitions; None if the question has no answer."""
     try:
-        return _topic_id_text(answer.result(0).topic_id)
+        found = answer.result(0)
+        return _topic_id_text(found.topic_id), len(found.partitions)
     except KafkaException as error:
         inner = error_of(error)
-        return "" if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else None
+        return ("", 0) if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART else None
 
 
 def unfit(facts: TopicFacts | None, name: str) -> str | None:

@@ -5,8 +5,19 @@ overwritten, and a second replay changes nothing. The live group's offsets and t
 consumer did; nothing in this package changes them, except that a rebuild writes the progress of its own new table.
 """
 
+from jobstatus_consumer.operations.actions import ACTIONS, Action, ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
+from jobstatus_consumer.operations.job import Attempt, Bounds, JobFacts, Stay, read_job, read_letters, row_alone, stored
+from jobstatus_consumer.operations.offsets import (
+    Move,
+    PartitionState,
+    move_group,
+    move_of,
+    offsets_at,
+    partition_states,
+)
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.plan import NoRows, ReplayPlan, Rows, make_plan
 from jobstatus_consumer.operations.purge import PurgeContext, PurgeResult, forget, held_offsets, purge
@@ -17,18 +28,22 @@ from jobstatus_consumer.operations.redrive import (
     LetterOverview,
     LetterSelection,
     RedriveResult,
+    judge,
+    parse_positions,
     redrive,
     survey,
 )
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
 from jobstatus_consumer.operations.replay import LiveTable, ReplayResult, reached, retry_database
-from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails
+from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find, lost_tails, quiet
 from jobstatus_consumer.operations.status import (
     BrokerSide,
     PartitionStatus,
     StatusReport,
     ask_broker,
+    count_open_letters,
     look,
+    oldest_unwritten,
     partitions_of,
     waiting_for,
 )
@@ -39,25 +54,35 @@ from jobstatus_consumer.operations.target import (
     compare_target,
     sync_target,
 )
+from jobstatus_consumer.operations.timeline import Span, timeline, totals
 from jobstatus_consumer.operations.times import brief, shown, shown_ms
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.operations.verify import is_exact, time_limit, verify
+from jobstatus_consumer.operations.verify_scope import latest_time, verify_scope
 
 __all__ = [
+    "ACTIONS",
     "NOTHING",
+    "Action",
+    "ActionPlan",
+    "Attempt",
+    "Bounds",
     "BrokerSide",
     "Criteria",
     "EventFilter",
     "Finding",
     "History",
     "HistoryEntry",
+    "JobFacts",
     "JudgedLetter",
     "LetterOverview",
     "LetterSelection",
     "LiveTable",
+    "Move",
     "NoRows",
     "OffsetRange",
     "Originals",
+    "PartitionState",
     "PartitionStatus",
     "PurgeContext",
     "PurgeResult",
@@ -68,39 +93,61 @@ __all__ = [
     "ReplayResult",
     "Rows",
     "Scope",
+    "Span",
     "StatusReport",
+    "Stay",
     "TargetDifference",
     "TargetReport",
     "UndoResult",
     "VerifyReport",
+    "action_of",
+    "apply_exactly",
     "ask_broker",
+    "audited",
     "brief",
     "compare_target",
+    "count_open_letters",
     "current_logs",
     "explain",
     "find",
     "forget",
     "held_offsets",
     "is_exact",
+    "judge",
+    "latest_time",
     "letters_of",
     "look",
     "lost_tails",
     "make_plan",
+    "move_group",
+    "move_of",
+    "offsets_at",
+    "oldest_unwritten",
     "parse_bound",
+    "parse_positions",
+    "partition_states",
     "partitions_of",
     "purge",
+    "quiet",
     "reached",
+    "read_job",
+    "read_letters",
     "rebuild",
     "records_of",
     "redrive",
     "repair",
     "retry_database",
+    "row_alone",
     "shown",
     "shown_ms",
+    "stored",
     "survey",
     "sync_target",
     "time_limit",
+    "timeline",
+    "totals",
     "undo",
     "verify",
+    "verify_scope",
     "waiting_for",
 ]

@@ -6,12 +6,14 @@ nothing. What fails again stays a dead letter.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from jobstatus_consumer.core import Decoder, Letter, RowState, letter_of
+from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.dead_letters import settled
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
@@ -19,6 +21,7 @@ from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.store import Table
 
 SHOWN: Final = 10
+_PAIR: Final = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 State = Literal["open", "settled", "elsewhere"]
 """`settled`: its row is at or past it. `elsewhere`: it is of another topic, group or table, and not judged here."""
@@ -68,6 +71,15 @@ class LetterSelection:
         """Whether the letter is of the deployment that judges it."""
         group, table = self.group or letter.group, self.table or letter.table
         return letter.original.topic == self.topic and letter.is_of(group, table)
+
+
+def parse_positions(text: str) -> Iterator[tuple[int, int]]:
+    """The partitions and offsets of `P:N[,P:N...]`; raises `SettingsError`."""
+    for pair in text.replace(" ", "").split(","):
+        if not _PAIR.fullmatch(pair):
+            raise SettingsError(f"{pair!r} is not P:N, the partition and offset of the original, such as 0:17")
+        partition, offset = pair.split(":")
+        yield int(partition), int(offset)
 
 
 @dataclass(slots=True)
@@ -281,10 +293,11 @@ def redrive(
     stop: Callable[[], bool],
     sink: Sink | None,
     restore: Restore = nothing_to_restore,
+    each: Callable[[JudgedLetter], None] = lambda item: None,
 ) -> RedriveResult:
     """Apply the selected letters that are open; without a `sink`, only return what would be tried. May block.
 
-    `restore` finds the originals of those that were cut.
+    `restore` finds the originals of those that were cut. `each` is called with every open letter.
     """
     done = RedriveResult()
     for chunk in letters(reader, all_ranges(reader), LetterOverview(), stop):
@@ -292,7 +305,10 @@ def redrive(
         done.selected += len(judged)
         done.settled += sum(item.state == "settled" for item in judged)
         done.elsewhere += sum(item.state == "elsewhere" for item in judged)
-        _apply([item for item in judged if item.state == "open"], done, sink)
+        still_open = [item for item in judged if item.state == "open"]
+        for item in still_open:
+            each(item)
+        _apply(still_open, done, sink)
     return done
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from jobstatus_consumer.errors import StopRequestedError
 from jobstatus_consumer.kafka import RangeReader
@@ -44,6 +44,16 @@ class RepairResult:
     result: ReplayResult = field(default_factory=ReplayResult)
     """The events that went through the guard."""
     complete: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the audit log."""
+        return {
+            "set_rows": self.set_rows,
+            "moved_on": self.moved_on,
+            "applied": self.result.applied,
+            "refused": len(self.refused),
+            "complete": self.complete,
+        }
 
     def summary(self) -> str:
         """What was done by a repair that did not come to its end, and the next command."""

@@ -39,6 +39,10 @@ class EventFilter:
         """Whether there is no filter."""
         return not self.jobs and not self.statuses and not self.workers
 
+    def as_dict(self) -> dict[str, list[str]]:
+        """For the audit log."""
+        return {"jobs": sorted(self.jobs), "statuses": sorted(self.statuses), "workers": sorted(self.workers)}
+
     def has(self, event: Event) -> bool:
         """Whether the event's status and worker are wanted."""
         if self.statuses and event.status not in self.statuses:

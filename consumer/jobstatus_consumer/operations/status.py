@@ -185,15 +185,38 @@ def _with_what_is_read(
 
 
 def _oldest(settings: Settings, topics: Topics, partitions: Sequence[PartitionStatus], stop: Stop) -> float | None:
+    with RangeReader(settings, topics) as reader:
+        return oldest_unwritten(reader, partitions, stop)
+
+
+def oldest_unwritten(
+    reader: RangeReader, partitions: Sequence[PartitionStatus], stop: Stop = lambda: False
+) -> float | None:
+    """When the oldest unwritten event was appended, in seconds since 1970-01-01 UTC; None if all are written.
+
+    Blocks for `READ_SECONDS` at most; raises `BrokerError`.
+    """
     ranges = [(item.log.partition, item.next_offset, item.high) for item in partitions if item.lag]
     ids = {item.log.partition: item.log.id for item in partitions}
     times: dict[int, int] = {}
     enough = _within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))
-    with RangeReader(settings, topics) as reader:
-        for chunk in reader.read(ranges, ids, enough):
-            for raw in chunk:
-                times.setdefault(raw.partition, raw.timestamp)
+    for chunk in reader.read(ranges, ids, enough):
+        for raw in chunk:
+            times.setdefault(raw.partition, raw.timestamp)
     return min((milliseconds / 1000 for milliseconds in times.values() if milliseconds >= 0), default=None)
+
+
+def count_open_letters(settings: Settings, stop: Stop) -> int:
+    """The number of open dead letters, of those that could be read in `READ_SECONDS`. Blocks; raises `JobStatusError`.
+
+    The topic's ends are asked first: usually there is nothing to read.
+    """
+    topics = Topics(settings, patience=BROKER_SECONDS)
+    letters = settings.dead_letter_topic
+    marks = topics.watermarks(letters, topics.partitions(letters))
+    if all(low == high for low, high in marks.values()):
+        return 0
+    return _open_letters(settings, topics, stop).number
 
 
 def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters:

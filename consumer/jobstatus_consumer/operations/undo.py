@@ -96,12 +96,15 @@ def undo(
     dry_run: bool,
     progress: Progress = quiet,
     limit: int = BYTES,
+    each: Callable[[RowRepair], None] = lambda row: None,
 ) -> UndoResult:
     """Take back the events of `bad`; `whole` is everything that the log has. Blocks until it is read and written.
 
+    `each` is called with every row before it is set.
+
     After a stop the result is not complete; what was set until then stays set.
     """
-    undoing = _Undoing(reader, bad, whole, table, stop, dry_run, progress)
+    undoing = _Undoing(reader, bad, whole, table, stop, dry_run, progress, each)
     started = time.monotonic()
     try:
         for part in passes(_BadPass, limit):
@@ -144,6 +147,7 @@ class _Undoing:
     stop: Callable[[], bool]
     dry_run: bool
     progress: Progress
+    each: Callable[[RowRepair], None]
     result: UndoResult = field(default_factory=UndoResult)
 
     def run(self, part: _BadPass) -> None:
@@ -181,6 +185,8 @@ class _Undoing:
             for event in chunk:
                 found[event.job_id].note(event, bad[event.job_id])
         repairs = list(self._repairs(found))
+        for row in repairs:
+            self.each(row)
         for start in range(0, len(repairs), AT_ONCE):
             end_if_stopped(self.stop)
             if not self.dry_run:

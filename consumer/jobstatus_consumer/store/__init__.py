@@ -1,17 +1,19 @@
 """PostgreSQL, and the only package that imports psycopg: it writes batches, reads the tables, and owns their shape."""
 
 from jobstatus_consumer.store.admin import check, check_purge, migrate, remarks
+from jobstatus_consumer.store.audit import AuditEntry, AuditTable
 from jobstatus_consumer.store.blocking import Blocker
 from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
 from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
+from jobstatus_consumer.store.listing import JobFilter, JobLine, JobList, JobPage, JobPlace
 from jobstatus_consumer.store.overview import LogProgress, OverviewTable, TableOverview, overview
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
-from jobstatus_consumer.store.stuck import OverdueJob, OverdueTable
+from jobstatus_consumer.store.stuck import OverdueJob, WatchedTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
@@ -23,17 +25,23 @@ from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "AuditEntry",
+    "AuditTable",
     "Blocker",
     "ColumnBeside",
     "ComparedPage",
     "Differing",
     "Finished",
     "FinishedRows",
+    "JobFilter",
+    "JobLine",
+    "JobList",
+    "JobPage",
+    "JobPlace",
     "Limits",
     "LogProgress",
     "NewTable",
     "OverdueJob",
-    "OverdueTable",
     "OverviewTable",
     "Problem",
     "ProjectingStore",
@@ -52,6 +60,7 @@ __all__ = [
     "TargetTable",
     "WaitingJob",
     "WaitingReason",
+    "WatchedTable",
     "check",
     "check_purge",
     "content_of",

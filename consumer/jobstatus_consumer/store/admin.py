@@ -19,7 +19,7 @@ from jobstatus_consumer.errors import (
     TargetError,
 )
 from jobstatus_consumer.store.connection import Limits, is_pooled
-from jobstatus_consumer.store.layout import Column, TableLayout, managed_tables
+from jobstatus_consumer.store.layout import AUDIT, Column, TableLayout, made_tables, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
 from jobstatus_consumer.store.problem import Problem
@@ -63,10 +63,12 @@ def migrate(url: str, table: str, *, target: Target | None = None, dry_run: bool
     with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
         _ask(connection, "lock", place)
         missing, changes = [], []
-        for part, layout in managed_tables(place, with_waiting=target is not None):
+        for part, layout in made_tables(place, with_waiting=target is not None):
             if not _exists(connection, part):
                 missing.append((part, layout))
             elif differences := _differences(connection, part, layout):
+                if layout is AUDIT:
+                    continue  # a table of the user's own may have this name; `remarks` says what that means
                 raise StartError(
                     f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
                     "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
@@ -146,12 +148,23 @@ def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableNam
             f"the trigger {trigger} runs before each row of {shown}",
             "a row that it leaves out (RETURN NULL), or that it changes itself (27000), becomes a dead letter",
         )
+    if trouble := audit_trouble(connection, place, shown):
+        yield Problem(
+            f"what operators change is not noted: {trouble}", "rename a table in its place; jobstatus migrate"
+        )
     ((commits,),) = _ask(connection, "commits", place)
     if commits == "remote_apply":
         yield Problem(
             "synchronous_commit is remote_apply",
             "jobstatus keeps it: each batch waits until a standby has applied it",
         )
+
+
+def audit_trouble(connection: Connection[TupleRow], place: TableName, shown: TableName) -> str:
+    """Why nothing can be noted in the audit log; empty if it can. Rights are not looked at."""
+    if not _exists(connection, place.audit):
+        return f"there is no table {shown.audit}"
+    return f"the table {shown.audit} is not ours" if _differences(connection, place.audit, AUDIT) else ""
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import BadRowError
 from jobstatus_consumer.store import json_params
-from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.projection import Projection
 from jobstatus_consumer.store.queries import blocks, lines
-from jobstatus_consumer.store.session import Session
+from jobstatus_consumer.store.session import Opener, Session
 from jobstatus_consumer.store.target import Mapped, Missing, Target
 from jobstatus_consumer.store.target_catalog import read_shape
 from jobstatus_consumer.store.waiting import WaitingJob, waiting_job, waiting_now
@@ -89,8 +89,10 @@ class TargetTable(Session):
     `connect` raises TargetError if the target file does not fit the database.
     """
 
-    def __init__(self, url: str, table: str, target: Target) -> None:
-        super().__init__(url, LIMITS)
+    def __init__(
+        self, url: str, table: str, target: Target, *, opener: Opener = open_connection, limits: Limits = LIMITS
+    ) -> None:
+        super().__init__(url, limits, opener=opener)
         self._name = TableName.parse(table)
         self.target = target
 

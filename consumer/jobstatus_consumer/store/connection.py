@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+from jobstatus_schemas.database_url import MALFORMED, POOLED_SCHEME, is_misread, own_parameters, read_url
 from jobstatus_schemas.masking import remember
 from psycopg import Connection, IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.config import POOLED_SCHEME, read_url
 from jobstatus_consumer.errors import DatabaseAwayError, MalformedUrlError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.pooling import refuse_transaction_mode
@@ -30,11 +29,6 @@ class Limits:
 
 
 DEFAULT_LIMITS: Final = Limits()
-
-MALFORMED: Final = (
-    "JOBSTATUS_DATABASE_URL is malformed; wanted postgresql://user:password@host:port/database, "
-    "a password's own @, /, : and % written as %40, %2F, %3A and %25"
-)
 
 
 # Set after connecting and not as start-up options, which poolers refuse. The statement is parsed under the user's
@@ -90,11 +84,12 @@ def open_connection(url: str, limits: Limits) -> Connection[TupleRow]:
     try:
         url = _current(url)
         given = conninfo_to_dict(url)
-        if _is_misread(given):
+        if is_misread(given):
             raise MalformedUrlError(MALFORMED)
         secret = str(given.get("password") or "")
         remember([secret])
-        conninfo = make_conninfo(url, **_parameters(given, limits))
+        ours = own_parameters(given, application="jobstatus", connect=limits.connect, deaf=limits.deaf)
+        conninfo = make_conninfo(url, **ours)
         connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None if pooled else 0)
         connection.isolation_level = IsolationLevel.READ_COMMITTED
         if not pooled:
@@ -125,25 +120,3 @@ def _current(url: str) -> str:
     except ValueError as error:
         # it may be being replaced just now
         raise DatabaseAwayError(f"JOBSTATUS_DATABASE_URL_FILE: {error}") from None
-
-
-def _is_misread(given: dict[str, str | int | None]) -> bool:
-    """Whether a part of the password was read as the host or the port, because it has an @ or a / in it."""
-    hosts, ports = str(given.get("host") or ""), str(given.get("port") or "")
-    # a host that begins with @ is an abstract Unix socket, which has no file
-    return any("@" in host[1:] for host in hosts.split(",")) or not re.fullmatch(r"[\d, ]*", ports)
-
-
-def _parameters(given: dict[str, str | int | None], limits: Limits) -> dict[str, str | int]:
-    """Our parameters for the connection, without those that the URL sets."""
-    ours: dict[str, str | int] = {
-        "application_name": "jobstatus",
-        "client_encoding": "utf8",
-        "connect_timeout": max(2, round(limits.connect)),
-        "keepalives": 1,
-        "keepalives_idle": max(1, round(limits.deaf / 3)),
-        "keepalives_interval": max(1, round(limits.deaf / 6)),
-        "keepalives_count": 3,
-        "tcp_user_timeout": round(limits.deaf * 1000),
-    }
-    return {name: value for name, value in ours.items() if given.get(name) is None}

@@ -69,6 +69,10 @@ TIME: Final = SqlType(
 )
 """A time: microseconds since 1970-01-01 UTC in the event, in a parameter, and when it is read back."""
 
+NUMBER: Final = SqlType("bigint GENERATED ALWAYS AS IDENTITY", json="bigint", catalog="bigint")
+"""A number that the server gives."""
+DOCUMENT: Final = SqlType("jsonb", json="jsonb")
+
 
 class Role(Enum):
     """What a column is for."""
@@ -228,10 +232,30 @@ WAITING: Final = TableLayout(
 `no row`, `locked`, `changed`, or the error with which the row was refused; `tries` counts the refusals."""
 
 
+AUDIT: Final = TableLayout(
+    (
+        Column("id", NUMBER, Role.KEY),
+        Column("at", TIME, Role.BOOKKEEPING, not_null=True),
+        Column("actor", TEXT, Role.BOOKKEEPING, not_null=True),
+        Column("action", TEXT, Role.BOOKKEEPING, not_null=True),
+        Column("plan", DOCUMENT, Role.BOOKKEEPING, not_null=True),
+        Column("finished_at", TIME, Role.BOOKKEEPING),
+        Column("outcome", TEXT, Role.BOOKKEEPING),
+        Column("result", DOCUMENT, Role.BOOKKEEPING),
+    )
+)
+"""The audit log: what operators have changed. A consumer needs no right on it."""
+
+
 def managed_tables(name: TableName, *, with_waiting: bool = False) -> tuple[tuple[TableName, TableLayout], ...]:
-    """The tables that `migrate` makes, by name and shape: the managed table, then those beside it."""
+    """The tables that a consumer needs, by name and shape: the managed table, then those beside it."""
     waiting = ((name.waiting, WAITING),) if with_waiting else ()
     return (name, MANAGED), (name.progress, PROGRESS), (name.purged, PURGED), *waiting
+
+
+def made_tables(name: TableName, *, with_waiting: bool = False) -> tuple[tuple[TableName, TableLayout], ...]:
+    """The tables that `migrate` makes: those that a consumer needs, and the audit log."""
+    return *managed_tables(name, with_waiting=with_waiting), (name.audit, AUDIT)
 
 
 CONTENT: Final = tuple(_names(MANAGED.of(Role.CONTENT)))

@@ -12,6 +12,7 @@ from jobstatus_consumer.errors import SettingsError
 PROGRESS_SUFFIX = "_progress"
 PURGED_SUFFIX = "_purged"
 WAITING_SUFFIX = "_waiting"
+AUDIT_SUFFIX = "_audit"
 LONGEST_IDENTIFIER = 63
 MAX_NAME_BYTES = LONGEST_IDENTIFIER - len(PROGRESS_SUFFIX)
 """PostgreSQL cuts a longer identifier without an error, and then both tables would have the same name."""
@@ -52,6 +53,11 @@ class TableName:
     def waiting(self) -> TableName:
         """The name of the table of waiting jobs, in the same schema."""
         return TableName(self.schema, self.name + WAITING_SUFFIX)
+
+    @property
+    def audit(self) -> TableName:
+        """The name of the audit log, in the same schema."""
+        return TableName(self.schema, self.name + AUDIT_SUFFIX)
 
     def within(self, schema: str | None) -> TableName:
         """The same name in this schema."""

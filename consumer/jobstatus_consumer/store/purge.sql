@@ -14,6 +14,14 @@ WHERE t.status IN (SELECT json_array_elements_text(%(statuses)s))
 GROUP BY t.status
 ORDER BY t.status
 
+-- digest --
+-- Names the finished rows that `counts` counts, in any order.
+SELECT count(*)::text || ':' || coalesce(sum(hashtextextended(t.job_id, 0)::numeric), 0)::text
+FROM {table} AS t
+WHERE t.status IN (SELECT json_array_elements_text(%(statuses)s))
+  AND t.latest_occurred_at < timestamptz 'epoch' + %(limit)s * interval '1 microsecond'
+  AND t.log_id IS NOT NULL AND t.log_offset IS NOT NULL
+
 -- list_finished --
 -- The finished rows, read once in the order in which they are stored. The server keeps the list (WITH HOLD): an open
 -- snapshot would keep VACUUM from what is removed.

@@ -64,6 +64,11 @@ class PurgeTable(Table):
         """What would be purged, by status; reads the whole table."""
         return [FinishedRows(*row) for row in self._do("counts", finished.parameters())]
 
+    def digest(self, finished: Finished) -> str:
+        """A text that is another one when other rows would be purged; reads the whole table."""
+        ((text,),) = self._do("digest", finished.parameters())
+        return str(text)
+
     def finished(self, finished: Finished) -> list[str]:
         """The next finished jobs, some thousands of them; none at the end of the list.
 

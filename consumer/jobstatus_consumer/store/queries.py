@@ -1,11 +1,11 @@
 """Named blocks of SQL from the `.sql` files beside this module.
 
-A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}`, `{purged}` and
-`{waiting}` are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second managed table.
-`{guard}` is the block of that name, and `{guard_of_purged}` the same condition for what a purge has left of a row. A
-placeholder may also be a part that the caller hands over. Every other placeholder is a list that the table's layout
-makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each item; any other list
-stays on its line.
+A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}`, `{purged}`,
+`{waiting}` and `{audit}` are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second
+managed table. `{guard}` is the block of that name, and `{guard_of_purged}` the same condition for what a purge has left
+of a row. A placeholder may also be a part that the caller hands over. Every other placeholder is a list that the
+table's layout makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each item; any
+other list stays on its line.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def block(
         "progress": table.progress.identifier,
         "purged": table.purged.identifier,
         "waiting": table.waiting.identifier,
+        "audit": table.audit.identifier,
         **_NO_TARGET,
         **parts,
     }

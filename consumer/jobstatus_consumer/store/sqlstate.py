@@ -6,10 +6,10 @@ refused, and for an error raised inside a user's function, since a trigger may p
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import psycopg
+from jobstatus_schemas.database_url import without_password
 
 from jobstatus_consumer.errors import (
     BadRowError,
@@ -125,20 +125,12 @@ def classify(error: Exception, secret: str = "") -> StoreError:
     name = type(error).__name__
     head = f"{name} ({sqlstate})" if sqlstate else name
     said = _message(error, kind)
-    text = f"{head}: {masked(said, secret)}" if said else head
+    text = f"{head}: {without_password(said, secret)}" if said else head
     if sqlstate in POOLED:
         text += POOLER_REMEDY
     if sqlstate in NOT_FOUND and _in_function(error):
         text += FUNCTION_REMEDY
     return kind(text, sqlstate=sqlstate, error_class=name, where=_where(error))
-
-
-def masked(text: str, secret: str = "") -> str:
-    """The text without `secret`, and without anything that looks like a password."""
-    if secret:
-        text = text.replace(secret, "***")
-    text = re.sub(r"(://[^:/@\s]*:)[^\s]*@", r"\1***@", text)
-    return re.sub(r"(password\s*=\s*)('[^']*'|[^\s&]+)", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _message(error: Exception, kind: type[StoreError]) -> str:

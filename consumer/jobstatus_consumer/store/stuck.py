@@ -1,4 +1,4 @@
-"""Jobs that have been in their status for longer than its deadline. Nothing here writes anything."""
+"""Jobs that have been in their status for longer than its deadline, and estimates. Nothing here writes anything."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class OverdueJob(NamedTuple):
     since: float
 
 
-class OverdueTable(Session):
-    """The managed table, asked for overdue jobs. Each method connects if there is no connection, and may block.
+class WatchedTable(Session):
+    """The managed table, asked what has to be watched. Each method connects if there is no connection, and may block.
 
     `deadlines` are in seconds by status; `now` is in seconds since 1970-01-01 UTC.
     """
 
-    def __init__(self, url: str, table: str, *, opener: Opener = open_connection) -> None:
-        super().__init__(url, LIMITS, opener=opener)
+    def __init__(self, url: str, table: str, *, opener: Opener = open_connection, limits: Limits = LIMITS) -> None:
+        super().__init__(url, limits, opener=opener)
         self._name = self._place = TableName.parse(table)
 
     def prepare(self) -> None:
@@ -46,9 +46,19 @@ class OverdueTable(Session):
         """The overdue jobs, the oldest first, `limit` at most; of each message so many `letters`."""
         return [OverdueJob(*row) for row in self._do("overdue", deadlines, now, rows=limit, letters=letters)]
 
-    def counts(self, deadlines: Mapping[str, int], now: float) -> dict[str, int]:
+    def overdue(self, deadlines: Mapping[str, int], now: float) -> dict[str, int]:
         """By status of `deadlines`: how many jobs are overdue."""
         return dict(self._do("overdue_by_status", deadlines, now))
+
+    def estimated_by_status(self) -> dict[str, float]:
+        """By status: about how many rows have it, by the server's own statistics, which cost no look at the table.
+
+        Empty before the first ANALYZE. A rare status may be missing.
+        """
+        if not self.connected:
+            self.connect()
+        parameters = {"table": self._place.identifier.as_string(None)}
+        return dict(self.execute(block("stuck.sql", "estimated_by_status", self._place), parameters))
 
     def _do(self, name: str, deadlines: Mapping[str, int], now: float, **others: Any) -> list[TupleRow]:
         if not self.connected:

@@ -22,3 +22,13 @@ LEFT JOIN {table} AS t ON t.status = d.s
   AND least(t.occurred_at, t.latest_occurred_at) < timestamptz 'epoch' + d.b * interval '1 microsecond'
 GROUP BY d.s
 ORDER BY d.s
+
+-- estimated_by_status --
+-- About how many rows have each status, as the statistics of the last ANALYZE say; nothing before the first one.
+SELECT v.status, round(c.reltuples * v.frequency)::double precision
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_stats AS s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = 'status' AND NOT s.inherited
+CROSS JOIN LATERAL unnest(s.most_common_vals::text::text[], s.most_common_freqs) AS v (status, frequency)
+WHERE c.oid = to_regclass(%(table)s) AND c.reltuples >= 0
+ORDER BY v.status

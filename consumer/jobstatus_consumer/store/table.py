@@ -63,8 +63,8 @@ class RowRepair(NamedTuple):
 class Table(Session):
     """One managed table. Each method connects if there is no connection, and may block for as long as it reads."""
 
-    def __init__(self, url: str, table: str, *, opener: Opener = open_connection) -> None:
-        super().__init__(url, LIMITS, opener=opener)
+    def __init__(self, url: str, table: str, *, opener: Opener = open_connection, limits: Limits = LIMITS) -> None:
+        super().__init__(url, limits, opener=opener)
         self.name = TableName.parse(table)
         self._place = self.name
         # whether a target is written from this table

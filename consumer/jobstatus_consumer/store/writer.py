@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.core import RowState, Statement, fold
-from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, StoreError
+from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, LockedError, StoreError
 from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Written
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
@@ -196,7 +196,9 @@ class Store(Session):
         if blocker is None and len(events) > 1:
             self._at_once = (len(events) + 1) // 2
             return _pieces(statement, self._at_once)
-        raise DatabaseAwayError(
+        locked = blocker is not None or error.sqlstate == LOCK_TIME_OUT
+        kind = LockedError if locked else DatabaseAwayError
+        raise kind(
             f"{error}: {blocker or self._alone(events)}", sqlstate=error.sqlstate, error_class=error.error_class
         ) from None
 

@@ -6,6 +6,8 @@ readiness    what keeps a consumer from working, and the wait for it to pass
 pipeline     the loop, and the only control flow: poll, decode, batch, submit, take the result, commit
 assignment   the assigned partitions: which log each is, and how far its offsets have come
 lag          what is not written yet, and how old it is
+standing     how the run stands: what the probes answer, and what the gauges show
+questions    what is asked for the metrics now and then: overdue jobs, rows, open dead letters
 batch        when a batch is full, and which offsets it covers
 writer       the thread that writes batches and sends dead letters
 caught_up    when `--until-caught-up` ends

@@ -7,38 +7,54 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
-from jobstatus_consumer.kafka import DeadLetterSender, GroupConsumer, Topics, clear_budget, end_offsets, new_client
+from jobstatus_consumer.kafka import (
+    DeadLetterSender,
+    GroupConsumer,
+    MemberCounts,
+    Topics,
+    clear_budget,
+    end_offsets,
+    new_client,
+)
 from jobstatus_consumer.signals import handled_by, stop_once
-from jobstatus_consumer.store import OverdueTable, ProjectingStore, store_of
+from jobstatus_consumer.store import ProjectingStore, WatchedTable, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.garbage import few_collections
-from jobstatus_consumer.stream.overdue import OverdueWatch
 from jobstatus_consumer.stream.pipeline import Pipeline
+from jobstatus_consumer.stream.questions import SlowQuestions
 from jobstatus_consumer.stream.readiness import wait_until_ready
 from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
 from jobstatus_consumer.stream.settling import Settling
+from jobstatus_consumer.stream.standing import Member, Standing
 from jobstatus_consumer.stream.writer import Writer
-from jobstatus_consumer.telemetry.http import Health, HealthServer
+from jobstatus_consumer.telemetry.families import Labels
+from jobstatus_consumer.telemetry.http import HealthServer
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_consumer.words import counted
 
 logger = logging.getLogger("jobstatus.consumer")
 
 CLOSE_SECONDS: Final = 2.0
-ANSWER_WITHIN: Final = 20.0
-"""In seconds. A broker is asked every 5 s, and has 10 s for an answer."""
 SESSION_TIMEOUT_MS: Final = "45000"
 """Kafka's own default of `session.timeout.ms`."""
 REBALANCE_SECONDS: Final = 15.0
 """How long a rebalance may take, after the session time-out of a member that is gone."""
 
+ROWS_EVERY: Final = 60.0
+OVERDUE_EVERY: Final = 30.0
+LETTERS_EVERY: Final = 60.0
+"""Seconds between two questions for a metric, if they are answered quickly."""
+
 MakeClient = Callable[[dict[str, Any]], Any]
+CountLetters = Callable[[Callable[[], bool]], int]
+"""Returns the number of open dead letters. It may block for some seconds, until its argument returns True."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +75,13 @@ def consume(
     *,
     topics: Topics | None = None,
     make_client: MakeClient = new_client,
+    count_letters: CountLetters | None = None,
 ) -> Summary:
     """Be a member of the group until SIGTERM or SIGINT, or until caught up. Blocks; for the main thread.
 
     Raises `StartError` where the topics, the tables or the database are not ready, and whatever stops the loop.
-    `topics` and `make_client` replace the questions about topics and the Kafka client of the member.
+    `topics` and `make_client` replace the questions about topics and the Kafka client of the member. `count_letters`
+    counts open dead letters for the metric, which has no series without it.
     """
     stop = Event()
     with handled_by(stop_once(stop, _log_signal)):
@@ -76,7 +94,7 @@ def consume(
             _clear_budget(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
         with few_collections():
-            return ConsumerRun(settings, options, topics, make_client).run(stop, ends)
+            return ConsumerRun(settings, options, topics, make_client, count_letters).run(stop, ends)
 
 
 def _clear_budget(settings: Settings, topics: Topics) -> None:
@@ -90,47 +108,46 @@ def _clear_budget(settings: Settings, topics: Topics) -> None:
         )
 
 
-class Member(NamedTuple):
-    """One membership in the group. After its end, for any reason, nothing of it is used again."""
-
-    consumer: GroupConsumer
-    pipeline: Pipeline
-    writer: Writer
-
-
 class ConsumerRun:
-    """One run: joins the group, and joins it again where an assignment failed. It knows what the probes report."""
+    """One run: joins the group, and joins it again where an assignment failed."""
 
-    def __init__(self, settings: Settings, options: ConsumeOptions, topics: Topics, make_client: MakeClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        options: ConsumeOptions,
+        topics: Topics,
+        make_client: MakeClient,
+        count_letters: CountLetters | None,
+    ) -> None:
         self._settings = settings
         self._options = options
         self._topics = topics
         self._make_client = make_client
-        self._metrics = Metrics()
+        self._count_letters = count_letters
+        self._metrics = Metrics(settings.topic, settings.group_id)
         self._stats = RunStats(self._metrics)
         self._budget = Budget(
             settings.dlq_budget_in_a_row, settings.dlq_budget_percent, start_anew=options.clear_dlq_budget
         )
-        self._member: Member | None = None
-        self._rejoin_reason = ""
         session_ms = float(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS))
-        self._rebalance_seconds = session_ms / 1000 + REBALANCE_SECONDS
+        self._standing = Standing(topics, session_ms / 1000 + REBALANCE_SECONDS)
+        self._standing.feed(self._metrics, self._budget)
 
     def run(self, stop: Event, ends: Mapping[int, int] | None) -> Summary:
         """Run until `stop` is set, or until everything before `ends` is written."""
         settings, started = self._settings, time.monotonic()
-        server, watch = self._serve(), self._watch_overdue()
+        server, questions = self._serve(), self._ask_questions()
         logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
         try:
             while not stop.is_set():
-                self._rejoin_reason = self._run_member(stop, ends)
-                if not self._rejoin_reason:
+                self._standing.rejoin_reason = self._run_member(stop, ends)
+                if not self._standing.rejoin_reason:
                     break
         finally:
             if server is not None:
                 server.close()
-            if watch is not None:
-                watch.close()
+            if questions is not None:
+                questions.close()
         self._stats.flush()
         summary = self._stats.summary(time.monotonic() - started)
         logger.info(
@@ -162,7 +179,7 @@ class ConsumerRun:
             else:
                 return ""
             # its writer ends now, and that is no reason to restart the process
-            self._member, self._rejoin_reason = None, reason
+            self._standing.member, self._standing.rejoin_reason = None, reason
             return reason
 
     @contextmanager
@@ -172,70 +189,56 @@ class ConsumerRun:
         store = store_of(settings)
         settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
-            store, sender, self._budget, settings.group_id, settings.topic, table=settings.table, settling=settling
+            store,
+            sender,
+            self._budget,
+            settings.group_id,
+            settings.topic,
+            table=settings.table,
+            settling=settling,
+            count_connection=self._metrics.connections.inc,
         )
-        count = self._metrics.unreadable_headers.inc
-        consumer = GroupConsumer(settings, self._topics, self._make_client, count_unreadable=count)
+        consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)
         writer.start()
-        self._member = Member(consumer, pipeline, writer)
+        member = self._standing.member = Member(consumer, pipeline, writer)
         try:
-            yield self._member
+            yield member
         finally:
             writer.close(CLOSE_SECONDS)
             sender.close()
 
-    def health(self) -> Health:
-        """What the probes report. Called from the thread of the HTTP server."""
-        member, reason = self._member, self._rejoin_reason
-        if member is None:
-            return Health(
-                writer_alive=True, poll_age=0.0, waiting_for=reason, waiting_seconds=0.0, assigned_partitions=0
-            )
-        now, pipeline = time.monotonic(), member.pipeline
-        lag = pipeline.lag
-        waiting_for, since = self._waiting_for(member, now)
-        return Health(
-            writer_alive=member.writer.alive,
-            poll_age=round(now - pipeline.polled_at, 3),
-            waiting_for=waiting_for or ("" if member.consumer.outside_since is None else reason),
-            waiting_seconds=round(now - since, 3),
-            assigned_partitions=len(pipeline.assignment.partitions),
-            lag_events=lag.events,
-            oldest_unwritten_seconds=round(lag.oldest_seconds, 3),
+    def _member_counts(self) -> MemberCounts:
+        metrics = self._metrics
+        return MemberCounts(
+            unreadable_headers=metrics.unreadable_headers.inc,
+            commit=lambda outcome: metrics.commits.labels(outcome).inc(),
+            rebalance=metrics.rebalances.inc,
         )
 
-    def _waiting_for(self, member: Member, now: float) -> tuple[str, float]:
-        """What keeps events from being written, and since when (as `time.monotonic`); an empty text if nothing does."""
-        outage, outside, answered = member.writer.outage, member.consumer.outside_since, self._topics.answered_at
-        if outage is not None:
-            return outage.reason, now - (time.time() - outage.since)
-        if now - answered > ANSWER_WITHIN:
-            return f"brokers: none has answered for {now - answered:.0f} s", answered
-        if outside is not None and now - outside > self._rebalance_seconds:
-            return f"group: no assignment for {now - outside:.0f} s", outside
-        return "", now
-
-    def _watch_overdue(self) -> OverdueWatch | None:
-        """Count overdue jobs where there are deadlines and somebody may ask for the metric."""
-        settings = self._settings
-        if not settings.deadlines or settings.http_address == "off":
+    def _ask_questions(self) -> SlowQuestions | None:
+        """Ask for the slow metrics, where somebody may ask for them."""
+        settings, metrics, count_letters = self._settings, self._metrics, self._count_letters
+        if settings.http_address == "off":
             return None
-        table = OverdueTable(settings.database, settings.table)
-        watch = OverdueWatch(table, settings.deadlines, self._metrics, self._has_first_partition)
-        watch.start()
-        return watch
-
-    def _has_first_partition(self) -> bool:
-        member = self._member
-        return member is not None and 0 in member.pipeline.assignment.partitions
+        table = WatchedTable(settings.database, settings.table)
+        found = SlowQuestions(self._standing.has_first_partition, table.cancel, table.close)
+        found.add("rows by status", metrics.rows, lambda: _by_word(table.estimated_by_status()), ROWS_EVERY)
+        if settings.deadlines:
+            overdue = partial(table.overdue, settings.deadlines)
+            found.add("overdue jobs", metrics.overdue, lambda: _by_word(overdue(time.time())), OVERDUE_EVERY)
+        if count_letters is not None:
+            count = partial(count_letters, lambda: found.stopping)
+            found.add("open dead letters", metrics.open_letters, lambda: {(): count()}, LETTERS_EVERY)
+        found.start()
+        return found
 
     def _serve(self) -> HealthServer | None:
         address = self._settings.http_address
         if address == "off":
             return None
         try:
-            server = HealthServer(address, self._metrics.registry, self.health)
+            server = HealthServer(address, self._metrics.registry, self._standing.health)
         except SettingsError as error:
             if self._options.explicit_http and not self._options.until_caught_up:
                 raise
@@ -258,3 +261,7 @@ def _log_signal(name: str) -> None:
     logger.info(
         "%s: writing and committing what was read, then stopping; a second signal ends the process at once", name
     )
+
+
+def _by_word(counts: Mapping[str, float]) -> dict[Labels, float]:
+    return {(word,): count for word, count in counts.items()}

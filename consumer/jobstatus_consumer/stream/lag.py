@@ -1,4 +1,4 @@
-"""How far the table is behind the log: events that are not written, and the age of the oldest one. Pure."""
+"""How far the table is behind the log: events that are not written, and since when the oldest one waits. Pure."""
 
 from __future__ import annotations
 
@@ -9,41 +9,51 @@ from jobstatus_consumer.records import RawRecord
 
 
 class Lag(NamedTuple):
-    """What is not written: by partition the number of offsets, and the age of the oldest event in seconds."""
+    """What is not written, by partition: the number of offsets, and where it is not 0 since when the oldest waits.
+
+    Times are in seconds since 1970-01-01 UTC.
+    """
 
     by_partition: Mapping[int, int]
-    oldest_seconds: float
+    since: Mapping[int, float]
 
     @property
     def events(self) -> int:
         """The offsets of all partitions that are not written."""
         return sum(self.by_partition.values())
 
+    def seconds(self, now: float) -> dict[int, float]:
+        """By partition the age of the oldest event that is not written; 0 if all are written."""
+        return {number: max(0.0, now - self.since.get(number, now)) for number in self.by_partition}
+
+    def oldest_seconds(self, now: float) -> float:
+        """The age of the oldest of all."""
+        return max(self.seconds(now).values(), default=0.0)
+
 
 class LagWatch:
     """Makes a `Lag` each time it is given what is not written.
 
-    A record that was read says how old it is. Of a partition that is behind although nothing of it was read, the age
-    counts from when that was first seen, so the true age may be higher.
+    A record that was read says how old it is. A partition of which nothing was read is behind since that was first
+    seen, so its true age may be higher. If some of it was written meanwhile, it counts as behind since then all the
+    same: in a long backlog an age that falls to 0 for a moment would end an alert.
     """
 
     def __init__(self) -> None:
-        # by partition: up to which offset all was written when it was first seen to be behind, and when that was
-        self._behind: dict[int, tuple[int, float]] = {}
+        self._since: dict[int, float] = {}
 
-    def measured(
-        self, lag: Mapping[int, int], written: Mapping[int, int], unwritten: Iterable[RawRecord], now: float
-    ) -> Lag:
-        """The lag at `now` (seconds since 1970): `written` are next offsets, `unwritten` the records that were read."""
-        since = {number: self._behind_since(number, written[number], now) for number, count in lag.items() if count}
-        self._behind = {number: self._behind[number] for number in since}
-        for raw in unwritten:
-            if 0 < raw.timestamp < since.get(raw.partition, 0.0) * 1000:
-                since[raw.partition] = raw.timestamp / 1000
-        return Lag(lag, max((now - at for at in since.values()), default=0.0))
+    def measured(self, lag: Mapping[int, int], unwritten: Iterable[RawRecord], now: float) -> Lag:
+        """The lag at `now` (seconds since 1970); `unwritten` are the records that were read and are not written."""
+        read = _oldest(unwritten)
+        behind = [number for number, count in lag.items() if count]
+        self._since = {number: min(now, read.get(number, self._since.get(number, now))) for number in behind}
+        return Lag(lag, self._since)
 
-    def _behind_since(self, number: int, written: int, now: float) -> float:
-        known = self._behind.get(number)
-        if known is None or known[0] != written:
-            known = self._behind[number] = (written, now)
-        return known[1]
+
+def _oldest(records: Iterable[RawRecord]) -> dict[int, float]:
+    found: dict[int, float] = {}
+    for raw in records:
+        if raw.timestamp > 0:
+            at = raw.timestamp / 1000
+            found[raw.partition] = min(at, found.get(raw.partition, at))
+    return found

@@ -114,7 +114,7 @@ class Pipeline:
         self._in_writer: Batch | None = None
         self._last_commit = self._observed = self._last_task = -math.inf
         self._lag_watch = LagWatch()
-        self.lag = Lag({}, 0.0)
+        self.lag = Lag({}, {})
         self.assignment = Assignment(accept_loss=settings.on_lost_offsets == "earliest")
         self.polled_at = clock()
 
@@ -246,9 +246,8 @@ class Pipeline:
         self._consumer.check_topic(self.assignment.topic_id)
         self._writer.cut_if_overdue()
         lag = self.assignment.lag(self._consumer.high)
-        written = {number: item.written for number, item in self.assignment.partitions.items()}
-        self.lag = self._lag_watch.measured(lag, written, self._unwritten(), time.time())
-        self._stats.observe(self.lag, self._consumer, self._writer)
+        self.lag = self._lag_watch.measured(lag, self._unwritten(), time.time())
+        self._stats.tick()
 
     def _unwritten(self) -> Iterator[RawRecord]:
         """The records that were polled and are not written."""

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from jobstatus_consumer.kafka import GroupConsumer
 from jobstatus_consumer.records import Projected
 from jobstatus_consumer.stream.batch_lines import BatchLines
-from jobstatus_consumer.stream.lag import Lag
-from jobstatus_consumer.stream.writer import LOG_AGAIN_SECONDS, BatchWritten, Writer
-from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_consumer.stream.writer import LOG_AGAIN_SECONDS, BatchWritten
+from jobstatus_consumer.telemetry.metrics import TARGET_ROWS, Metrics
 from jobstatus_consumer.telemetry.throttle import Throttle
 from jobstatus_consumer.words import counted
 
@@ -67,7 +65,7 @@ class Totals:
 
 
 class RunStats:
-    """Counts what is written, logs it, and sets the metrics."""
+    """Counts what is written, in the summary and in the metrics, and logs it."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics = metrics
@@ -133,6 +131,7 @@ class RunStats:
         for reason, count in written.stale.items():
             metrics.events.labels("stale").inc(count)
             metrics.stale.labels(reason).inc(count)
+        metrics.events.labels("dead_letter").inc(result.dead_letters)
         for item in (*result.batch.rejected, *written.rejected):
             metrics.dead_letters.labels(item.stage, item.reason).inc()
         if written.projected is not None:
@@ -141,32 +140,20 @@ class RunStats:
         metrics.statements.inc(written.statements)
         metrics.batch_events.observe(result.batch.records)
         metrics.write_seconds.observe(written.seconds)
-        metrics.last_write.set_to_current_time()
+        now = time.time()
+        # those that were rejected are left in: they are few, and a look at each event would cost more
+        metrics.freshness.observe([event.time for event in result.batch.events], int(now * 1e6))
+        metrics.last_write.show({(): now})
 
     def projected(self, found: Projected) -> None:
         """Count what was done to the target. May be called from another thread."""
         rows = self._metrics.target_rows
-        for outcome in ("written", "inserted", "parked", "not_ours", "held"):
+        for outcome in TARGET_ROWS:
             rows.labels(outcome).inc(getattr(found, outcome))
 
-    def observe(self, lag: Lag, consumer: GroupConsumer, writer: Writer) -> None:
-        """Set the gauges: the lag, commits, rebalances, connections, the current outage."""
+    def tick(self) -> None:
+        """Write the log lines that are due; to be called about every second."""
         self._lines.tick()
-        metrics = self._metrics
-        metrics.lag.clear()
-        for partition, offsets in lag.by_partition.items():
-            metrics.lag.labels(str(partition)).set(offsets)
-        metrics.oldest_unwritten.set(lag.oldest_seconds)
-        metrics.partitions.set(len(lag.by_partition))
-        metrics.rebalances.set(consumer.rebalances)
-        for outcome, count in consumer.commits.by_outcome():
-            metrics.commits.labels(outcome).set(count)
-        metrics.connections.set(writer.connections)
-        if writer.settling is not None:
-            metrics.target_waiting.set(writer.settling.waiting)
-            metrics.target_oldest_waiting.set(writer.settling.oldest_seconds)
-        outage = writer.outage
-        metrics.waiting.set(time.time() - outage.since if outage else 0)
 
 
 def _remarks(result: BatchWritten) -> dict[str, int]:

@@ -30,6 +30,7 @@ from jobstatus_consumer.errors import (
     DatabaseAwayError,
     DeadLetterError,
     DeploymentError,
+    LockedError,
     StopRequestedError,
 )
 from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
@@ -136,11 +137,15 @@ Result = ProgressRead | BatchWritten | BatchReturned | Stopped | Failed
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """What the writer is waiting for, since when, and when it tries again (both as `time.time`)."""
+    """What the writer is waiting for, since when, and when it tries again (both as `time.time`).
+
+    `kind` is `database`, `lock` (another session has locked what is to be written) or `broker`; `reason` is a text.
+    """
 
     since: float
     reason: str
     next_try: float
+    kind: str
 
 
 class Writer:
@@ -156,6 +161,7 @@ class Writer:
         clock: Callable[[], float] = time.time,
         table: str = "",
         settling: Settling | None = None,
+        count_connection: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -163,6 +169,7 @@ class Writer:
         self._group = group
         self._topic = topic
         self._table = table
+        self._count_connection = count_connection
         self.settling = settling
         """what waits for its row in the target; None without a target"""
         self._failed_settling: Failed | None = None
@@ -179,7 +186,6 @@ class Writer:
         self._throttle = Throttle(LOG_AGAIN_SECONDS, clock)
         self.outage: Outage | None = None
         self.busy = False
-        self.connections = 0
 
     # -- for the loop, none of which blocks longer than its time-out ------------------------------------------------
 
@@ -300,7 +306,7 @@ class Writer:
         if not self._store.connected:
             self._progress_returned = False
             self._store.connect()
-            self.connections += 1
+            self._count_connection()
 
     def _send(self, rejected: list[Rejected]) -> None:
         letters = [dead_letter(item, self._group, self._clock(), self._table) for item in rejected]
@@ -343,7 +349,7 @@ class Writer:
         def observe(error: BaseException, upcoming: float, tries: int) -> None:
             now = self._clock()
             since = self.outage.since if self.outage else now
-            self.outage = Outage(since, f"{whom}: {error}", now + upcoming)
+            self.outage = Outage(since, f"{whom}: {error}", now + upcoming, _kind(whom, error))
             if tries == 1:
                 self._throttle.reset()
             if self._throttle.allows():
@@ -365,3 +371,9 @@ class Writer:
             seconds = self._clock() - self.outage.since
             logger.info("the %s answers again after %.1f s; going on", whom, seconds, extra={"seconds": seconds})
             self.outage = None
+
+
+def _kind(whom: str, error: BaseException) -> str:
+    if whom == DEAD_LETTER_TOPIC:
+        return "broker"
+    return "lock" if isinstance(error, LockedError) else "database"

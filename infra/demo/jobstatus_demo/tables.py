@@ -88,7 +88,8 @@ class Tables:
     def remove(self) -> None:
         """Remove everything that `make` made, as far as it exists."""
         self._run(
-            "DROP TABLE IF EXISTS {before}, {table}, {progress}, {purged}, {notes}; DROP FUNCTION IF EXISTS {note}()"
+            "DROP TABLE IF EXISTS {before}, {table}, {progress}, {purged}, {audit}, {notes}; "
+            "DROP FUNCTION IF EXISTS {note}()"
         )
 
     def written(self) -> int:
@@ -145,6 +146,7 @@ class Tables:
             "table": table,
             "progress": f"{table}_progress",
             "purged": f"{table}_purged",
+            "audit": f"{table}_audit",
             "before": self.before,
             "notes": f"{table}_notes",
             "note": f"{table}_note",

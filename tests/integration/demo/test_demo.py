@@ -177,7 +177,7 @@ def test_each_demo_touches_its_own_topics_and_tables_only(kept: Found, two_demos
     assert two_demos.topics == {kept.report["names"]["topic"], f"{kept.report['names']['topic']}.dlq"}
     tables = kept.connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     suffixes = {name.removeprefix(kept.report["names"]["table"]) for (name,) in tables}
-    assert suffixes == {"", "_progress", "_purged", "_before", "_notes"}
+    assert suffixes == {"", "_progress", "_purged", "_audit", "_before", "_notes"}
 
 
 def test_a_row_that_is_deleted_before_the_recount_is_lost(kept: Found) -> None:

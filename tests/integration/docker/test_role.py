@@ -28,7 +28,7 @@ def test_the_consumers_role_makes_its_tables_and_owns_nothing_else(database_url:
     url = psycopg.conninfo.make_conninfo(database_url, user=ROLE, password=PASSWORD)
     with psycopg.connect(database_url, autocommit=True) as administrator:
         try:
-            assert len(migrate(url, "jobs")) == 3
+            assert len(migrate(url, "jobs")) == 4
             assert check(url, "jobs") == []
             with Store(url, "jobs") as store:
                 store.connect()
@@ -38,7 +38,7 @@ def test_the_consumers_role_makes_its_tables_and_owns_nothing_else(database_url:
                 " WHERE r.rolname = %s AND c.relkind = 'r' ORDER BY 1",
                 (ROLE,),
             )
-            assert [name for (name,) in owned] == ["jobs", "jobs_progress", "jobs_purged"]
+            assert [name for (name,) in owned] == ["jobs", "jobs_audit", "jobs_progress", "jobs_purged"]
             rights = administrator.execute(
                 "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, has_database_privilege(rolname,"
                 " current_database(), 'CREATE') FROM pg_roles WHERE rolname = %s",

@@ -28,6 +28,7 @@ def environment(folder: Path, kafka: LocalKafka, database_url: str, name: str) -
         "TZ": "UTC",
         # the default port may be another test's
         "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0",
+        "JOBSTATUS_CONSOLE_ADDRESS": "127.0.0.1:0",
     }
 
 

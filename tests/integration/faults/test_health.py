@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from support.breakable import Breakable
 from support.deployment import ConsumerProcess, Deployment, deployment, made_events
 from support.fixture_types import OwnServer
@@ -35,19 +36,28 @@ def asked(url: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def metric(url: str, name: str) -> float:
-    found = re.search(rf"^{re.escape(name)} (\S+)$", asked(f"{url}/metrics")[1], re.MULTILINE)
-    return float(found[1]) if found else 0.0
+def series(url: str, name: str) -> dict[tuple[str, ...], float]:
+    """The series of a metric by the values of its own labels, without `topic` and `group`."""
+    found = {}
+    for family in text_string_to_metric_families(asked(f"{url}/metrics")[1]):
+        for sample in family.samples:
+            if sample.name == name:
+                own = tuple(value for label, value in sample.labels.items() if label not in ("topic", "group"))
+                found[own] = sample.value
+    return found
+
+
+def metric(url: str, name: str, *labels: str) -> float:
+    return series(url, name)[labels]
+
+
+def waited_for(url: str) -> list[str]:
+    return [reason for (reason,), value in series(url, "jobstatus_waiting_for").items() if value]
 
 
 def health(url: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(asked(f"{url}/readyz")[1])
     return found
-
-
-def lag_of(url: str) -> dict[str, float]:
-    found = re.findall(r'^jobstatus_lag_events{partition="(\d+)"} (\S+)$', asked(f"{url}/metrics")[1], re.MULTILINE)
-    return {partition: float(offsets) for partition, offsets in found}
 
 
 def test_without_a_broker_it_is_not_ready_and_stays_live(
@@ -81,11 +91,7 @@ def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: Ow
         deployed.produce_events(made_events(500, 50))
         deployed.caught_up()
         assert [asked(f"{url}/{path}")[0] for path in ("livez", "readyz", "nothing")] == [200, 200, 404]
-        assert (
-            metric(url, 'jobstatus_events_total{outcome="applied"}')
-            + metric(url, 'jobstatus_events_total{outcome="merged"}')
-            == 500
-        )
+        assert metric(url, "jobstatus_events_total", "applied") + metric(url, "jobstatus_events_total", "merged") == 500
         until(lambda: metric(url, "jobstatus_assigned_partitions") == 4, "the gauges are set")
 
         postgres.stop("immediate")
@@ -98,13 +104,15 @@ def test_ready_and_live_while_writing_and_only_live_while_waiting(own_server: Ow
         # the loop has paused by now, so that no fetch says what is new in the log
         deployed.produce_events(made_events(1_700, 50, seed=3))
         until(lambda: health(url)["lag_events"] == 2_200, "the lag is that of the log")
-        assert sum(lag_of(url).values()) == 2_200
-        assert 0 < metric(url, "jobstatus_oldest_unwritten_seconds") < 120
+        assert sum(series(url, "jobstatus_lag_events").values()) == 2_200
+        assert 0 < max(series(url, "jobstatus_lag_seconds").values()) < 120
+        assert waited_for(url) == ["database"]
 
         postgres.start()
         until(lambda: asked(f"{url}/readyz")[0] == 200, "ready again")
         deployed.caught_up()
         until(lambda: metric(url, "jobstatus_waiting_seconds") == 0, "the metric is back at 0")
+        assert waited_for(url) == ["none"]
         until(lambda: health(url)["lag_events"] == 0, "nothing is left to write")
         assert health(url)["oldest_unwritten_seconds"] == 0
         assert consumer.stop() == 0

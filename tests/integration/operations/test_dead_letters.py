@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.operations import count_open_letters
 from jobstatus_schemas import encode
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND, Command
@@ -26,6 +28,11 @@ def dlq(deployed: Deployment, *arguments: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+def open_letters(deployed: Deployment) -> int:
+    """The number for the metric."""
+    return count_open_letters(load_settings(deployed.environ), lambda: False)
+
+
 def refuse_errors(deployed: Deployment) -> None:
     deployed.query("ALTER TABLE jobs ADD CONSTRAINT known CHECK (status <> 'error')")
 
@@ -35,6 +42,7 @@ def accept_errors(deployed: Deployment) -> None:
 
 
 def test_after_the_cause_was_mended_a_redrive_lands_what_nothing_newer_has_replaced(deployed: Deployment) -> None:
+    assert open_letters(deployed) == 0
     refuse_errors(deployed)
     events = made_events(400, 60)
     # half of the jobs end with an error, and some of those get news before the redrive
@@ -46,6 +54,7 @@ def test_after_the_cause_was_mended_a_redrive_lands_what_nothing_newer_has_repla
     assert (write["reason"], write["where"]) == ("check_violation", "known")
     assert write["open"] > 0
     assert write["settled"] > 0
+    assert open_letters(deployed) == before["open"]
     planned = dlq(deployed, "redrive", "--stage", "write", "--dry-run")
     assert planned["tried"] == write["open"]
     again = run_inside(deployed, "dlq", "redrive", "--stage", "write", "--yes", code=1)

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import psycopg
 import pytest
-from jobstatus_consumer.cli import dlq, offsets
+from jobstatus_consumer.cli import dlq
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
+from jobstatus_consumer.operations import offsets
 from jobstatus_consumer.store import Table
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND

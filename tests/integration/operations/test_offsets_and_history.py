@@ -118,8 +118,13 @@ def test_history_says_which_event_the_row_shows_and_why_no_other(deployed: Deplo
     ]
     assert found["row"]["status"] == "success"
     assert found["remarks"] == []
+    spans = [(item["status"], item["attempt"], item["lasts"]) for item in found["timeline"]]
+    assert spans == [("processing", 1, False), ("processing", 2, False), ("success", 2, True)]
+    assert found["timeline"][0]["since"] == "2026-01-01T12:00:00.000010Z"
+    assert found["timeline"][2]["seconds"] > 3600, "from the event until now"
     people = run_inside(deployed, "history", "job").stdout
     assert "the row shows this one" in people
+    assert "time in each status" in people
     assert "secret" not in people
     assert "secret" in run_inside(deployed, "history", "job", "--show-values").stdout
     deployed.query("UPDATE jobs SET status = 'bogus'")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import signal
+import subprocess
+import threading
 import time
 from typing import Any
 
 import pytest
 from support.deployment import Deployment, locked, made_events
+from support.forked import COMMAND
 from support.inside import run_inside
 from support.waiting import until
 
@@ -78,3 +84,34 @@ def test_the_members_their_partitions_and_the_lock_that_they_wait_for_are_shown(
     until(lambda: '"lag": 0, ' in watching.text()[after:], "it is written", every=0.2)
     assert watching.stop() == 0
     assert consumer.stop() == 0
+
+
+def test_watch_redraws_one_overview_in_a_terminal_and_gives_the_terminal_back(deployed: Deployment) -> None:
+    keyboard, terminal = pty.openpty()
+    environ = {**deployed.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "40"}
+    process = subprocess.Popen(
+        [COMMAND, "status", "--watch"], env=environ, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    shown = bytearray()
+    reading = threading.Thread(target=_read_all, args=(keyboard, shown))
+    reading.start()
+    until(lambda: b"lag: 0" in shown, "the first overview", every=0.2)
+    assert shown.count(b"\x1b[?1049h") == 1, "it has a screen of its own"
+    deployed.produce_events(made_events(40, 10))
+    until(lambda: b"lag: 40 (+40 in" in shown, "it is drawn again, and says what has changed", every=0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
+    reading.join(30)
+    before, after = bytes(shown).split(b"\x1b[?1049l")
+    assert b"Ctrl-C ends" in before
+    assert b"lag 40" in after, "the last overview is left below what was there before"
+
+
+def _read_all(descriptor: int, into: bytearray) -> None:
+    try:
+        while data := os.read(descriptor, 4096):
+            into += data
+    except OSError:
+        pass  # the other end was closed: how a terminal ends
+    os.close(descriptor)

@@ -104,7 +104,7 @@ def test_one_member_shows_the_number_of_overdue_jobs(written: Deployment) -> Non
     def overdue() -> dict[str, float]:
         with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
             text = answer.read().decode()
-        return {word: float(n) for word, n in re.findall(r'jobstatus_overdue_jobs\{status="(\w+)"\} (\S+)', text)}
+        return {word: float(n) for word, n in re.findall(r'jobstatus_overdue_jobs\{.*status="(\w+)".*\} (\S+)', text)}
 
     until(lambda: overdue() == {"pending": 1, "processing": 2}, "the metric", every=0.2)
     assert consumer.stop() == 0

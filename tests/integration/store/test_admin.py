@@ -33,11 +33,13 @@ def test_migrate_creates_the_tables_and_says_how(empty_url: str, nothing: Databa
         'CREATE TABLE "jobs"',
         'CREATE TABLE "jobs_progress"',
         'CREATE TABLE "jobs_purged"',
+        'CREATE TABLE "jobs_audit"',
     ]
-    assert tables(nothing) == ["jobs", "jobs_progress", "jobs_purged"]
+    assert tables(nothing) == ["jobs", "jobs_audit", "jobs_progress", "jobs_purged"]
     options = nothing.execute("SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'jobs%' AND relkind = 'r'")
     assert dict(options.fetchall()) == {
         "jobs": ["fillfactor=70"],
+        "jobs_audit": ["fillfactor=70"],
         "jobs_progress": ["fillfactor=70"],
         "jobs_purged": ["fillfactor=100"],
     }
@@ -95,7 +97,7 @@ def test_many_at_once_create_it_once(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 3]
+    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 4]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jobstatus_consumer.config import current_kafka, load_settings, read_url
+from jobstatus_consumer.config import current_kafka, load_settings
 from jobstatus_consumer.errors import BrokerError, DatabaseAwayError, SettingsError
 from jobstatus_consumer.kafka.client import Renewing
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_producer import ProducerSettings
 from jobstatus_producer.errors import SettingsError as ProducerSettingsError
+from jobstatus_schemas.database_url import read_url
 
 PASSWORD = "hunter2-in-a-file"
 NOBODY = "127.0.0.1:1"

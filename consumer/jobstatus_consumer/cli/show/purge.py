@@ -51,6 +51,11 @@ def result(table: str, finished: Finished | None, done: PurgeResult, *, as_json:
         click.echo(f"{counted(done.forgotten, 'purged job')} forgotten")
 
 
+def audited(table: str, finished: Finished | None, found: PurgeResult, forget_after: int | None) -> dict[str, Any]:
+    """The plan for the audit log."""
+    return {**_plan(table, finished, found), "forget_after_seconds": forget_after}
+
+
 def _plan(table: str, finished: Finished | None, found: PurgeResult) -> dict[str, Any]:
     return {
         "table": table,

@@ -61,7 +61,9 @@ def visible(text: str) -> str:
     return escaped(text)
 
 
-def plain_console(*, stderr: bool = False, wide: bool = False, soft_wrap: bool = False) -> Console:
+def plain_console(
+    *, stderr: bool = False, wide: bool = False, soft_wrap: bool = False, width: int | None = None
+) -> Console:
     """A console for texts that may look like rich's markup, such as job ids and messages."""
-    width = WIDE if wide and not sys.stdout.isatty() else None
+    width = WIDE if wide and not sys.stdout.isatty() else width
     return PlainConsole(stderr=stderr, highlight=False, markup=False, emoji=False, width=width, soft_wrap=soft_wrap)

@@ -56,9 +56,9 @@ def _time(seconds: float | None) -> str | None:
     return None if seconds is None else shown(datetime.fromtimestamp(seconds, UTC))
 
 
-def show(settings: Settings, report: StatusReport) -> None:
-    """Print the report for a person, in 80 columns."""
-    console = plain_console(soft_wrap=True)
+def show(settings: Settings, report: StatusReport, console: Console | None = None) -> None:
+    """Print the report for a person, in 80 columns; on stdout unless another console is given."""
+    console = console or plain_console(soft_wrap=True)
     _group(console, settings, report)
     for line in _lines(report):
         console.print(line)

@@ -11,7 +11,8 @@ from jobstatus_consumer.errors import (
     DeploymentError,
     StoreError,
 )
-from jobstatus_consumer.store.sqlstate import TABLE, classify, kind_of, masked
+from jobstatus_consumer.store.sqlstate import TABLE, classify, kind_of
+from jobstatus_schemas.database_url import without_password
 from psycopg import errors
 
 SQLSTATES = sorted(
@@ -116,11 +117,11 @@ def test_the_text_of_a_bad_row_is_never_passed_on() -> None:
     ],
 )
 def test_what_looks_like_a_password_is_masked(text: str, shown: str) -> None:
-    assert masked(text) == shown
+    assert without_password(text) == shown
 
 
 def test_a_known_password_is_masked_wherever_it_stands() -> None:
-    assert masked("odd text with s3cret in it", "s3cret") == "odd text with *** in it"
+    assert without_password("odd text with s3cret in it", "s3cret") == "odd text with *** in it"
 
 
 @pytest.mark.parametrize("sqlstate", ["26000", "42P05"])

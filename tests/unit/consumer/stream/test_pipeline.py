@@ -16,7 +16,7 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
-from jobstatus_consumer.kafka.commits import CommitCounts, CommittedOffset
+from jobstatus_consumer.kafka.commits import CommittedOffset
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition
 from jobstatus_consumer.kafka.reading import EndOfPartition
 from jobstatus_consumer.records import NO_EPOCH, Batch, Log, RawRecord, Written
@@ -70,7 +70,6 @@ class FakeWriter:
         self.busy = False
         self.alive = True
         self.stopped = False
-        self.connections = 0
         self.settling = None
 
     def submit(self, task: Task) -> None:
@@ -118,7 +117,6 @@ class FakeConsumer:
         self._paused: set[int] = set()
         self._refused: set[int] = set()
         self.group: dict[int, int] = {}
-        self.commits = CommitCounts()
         self.rebalances = 0
         self.forgot = False
         self.inside_rebalance = False
@@ -211,18 +209,6 @@ class FakeConsumer:
         self._positions.clear()
 
 
-class RareStats(RunStats):
-    """Sets the gauges at every twentieth step only: on the clock of these tests it would be time for it at each one."""
-
-    def __init__(self) -> None:
-        super().__init__(Metrics())
-        self._steps = itertools.count()
-
-    def observe(self, *state: Any) -> None:
-        if next(self._steps) % 20 == 0:
-            super().observe(*state)
-
-
 def ticking() -> Callable[[], float]:
     """A clock on which a commit is due with every step, since each step reads it several times."""
     now = itertools.count(0.0, COMMIT_EVERY / 3)
@@ -234,7 +220,7 @@ def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline
     writer: Any = FakeWriter(database, rng)
     consumer: Any = FakeConsumer(database, rng, 200)
     settings = load_settings({}, {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0})
-    loop = Pipeline(settings, consumer, writer, RareStats(), Budget(10**9, 100), ticking())
+    loop = Pipeline(settings, consumer, writer, RunStats(Metrics()), Budget(10**9, 100), ticking())
     return loop, consumer, writer, database
 
 

@@ -129,7 +129,7 @@ class Message:
 class FakeWriter:
     """Keeps each task until the test gives its result."""
 
-    alive, outage, connections, settling = True, None, 0, None
+    alive, outage, settling = True, None, None
 
     def __init__(self) -> None:
         self.tasks: list[Task] = []

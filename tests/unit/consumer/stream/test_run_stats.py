@@ -49,7 +49,8 @@ def test_what_is_done_to_the_target_is_counted_by_outcome() -> None:
     stats.projected(Projected(written=1))
 
     def rows(outcome: str) -> float | None:
-        return metrics.registry.get_sample_value("jobstatus_target_rows_total", {"outcome": outcome})
+        labels = {"topic": "", "group": "", "outcome": outcome}
+        return metrics.registry.get_sample_value("jobstatus_target_rows_total", labels)
 
     outcomes = ("written", "inserted", "parked", "not_ours", "held")
     assert [rows(outcome) for outcome in outcomes] == [4, 2, 1, 4, 5]

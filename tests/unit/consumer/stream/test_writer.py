@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -104,9 +105,20 @@ def settling(store: StoreWithTarget, report: Callable[[Projected], None]) -> Ite
 
 
 @contextmanager
-def writing(*writes: StoreError | None, comparisons: list[StoreError | None] | None = None) -> Iterator[Writer]:
+def writing(
+    *writes: StoreError | None,
+    comparisons: list[StoreError | None] | None = None,
+    count_connection: Callable[[], object] = lambda: None,
+) -> Iterator[Writer]:
     sender: Any = None
-    writer = Writer(Store(list(writes), comparisons or []), sender, Budget(100, 5.0), "group", "job-status")
+    writer = Writer(
+        Store(list(writes), comparisons or []),
+        sender,
+        Budget(100, 5.0),
+        "group",
+        "job-status",
+        count_connection=count_connection,
+    )
     writer.start()
     yield writer
     writer.close(10)
@@ -138,9 +150,10 @@ def outcomes(writer: Writer, tries: int) -> list[type[Result]]:
 
 
 def test_a_connection_that_was_stale_once_is_made_anew() -> None:
-    with writing(STALE) as writer:
+    connections = itertools.count()
+    with writing(STALE, count_connection=lambda: next(connections)) as writer:
         assert outcomes(writer, 3) == [BatchReturned, BatchWritten, BatchWritten]
-        assert writer.connections == 2
+    assert next(connections) == 2
 
 
 def test_a_write_that_is_stale_on_the_new_connection_too_ends_the_consumer() -> None:

@@ -1,0 +1,58 @@
+"""The actions of the console: one at a time, in a thread of its own, noted in the audit log."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from threading import Event
+from typing import Any
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.operations import ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.store import AuditTable
+
+
+class Actions:
+    """Plans and applies for the pages. For any thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = Event()
+        self._turn = threading.Lock()
+
+    def plan(self, name: str, given: Mapping[str, str]) -> ActionPlan:
+        """What would change. Blocks while it reads; raises `JobStatusError`."""
+        return action_of(name, given, self._settings, self._stop).plan()
+
+    def apply(self, name: str, given: Mapping[str, str], digest: str, user: str) -> Future[Mapping[str, Any]]:
+        """Begin to apply the plan that has this digest, and return at once; the future gets what was done.
+
+        Raises `SettingsError` for wrong fields, and `StartError` while another action runs.
+        """
+        action = action_of(name, given, self._settings, self._stop)
+
+        def work() -> Mapping[str, Any]:
+            with AuditTable(self._settings.database, self._settings.table) as audit:
+                return apply_exactly(action, digest, audit, user)
+
+        if not self._turn.acquire(blocking=False):
+            raise StartError("another action is running; nothing was changed. Look at the audit log, and try again")
+        done: Future[Mapping[str, Any]] = Future()
+        threading.Thread(target=self._run, args=(work, done), name="jobstatus-console-action", daemon=True).start()
+        return done
+
+    def close(self) -> None:
+        """Have a running action stop at its next step; what it has done until then stays done and is noted."""
+        self._stop.set()
+
+    def _run(self, work: Callable[[], Mapping[str, Any]], done: Future[Mapping[str, Any]]) -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - the page raises it again
+            self._turn.release()
+            done.set_exception(error)
+        else:
+            self._turn.release()
+            done.set_result(result)

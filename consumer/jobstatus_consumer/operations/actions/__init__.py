@@ -1,0 +1,7 @@
+"""What an operator changes, in two steps: a plan of exactly what would change, then that plan and no other."""
+
+from jobstatus_consumer.operations.actions.applying import apply_exactly
+from jobstatus_consumer.operations.actions.plan import Action, ActionPlan
+from jobstatus_consumer.operations.actions.requests import ACTIONS, action_of
+
+__all__ = ["ACTIONS", "Action", "ActionPlan", "action_of", "apply_exactly"]

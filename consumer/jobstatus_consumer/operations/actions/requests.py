@@ -1,0 +1,126 @@
+"""What a form or a JSON document asks for, as an action. Each field is a text; an empty one counts as not given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from threading import Event
+from typing import Final
+
+from jobstatus_schemas.event import check_job_id, check_status
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.durations import parse_duration
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.operations.actions.plan import Action
+from jobstatus_consumer.operations.actions.purging import Purge
+from jobstatus_consumer.operations.actions.redrive import Redrive
+from jobstatus_consumer.operations.actions.repairing import Repair
+from jobstatus_consumer.operations.actions.resetting import OffsetsReset
+from jobstatus_consumer.operations.actions.undoing import Undo
+from jobstatus_consumer.operations.redrive import LetterSelection, parse_positions
+from jobstatus_consumer.operations.scope import EventFilter
+from jobstatus_consumer.store import Finished
+
+STAGES: Final = ("decode", "validate", "write")
+MOST_WORDS: Final = 1000
+
+
+def action_of(name: str, given: Mapping[str, str], settings: Settings, stop: Event) -> Action:
+    """The action of this name; raises `SettingsError`, which names the field that is wrong."""
+    if name not in ACTIONS:
+        raise SettingsError(f"there is no action {name!r}; there are {', '.join(ACTIONS)}")
+    make, fields = ACTIONS[name]
+    unknown = sorted(given.keys() - set(fields))
+    if unknown:
+        raise SettingsError(f"{unknown[0]!r} is no field of {name}; its fields are {', '.join(fields)}")
+    return make(settings, {field: text.strip() for field, text in given.items() if text.strip()}, stop)
+
+
+def _redrive(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    stages = _words(given, "stage")
+    if not stages <= set(STAGES):
+        raise SettingsError(f"stage: wanted {', '.join(STAGES)}")
+    selection = LetterSelection(
+        settings.topic,
+        stages,
+        _words(given, "reason"),
+        _jobs(given),
+        frozenset(parse_positions(given["offsets"])) if "offsets" in given else frozenset(),
+        settings.group_id,
+        settings.table,
+    )
+    return Redrive(settings, given, selection, stop)
+
+
+def _repair(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    return Repair(settings, given, _jobs(given), stop)
+
+
+def _purge(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    statuses = _statuses(given)
+    if not statuses:
+        raise SettingsError("status: give the statuses of the rows to remove, such as success,error")
+    limit = _limit(given)
+    request = {"status": ",".join(sorted(statuses)), "before": str(limit)}
+    return Purge(settings, request, Finished(tuple(sorted(statuses)), limit), stop)
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    """The time (microseconds since 1970) from `before`, or from an age."""
+    before = given.get("before", "")
+    if before:
+        if not before.isdecimal() or len(before) > 18:
+            raise SettingsError("before: wanted microseconds since 1970")
+        return int(before)
+    try:
+        return int((time.time() - parse_duration(given.get("older_than", ""))) * 1e6)
+    except ValueError as error:
+        raise SettingsError(f"older_than: {error}") from None
+
+
+def _undo(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    if "from" not in given or given["from"] == "beginning":
+        raise SettingsError("from: give the time or the offsets where the bad events begin")
+    wanted = EventFilter(_jobs(given), _statuses(given), _words(given, "worker_id"))
+    return Undo(settings, given, given["from"], given.get("to", "now"), wanted, stop)
+
+
+def _reset(settings: Settings, given: Mapping[str, str], _stop: Event) -> Action:
+    if "to" not in given:
+        raise SettingsError("to: wanted beginning, now, P:N[,P:N...], or a time")
+    return OffsetsReset(settings, given["to"])
+
+
+def _words(given: Mapping[str, str], field: str, separator: str = ",") -> frozenset[str]:
+    words = frozenset(word.strip() for word in given.get(field, "").split(separator) if word.strip())
+    if len(words) > MOST_WORDS:
+        raise SettingsError(f"{field}: wanted at most {MOST_WORDS:,}")
+    if any("\0" in word for word in words):
+        raise SettingsError(f"{field}: holds a NUL character")
+    return words
+
+
+def _jobs(given: Mapping[str, str]) -> frozenset[str]:
+    """Job ids, one a line: an id may have commas."""
+    try:
+        return frozenset(map(check_job_id, _words(given, "job_id", "\n")))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _statuses(given: Mapping[str, str]) -> frozenset[str]:
+    try:
+        return frozenset(map(check_status, _words(given, "status")))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+
+
+ACTIONS: Final[Mapping[str, tuple[Callable[[Settings, Mapping[str, str], Event], Action], tuple[str, ...]]]] = {
+    "redrive": (_redrive, ("stage", "reason", "job_id", "offsets")),
+    "repair": (_repair, ("job_id",)),
+    "undo": (_undo, ("from", "to", "job_id", "status", "worker_id")),
+    "purge": (_purge, ("status", "older_than", "before")),
+    "offsets-reset": (_reset, ("to",)),
+}
+"""By name: what makes the action, and its fields."""

@@ -1,0 +1,90 @@
+"""What the console shows while Kafka or the database is unavailable, and that it goes on by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from jobstatus_consumer.console import live
+from jobstatus_local.postgres import LocalPostgres
+from jobstatus_local.proxy import TcpProxy
+from support.breakable import Breakable
+from support.console import Console, running_console
+from support.console_scene import STORY, story
+from support.deployment import Deployment, deployment
+from support.waiting import until
+
+PAGES = ("/", "/jobs", f"/jobs/{STORY}", "/stuck", "/dead-letters", "/consumers", "/verify")
+SOON = 2.0
+LOADED = 4.0
+"""Seconds beyond `SOON` that other programs on this machine may cost."""
+
+
+def assert_each_page_comes_soon(console: Console) -> None:
+    for path in PAGES:
+        started = time.monotonic()
+        page = console.get(path)
+        assert time.monotonic() - started < SOON + LOADED, path
+        assert page.code in (200, 503), path
+
+
+def known(console: Console) -> bool:
+    found = console.get("/api/overview").json
+    return found["true_at"] is not None and found["stale"] == [] and found["rows"] is not None
+
+
+def stale(console: Console) -> list[str]:
+    found: list[str] = console.get("/api/overview").json["stale"]
+    return found
+
+
+@pytest.mark.parametrize("fault", [TcpProxy.refuse, TcpProxy.deaf], ids=["refused", "silent"])
+def test_without_the_database(shown: Deployment, postgres: LocalPostgres, fault: Callable[[TcpProxy], None]) -> None:
+    with (
+        mock.patch.object(live, "STALE_AFTER", 1.5),
+        TcpProxy(postgres.port) as proxy,
+        running_console(shown, database_url=proxy.through(shown.database_url)) as console,
+    ):
+        until(lambda: known(console), "the console knows everything")
+        before = console.get("/api/overview").json
+        fault(proxy)
+        if fault is TcpProxy.refuse:
+            proxy.cut()
+        until(lambda: stale(console) == ["the database"], "the database is called stale")
+        assert_each_page_comes_soon(console)
+        page = console.get("/").text
+        assert "Stale: no answer of the database." in page
+        assert "was last true at" in page
+        assert console.get("/api/overview").json["rows"] == before["rows"]
+        assert "The list is not shown" in console.get("/jobs").text
+        proxy.heal()
+        until(lambda: stale(console) == [], "the console goes on")
+        until(lambda: console.get("/jobs").code == 200 and "not shown" not in console.get("/jobs").text, "jobs, too")
+
+
+def test_without_kafka(breakable: Breakable, postgres: LocalPostgres, tmp_path: Path) -> None:
+    """A broker that was stopped: the row is shown without its log; and a new client finds the broker again."""
+    url = postgres.create_database(f"console_kafka_{tmp_path.name.replace('-', '_')[-40:].lower()}")
+    with (
+        mock.patch.object(live, "RENEW_AFTER", 1.0),
+        deployment(breakable.kafka.bootstrap_servers, url, tmp_path) as deployed,
+        running_console(deployed) as console,
+    ):
+        deployed.produce_events(story())
+        deployed.drain()
+        until(lambda: known(console), "the console knows everything")
+        assert "the row shows this one" in console.get(f"/jobs/{STORY}").text
+        breakable.proxy.refuse()
+        breakable.proxy.cut()
+        until(lambda: stale(console) == ["Kafka"], "Kafka is called stale")
+        assert_each_page_comes_soon(console)
+        page = console.get(f"/jobs/{STORY}")
+        assert page.code == 200
+        assert "The log was not read" in page.text
+        assert "worker-11" in page.text
+        breakable.proxy.heal()
+        until(lambda: stale(console) == [], "the console goes on")
+        until(lambda: "the row shows this one" in console.get(f"/jobs/{STORY}").text, "the log is read again")

@@ -1,0 +1,181 @@
+"""A real Prometheus and its `promtool`: Debian's package, which is installed where it is missing and may be."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jobstatus_local.ports import PortLease
+from support.installing import ROOT
+from support.parts import MissingPartError
+from support.waiting import until
+
+RULES = ROOT / "infra" / "prometheus"
+RULE_FILES = (RULES / "recording.yml", RULES / "alerts.yml")
+SHORTER = 60
+"""The live test's minutes are seconds: every duration of the rules is divided by this, and nothing else changes."""
+INSTALL_SECONDS = 300.0
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = r"(\d+)([smhd])"
+
+
+def tool(name: str) -> str:
+    """The path of `prometheus` or `promtool`. Installs the package as root on Debian; may block for minutes then.
+
+    Raises `MissingPartError`, which stops the session: these tests are never skipped.
+    """
+    found = shutil.which(name)
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        _install()
+        found = shutil.which(name)
+    if found is None:
+        raise MissingPartError(
+            f"the tests need Prometheus with promtool, and there is no {name} on this machine.\n"
+            "Install Debian's package prometheus (apt-get install --no-install-recommends prometheus), or put both "
+            "programs into a folder of PATH; then run the tests again."
+        )
+    return found
+
+
+def _install() -> None:
+    lock = ROOT / ".cache" / "prometheus.lock"
+    lock.parent.mkdir(exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if shutil.which("promtool"):
+            return
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"]
+        for command in (install, ["apt-get", "update", "-qq"], install):
+            done = _apt(command)
+            if command is install and done.returncode == 0:
+                return
+        raise MissingPartError(
+            f"the tests need Debian's package prometheus, and apt-get could not install it:\n{done.stderr.strip()}\n"
+            "Mend what it says, then run the tests again."
+        )
+
+
+def _apt(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+
+
+def promtool(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
+    """Run promtool to its end with `given` on its input."""
+    command = [tool("promtool"), *map(str, arguments)]
+    return subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
+
+
+def rules() -> list[dict[str, Any]]:
+    """Every rule of the shipped files."""
+    groups = [group for path in RULE_FILES for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Every alerting rule of the shipped files."""
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def shortened(text: str) -> str:
+    """The rules with every duration divided by `SHORTER`: `for: 5m`, `[10m]`, and `5 * 60` in a comparison."""
+    text = re.sub(rf"(?<=for: ){_DURATION}", _shorter, text)
+    text = re.sub(rf"(?<=\[){_DURATION}(?=\])", _shorter, text)
+    return re.sub(rf"\* {SHORTER}$", "* 1", text, flags=re.MULTILINE)
+
+
+def _shorter(found: re.Match[str]) -> str:
+    seconds = int(found[1]) * _UNITS[found[2]]
+    assert seconds % SHORTER == 0, f"{found[0]} is no multiple of {SHORTER} s"
+    return f"{seconds // SHORTER}s"
+
+
+@dataclass
+class Prometheus:
+    """One that runs: it scrapes and evaluates every second, by the shortened rules."""
+
+    url: str
+    log: Path
+
+    def ask(self, path: str, **query: str) -> Any:
+        """The data of an answer of its HTTP API."""
+        whole = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with urllib.request.urlopen(whole, timeout=10) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(f"{whole}: {error.read().decode()}") from None
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that the expression has now."""
+        found: list[dict[str, Any]] = self.ask("query", query=expression)["result"]
+        return found
+
+    def firing(self) -> set[str]:
+        """The names of the alerts that fire now."""
+        return {item["labels"]["alertname"] for item in self.ask("alerts")["alerts"] if item["state"] == "firing"}
+
+    def fires(self, name: str, timeout: float = 120.0) -> None:
+        """Wait until the alert fires."""
+        until(lambda: name in self.firing(), f"{name} fires", timeout, every=0.3)
+
+    def resolves(self, *names: str, timeout: float = 120.0) -> None:
+        """Wait until none of the alerts fires."""
+        until(lambda: not self.firing() & set(names), f"{names} are resolved", timeout, every=0.3)
+
+
+@contextlib.contextmanager
+def running(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes these addresses by the name of their job, for the length of a `with`."""
+    program = tool("prometheus")
+    for path in RULE_FILES:
+        (folder / path.name).write_text(shortened(path.read_text("utf-8")))
+    config = {
+        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(folder / path.name) for path in RULE_FILES],
+        "scrape_configs": [
+            {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    log = folder / "prometheus.log"
+    with PortLease() as free:
+        port = free.port
+    command = [
+        program,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "GOMAXPROCS": "1"})
+    try:
+        found = Prometheus(f"http://127.0.0.1:{port}", log)
+        until(lambda: _ready(found, process), f"Prometheus is ready: {log.read_text()[-2000:]}")
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _ready(server: Prometheus, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, f"Prometheus ended: {server.log.read_text()[-2000:]}"
+    try:
+        with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5):
+            return True
+    except OSError:
+        return False
