@@ -26,7 +26,7 @@ def test_every_path_is_described() -> None:
     assert served - {"/api/openapi.json"} == set(PATHS)
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", [path for path, item in PATHS.items() if "get" in item])
 def test_an_answer_has_what_is_described_and_nothing_else(console: Console, path: str) -> None:
     answer = console.get(PLACES.get(path, path))
     assert answer.code == 200

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from jobstatus_consumer.console.rendering import as_json
+from jobstatus_consumer.operations import ACTIONS
 
 Document = Mapping[str, Any]
 
@@ -41,10 +42,20 @@ def _query(name: str, description: str) -> Document:
 
 
 def _get(summary: str, answer: Document, codes: Mapping[int, str], parameters: Sequence[Document] = ()) -> Document:
+    return {"get": _operation(summary, answer, codes, parameters)}
+
+
+def _post(summary: str, body: str, answer: Document, codes: Mapping[int, str]) -> Document:
+    fields = {"type": "object", "additionalProperties": TEXT, "description": body}
+    asked = {"requestBody": {"required": True, "content": {"application/json": {"schema": fields}}}}
+    return {"post": {**_operation(summary, answer, codes, [ACTION]), **asked}}
+
+
+def _operation(summary: str, answer: Document, codes: Mapping[int, str], parameters: Sequence[Document]) -> Document:
     good = {"description": "The answer", "content": {"application/json": {"schema": answer}}}
     bad = {"application/json": {"schema": _of(error=TEXT)}}
     refused = {str(code): {"description": why, "content": bad} for code, why in codes.items()}
-    return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": good, **refused}}}
+    return {"summary": summary, "parameters": list(parameters), "responses": {"200": good, **refused}}
 
 
 JOB: Final[Document] = {
@@ -53,6 +64,18 @@ JOB: Final[Document] = {
     "required": True,
     "description": "The job's id, percent-encoded: a slash in it is %2F.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 512},
+}
+ACTION: Final[Document] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "The action",
+    "schema": {"type": "string", "enum": list(ACTIONS)},
+}
+CHANGING: Final = {
+    400: "A field means nothing",
+    403: "The console was started without --allow-actions, or the request has neither Origin nor a Bearer token",
+    409: "Something else matches now: nothing was changed, and `plan` is the new one",
 }
 WAIT: Final = (
     _query("wait", "Answer when the job has one of these statuses, separated by commas."),
@@ -144,6 +167,24 @@ PATHS: Final[Mapping[str, Document]] = {
     ),
     "/api/dead-letters": _get(
         "The dead letters by cause", _of(read_at=TIME, complete=YES_NO, open=COUNT, causes=_list(OBJECT)), NOT_NOW
+    ),
+    "/api/audit": _get(
+        "What operators have changed, the newest first; `next` is the number to give as `before`, or null",
+        _of(entries=_list(OBJECT), next=COUNT),
+        {400: "No number of an entry", **NOT_NOW},
+        [_query("before", "Only entries before the one with this number")],
+    ),
+    "/api/actions/{name}/plan": _post(
+        "What an action would change, and nothing is changed",
+        "The fields of the action, each a text",
+        {"type": "object", "properties": {"digest": TEXT}, "required": ["digest"]},
+        CHANGING,
+    ),
+    "/api/actions/{name}/apply": _post(
+        "Apply a plan to exactly what it names; code 202 if it goes on for longer than the answer waits",
+        "The fields of the plan's `request`, and its `digest`",
+        {"type": "object", "properties": {"running": YES_NO, "result": OBJECT}, "required": ["running"]},
+        CHANGING,
     ),
     "/api/verify": _get(
         "The newest comparison of the table with the log; `right` is null before the first one",
