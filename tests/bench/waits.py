@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+import psutil
 import psycopg
 from rich.table import Table
 
@@ -39,6 +40,10 @@ class Waits(NamedTuple):
     beside: Sequence[float]
     connections: int
     waiting: int
+    console_cpu: float
+    """of the console's process, in cores, while the last drain ran"""
+    server_cpu: float
+    """of the session that looks for all waiters, in cores"""
 
     @property
     def loss(self) -> float:
@@ -55,6 +60,7 @@ class Crowd:
         self._stop = threading.Event()
         self.connections = 0
         self.waiting = 0
+        self.cpu = (0.0, 0.0)
 
     def begin(self, url: str) -> None:
         """Start the console, connect every client, and see that all of them wait."""
@@ -70,14 +76,25 @@ class Crowd:
         deadline = time.monotonic() + START_SECONDS
         while self.waiting < WAITERS + STREAMS and time.monotonic() < deadline:
             time.sleep(0.1)
+        self._began = time.monotonic(), self._used(url)
 
-    def end(self, _url: str) -> None:
-        """Stop the clients and the console."""
+    def end(self, url: str) -> None:
+        """Note what the console took of the machine, and stop it and the clients."""
+        seconds, before = time.monotonic() - self._began[0], self._began[1]
+        console, server = (after - used for after, used in zip(self._used(url), before, strict=True))
+        self.cpu = console / seconds, server / seconds
         self._stop.set()
         self._clients.join()
         self._counting.join()
         self._console.terminate()
         self._console.communicate(timeout=30)
+
+    def _used(self, url: str) -> tuple[float, float]:
+        """The CPU seconds of the console and of its reader's session."""
+        query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'jobstatus-reader'"
+        with psycopg.connect(url) as connection:
+            sessions = [pid for (pid,) in connection.execute(query)]
+        return _cpu(self._console.pid), sum(map(_cpu, sessions))
 
     async def _connect(self, host: str, port: int) -> None:
         waits = [f"/api/jobs/job-{number:06d}?wait=never&timeout=300" for number in range(WAITERS)]
@@ -120,7 +137,12 @@ def measure(place: Place, topic: str, events: int, rounds: int, say: Callable[[s
         crowd.waiting = 0
         found = place.run("ours", topic, events, BATCH, prepare=crowd.begin, look=crowd.end)
         beside.append(found.run.events_per_second)
-    return Waits(alone, beside, crowd.connections, crowd.waiting)
+    return Waits(alone, beside, crowd.connections, crowd.waiting, *crowd.cpu)
+
+
+def _cpu(pid: int) -> float:
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)
 
 
 def _allow_files() -> None:
@@ -143,6 +165,10 @@ def targets(found: Waits) -> list[Target]:
     clients = WAITERS + STREAMS
     return [
         Target("the drain loses", f"{found.loss:.1%}", f"under {LOSS:.0%}", found.loss < LOSS),
+        Target("the console takes of a core", f"{found.console_cpu:.1%}", "-", True),
+        Target(
+            "its lookups take of a core of the server", f"{found.server_cpu:.1%}", "under 5%", found.server_cpu < LOSS
+        ),
         Target("connections for all waiters", str(found.connections), "1", found.connections == 1),
         Target("clients that waited", f"{found.waiting:,}", f"{clients:,}", found.waiting == clients),
     ]

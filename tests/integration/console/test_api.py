@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def test_every_path_is_described() -> None:
     assert served - {"/api/openapi.json"} == set(PATHS)
 
 
-@pytest.mark.parametrize("path", [path for path, item in PATHS.items() if "get" in item])
+@pytest.mark.parametrize("path", [path for path, methods in PATHS.items() if "get" in methods])
 def test_an_answer_has_what_is_described_and_nothing_else(console: Console, path: str) -> None:
     answer = console.get(PLACES.get(path, path))
     assert answer.code == 200
@@ -39,6 +40,18 @@ def test_an_answer_has_what_is_described_and_nothing_else(console: Console, path
         assert set(found) == set(schema["properties"])
     for name, value in found.items():
         assert _fits(value, schema["properties"].get(name, {})), (name, value)
+
+
+def test_a_plan_and_its_application_are_what_is_described(console: Console) -> None:
+    headers = {"Content_Type": "application/json", "Origin": console.url}
+    plan = console.ask("POST", "/api/actions/redrive/plan", '{"reason": "none_such"}', headers)
+    fields = {**plan.json["request"], "digest": plan.json["digest"]}
+    applied = console.ask("POST", "/api/actions/redrive/apply", json.dumps(fields), headers)
+    for path, answer in (("plan", plan), ("apply", applied)):
+        described = PATHS[f"/api/actions/{{name}}/{path}"]["post"]["responses"]["200"]
+        schema = described["content"]["application/json"]["schema"]
+        assert (answer.code, set(answer.json)) == (200, set(schema["properties"]))
+        assert all(_fits(value, schema["properties"][name]) for name, value in answer.json.items())
 
 
 def test_the_description_is_served(console: Console) -> None:

@@ -199,15 +199,15 @@ def test_a_role_that_may_only_read_is_enough(shown: Deployment) -> None:
     """The grants are those of docs/how-to/console.md."""
     role = f"reads_{shown.group.replace('-', '_')}"
     shown.query(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
-    shown.query(f"GRANT SELECT ON jobs, jobs_progress, jobs_purged TO {role}")
+    shown.query(f"GRANT SELECT ON jobs, jobs_progress, jobs_purged, jobs_audit TO {role}")
     try:
         url = shown.database_url
         scheme, _, rest = url.partition("://")
         with running_console(shown, database_url=f"{scheme}://{role}:secret@{rest.rpartition('@')[2]}") as console:
             until(lambda: console.get("/api/overview").json["rows"] is not None, "the rows are counted")
             assert console.get("/api/overview").json["stale"] == []
-            paths = ("/api/jobs", "/api/stuck", "/api/dead-letters")
-            until(lambda: [console.get(path).code for path in paths] == [200, 200, 200], "each is answered")
+            paths = ("/api/jobs", "/api/stuck", "/api/dead-letters", "/api/audit")
+            until(lambda: [console.get(path).code for path in paths] == [200] * 4, "each is answered")
             answer = console.get("/api/jobs/nobody/history")
             assert answer.code == 404, answer.text
     finally:

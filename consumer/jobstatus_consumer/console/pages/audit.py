@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -12,6 +14,7 @@ from jobstatus_consumer.console.context import context_of
 from jobstatus_consumer.console.rendering import as_json, iso, render
 from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import AuditEntry, AuditTable, open_read_only
+from jobstatus_consumer.words import escaped
 
 ROWS: Final = 50
 ANSWER_SECONDS: Final = 2.0
@@ -23,7 +26,7 @@ async def page(request: Request) -> Response:
         entries, trouble = await _entries(request), ""
     except DeploymentError as error:
         entries, trouble = [], str(error)
-    shown = [(entry, _as_dict(entry)) for entry in entries[:ROWS]]
+    shown = [_shown(entry) for entry in entries[:ROWS]]
     older = entries[ROWS - 1].id if len(entries) > ROWS else None
     return render(request, "audit.html", title="Audit", entries=shown, older=older, trouble=trouble)
 
@@ -46,6 +49,16 @@ async def _entries(request: Request) -> list[AuditEntry]:
             return audit.latest(ROWS + 1, None if before is None else int(before))
 
     return await context.questions.ask(read, ANSWER_SECONDS)
+
+
+def _shown(entry: AuditEntry) -> tuple[AuditEntry, str, str, str]:
+    """The entry, and as a person reads them: its time, its plan, its result."""
+    at = (iso(entry.at) or "")[:19].replace("T", " ")
+    return entry, at, _document(entry.plan), _document(entry.result) if entry.result else ""
+
+
+def _document(value: Mapping[str, Any]) -> str:
+    return escaped(json.dumps(value, indent=1, ensure_ascii=False), lines=True)
 
 
 def _as_dict(entry: AuditEntry) -> dict[str, Any]:

@@ -42,20 +42,27 @@ def _query(name: str, description: str) -> Document:
 
 
 def _get(summary: str, answer: Document, codes: Mapping[int, str], parameters: Sequence[Document] = ()) -> Document:
-    return {"get": _operation(summary, answer, codes, parameters)}
-
-
-def _post(summary: str, body: str, answer: Document, codes: Mapping[int, str]) -> Document:
-    fields = {"type": "object", "additionalProperties": TEXT, "description": body}
-    asked = {"requestBody": {"required": True, "content": {"application/json": {"schema": fields}}}}
-    return {"post": {**_operation(summary, answer, codes, [ACTION]), **asked}}
-
-
-def _operation(summary: str, answer: Document, codes: Mapping[int, str], parameters: Sequence[Document]) -> Document:
     good = {"description": "The answer", "content": {"application/json": {"schema": answer}}}
     bad = {"application/json": {"schema": _of(error=TEXT)}}
     refused = {str(code): {"description": why, "content": bad} for code, why in codes.items()}
-    return {"summary": summary, "parameters": list(parameters), "responses": {"200": good, **refused}}
+    return {"get": {"summary": summary, "parameters": list(parameters), "responses": {"200": good, **refused}}}
+
+
+def _post(summary: str, answers: Mapping[int, Document], codes: Mapping[int, str]) -> Document:
+    def content(schema: Document) -> Document:
+        return {"application/json": {"schema": schema}}
+
+    good = {str(code): {"description": "The answer", "content": content(what)} for code, what in answers.items()}
+    refused = {str(code): {"description": why, "content": content(_of(error=TEXT))} for code, why in codes.items()}
+    body = {"required": True, "content": content(FIELDS)}
+    return {
+        "post": {
+            "summary": summary,
+            "parameters": [ACTION],
+            "requestBody": body,
+            "responses": {**good, **refused},
+        }
+    }
 
 
 JOB: Final[Document] = {
@@ -64,18 +71,6 @@ JOB: Final[Document] = {
     "required": True,
     "description": "The job's id, percent-encoded: a slash in it is %2F.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 512},
-}
-ACTION: Final[Document] = {
-    "name": "name",
-    "in": "path",
-    "required": True,
-    "description": "The action",
-    "schema": {"type": "string", "enum": list(ACTIONS)},
-}
-CHANGING: Final = {
-    400: "A field means nothing",
-    403: "The console was started without --allow-actions, or the request has neither Origin nor a Bearer token",
-    409: "Something else matches now: nothing was changed, and `plan` is the new one",
 }
 WAIT: Final = (
     _query("wait", "Answer when the job has one of these statuses, separated by commas."),
@@ -95,7 +90,49 @@ PARTITION: Final = _of(partition=COUNT, low=COUNT, high=COUNT, committed=COUNT, 
 LINE: Final = _of(job_id=TEXT, status=MAYBE, attempt=COUNT, worker_id=MAYBE, error_message=MAYBE, latest=TIME)
 STAY: Final = _of(status=TEXT, attempt=COUNT, worker_id=MAYBE, start=TIME, end=TIME)
 
+FIELDS: Final[Document] = {
+    "type": "object",
+    "additionalProperties": TEXT,
+    "description": "The fields of the action: "
+    + "; ".join(f"{name}: {', '.join(fields)}" for name, (_, fields) in ACTIONS.items()),
+}
+ACTION: Final[Document] = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "enum": list(ACTIONS)},
+}
+PLAN: Final = _of(
+    action=TEXT, request=OBJECT, changes=COUNT, unit=TEXT, digest=TEXT, facts=OBJECT, examples=_list(TEXT)
+)
+ENTRY: Final = _of(
+    id=COUNT, at=TIME, actor=TEXT, action=TEXT, plan=OBJECT, finished_at=TIME, outcome=MAYBE, result=OBJECT
+)
+NOT_ALLOWED: Final = "Started without --allow-actions, or a request of another site"
+
 PATHS: Final[Mapping[str, Document]] = {
+    "/api/audit": _get(
+        "What operators have changed, the newest first; `next` is the `before` of the page after it, or null",
+        _of(entries=_list(ENTRY), next=COUNT),
+        {400: "`before` is no number", **NOT_NOW},
+        [_query("before", "Only entries before this one, by its id")],
+    ),
+    "/api/actions/{name}/plan": _post(
+        "What an action would change, with a digest; nothing is changed",
+        {200: PLAN},
+        {400: "A field is wrong", 403: NOT_ALLOWED, 404: "No such action", 409: "The group has members", **NOT_NOW},
+    ),
+    "/api/actions/{name}/apply": _post(
+        "Apply exactly the plan with this digest: the fields of its `request`, and `digest`",
+        {200: _of(running=YES_NO, result=OBJECT), 202: _of(running=YES_NO)},
+        {
+            400: "A field is wrong",
+            403: NOT_ALLOWED,
+            404: "No such action",
+            409: "Anything else matches now (`plan` is the new plan), or another action runs; nothing was changed",
+            503: "It failed, or it cannot be noted in the audit log",
+        },
+    ),
     "/api/overview": _get(
         "How far the table is behind the log, who reads, what is waited for; null stands for what is not known",
         _of(
@@ -167,24 +204,6 @@ PATHS: Final[Mapping[str, Document]] = {
     ),
     "/api/dead-letters": _get(
         "The dead letters by cause", _of(read_at=TIME, complete=YES_NO, open=COUNT, causes=_list(OBJECT)), NOT_NOW
-    ),
-    "/api/audit": _get(
-        "What operators have changed, the newest first; `next` is the number to give as `before`, or null",
-        _of(entries=_list(OBJECT), next=COUNT),
-        {400: "No number of an entry", **NOT_NOW},
-        [_query("before", "Only entries before the one with this number")],
-    ),
-    "/api/actions/{name}/plan": _post(
-        "What an action would change, and nothing is changed",
-        "The fields of the action, each a text",
-        {"type": "object", "properties": {"digest": TEXT}, "required": ["digest"]},
-        CHANGING,
-    ),
-    "/api/actions/{name}/apply": _post(
-        "Apply a plan to exactly what it names; code 202 if it goes on for longer than the answer waits",
-        "The fields of the plan's `request`, and its `digest`",
-        {"type": "object", "properties": {"running": YES_NO, "result": OBJECT}, "required": ["running"]},
-        CHANGING,
     ),
     "/api/verify": _get(
         "The newest comparison of the table with the log; `right` is null before the first one",
