@@ -13,7 +13,7 @@ from support.console import Console
 from support.console_scene import DEADLINES, NASTY, STORY, WIDE, event
 from support.waiting import until
 
-PAGES = ("/", "/jobs", f"/jobs/{STORY}", "/stuck", "/dead-letters", "/consumers", "/verify")
+PAGES = ("/", "/jobs", f"/jobs/{STORY}", "/stuck", "/dead-letters", "/consumers", "/verify", "/audit", "/actions")
 pytestmark = pytest.mark.usefixtures("scene")
 
 
