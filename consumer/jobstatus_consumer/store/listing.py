@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from psycopg import sql
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.store.connection import Limits, open_connection
@@ -17,6 +18,8 @@ FILE: Final = "listing.sql"
 LIMITS: Final = Limits(connect=2.0, statement=2.0, lock=1.0, deaf=5.0)
 WINDOW: Final = 20_000
 """Rows that one statement searches where there are filters."""
+FILTERS: Final = ("status", "worker", "text", "since", "until", "before", "last")
+"""The blocks that are conditions."""
 LETTERS: Final = 300
 """Characters of an error message in the list."""
 
@@ -84,19 +87,18 @@ class JobList(Session):
 
     def newest(self, wanted: JobFilter, after: JobPlace, rows: int) -> JobPage:
         """A page in the order of the newest events. Reads the whole table, or fails with DatabaseAwayError."""
-        given = {**wanted._asdict(), "before": after.latest, "after": after.job_id, "rows": rows + 1}
-        return _page(self._ask("newest", **given), rows)
+        found = self._jobs("newest", wanted, rows + 1, before=after.latest, after=after.job_id)
+        return _page(found, rows)
 
     def by_id(self, wanted: JobFilter, after: JobPlace, rows: int, seconds: float) -> JobPage:
         """A page in the order of the ids. With filters the table is searched for `seconds`, stretch by stretch."""
         if wanted.is_open:
-            return _page(self._ask("by_id", **wanted._asdict(), after=after.job_id, last=None, rows=rows + 1), rows)
+            return _page(self._jobs("by_id", wanted, rows + 1, after=after.job_id), rows)
         found: list[JobLine] = []
         place, searched, deadline = after.job_id, 0, self._time() + seconds
         while True:
-            last = next((row[0] for row in self._ask("window_end", after=place, window=WINDOW)), None)
-            left = rows + 1 - len(found)
-            found += self._lines(wanted, place, last, left)
+            last = self._window_end(place)
+            found += self._jobs("by_id", wanted, rows + 1 - len(found), after=place, last=last)
             searched += WINDOW
             if len(found) > rows or last is None:
                 return _page(found, rows)._replace(searched=searched if last is not None else None)
@@ -104,18 +106,26 @@ class JobList(Session):
             if self._time() > deadline:
                 return JobPage(found, JobPlace(place), searched)
 
-    def _lines(self, wanted: JobFilter, after: str, last: str | None, rows: int) -> list[JobLine]:
-        return [JobLine(*row) for row in self._ask("by_id", **wanted._asdict(), after=after, last=last, rows=rows)]
+    def _window_end(self, after: str) -> str | None:
+        rows = self._ask(block(FILE, "window_end", self._place), after=after, window=WINDOW)
+        return str(rows[0][0]) if rows else None
 
-    def _ask(self, name: str, **given: Any) -> list[TupleRow]:
+    def _jobs(self, name: str, wanted: JobFilter, rows: int, **place: Any) -> list[JobLine]:
+        """The jobs that pass the filters that are given; `place` has the names of further ones, and `after`."""
+        given = {"after": "", **wanted._asdict(), **place, "rows": rows, "letters": LETTERS}
+        active = [part for part in FILTERS if given.get(part) is not None]
+        filters = [sql.SQL(" AND ") + block(FILE, part, self._place) for part in active]
+        parts = {"columns": block(FILE, "columns", self._place), "filters": sql.Composed(filters)}
+        return [JobLine(*row) for row in self._ask(block(FILE, name, self._place, parts=parts), **given)]
+
+    def _ask(self, query: sql.Composed, **given: Any) -> list[TupleRow]:
         if not self.connected:
             self.connect()
-        parts = {part: block(FILE, part, self._place) for part in ("columns", "filters")}
-        return self.execute(block(FILE, name, self._place, parts=parts), {"letters": LETTERS, **given})
+        return self.execute(query, given)
 
 
-def _page(found: Sequence[TupleRow], rows: int) -> JobPage:
+def _page(found: Sequence[JobLine], rows: int) -> JobPage:
     """The first `rows` of what was found; one more says that there is a next page."""
-    jobs = [JobLine(*row) for row in found[:rows]]
+    jobs = found[:rows]
     last = jobs[-1] if len(found) > rows else None
     return JobPage(jobs, None if last is None else JobPlace(last.job_id, last.latest))

@@ -239,8 +239,8 @@ class Assignment:
         for log, offset in offsets.items():
             partition = self.partitions[log.partition]
             partition.commit_sent = offset
-            if acked:
-                partition.commit_acked = offset
+            # what is only sent replaces what was acknowledged: after a rewind it may be lower
+            partition.commit_acked = offset if acked else UNKNOWN
 
     def mark_not_committed(self, numbers: Iterable[int]) -> None:
         """The last commit of these partitions failed: it has to be made again where they are still assigned."""

@@ -44,6 +44,7 @@ def stale(console: Console) -> list[str]:
 @pytest.mark.parametrize("fault", [TcpProxy.refuse, TcpProxy.deaf], ids=["refused", "silent"])
 def test_without_the_database(shown: Deployment, postgres: LocalPostgres, fault: Callable[[TcpProxy], None]) -> None:
     with (
+        mock.patch.object(live, "STALE_AFTER", 1.5),
         TcpProxy(postgres.port) as proxy,
         running_console(shown, database_url=proxy.through(shown.database_url)) as console,
     ):

@@ -38,6 +38,14 @@ def test_only_what_is_written_is_committed_and_only_once() -> None:
     assert found.to_commit(acked=True) == {}
 
 
+def test_a_place_that_was_committed_before_a_rewind_is_committed_again() -> None:
+    found = assignment()
+    found.mark_committed({LOG: 10}, acked=True)
+    # a log that lost its tail: back, and up to where it was committed before
+    found.mark_committed({LOG: 5}, acked=False)
+    assert found.to_commit(acked=True) == {LOG: 10}
+
+
 def test_a_commit_that_failed_is_made_again() -> None:
     found = assignment()
     found.mark_written(covered(10, 20), found.epoch)
