@@ -39,8 +39,9 @@ $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 setup-demo: $(VENV)/.demo
 setup: $(VENV)/.dev
 
+# ARGS=--keep holds the servers up afterwards, with a console over them
 demo: setup-demo
-	@$(BIN)/jobstatus demo
+	@$(BIN)/jobstatus demo $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
