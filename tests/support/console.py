@@ -9,10 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
+import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.console import ConsoleServer, Options
-from support.deployment import Deployment
+from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.postgres import LocalPostgres
+from support.deployment import Deployment, deployment
 
 SECONDS = 30.0
 
@@ -59,6 +63,18 @@ class Console:
             return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+
+
+@contextmanager
+def shown_deployment(
+    kafka: LocalKafka, postgres: LocalPostgres, folders: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """A deployment that the tests of a console share, in a database of its own."""
+    name = f"console_{uuid4().hex[:12]}"
+    url = postgres.create_database(name)
+    with deployment(kafka.bootstrap_servers, url, folders.mktemp("console")) as found:
+        yield found
+    postgres.drop_database(name)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -11,22 +10,17 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from playwright.sync_api import Browser, sync_playwright
 from support.chromium import FLAGS, environment, executable
-from support.console import Console, running_console
+from support.console import Console, running_console, shown_deployment
 from support.console_scene import DEADLINES, odd, set_scene
-from support.deployment import Deployment, deployment
+from support.deployment import Deployment
 from support.waiting import until
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="package")
 def shown(kafka: LocalKafka, postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The deployment that the console shows."""
-    name = f"console_{next(_numbers)}_{tmp_path_factory.getbasetemp().name.replace('-', '_')}"
-    url = postgres.create_database(name)
-    with deployment(kafka.bootstrap_servers, url, tmp_path_factory.mktemp("console")) as found:
+    with shown_deployment(kafka, postgres, tmp_path_factory) as found:
         yield found
-    postgres.drop_database(name)
 
 
 @pytest.fixture(scope="package")

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from jobstatus_consumer.console import Options
+from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.postgres import LocalPostgres
 from jobstatus_schemas import JobStatusEvent, encode
-from support.console import Answer, Console, running_console
+from playwright.sync_api import Browser, expect
+from support.console import Answer, Console, running_console, shown_deployment
 from support.deployment import Deployment
 from support.waiting import until
 
 ODD = "<b>'\"/%\u202e &\n"
+
+
+@pytest.fixture(scope="module")
+def shown(kafka: LocalKafka, postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment of this module's own: what it changes must not change what other tests look at."""
+    with shown_deployment(kafka, postgres, tmp_path_factory) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def console(shown: Deployment) -> Iterator[Console]:
+    """A console that may change it."""
+    with running_console(shown, Options(allow_actions=True)) as found:
+        yield found
 
 
 def event(job_id: str, status: str, number: int) -> JobStatusEvent:
@@ -72,6 +89,23 @@ def test_a_redrive_goes_from_the_plan_to_done_and_is_in_the_audit_log(console: C
     assert page.code == 200
     assert "✓ done" in page.text
     assert "<b>" not in page.text
+
+
+def test_in_a_browser_a_redrive_goes_from_the_plan_to_done(console: Console, browser: Browser) -> None:
+    reject(console.deployed, event("clicked", "error", 7))
+    page = browser.new_page(locale="en-US")
+    try:
+        page.goto(f"{console.url}/actions")
+        form = page.locator('form[action="/actions/redrive/plan"]')
+        form.get_by_label("Job ids, one a line").fill("clicked")
+        form.get_by_role("button").click()
+        expect(page.get_by_text("1 event would change.")).to_be_visible()
+        page.get_by_role("button", name="Apply exactly this").click()
+        page.wait_for_url("**/audit")
+        expect(page.locator("tbody tr").first).to_contain_text("✓ done")
+    finally:
+        page.close()
+    assert console.deployed.query("SELECT status FROM jobs WHERE job_id = 'clicked'") == [("error",)]
 
 
 def test_what_has_changed_since_the_plan_is_refused_with_the_new_plan(console: Console) -> None:
