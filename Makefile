@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -17,6 +17,7 @@ help:
 	@echo "make test   every check and every test, on a real Kafka and a real PostgreSQL"
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
+	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
 
@@ -38,8 +39,9 @@ $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
 setup-demo: $(VENV)/.demo
 setup: $(VENV)/.dev
 
+# ARGS=--keep holds the servers up afterwards, with a console over them
 demo: setup-demo
-	@$(BIN)/jobstatus demo
+	@$(BIN)/jobstatus demo $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
@@ -73,6 +75,10 @@ SECONDS ?= 1800
 SEED ?= 1
 chaos: setup
 	$(BIN)/python -m tests.chaos --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+# the first build of the client in Rust takes minutes
+clients: setup
+	$(BIN)/python -m pytest tests/integration/clients --long -n 0
 
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup

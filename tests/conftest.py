@@ -31,6 +31,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 THREADS_END_WITHIN = 30.0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests marked long, which take minutes")
+
+
 @pytest.fixture(autouse=True)
 def no_thread_of_ours_is_left() -> Iterator[None]:
     """A client that a test leaves open works on beside later tests: it logs, and it draws random numbers."""

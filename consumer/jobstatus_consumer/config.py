@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, get_args
 
-from jobstatus_schemas.database_url import FILE_SCHEME, TABLE_NAME, TABLE_WORDS
+from jobstatus_schemas.database_url import FILE_SCHEME, POOLED_SCHEME, TABLE_NAME, TABLE_WORDS
 from jobstatus_schemas.protocol import (
     ALL_ENV,
     DEFAULT_TOPIC,
@@ -23,6 +23,8 @@ from jobstatus_schemas.protocol import (
     unknown_settings,
 )
 from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
+from jobstatus_schemas.token_login import PROPERTY as LOGIN
+from jobstatus_schemas.token_login import token_function
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -75,6 +77,11 @@ class Settings(BaseModel):
     )
     database_url_file: str = Field(
         "", description="a file with the database's URL, read again for each connection; instead of the URL itself"
+    )
+    prepared_statements: Literal["on", "off"] = Field(
+        "on",
+        description="off for a pooler in transaction mode, such as PgBouncer's: nothing is prepared, and each "
+        "transaction sets what it needs",
     )
     table: str = Field(
         "jobs",
@@ -207,6 +214,11 @@ class Settings(BaseModel):
                 )
         for name, path in missing_certificates(value):
             raise ValueError(f"{variable_of(name)} (--kafka {name}): there is no file {path}")
+        if LOGIN in value:
+            try:
+                token_function(value[LOGIN])
+            except ValueError as error:
+                raise ValueError(f"{variable_of(LOGIN)} (--kafka {LOGIN}): {error}") from None
         if "group.id" in value:
             raise ValueError(f"{variable_of('group.id')} (--kafka group.id): set JOBSTATUS_GROUP_ID or --group-id")
         return value
@@ -249,14 +261,15 @@ class Settings(BaseModel):
     def database(self) -> str:
         """The database's URL with its password, or `file:` with the file that has it, as `read_url` takes it.
 
-        Raises `SettingsError` if neither is set.
+        Behind a pooler in transaction mode it begins with `pooled:`. Raises `SettingsError` if no URL is set.
         """
+        pooled = POOLED_SCHEME if self.prepared_statements == "off" else ""
         if self.database_url_file:
-            return FILE_SCHEME + self.database_url_file
+            return pooled + FILE_SCHEME + self.database_url_file
         url = self.database_url.get_secret_value()
         if not url:
             raise SettingsError("JOBSTATUS_DATABASE_URL is not set; give postgresql://user:password@host:port/database")
-        return url
+        return pooled + url
 
 
 def parse_deadlines(text: str) -> dict[str, int]:

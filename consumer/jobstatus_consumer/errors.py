@@ -76,6 +76,16 @@ class MalformedUrlError(DeploymentError, SettingsError):
     """The database's URL cannot be read: a setting is wrong, and only the store can find that out."""
 
 
+class PoolerError(DeploymentError):
+    """A pooler gives each transaction another session, and the settings do not say so. `what` and `remedy` as below."""
+
+    what = "a pooler in transaction mode is between jobstatus and PostgreSQL"
+    remedy = "set JOBSTATUS_PREPARED_STATEMENTS=off, or connect directly, or pool by session"
+
+    def __init__(self) -> None:
+        super().__init__(f"{self.what}. Nothing was written, and no offset was committed. {self.remedy}")
+
+
 class TargetError(DeploymentError):
     """The target file does not fit the database. `what` says why, and `remedy` what to do."""
 

@@ -20,6 +20,8 @@ from jobstatus_schemas.protocol import (
     unknown_settings,
 )
 from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
+from jobstatus_schemas.token_login import PROPERTY as LOGIN
+from jobstatus_schemas.token_login import token_function
 
 from jobstatus_producer.errors import SettingsError
 
@@ -134,6 +136,11 @@ def _check_kafka(kafka: Mapping[str, str]) -> None:
         raise SettingsError("JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set; wanted host:port[,host:port]")
     for name, path in missing_certificates(kafka):
         raise SettingsError(f"{variable_of(name)}: there is no file {path}")
+    if LOGIN in kafka:
+        try:
+            token_function(kafka[LOGIN])
+        except ValueError as error:
+            raise SettingsError(f"{variable_of(LOGIN)}: {error}") from None
     for name, value in kafka.items():
         if name in REFUSED:
             raise SettingsError(f"{variable_of(name)}: not allowed here: {REFUSED[name]}")

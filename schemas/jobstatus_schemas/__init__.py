@@ -8,7 +8,7 @@ from jobstatus_schemas.codec import Codec
 from jobstatus_schemas.errors import UndecodableError
 from jobstatus_schemas.event import JobStatusEvent
 from jobstatus_schemas.framing import Framing, SingleObject
-from jobstatus_schemas.schema import schema_fingerprint, schema_text
+from jobstatus_schemas.schema import plain_schema_text, schema_fingerprint, schema_text
 
 __all__ = [
     "CODEC",
@@ -19,6 +19,7 @@ __all__ = [
     "UndecodableError",
     "decode",
     "encode",
+    "plain_schema_text",
     "schema_fingerprint",
     "schema_text",
 ]

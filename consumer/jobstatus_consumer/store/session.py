@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -18,8 +18,11 @@ from psycopg.rows import TupleRow
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
 from jobstatus_consumer.store.connection import (
     DEFAULT_LIMITS,
+    SAFE_PATH,
     SESSION,
+    TRANSACTION,
     Limits,
+    is_pooled,
     open_connection,
     session_parameters,
 )
@@ -66,6 +69,9 @@ class Session:
         self._sent_at: float | None = None
         # the answer to SESSION; the schemas of the user's search_path are in it
         self._settings: list[TupleRow] = []
+        # behind a pooler in transaction mode each transaction sets the search_path that `located` has found
+        self._pooled = is_pooled(url)
+        self._path = SAFE_PATH
 
     def __enter__(self: Self_) -> Self_:
         return self
@@ -85,8 +91,9 @@ class Session:
         with self._handover:
             self._connection = connection
             self._line = socket.socket(fileno=os.dup(connection.fileno()))
+        self._path = SAFE_PATH
         try:
-            self._settings = self.execute(SESSION, session_parameters(self._limits))
+            self._settings = self.execute(SESSION, session_parameters(self._limits, local=self._pooled))
             self.prepare()
         except JobStatusError:
             self.close()
@@ -107,14 +114,15 @@ class Session:
 
     def execute(self, query: bytes | sql.Composed | RawQuery, parameters: Mapping[str, Any]) -> list[TupleRow]:
         """The rows of one statement."""
-        with self.use() as connection:
-            self._sent_at = self._clock()
-            try:
+        # a commit may wait as well, for a standby
+        self._sent_at = self._clock()
+        try:
+            with self.use() as connection:
                 if isinstance(query, RawQuery):
                     return query.fetch(connection, parameters)
                 return connection.execute(query, parameters).fetchall()
-            finally:
-                self._sent_at = None
+        finally:
+            self._sent_at = None
 
     def located(self, name: TableName) -> TableName:
         """The name as this session finds it, with its schema where that is needed. Sets the search_path.
@@ -123,24 +131,37 @@ class Session:
         of the first schema there. Our own path has only those of them in which no other role may create anything.
         """
         ((_, schemas, *_),) = self._settings
-        found = self.execute(block("admin.sql", "place", name), {"schemas": list(schemas), "name": name.name})
-        if name.schema is not None or not found:
+        given = {"schemas": list(schemas), "name": name.name, "local": self._pooled}
+        found = self.execute(block("admin.sql", "place", name), given)
+        if not found:
             return name
-        ((schema, in_our_path),) = found
+        ((schema, in_our_path, self._path),) = found
+        if name.schema is not None:
+            return name
         return name if in_our_path else name.within(schema)
 
     @contextmanager
     def use(self) -> Iterator[Connection[TupleRow]]:
-        """The connection, for statements inside the block. What psycopg raises there comes out as our error."""
+        """The connection, for statements inside the block. What psycopg raises there comes out as our error.
+
+        Behind a pooler in transaction mode the block is one transaction, with our settings.
+        """
         connection = self._connection
         if connection is None:
             raise DatabaseAwayError("not connected")
         try:
-            yield connection
+            with self._transaction(connection) if self._pooled else nullcontext():
+                yield connection
         except (psycopg.Error, UnicodeError) as error:
             if connection.closed or connection.broken or getattr(error, "sqlstate", None) == READ_ONLY:
                 self.close()
             raise classify(error) from None  # the text of psycopg's error may hold values of the row
+
+    @contextmanager
+    def _transaction(self, connection: Connection[TupleRow]) -> Iterator[None]:
+        with connection.transaction():
+            connection.execute(TRANSACTION, session_parameters(self._limits, self._path, local=True))
+            yield
 
     @property
     def statement_age(self) -> float:

@@ -94,7 +94,7 @@ WITHOUT_SQLSTATE: Final[tuple[tuple[type[Exception], type[StoreError], str], ...
 POOLED: Final = ("26000", "42P05")
 """What prepared statements run into behind a pooler in transaction mode."""
 POOLER_REMEDY: Final = (
-    "; is there a pooler in transaction mode in between, such as PgBouncer? A consumer needs one connection only: "
+    "; is there a pooler in transaction mode in between, such as PgBouncer? Set JOBSTATUS_PREPARED_STATEMENTS=off, or "
     "connect directly, or pool by session"
 )
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ import psycopg
 from jobstatus_demo.after import run_after
 from jobstatus_demo.before import run_before
 from jobstatus_demo.errors import DemoError
+from jobstatus_demo.looking import hold
 from jobstatus_demo.plan import Plan
 from jobstatus_demo.recount import recount
 from jobstatus_demo.report import Report
@@ -25,8 +26,12 @@ from jobstatus_demo.show import Show
 from jobstatus_demo.stage import made_stage
 
 
-def run_demo(plan: Plan, show: Show, *, keep: bool = False) -> Report:
-    """Run all of it, for about a minute; with `keep` the topic and the tables stay.
+def run_demo(
+    plan: Plan, show: Show, *, keep: bool = False, shown: Callable[[Report], object] = lambda report: None
+) -> Report:
+    """Run all of it, for about a minute, and call `shown` with the report; with `keep` the topic and the tables stay.
+
+    With `keep`, servers that were started here run on beside a console until Ctrl-C.
 
     Raises `DemoError` if it cannot continue, also if a server cannot be fetched, started or reached.
     """
@@ -38,7 +43,11 @@ def run_demo(plan: Plan, show: Show, *, keep: bool = False) -> Report:
             servers(show.say) as there,
         ):
             show.begin(plan, there, time.monotonic() - started)
-            return _run(plan, there, show, Path(folder), keep=keep, started=started)
+            report = _run(plan, there, show, Path(folder), keep=keep, started=started)
+            shown(report)
+            if keep and "local" in (there.kafka, there.postgres):
+                hold(there.environment(plan, os.environ), Path(folder), show.say)
+            return report
     except psycopg.Error as error:
         raise DemoError(f"PostgreSQL failed, so the demo stopped: {str(error).strip()}") from error
 

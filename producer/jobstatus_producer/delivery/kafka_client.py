@@ -7,6 +7,7 @@ from typing import Final
 
 from jobstatus_producer.delivery.acks import Acks
 from jobstatus_producer.delivery.transport import Failure, FailureKind, OpenTransport, Transport
+from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.settings import ProducerSettings
 
 SILENT_SECONDS: Final = 30.0
@@ -56,9 +57,18 @@ class KafkaClient:
             self._dead = True
 
     def renew_if_dead(self) -> None:
-        """Go on with a new client if this one is dead. Blocks for 1.5 s at most."""
+        """Go on with a new client if this one is dead. Blocks for 1.5 s at most, and 10 s more if no token is there.
+
+        Without a token for its login there is no new client, and the old one stays.
+        """
         if self._dead:
-            old, self.transport = self.transport, self._open()
+            try:
+                opened = self._open()
+            except SettingsError as error:
+                # the properties were accepted before, so it is what a function or a file gives now
+                self._acks.trouble(str(error))
+                return
+            old, self.transport = self.transport, opened
             self._dead = False
             self._silent_since = None
             old.close()

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 from jobstatus_schemas.masking import remember, secrets_of, without_secrets
 from jobstatus_schemas.protocol import LATE_HEADER
+from jobstatus_schemas.token_login import PROPERTY as LOGIN
+from jobstatus_schemas.token_login import trouble_of, with_login
 
 from jobstatus_producer import process
 from jobstatus_producer.errors import SettingsError
@@ -141,7 +143,7 @@ class KafkaTransport:
         # the middle of an import can never import that module
         import confluent_kafka.admin  # noqa: F401
 
-        config: dict[str, Any] = {**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties}
+        config = with_login({**_DEFAULTS, "queue.buffering.max.messages": max_records, **properties})
         self._secrets = secrets_of(properties)
         remember(self._secrets)
         self._on_error = on_error
@@ -150,7 +152,9 @@ class KafkaTransport:
         try:
             self._producer: Producer | None = open_client(config, logger=client_logger)
         except KafkaException as error:
-            raise SettingsError(_refused_property(error, properties)) from None
+            trouble = trouble_of(config)
+            text = f"{variable_of(LOGIN)}: {trouble}; no token, so no login" if trouble else ""
+            raise SettingsError(text or _refused_property(error, properties)) from None
         self._topic = topic
         self._produce = self._producer.produce
         self._is_new = True

@@ -13,15 +13,29 @@ from jobstatus_schemas.schema import Schema, load_schema
 
 MARKER: Final = b"\xc3\x01"
 HEADER_BYTES: Final = 10
+OTHER_FINGERPRINTS: Final = {
+    "v1": (
+        bytes.fromhex("4158ee4c8f676caf"),  # github.com/hamba/avro 2.31
+        bytes.fromhex("a15c962d0d0626e3"),  # github.com/linkedin/goavro 2.15
+    ),
+}
+"""What two Go libraries compute for the same file. They keep logical types, and the specification leaves them out.
+
+The body is the same with and without logical types. `tests/contract/golden_clients.json` holds bytes of both libraries.
+"""
 
 
 class SingleObject:
-    """Knows every published schema by its fingerprint."""
+    """Knows every published schema by its fingerprint, and by what other libraries compute instead of it."""
 
     size: Final = HEADER_BYTES
 
     def __init__(self) -> None:
-        self._schemas = {schema.fingerprint: schema for schema in map(load_schema, SCHEMA_VERSIONS)}
+        self._schemas = {
+            fingerprint: schema
+            for schema in map(load_schema, SCHEMA_VERSIONS)
+            for fingerprint in (schema.fingerprint, *OTHER_FINGERPRINTS.get(schema.version, ()))
+        }
 
     def header(self, schema: Schema) -> bytes:
         """The marker and the fingerprint of `schema`: 10 bytes."""

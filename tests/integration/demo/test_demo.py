@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_schemas import decode
 from support.forked import COMMAND
 from support.processes import family, wait_until, wait_until_gone
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
@@ -262,3 +264,23 @@ def consumers_below(pid: int) -> list[int]:
         except psutil.NoSuchProcess:
             continue
     return found
+
+
+def test_a_demo_that_is_kept_shows_its_end_in_a_console_until_ctrl_c(kafka: LocalKafka) -> None:
+    env = an_environment(JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
+    with started([COMMAND, "demo", *SMALL, "--keep"], env) as process:
+        assert process.stdout is not None
+        said = ""
+        while "look at it in a browser" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        address = said.rsplit(" ", 1)[1].strip()
+
+        def rows() -> int:
+            with urllib.request.urlopen(f"{address}/api/overview", timeout=30) as answer:
+                return sum((json.load(answer)["rows"] or {}).values())
+
+        assert until(rows, "the console has counted the rows") == 100
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0

@@ -14,6 +14,7 @@ from jobstatus_local.jars import kafka_tools_classpath
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_producer import JobStatusProducer
 from support.fixture_types import MakeTopic
+from support.murmur2 import partition_of
 
 KEYS = 10_000
 PARTITIONS = 7
@@ -73,3 +74,5 @@ def test_ten_thousand_job_ids_go_where_java_sends_them(
     chosen = {record.key: record.partition for record in read_all(kafka.bootstrap_servers, ours)}
     assert chosen == keys_by_partition(kafka.bootstrap_servers, javas)
     assert set(chosen.values()) == set(range(PARTITIONS))
+    # the published vectors are made with this function
+    assert chosen == {key: partition_of(key, PARTITIONS) for key in chosen}

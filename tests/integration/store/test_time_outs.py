@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from jobstatus_consumer.errors import DatabaseAwayError
+from jobstatus_consumer.errors import DatabaseAwayError, LockedError
 from jobstatus_consumer.store import Limits, Store, overview
 from law import table
 from law.events import LOG_A, batch, event
@@ -37,10 +37,12 @@ def other(url: str, statement: str) -> Iterator[int]:
         connection.rollback()
 
 
-def refused(store: Store) -> str:
+def refused(store: Store, kind: type[DatabaseAwayError] = LockedError) -> str:
+    """The text of the error; `LockedError` says to the metrics that a lock is waited for."""
     with pytest.raises(DatabaseAwayError) as caught:
         store.write(batch(EVENTS))
     assert store.connected
+    assert type(caught.value) is kind
     return str(caught.value)
 
 
@@ -118,7 +120,7 @@ def test_a_batch_that_always_takes_too_long_is_split(url: str, database: Databas
 def test_a_single_row_that_takes_too_long_is_waited_for_and_named(url: str, database: Database) -> None:
     slow(database, 30, "new.job_id = 'job-03'")
     with writer(url, statement=0.5) as store:
-        text = refused(store)
+        text = refused(store, DatabaseAwayError)
         assert "the row of job 'job-03' (job-status[0] offset 3) alone takes too long" in text
         assert store.progress([LOG_A]) == {}
         assert {"job-00", "job-01", "job-02"} <= table.read(database).keys()

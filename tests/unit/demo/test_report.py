@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
@@ -51,7 +52,11 @@ def test_as_many_transactions_as_the_bound_are_allowed() -> None:
 def test_the_exit_code_says_whether_all_is_well(
     monkeypatch: pytest.MonkeyPatch, report: Report, arguments: list[str]
 ) -> None:
-    monkeypatch.setattr(run, "run_demo", lambda *_, **__: report)
+    def run_demo(*_: object, shown: Callable[[Report], object], **__: object) -> Report:
+        shown(report)
+        return report
+
+    monkeypatch.setattr(run, "run_demo", run_demo)
     # below the root, as in a run: a command keeps the names of its help flags from its first call on
     result = CliRunner().invoke(main, ["demo", *arguments])
     assert result.exit_code == (0 if report.ok else 1)

@@ -1,0 +1,61 @@
+"""What the frameworks' modules share: the words for what happens to a job, and a report that breaks no job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from jobstatus_producer.client import JobId, JobStatusProducer
+from jobstatus_producer.errors import ProducerError
+from jobstatus_producer.functions import default_producer
+from jobstatus_producer.log import logger
+from jobstatus_producer.tracking import describe
+
+WORDS: Final[Mapping[str, str]] = {
+    word: word for word in ("pending", "processing", "success", "error", "retrying", "revoked")
+}
+"""What happens to a job, and the status that is reported for it."""
+
+Words = Mapping[str, str | None]
+"""Other statuses for some of `WORDS`; None reports nothing."""
+
+
+class Reporter:
+    """Reports with one producer. No method raises because of a report: the framework's job matters more."""
+
+    def __init__(self, producer: JobStatusProducer | None = None, words: Words | None = None) -> None:
+        """Without `producer` the first report makes the one of `update_job_status`.
+
+        Raises `ValueError` for a key of `words` that is none of `WORDS`.
+        """
+        unknown = sorted(set(words or ()) - set(WORDS))
+        if unknown:
+            raise ValueError(f"words: {unknown[0]!r} is none of {', '.join(WORDS)}")
+        self._producer = producer
+        self._words: Words = {**WORDS, **(words or {})}
+
+    def report(self, job_id: JobId | None, what: str, error: object = None, attempt: int | None = None) -> None:
+        """Report what happened to a job; None for a job that is not to be reported. Blocks as a producer's call does.
+
+        A report that is not accepted is an error in the log.
+        """
+        status = self._words[what]
+        if status is None or job_id is None:
+            return
+        message = describe(error) if isinstance(error, BaseException) else error
+        try:
+            self._get().update_job_status(job_id, status, message, attempt=attempt)
+        except (ProducerError, TypeError, ValueError) as unreported:
+            logger.error("a job's status was not accepted: %s", unreported)
+
+    def flush(self, seconds: float) -> None:
+        """Block until everything is acknowledged, for up to `seconds`. What is not is delivered later."""
+        try:
+            self._get().flush(seconds)
+        except ProducerError as error:
+            logger.error("a job's status was not delivered: %s", error)
+
+    def _get(self) -> JobStatusProducer:
+        if self._producer is None:
+            self._producer = default_producer()
+        return self._producer

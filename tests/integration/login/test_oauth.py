@@ -1,0 +1,129 @@
+"""A real broker that asks for tokens (OAUTHBEARER), and a function that makes them, or fails to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import LOOPBACK
+from jobstatus_producer import JobStatusProducer, SettingsError
+from support.deployment import Deployment, deployment
+from support.forked import COMMAND
+from support.inside import run_inside
+from support.parts import started
+from support.shared_broker import NEVER_DELETES
+from support.tokens import BROKER, FOLDER
+from support.waiting import until
+
+FUNCTION = "support.tokens:make"
+SHORT = "20"
+"""A connection ends with its token, and a broker refuses another login within a second of the last."""
+LONG = "3600"
+WHY = "support.tokens:make: ConnectionError: the identity provider does not answer"
+TESTS = str(Path(__file__).parents[2])
+
+
+@pytest.fixture(scope="module")
+def asking() -> Iterator[LocalKafka]:
+    """A broker that asks clients for tokens."""
+    with started("a real Apache Kafka", LocalKafka(properties={**NEVER_DELETES, **BROKER})) as server:
+        yield server
+
+
+@pytest.fixture
+def with_tokens(asking: LocalKafka, database_url: str, tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment whose commands log in; the test itself looks at the topic through the listener that asks nothing."""
+    inside = f"{LOOPBACK}:{asking.nodes[0].address.internal_port}"
+    with deployment(inside, database_url, tmp_path) as found, mock.patch.dict(os.environ, {FOLDER: str(tmp_path)}):
+        found.more |= {
+            "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": asking.bootstrap_servers,
+            "JOBSTATUS_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "JOBSTATUS_KAFKA_SASL_MECHANISM": "OAUTHBEARER",
+            "JOBSTATUS_KAFKA_OAUTH_CB": FUNCTION,
+            "JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG": LONG,
+            FOLDER: str(tmp_path),
+            "PYTHONPATH": TESTS,
+        }
+        yield found
+
+
+def calls(deployed: Deployment) -> list[str]:
+    """The process of each call of the function."""
+    file = deployed.folder / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def producer(deployed: Deployment, **more: str) -> JobStatusProducer:
+    environ = {name: value for name, value in {**deployed.environ, **more}.items() if name.startswith("JOBSTATUS_")}
+    for name in ("GROUP_ID", "DATABASE_URL", "TABLE", "HTTP_ADDRESS", "KAFKA_SESSION_TIMEOUT_MS"):
+        environ.pop(f"JOBSTATUS_{name}", None)
+    return JobStatusProducer.from_env(environ)
+
+
+def test_producer_consumer_and_commands_log_in_with_tokens(with_tokens: Deployment) -> None:
+    assert run_inside(with_tokens, "check").stdout.startswith("all is ready")
+    with producer(with_tokens) as jobs:
+        jobs.update_many([(f"job-{number % 9}", "processing") for number in range(50)])
+    assert with_tokens.drain()["dead_letters"] == 0
+    with_tokens.assert_exact()
+    assert len(with_tokens.rows()) == 9
+    run_inside(with_tokens, "verify")
+    assert len(calls(with_tokens)) >= 4
+
+
+@pytest.mark.slow
+def test_tokens_are_made_again_before_they_expire(with_tokens: Deployment) -> None:
+    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = SHORT
+    consumer = with_tokens.watching("consume")
+    with producer(with_tokens) as jobs:
+        jobs.update_job_status("job", "first", wait=True)
+        with_tokens.settled()
+        before, expired = calls(with_tokens), time.time() + float(SHORT) + 1
+        until(lambda: len(set(calls(with_tokens)[len(before) :])) == 2, "both processes have new tokens")
+        until(lambda: time.time() > expired, "the first tokens have expired")
+        jobs.update_job_status("job", "second", wait=True)
+    with_tokens.settled()
+    assert consumer.process.poll() is None
+    assert with_tokens.rows()["job"].status == "second"
+
+
+@pytest.mark.slow
+def test_a_function_that_fails_for_a_while_loses_nothing(with_tokens: Deployment) -> None:
+    fails = with_tokens.folder / "fails"
+    with producer(with_tokens, JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8") as jobs:
+        jobs.update_job_status("job", "first", wait=True)
+        fails.touch()
+        before, expired = calls(with_tokens), time.time() + 9
+        until(lambda: time.time() > expired and calls(with_tokens) > before, "the token has expired")
+        jobs.update_job_status("job", "second")
+        fails.unlink()
+        jobs.flush(60)
+    with_tokens.drain()
+    assert with_tokens.rows()["job"].status == "second"
+
+
+def test_without_a_first_token_the_function_and_its_error_are_named(with_tokens: Deployment) -> None:
+    """A new client waits 10 s for its first token, so both sides wait at the same time."""
+    (with_tokens.folder / "fails").touch()
+    # another argument than in the other tests, whose token would be used
+    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601"
+    check = subprocess.Popen([COMMAND, "check"], env=with_tokens.environ, stderr=subprocess.PIPE, text=True)
+    with pytest.raises(SettingsError, match=f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}"):
+        producer(with_tokens)
+    _, text = check.communicate(timeout=60)
+    assert f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}" in text
+    assert check.returncode == 2
+
+
+def test_a_name_that_cannot_be_imported_is_refused_at_the_start(with_tokens: Deployment) -> None:
+    with_tokens.more["JOBSTATUS_KAFKA_OAUTH_CB"] = "no_such_package:make"
+    done = run_inside(with_tokens, "check", code=2)
+    assert "JOBSTATUS_KAFKA_OAUTH_CB (--kafka oauth.cb): no_such_package:make cannot be imported" in done.stderr
+    with pytest.raises(SettingsError, match="JOBSTATUS_KAFKA_OAUTH_CB: no_such_package:make cannot be imported"):
+        producer(with_tokens)

@@ -1,0 +1,59 @@
+"""What the frameworks' modules share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from jobstatus_producer.errors import ProducerClosedError
+from jobstatus_producer.integrations.reporting import Reporter
+
+
+class Closed:
+    """A producer that accepts nothing."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def update_job_status(self, *_: object, **__: object) -> None:
+        raise self._error
+
+    def flush(self, _seconds: float) -> int:
+        raise self._error
+
+
+class Kept:
+    """A producer that keeps what was reported."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[Any, ...]] = []
+
+    def update_job_status(self, *report: Any, attempt: int | None = None) -> None:
+        self.reports.append((*report, attempt))
+
+
+@pytest.mark.parametrize("error", [ProducerClosedError("closed"), ValueError("status: too long"), TypeError("job_id")])
+def test_a_report_that_is_not_accepted_breaks_no_job(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    producer: Any = Closed(error)
+    with caplog.at_level(logging.ERROR, "jobstatus.producer"):
+        Reporter(producer).report("job", "success")
+    assert str(error) in caplog.text
+
+
+def test_a_flush_that_fails_breaks_no_job() -> None:
+    producer: Any = Closed(ProducerClosedError("closed"))
+    Reporter(producer).flush(1)
+
+
+def test_the_words_may_be_others_and_none_reports_nothing() -> None:
+    kept = Kept()
+    producer: Any = kept
+    reporter = Reporter(producer, {"success": "done", "pending": None})
+    reporter.report("job", "pending", attempt=0)
+    reporter.report("job", "success", attempt=1)
+    reporter.report(None, "success")
+    reporter.report("job", "error", OSError("no disk"), 1)
+    assert kept.reports == [("job", "done", None, 1), ("job", "error", "OSError: no disk", 1)]
+    with pytest.raises(ValueError, match="words: 'finished' is none of pending, processing"):
+        Reporter(words={"finished": "done"})
