@@ -34,6 +34,8 @@ OLDEST_EVERY: Final = 3.0
 POINT_EVERY: Final = 1.0
 ROWS_SHARE: Final = 0.05
 """Counting reads the whole table, so it takes at most this share of the time."""
+COUNTED_UP_TO: Final = 5_000_000
+"""Rows beyond which the table is not counted any more."""
 TABLE_LIMITS: Final = StoreLimits(connect=2.0, statement=5.0, lock=2.0, deaf=6.0)
 COUNT_LIMITS: Final = StoreLimits(connect=2.0, statement=30.0, lock=2.0, deaf=15.0)
 RENEW_AFTER: Final = 10.0
@@ -44,10 +46,14 @@ STALE_AFTER: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The number of rows by status, as they were counted, and the server's own estimate of all rows."""
+    """The number of rows by status, and the server's own estimate of all rows.
+
+    `exact` is False where the table is too large to be counted: then these are estimates, too.
+    """
 
     by_status: dict[str, int]
     estimated: int | None
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +107,8 @@ class Live:
         self._made: dict[str, tuple[int, bytes]] = {}
         self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell)
         self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
-        self.rows = Watch(
-            "rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._counted.close
-        )
+        self._watched = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
+        self.rows = Watch("rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._uncount)
         self.oldest = Watch("oldest", self._oldest, every=OLDEST_EVERY)
         overdue = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
         self.letters = Watch("letters", self._letters, every=LETTERS_EVERY, share=ROWS_SHARE, told=self._tell)
@@ -215,7 +220,16 @@ class Live:
         return compare(self._settings, self._sources, lambda: self.ended)
 
     def _count(self) -> Rows:
-        return Rows(self._counted.rows_by_status(), self._counted.estimated_rows())
+        estimated = self._counted.estimated_rows()
+        if estimated is not None and estimated > COUNTED_UP_TO:
+            found = self._watched.estimated_by_status()
+            by_status = {status: round(rows) for status, rows in sorted(found.items(), key=lambda item: -item[1])}
+            return Rows(by_status, estimated, exact=False)
+        return Rows(self._counted.rows_by_status(), estimated)
+
+    def _uncount(self) -> None:
+        self._counted.close()
+        self._watched.close()
 
     def _tell(self) -> None:
         """Wake all who wait; called in the threads of the watches."""

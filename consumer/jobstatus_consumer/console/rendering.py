@@ -147,6 +147,8 @@ def kind(status: str | None) -> str:
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("jobstatus_consumer.console"),
     autoescape=True,
+    # a template of a newer version, put in place while this one runs, would not fit it
+    auto_reload=False,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest import mock
 
 import pytest
+from jobstatus_consumer.console import live
 from support.console import Console, running_console
 from support.console_scene import DEADLINES
 from support.deployment import Deployment
@@ -64,6 +66,15 @@ def test_a_search_goes_on_where_it_ended(large: Console) -> None:
         looked += 1
         assert looked < 60
     assert [job["job_id"] for job in found["jobs"]] == [ONLY]
+
+
+def test_a_table_that_is_too_large_to_be_counted_is_estimated(large: Console) -> None:
+    with mock.patch.object(live, "COUNTED_UP_TO", 1000), running_console(large.deployed) as console:
+        until(lambda: console.get("/api/overview").json["rows"], "the rows are estimated")
+        found = console.get("/api/overview").json
+        assert found["rows_exact"] is False
+        assert abs(found["rows"]["success"] - MILLION * 3 / 5) < MILLION / 20
+        assert "about 1," in console.get("/jobs").text or "about 9" in console.get("/jobs").text
 
 
 def test_the_number_of_rows_is_the_tables(large: Console) -> None:

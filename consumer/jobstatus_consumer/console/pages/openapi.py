@@ -150,6 +150,7 @@ PATHS: Final[Mapping[str, Document]] = {
             partitions=_list(PARTITION),
             last_write=TIME,
             rows=BY_NAME,
+            rows_exact=YES_NO,
             rows_counted_at=TIME,
             rows_estimated=COUNT,
             open_dead_letters=COUNT,

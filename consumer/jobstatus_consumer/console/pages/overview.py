@@ -44,6 +44,7 @@ def as_dict(group: str, snapshot: Snapshot, live: Live) -> dict[str, Any]:
         "partitions": [partition_as_dict(item) for item in report.partitions],
         "last_write": iso(report.last_write),
         "rows": None if rows.value is None else rows.value.by_status,
+        "rows_exact": None if rows.value is None else rows.value.exact,
         "rows_counted_at": iso(rows.at),
         "rows_estimated": None if rows.value is None else rows.value.estimated,
         "open_dead_letters": None if letters is None else letters.open,
