@@ -20,6 +20,11 @@ from support.waiting import until
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 
+LOOKING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobstatus-reader' AND datname = current_database()"
+)
+
+
 def event(job_id: str, status: str, number: int) -> JobStatusEvent:
     at = 1_785_000_000_000_000 + number
     return JobStatusEvent(f"00000000-0000-0000-0000-{number:012d}", job_id, status, "disk full", 1, "worker-7", at)
@@ -56,8 +61,7 @@ def test_a_job_that_is_there_is_printed_at_once_and_values_are_shown_on_request(
 def test_a_job_that_does_not_exist_yet_is_waited_for(deployed: Deployment) -> None:
     with ThreadPoolExecutor(1) as pool:
         process = pool.submit(deployed.run, "wait", "new", "--until", "success", "--timeout", "120", "--json")
-        look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobstatus-reader'"
-        until(lambda: deployed.query(look) == [(1,)], "the command looks")
+        until(lambda: deployed.query(LOOKING) == [(1,)], "the command looks")
         put(deployed, "new", "processing")
         put(deployed, "new", "success")
         assert json.loads(process.result(120).stdout)["status"] == "success"
@@ -114,8 +118,7 @@ def test_a_signal_ends_the_wait(deployed: Deployment) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    look = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'jobstatus-reader'"
-    until(lambda: deployed.query(look) == [(1,)], "the command looks")
+    until(lambda: deployed.query(LOOKING) == [(1,)], "the command looks")
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert (process.returncode, told.strip()) == (1, "jobstatus: aborted")

@@ -32,6 +32,7 @@ from jobstatus_reader import (
 )
 from law.events import batch, event
 from psycopg.rows import TupleRow
+from support.pgbouncer import pgbouncer
 from support.waiting import until
 
 pytestmark = pytest.mark.postgres
@@ -260,6 +261,19 @@ def test_a_wait_survives_lost_connections(reader: JobStatusReader, session: psyc
             )
         put(session, "a", "success")
         assert waiting.result(60).status == "success"
+
+
+def test_a_pooler_in_transaction_mode_may_stand_in_between(url: str, tmp_path: Path) -> None:
+    with pgbouncer(url, tmp_path, "transaction", size=1) as pooled, JobStatusReader(pooled) as reader:
+        for number in range(20):
+            assert reader.job(number) is None
+        with pytest.raises(NotReachedError):
+            reader.await_status("a", "success", 0.3)
+        assert not reader.by_status("success")
+        with psycopg.connect(pooled, autocommit=True, prepare_threshold=None) as other:
+            # what the reader has set is not left to the next client of the server's session
+            assert other.execute("SHOW statement_timeout").fetchone() == ("0",)
+            assert other.execute("SHOW transaction_read_only").fetchone() == ("off",)
 
 
 def test_close_ends_a_wait_and_a_lookup_behind_a_lock(url: str, session: psycopg.Connection[TupleRow]) -> None:
