@@ -101,7 +101,7 @@ def test_the_wheel_holds_every_file_of_a_package(names: list[str], package: str)
 
 def test_the_wheel_holds_the_data_that_is_read_at_run_time(names: list[str]) -> None:
     kinds = {Path(name).suffix for name in names if not name.split("/")[0].endswith(".dist-info")}
-    assert {".sql", ".avsc", ".toml", ".typed", ".py", ".html", ".css", ".js", ".svg"} == kinds
+    assert {".sql", ".avsc", ".toml", ".typed", ".py", ".html", ".css", ".js", ".svg", ".txt"} == kinds
 
 
 def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[str, Any]) -> None:
