@@ -196,6 +196,13 @@ def cases() -> Iterator[dict[str, Any]]:
         faulty(lag_seconds="60+60x59 2x60"),
         {60: NONE, 64: NONE, 66: {"JobstatusLag"}, 74: {"JobstatusLag"}, 77: LAGS, 119: LAGS, 121: NONE},
     )
+    yield from burns()
+    yield from waits()
+    yield from members()
+    yield from what_needs_a_person()
+
+
+def burns() -> Iterator[dict[str, Any]]:
     # a fifth of the events is late for two hours
     late = "59682+800x119 155880+998x240"
     total = "60000+1000x360"
@@ -210,6 +217,9 @@ def cases() -> Iterator[dict[str, Any]]:
         faulty(freshness_seconds_bucket__10="59799+917x360", freshness_seconds_count=total),
         {60: NONE, 120: NONE, 400: {"JobstatusFreshnessBurnSlow"}},
     )
+
+
+def waits() -> Iterator[dict[str, Any]]:
     yield case(
         "the database is unavailable for ten minutes",
         faulty(waiting_seconds="60+60x9 0x60", waiting_for__database="1x9 0x60"),
@@ -220,6 +230,9 @@ def cases() -> Iterator[dict[str, Any]]:
         faulty(waiting_seconds="60+60x9 0x60", waiting_for__lock="1x9 0x60"),
         {61: NONE, 63: {"JobstatusWaitingForLock"}, 71: NONE},
     )
+
+
+def members() -> Iterator[dict[str, Any]]:
     yield case(
         "no broker answers for ten minutes",
         faulty(brokers_reachable="0x9 3x60", assigned_partitions="0x9 4x60"),
@@ -235,6 +248,9 @@ def cases() -> Iterator[dict[str, Any]]:
         {series: f"{_until_start(values)} _x15 {_until_start(values)}" for series, values in HEALTHY.items()},
         {60: NONE, 66: NONE, 71: {"JobstatusNoConsumer"}, 77: NONE},
     )
+
+
+def what_needs_a_person() -> Iterator[dict[str, Any]]:
     yield case(
         "three dead letters",
         faulty(events_total__dead_letter="3x60"),

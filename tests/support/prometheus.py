@@ -51,7 +51,7 @@ def tool(name: str) -> str:
 
 
 def _install() -> None:
-    lock = ROOT / ".cache" / "prometheus.lock"
+    lock = ROOT / ".cache" / "apt.lock"
     lock.parent.mkdir(exist_ok=True)
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -377,5 +377,7 @@ def _purge(
         return False
     agreed(f"Remove {_counted(counts)} from {settings.dead_letter_topic} for good?", yes=yes)
     _refuse_stopped(stop, "nothing was removed")
-    Topics(settings).delete_records(settings.dead_letter_topic, ends)
+    before = {str(number): end for number, end in ends.items()}
+    with noted(settings, "dlq purge", {"topic": settings.dead_letter_topic, "before": before, **counts}):
+        Topics(settings).delete_records(settings.dead_letter_topic, ends)
     return True

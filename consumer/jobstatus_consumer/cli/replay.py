@@ -14,6 +14,7 @@ import click
 from jobstatus_schemas.database_url import TABLE_NAME, TABLE_WORDS
 
 from jobstatus_consumer.cli import undo
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import (
     PATIENCE,
@@ -234,8 +235,16 @@ def _into_a_table(settings: Settings, options: ReplayOptions, reader: RangeReade
             if not options.dry_run:
                 agreed(f"Replay {counted(plan.events, 'event')} into {table.name} now?", yes=options.yes)
         if not options.dry_run:
-            result = _live(settings, options, reader, scope, table, marked, stop)
+            with noted(settings, "replay", _noted(options, scope)) as did:
+                result = _live(settings, options, reader, scope, table, marked, stop)
+                did.update(applied=result.applied, complete=result.complete, refused=result.refused.total())
             _finished(result, options, scope, began=began)
+
+
+def _noted(options: ReplayOptions, scope: Scope) -> dict[str, Any]:
+    """The plan for the audit log."""
+    ranges = [item._asdict() for item in scope.ranges]
+    return {"name": options.name, "existing_only": options.existing_only, "ranges": ranges, **scope.wanted.as_dict()}
 
 
 def _plan(options: ReplayOptions, reader: RangeReader, scope: Scope, rows: Rows, stop: Event) -> ReplayPlan:

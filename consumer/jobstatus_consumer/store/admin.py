@@ -23,6 +23,7 @@ from jobstatus_consumer.store.layout import AUDIT, Column, TableLayout, made_tab
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
 from jobstatus_consumer.store.problem import Problem
+from jobstatus_consumer.store.purging import NEEDS_A_SESSION
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
@@ -32,10 +33,6 @@ from jobstatus_consumer.store.target_check import target_problems
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
-PURGE_NEEDS_A_SESSION: Final = Problem(
-    "purge keeps its list of finished jobs in its session, which a pooler in transaction mode takes away",
-    "connect purge directly, with --database-url and --prepared-statements on",
-)
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
@@ -93,7 +90,7 @@ def check(url: str, table: str, *, target: Target | None = None, to_write: bool 
 def check_purge(url: str, table: str) -> list[Problem]:
     """Everything that would keep `purge` from working, each with its remedy; raises only MalformedUrlError."""
     if is_pooled(url):
-        return [PURGE_NEEDS_A_SESSION]
+        return [NEEDS_A_SESSION]
     return _check(url, table, PURGES)
 
 

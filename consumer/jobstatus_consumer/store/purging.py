@@ -8,12 +8,18 @@ from typing import Any, Final, NamedTuple
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import json_params
+from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.table import Table
 
 PAGE: Final = 20_000
 """Purged jobs that are looked at in one statement."""
+NEEDS_A_SESSION: Final = Problem(
+    "purge keeps its list of finished jobs in its session, which a pooler in transaction mode takes away",
+    "connect purge directly, with --database-url and --prepared-statements on",
+)
 GATE_WAIT: Final = b"SET LOCAL lock_timeout = '200ms'"
 """While a purge waits for the writes that are running, the next ones wait behind it: so it does not wait long."""
 
@@ -52,6 +58,8 @@ class PurgeTable(Table):
 
     def prepare(self) -> None:
         """Find the tables on a new connection, and whether jobs wait for their row in a target."""
+        if self._pooled:
+            raise DeploymentError(f"{NEEDS_A_SESSION.what}; {NEEDS_A_SESSION.remedy}")
         super().prepare()
         self._listed = False
         waits = self.execute(

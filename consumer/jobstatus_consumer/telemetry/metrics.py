@@ -40,7 +40,20 @@ class Metrics:
     def __init__(self, topic: str = "", group: str = "") -> None:
         self._inner = CollectorRegistry()
         self.described: list[Described] = []
-        # what was written
+        self._declare_written()
+        self._declare_lag()
+        self._declare_membership()
+        self._declare_what_needs_a_person()
+        self._declare_target()
+        build = self._named("build_info", "gauge", ("version",), "1; the version of jobstatus that runs")
+        Info("jobstatus_build", build, registry=self._inner).info({"version": version("jobstatus")})
+        self._start_at_zero()
+        self.registry = CollectorRegistry()
+        self.registry.register(Labelled(self._inner, {"topic": topic, "group": group}))
+        ProcessCollector(registry=self.registry)
+
+    def _declare_written(self) -> None:
+        """What was written."""
         self.events = self._counter("events", "events that were written, were stale, or became dead letters", "outcome")
         self.stale = self._counter("stale_events", "events that changed nothing, by reason", "reason")
         self.dead_letters = self._counter(
@@ -63,7 +76,9 @@ class Metrics:
             "last_write_timestamp_seconds",
             "the time of the last written batch, in seconds since 1970-01-01 UTC; no series before the first one",
         )
-        # how far the table is behind the log
+
+    def _declare_lag(self) -> None:
+        """How far the table is behind the log, and what for."""
         self.lag_events = self._gauge(
             "lag_events", "events of the log that are not written yet; the series of assigned partitions", "partition"
         )
@@ -78,7 +93,9 @@ class Metrics:
         self.waiting_seconds = self._gauge(
             "waiting_seconds", "seconds for which the consumer has been waiting; 0 if it is not waiting"
         )
-        # the membership in the group, and the connections
+
+    def _declare_membership(self) -> None:
+        """The membership in the group, and the connections."""
         self.partitions = self._gauge("assigned_partitions", "partitions that are assigned to this consumer")
         self.topic_partitions = self._gauge(
             "topic_partitions", "partitions that the topic has; no series before the broker's first answer"
@@ -90,7 +107,8 @@ class Metrics:
             "brokers to which the consumer's Kafka client has a connection; it connects to those that it needs",
         )
         self.connections = self._counter("database_connections", "database connections made")
-        # what needs a person
+
+    def _declare_what_needs_a_person(self) -> None:
         self.budget_used = self._gauge(
             "dead_letter_budget_used_ratio", "the used part of the budget of dead letters; at 1 the consumer stops"
         )
@@ -111,7 +129,9 @@ class Metrics:
             "partition 0 reads them, and a rare status may be missing",
             "status",
         )
-        # the user's own table
+
+    def _declare_target(self) -> None:
+        """The user's own table."""
         self.target_rows = self._counter(
             "target_rows",
             "rows of the target, by outcome: written, inserted, parked (it waits), not_ours (the key is NULL), held (a "
@@ -122,12 +142,6 @@ class Metrics:
         self.target_oldest_waiting = self._gauge(
             "target_oldest_waiting_seconds", "seconds for which the oldest of these jobs has been waiting"
         )
-        build = self._named("build_info", "gauge", ("version",), "1; the version of jobstatus that runs")
-        Info("jobstatus_build", build, registry=self._inner).info({"version": version("jobstatus")})
-        self._start_at_zero()
-        self.registry = CollectorRegistry()
-        self.registry.register(Labelled(self._inner, {"topic": topic, "group": group}))
-        ProcessCollector(registry=self.registry)
 
     def _start_at_zero(self) -> None:
         """Make every series whose labels are known: a rate sees no first step of a series that appears with it."""

@@ -73,7 +73,16 @@ def test_each_command_that_changes_something_is_noted_with_plan_and_result(writt
     run_inside(written, "offsets", "reset", "--to", "beginning", "--yes")
     found = newest(written)
     assert (found.action, found.outcome, len(found.plan["moves"])) == ("offsets reset", "done", written.partitions)
-    assert [item.action for item in entries(written)] == ["offsets reset", "purge", "undo", "repair", "redrive"]
+    run_inside(written, "replay", "--job-id", "b", "--yes")
+    found = newest(written)
+    plan, result = both(found)
+    assert (found.action, plan["jobs"], result["complete"]) == ("replay", ["b"], True)
+
+    run_inside(written, "dlq", "purge", "--before", "now", "--even-open", "--yes")
+    found = newest(written)
+    assert (found.action, found.outcome, found.plan["open"]) == ("dlq purge", "done", 1)
+    actions = ["dlq purge", "replay", "offsets reset", "purge", "undo", "repair", "redrive"]
+    assert [item.action for item in entries(written)] == actions
 
 
 def test_what_changes_nothing_is_not_noted(written: Deployment) -> None:

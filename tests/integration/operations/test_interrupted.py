@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from jobstatus_consumer.cli import offsets
 from jobstatus_consumer.errors import BrokerAwayError
+from jobstatus_consumer.operations import offsets
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
