@@ -18,7 +18,7 @@ from integration.producer.commands import COMMAND, jobstatus
 from integration.producer.conftest import Environ
 from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.scripts import NOBODY
-from jobstatus_consumer.cli import run
+from jobstatus_consumer.cli.commands import main
 from jobstatus_local.kafka import LocalKafka
 
 
@@ -69,7 +69,7 @@ def test_run_runs_the_command_whether_it_can_report_or_not() -> None:
 def test_run_waits_only_shortly_for_a_broker_that_was_never_reached() -> None:
     """In this process, whose start takes no time: the producer's own bound is 10 s."""
     began = time.monotonic()
-    seen = CliRunner().invoke(run.command, ["--job-id", "x", "--", "true"], env=NOBODY)
+    seen = CliRunner().invoke(main, ["run", "--job-id", "x", "--", "true"], env=NOBODY)
     assert time.monotonic() - began < 8
     assert seen.exit_code == 0
     assert "): 2 events ('x' processing, 'x' success)" in seen.stderr

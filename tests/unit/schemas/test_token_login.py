@@ -69,7 +69,7 @@ def test_a_function_that_hangs_is_given_up_within_its_time(login: TokenLogin) ->
 
 
 def test_while_the_function_fails_the_last_token_is_used_until_it_expires(login: TokenLogin) -> None:
-    good = ("first", time.time() + 60)
+    good = ("a-token-of-this-test", time.time() + 60)
     HERE.answer = good
     login("config")
     HERE.answer = OSError("unreachable")
@@ -77,7 +77,7 @@ def test_while_the_function_fails_the_last_token_is_used_until_it_expires(login:
     assert "unreachable" in login.trouble
     with pytest.raises(RuntimeError, match="unreachable"):
         login("another config")
-    HERE.answer = ("old", time.time() - 1)
+    HERE.answer = ("a-token-that-has-expired", time.time() - 1)
     login("config")
     HERE.answer = OSError("unreachable")
     with pytest.raises(RuntimeError, match="unreachable"):
