@@ -6,29 +6,38 @@ What each alert does in a real fault is in tests/integration/observability; what
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
+from jobstatus_consumer.telemetry.console_metrics import ConsoleMetrics
+from jobstatus_consumer.telemetry.declaring import Declaring, Described
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import ProducerSettings
 from prometheus_client import generate_latest
 from support.dashboards import DASHBOARDS, load, names_in, panels, queries
 from support.installing import ROOT
+from support.pages import blocks
 from support.prometheus import RULE_FILES, alerts, promtool, rules, shortened
 
+CONSOLE_PAGE: Final = ROOT / "docs" / "how-to" / "console.md"
 RUNBOOK: Final = ROOT / "docs" / "how-to" / "alerts.md"
 HISTOGRAM: Final = ("_bucket", "_sum", "_count")
 ALERTS: Final = {rule["alert"]: rule for rule in alerts()}
 
 
+def described() -> list[Described]:
+    """The metrics of the consumer and of the console."""
+    return Metrics().described + ConsoleMetrics().described
+
+
 def known_names() -> set[str]:
-    """Every name that a scrape of a consumer or of a worker may have, and that a rule records."""
-    ours = {item.name for item in Metrics().described}
-    parts = {item.name + end for item in Metrics().described if item.type == "histogram" for end in HISTOGRAM}
+    """Every name that a scrape of a consumer, a console or a worker may have, and that a rule records."""
+    ours = {item.name for item in described()}
+    parts = {item.name + end for item in described() if item.type == "histogram" for end in HISTOGRAM}
     process = set(re.findall(r"^(process_\w+)", generate_latest(Metrics().registry).decode(), re.MULTILINE))
     worker = {f"{PREFIX}{name}_total" for name in COUNTERS} | {f"{PREFIX}{name}" for name in GAUGES}
     recorded = {rule["record"] for rule in rules() if "record" in rule}
@@ -54,6 +63,18 @@ def test_prometheus_accepts_the_configuration_of_the_compose_file(tmp_path: Path
     assert "2 rule files found" in done.stdout
 
 
+def test_prometheus_accepts_the_scrape_of_the_console_with_its_token(tmp_path: Path) -> None:
+    (block,) = [block for block in blocks(CONSOLE_PAGE) if block.language == "yaml"]
+    token, config = tmp_path / "console-token", tmp_path / "prometheus.yml"
+    token.write_text("a-token-of-some-length")
+    config.write_text(block.text.replace("/etc/prometheus/console-token", str(token)))
+    done = promtool("check", "config", config)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (job,) = yaml.safe_load(block.text)["scrape_configs"]
+    assert job["authorization"] == {"type": "Bearer", "credentials_file": "/etc/prometheus/console-token"}
+    assert "metrics_path" not in job, "the console answers at the usual path"
+
+
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])
 def test_every_metric_in_a_rule_exists(rule: Mapping[str, Any]) -> None:
     names = names_in(rule["expr"])
@@ -70,7 +91,7 @@ def test_every_metric_in_a_panel_exists(query: Any) -> None:
 def test_every_metric_of_ours_is_in_a_panel() -> None:
     shown = {name for query in queries() for name in names_in(query.expression)}
     plain = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
-    left = {item.name for item in Metrics().described} - plain
+    left = {item.name for item in described()} - plain
     assert left == {"jobstatus_unreadable_headers_total"}, "it is counted for a person who looks for it"
     assert {f"{PREFIX}{name}_total" for name in COUNTERS} | {f"{PREFIX}{name}" for name in GAUGES} <= shown
 
@@ -106,8 +127,9 @@ def test_the_dashboards_have_different_names() -> None:
     assert len({load(path)["uid"] for path in DASHBOARDS}) == len(DASHBOARDS) == 2
 
 
-def test_promtool_finds_no_fault_in_the_names_of_the_metrics() -> None:
-    text = generate_latest(Metrics(ProducerSettings.topic, "jobstatus").registry).decode()
+@pytest.mark.parametrize("of", [Metrics, ConsoleMetrics])
+def test_promtool_finds_no_fault_in_the_names_of_the_metrics(of: Callable[[str, str], Declaring]) -> None:
+    text = generate_latest(of(ProducerSettings.topic, "jobstatus").registry).decode()
     done = promtool("check", "metrics", given=text)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
@@ -116,6 +138,7 @@ def test_promtool_finds_no_fault_in_the_names_of_the_metrics() -> None:
 
 OF: Final = 'topic="t",group="g"'
 ON: Final = f'{OF},job="jobstatus-consumer",instance="c:1"'
+CONSOLE: Final = f'{OF},job="jobstatus-console",instance="v:1"'
 WORKER: Final = 'topic="t",instance="w:1",job="jobstatus-worker"'
 MINUTES: Final = 480
 START: Final = 60
@@ -137,6 +160,11 @@ HEALTHY: Final[Mapping[str, str]] = {
     f"jobstatus_dead_letter_budget_used_ratio{{{ON}}}": f"0x{MINUTES}",
     f'jobstatus_overdue_jobs{{{ON},status="processing"}}': f"0x{MINUTES}",
     f"jobstatus_target_oldest_waiting_seconds{{{ON}}}": f"0x{MINUTES}",
+    f'jobstatus_verify_findings{{{CONSOLE},kind="different"}}': f"0x{MINUTES}",
+    f'jobstatus_verify_findings{{{CONSOLE},kind="missing"}}': f"0x{MINUTES}",
+    f"jobstatus_verify_interval_seconds{{{CONSOLE}}}": f"3600x{MINUTES}",
+    f"jobstatus_verify_timestamp_seconds{{{CONSOLE}}}": f"0+60x{MINUTES}",
+    f"jobstatus_console_start_timestamp_seconds{{{CONSOLE}}}": f"0x{MINUTES}",
     f"jobstatus_producer_spool_depth{{{WORKER}}}": f"0x{MINUTES}",
     f"jobstatus_producer_oldest_undelivered_seconds{{{WORKER}}}": f"1x{MINUTES}",
     f"jobstatus_producer_rejected_total{{{WORKER}}}": f"0x{MINUTES}",
@@ -144,7 +172,7 @@ HEALTHY: Final[Mapping[str, str]] = {
 
 
 def name_of(series: str) -> str:
-    return series.split("{")[0] + "".join(re.findall(r'(?:reason|outcome|le)="[^"]*"', series))
+    return series.split("{")[0] + "".join(re.findall(r'(?:reason|outcome|le|kind)="[^"]*"', series))
 
 
 def faulty(**changed: str) -> dict[str, str]:
@@ -158,7 +186,7 @@ def faulty(**changed: str) -> dict[str, str]:
 
 
 def _key(series: str) -> str:
-    words = re.findall(r'(?:reason|outcome|le)="([^"]*)"', series)
+    words = re.findall(r'(?:reason|outcome|le|kind)="([^"]*)"', series)
     return "__".join([series.split("{")[0].removeprefix("jobstatus_"), *(word.partition(".")[0] for word in words)])
 
 
@@ -200,6 +228,7 @@ def cases() -> Iterator[dict[str, Any]]:
     yield from waits()
     yield from members()
     yield from what_needs_a_person()
+    yield from comparisons()
 
 
 def burns() -> Iterator[dict[str, Any]]:
@@ -283,6 +312,30 @@ def what_needs_a_person() -> Iterator[dict[str, Any]]:
             105: NONE,
         },
     )
+
+
+def comparisons() -> Iterator[dict[str, Any]]:
+    differs, overdue = {"JobstatusTableDiffers"}, {"JobstatusVerifyOverdue"}
+    yield case(
+        "three rows differ from the log until they are repaired",
+        faulty(verify_findings__different="2x29 0x60", verify_findings__missing="1x29 0x60"),
+        {59: NONE, 61: differs, 85: differs, 91: NONE},
+    )
+    # the newest result is of the minute 59; the interval is an hour
+    yield case(
+        "no comparison has ended for four hours",
+        faulty(verify_timestamp_seconds="3540x240 18060+60x60"),
+        {200: NONE, 238: NONE, 241: overdue, 299: overdue, 301: NONE},
+    )
+    yield case(
+        "the console has ended",
+        {key: f"{_until_start(values)} _x420" if CONSOLE in key else values for key, values in HEALTHY.items()},
+        {61: NONE, 238: NONE, 241: overdue, 420: overdue},
+    )
+    never = {series: values for series, values in HEALTHY.items() if "verify_timestamp" not in series}
+    yield case("the first comparison never ends", never, {0: NONE, 178: NONE, 181: overdue, 420: overdue})
+    without = {series: values for series, values in HEALTHY.items() if "jobstatus_verify_" not in series}
+    yield case("a console without --verify-every", without, {0: NONE, 181: NONE, 420: NONE})
 
 
 def test_no_alert_fires_in_healthy_hours_and_each_fires_for_its_fault(tmp_path: Path) -> None:

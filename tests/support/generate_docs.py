@@ -23,6 +23,8 @@ from jobstatus_consumer.config import (
     allowed_values,
     env_name,
 )
+from jobstatus_consumer.telemetry.console_metrics import ConsoleMetrics
+from jobstatus_consumer.telemetry.declaring import Declaring
 from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
@@ -140,7 +142,7 @@ def metrics_page() -> str:
         "A gauge is read at the moment of the scrape; a partition's series ends when the partition is given up.",
         "[Alerts](how-to/alerts.md) says which of them wake somebody, and what to do then.",
         "",
-        *_table(("name", "type", "labels", "meaning"), _consumer_metrics()),
+        *_table(("name", "type", "labels", "meaning"), _declared(Metrics())),
         "",
         "## The producer",
         "",
@@ -150,11 +152,20 @@ def metrics_page() -> str:
         " `ProducerCollector(one, other)`.",
         "",
         *_table(("name", "type", "meaning"), _producer_metrics()),
+        "",
+        "## The console",
+        "",
+        "`jobstatus console` answers at `/metrics` on its own address, to those who may ask it:"
+        " [how to scrape it](how-to/console.md#metrics).",
+        "Each has the labels `topic` and `group` beside its own; `process_*` has the process's memory, time and files.",
+        "Only a console with `--verify-every` has the series `jobstatus_verify_*`.",
+        "",
+        *_table(("name", "type", "labels", "meaning"), _declared(ConsoleMetrics())),
     )
 
 
-def _consumer_metrics() -> Iterator[tuple[str, ...]]:
-    for name, kind, labels, meaning in Metrics().described:
+def _declared(metrics: Declaring) -> Iterator[tuple[str, ...]]:
+    for name, kind, labels, meaning in metrics.described:
         yield f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels), meaning
 
 

@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -139,8 +140,13 @@ class Prometheus:
 
 
 @contextlib.contextmanager
-def running(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes these addresses by the name of their job, for the length of a `with`."""
+def running(
+    folder: Path, targets: Mapping[str, str], tokens: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Prometheus]:
+    """A Prometheus that scrapes these addresses by the name of their job, for the length of a `with`.
+
+    `tokens` has the tokens of those that want one.
+    """
     program = tool("prometheus")
     for path in RULE_FILES:
         (folder / path.name).write_text(shortened(path.read_text("utf-8")))
@@ -148,7 +154,8 @@ def running(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(folder / path.name) for path in RULE_FILES],
         "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in targets.items()
+            {"job_name": job, "static_configs": [{"targets": [address]}], **_login(tokens.get(job))}
+            for job, address in targets.items()
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -170,6 +177,10 @@ def running(folder: Path, targets: Mapping[str, str]) -> Iterator[Prometheus]:
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _login(token: str | None) -> dict[str, Any]:
+    return {} if token is None else {"authorization": {"credentials": token}}
 
 
 def _ready(server: Prometheus, process: subprocess.Popen[bytes]) -> bool:

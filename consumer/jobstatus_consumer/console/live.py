@@ -98,6 +98,8 @@ class Live:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
         self.ended = False
+        self.started_at = time.time()
+        """seconds since 1970-01-01 UTC"""
         self._topics: Topics | None = None
         self._broker_answered = time.monotonic()
         self.streams = 0

@@ -5,13 +5,10 @@ A counter or a histogram is added to where something happens. A gauge is read wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from importlib.metadata import version
-from typing import Final, NamedTuple
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
-
-from jobstatus_consumer.telemetry.families import AgeHistogram, Labelled, LiveGauge
+from jobstatus_consumer.telemetry.declaring import Declaring
+from jobstatus_consumer.telemetry.families import AgeHistogram
 
 BATCH_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000)
 WRITE_BUCKETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -25,32 +22,18 @@ WAITING_FOR: Final = ("database", "lock", "broker", "group", "none")
 """`lock`: another session has locked the table or a row. `group`: this member has no assignment."""
 
 
-class Described(NamedTuple):
-    """One metric for the documentation."""
-
-    name: str
-    type: str
-    labels: Sequence[str]
-    meaning: str
-
-
-class Metrics:
+class Metrics(Declaring):
     """The metrics of one consumer. Each has the labels `topic` and `group` beside its own."""
 
     def __init__(self, topic: str = "", group: str = "") -> None:
-        self._inner = CollectorRegistry()
-        self.described: list[Described] = []
+        super().__init__(topic, group)
         self._declare_written()
         self._declare_lag()
         self._declare_membership()
         self._declare_what_needs_a_person()
         self._declare_target()
-        build = self._named("build_info", "gauge", ("version",), "1; the version of jobstatus that runs")
-        Info("jobstatus_build", build, registry=self._inner).info({"version": version("jobstatus")})
+        self._build("build", "1; the version of jobstatus that runs")
         self._start_at_zero()
-        self.registry = CollectorRegistry()
-        self.registry.register(Labelled(self._inner, {"topic": topic, "group": group}))
-        ProcessCollector(registry=self.registry)
 
     def _declare_written(self) -> None:
         """What was written."""
@@ -154,20 +137,3 @@ class Metrics:
         for counter, words in known:
             for word in words:
                 counter.labels(word)
-
-    def _named(self, name: str, kind: str, labels: Sequence[str], meaning: str) -> str:
-        self.described.append(Described(f"jobstatus_{name}", kind, labels, meaning))
-        return meaning
-
-    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        self._named(f"{name}_total", "counter", labels, meaning)
-        return Counter(f"jobstatus_{name}", meaning, labels, registry=self._inner)
-
-    def _gauge(self, name: str, meaning: str, *labels: str) -> LiveGauge:
-        found = LiveGauge(f"jobstatus_{name}", self._named(name, "gauge", labels, meaning), labels)
-        self._inner.register(found)
-        return found
-
-    def _histogram(self, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
-        self._named(name, "histogram", (), meaning)
-        return Histogram(f"jobstatus_{name}", meaning, buckets=buckets, registry=self._inner)

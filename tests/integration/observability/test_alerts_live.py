@@ -1,4 +1,4 @@
-"""A real Prometheus watches a real consumer and a worker while real faults happen, by the shipped rules.
+"""A real Prometheus watches a real consumer, a worker and a console while real faults happen, by the shipped rules.
 
 The rules' minutes are seconds here (`support/prometheus.py`, `shortened`); nothing else of them is changed. How long
 the burn rates last, and that nothing fires in healthy hours, is shown by promtool in tests/contract/test_alerts.py.
@@ -11,11 +11,12 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from jobstatus_consumer.console import Options
 from jobstatus_local.ports import PortLease
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_producer import BufferFullError, JobStatusProducer, UndeliveredError
@@ -23,8 +24,10 @@ from jobstatus_producer.prometheus import ProducerCollector
 from jobstatus_schemas import JobStatusEvent
 from prometheus_client import CollectorRegistry, start_http_server
 from support.breakable import Breakable
+from support.console import Console, running_console
 from support.dashboards import queries
 from support.deployment import ConsumerProcess, Deployment, deployment, locked, made_events
+from support.inside import run_inside
 from support.prometheus import Prometheus, alerts, promtool, running
 from support.waiting import until
 
@@ -35,6 +38,9 @@ POISON: Final = 9
 """Dead letters in a row, one fewer than stop the consumer."""
 BURNS: Final = {"JobstatusFreshnessBurnFast", "JobstatusFreshnessBurnSlow"}
 """Each outage here makes them fire, and their windows outlast the run: promtool shows when they end."""
+TOKEN: Final = "a-token-of-some-length"
+VERIFY_EVERY: Final = 2
+"""Seconds; an alert comes after three times that."""
 ELSEWHERE: Final = {"JobstatusTargetWaiting"}
 """Shown by promtool alone: this run has no table of an application."""
 
@@ -91,16 +97,25 @@ class Worker:
 
 @contextmanager
 def watched(broker: Breakable, deployed: Deployment, folder: Path) -> Iterator[tuple[Prometheus, Worker, int]]:
-    """A worker, and a Prometheus that scrapes it and the port where the consumer is to answer."""
+    """A worker, and a Prometheus that scrapes it, a console, and the port where the consumer is to answer."""
     worker = Worker(broker, deployed.topic, folder / "spool")
     (folder / "prometheus").mkdir()
     try:
-        with PortLease() as lease:
-            targets = {"jobstatus-consumer": f"127.0.0.1:{lease.port}", "jobstatus-worker": worker.address}
-            with running(folder / "prometheus", targets) as prometheus:
+        with PortLease() as lease, verifying(deployed) as console:
+            targets = {
+                "jobstatus-consumer": f"127.0.0.1:{lease.port}",
+                "jobstatus-worker": worker.address,
+                "jobstatus-console": f"127.0.0.1:{console.server.port}",
+            }
+            with running(folder / "prometheus", targets, {"jobstatus-console": TOKEN}) as prometheus:
                 yield prometheus, worker, lease.port
     finally:
         worker.close()
+
+
+def verifying(deployed: Deployment) -> AbstractContextManager[Console]:
+    """A console that compares the table with the log all the time, and wants a token."""
+    return running_console(deployed, Options(verify_every=VERIFY_EVERY), console_token=TOKEN)
 
 
 def stuck_since(seconds: float, status: str) -> JobStatusEvent:
@@ -141,6 +156,11 @@ def test_each_alert_fires_for_its_fault_and_ends_and_every_panel_has_data(breaka
         seen.fires("JobstatusDeadLettersGrowing", "JobstatusDeadLetterBudgetNearlyUsed", "JobstatusOverdueJobs")
         seen.resolves("JobstatusNoConsumer")
 
+        deployed.query("UPDATE jobs SET error_message = 'by hand' WHERE job_id = 'stuck'")
+        seen.fires("JobstatusTableDiffers")
+        run_inside(deployed, "verify", "--repair")
+        seen.resolves("JobstatusTableDiffers")
+
         # good events: the dead letters in a row end, and so does the silence of the stuck job
         deployed.produce_events([stuck_since(0, "success")])
         worker.report()
@@ -156,7 +176,7 @@ def test_each_alert_fires_for_its_fault_and_ends_and_every_panel_has_data(breaka
         worker.fill()
         seen.fires("JobstatusWaitingForDatabase", *BURNS)
         seen.fires("JobstatusBrokersUnreachable", "JobstatusEventsRejected", "JobstatusEventsUndelivered")
-        seen.fires("JobstatusPartitionsUnassigned", "JobstatusSpoolGrowing")
+        seen.fires("JobstatusPartitionsUnassigned", "JobstatusSpoolGrowing", "JobstatusVerifyOverdue")
         postgres.start()
         breakable.kafka.nodes[0].start()
         seen.resolves(*(rule["alert"] for rule in alerts() if rule["alert"] not in BURNS))
