@@ -37,7 +37,7 @@ from jobstatus_consumer.signals import handled_by, stop_once
     help=f"Compare the table with the log so often, in the background: {ALLOWED}.",
 )
 @click.option(
-    "--allow-actions", is_flag=True, help="Let users change something: redrive, repair, undo, purge, offsets."
+    "--allow-actions", is_flag=True, help="Let users change something: redrive, repair, replay, undo, purge, offsets."
 )
 @show_values_flag
 def command(settings: Settings, verify_every: int | None, allow_actions: bool, show_values: bool) -> None:

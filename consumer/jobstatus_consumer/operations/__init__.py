@@ -5,7 +5,7 @@ overwritten, and a second replay changes nothing. The live group's offsets and t
 consumer did; nothing in this package changes them, except that a rebuild writes the progress of its own new table.
 """
 
-from jobstatus_consumer.operations.actions import ACTIONS, Action, ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.operations.actions import ACTIONS, MOST_OFFSETS, Action, ActionPlan, action_of, apply_exactly
 from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
@@ -62,6 +62,7 @@ from jobstatus_consumer.operations.verify_scope import latest_time, verify_scope
 
 __all__ = [
     "ACTIONS",
+    "MOST_OFFSETS",
     "NOTHING",
     "Action",
     "ActionPlan",

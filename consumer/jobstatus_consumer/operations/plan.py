@@ -120,10 +120,12 @@ def make_plan(
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int], None] = lambda records: None,
     limit: int = BYTES,
+    each: Callable[[PlannedChange], object] | None = None,
 ) -> ReplayPlan:
     """Read the scope and return what a replay of it would change. Blocks until it is read.
 
-    The log is read more than once if the jobs do not fit into `limit` bytes.
+    The log is read more than once if the jobs do not fit into `limit` bytes. `each` is called with every row that would
+    change.
     """
     plan = ReplayPlan()
     for found in passes(_Pass, limit):
@@ -133,7 +135,7 @@ def make_plan(
             found.make_room()
             if found.first:
                 observe(counts.records)
-        _conclude(plan, found, counts, scope, existing_only=existing_only)
+        _conclude(plan, found, counts, scope, existing_only=existing_only, each=each)
         if stop():
             plan.complete = False
             return plan
@@ -152,7 +154,15 @@ def _take(chunk: Sequence[Event], found: _Pass, table: Rows) -> None:
         found.jobs[event.job_id].take(event)
 
 
-def _conclude(plan: ReplayPlan, found: _Pass, counts: ReadCounts, scope: Scope, *, existing_only: bool) -> None:
+def _conclude(
+    plan: ReplayPlan,
+    found: _Pass,
+    counts: ReadCounts,
+    scope: Scope,
+    *,
+    existing_only: bool,
+    each: Callable[[PlannedChange], object] | None = None,
+) -> None:
     if found.first:
         plan.records, plan.events = counts.records, counts.events
         plan.undecodable = counts.undecodable
@@ -170,10 +180,12 @@ def _conclude(plan: ReplayPlan, found: _Pass, counts: ReadCounts, scope: Scope, 
         plan.new_rows += job.before is None
         plan.changed_rows += job.before is not None
         if len(plan.examples) < SHOWN:
-            plan.examples.append(_example(job_id, job))
+            plan.examples.append(_change(job_id, job))
+        if each is not None:
+            each(_change(job_id, job))
 
 
-def _example(job_id: str, job: _Job) -> PlannedChange:
+def _change(job_id: str, job: _Job) -> PlannedChange:
     how = "new row" if job.before is None else "changed"
     return PlannedChange(job_id, how, _position(job.before), _position(job.state), job.last or "")
 

@@ -6,7 +6,7 @@ A range begins at `start` and ends before `end`. A list of offsets also says whi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -42,6 +42,15 @@ class OffsetRange(NamedTuple):
     def size(self) -> int:
         """The number of offsets, gaps included."""
         return max(0, self.end - self.start)
+
+
+def as_words(ranges: Iterable[OffsetRange]) -> dict[str, str]:
+    """The same ranges as `from` and `to` of a request, which mean the same at any time."""
+    found = sorted(ranges)
+    return {
+        "from": ",".join(f"{item.partition}:{item.start}" for item in found),
+        "to": ",".join(f"{item.partition}:{item.end}" for item in found),
+    }
 
 
 class ResolvedRanges(NamedTuple):

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from jobstatus_consumer.console import Options
+from jobstatus_consumer.operations.actions import replaying
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_schemas import JobStatusEvent, encode
@@ -137,6 +138,36 @@ def test_a_purge_and_a_reset_are_planned_and_applied(console: Console) -> None:
     assert posted(console, "/actions/offsets-reset/apply", hidden(plan)).code == 303
     actions = [entry["action"] for entry in console.get("/api/audit").json["entries"]]
     assert actions[:2] == ["offsets reset", "purge"]
+
+
+def test_a_replay_brings_back_a_row_as_a_form_and_as_json(console: Console) -> None:
+    console.deployed.produce_events([event("lost", "success", 8), event(ODD, "success", 9)])
+    console.deployed.drain()
+    console.deployed.query("DELETE FROM jobs WHERE job_id IN ('lost', %s)", ODD)
+    page = posted(console, "/actions/replay/plan", {"from": "beginning", "job_id": "lost", "existing_only": ""})
+    assert "1 row would change." in page.text
+    assert "'lost': new row" in unescape(page.text)
+    assert posted(console, "/actions/replay/apply", hidden(page)).code == 303
+    assert console.deployed.query("SELECT status FROM jobs WHERE job_id = 'lost'") == [("success",)]
+    plan = sent(console, "/api/actions/replay/plan", {"from": "beginning"})
+    assert (plan.code, plan.json["unit"], "s3cret" in plan.text) == (200, "row", False)
+    done = sent(console, "/api/actions/replay/apply", {**plan.json["request"], "digest": plan.json["digest"]})
+    assert (done.code, done.json["result"]["complete"]) == (200, True)
+    assert console.deployed.query("SELECT count(*) FROM jobs WHERE job_id = %s", ODD) == [(1,)]
+    (entry, *_) = console.get("/api/audit").json["entries"]
+    assert (entry["action"], entry["outcome"], entry["plan"]["changes"]) == ("replay", "done", plan.json["changes"])
+    assert sent(console, "/api/actions/replay/plan", {"job_id": "none such"}).code == 400
+    assert sent(console, "/api/actions/replay/plan", {"from": "rubbish"}).code == 400
+
+
+def test_a_replay_that_is_too_long_for_a_request_is_refused_with_the_command(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.deployed.produce_events([event("long", "success", 10), event("long", "error", 11)])
+    monkeypatch.setattr(replaying, "MOST_OFFSETS", 1)
+    refused = sent(console, "/api/actions/replay/plan", {"from": "beginning", "status": "success"})
+    assert refused.code == 409
+    assert "type: jobstatus replay --from beginning --to now --status success" in refused.json["error"]
 
 
 def test_a_group_with_members_is_not_moved(console: Console) -> None:

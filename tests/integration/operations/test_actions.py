@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
 
 import pytest
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.errors import DeploymentError, JobStatusError, PlanChangedError, SettingsError
+from jobstatus_consumer.errors import DeploymentError, JobStatusError, PlanChangedError, SettingsError, StartError
 from jobstatus_consumer.operations import Action, ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.operations.actions import replaying
 from jobstatus_consumer.store import AuditTable
 from jobstatus_schemas import JobStatusEvent, encode
 from support.deployment import Deployment
+from support.inside import run_inside
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -154,6 +158,92 @@ def test_a_reset_moves_the_group_to_what_was_planned(written: Deployment, audit:
         asked(written, "offsets-reset", to="beginning").plan()
 
 
+def test_a_replay_writes_the_jobs_that_were_planned_and_no_other(written: Deployment, audit: AuditTable) -> None:
+    written.query("DELETE FROM jobs WHERE job_id = 'a'")
+    plan = asked(written, "replay").plan()
+    assert (plan.action, plan.changes, plan.unit) == ("replay", 1, "row")
+    facts = plan.facts
+    assert (facts["records"], facts["events"], facts["jobs"], facts["new_rows"]) == (3, 3, 2, 1)
+    assert facts["change_nothing"] == {"redelivered": 1}
+    assert plan.request["to"] != "now"
+    (example,) = plan.examples
+    assert re.fullmatch(r"'a': new row, - -> \S+@\d+, success", example)
+    assert "s3cret" not in str(plan.as_dict())
+    # after the plan was made again, b loses its row, too: what is applied is the plan all the same
+    action = again(written, plan)
+    assert action.plan().digest == plan.digest
+    written.query("DELETE FROM jobs WHERE job_id = 'b'")
+    result = action.apply()
+    assert (result["events"], result["complete"]) == (2, True)
+    assert written.query("SELECT job_id FROM jobs") == [("a",)]
+    plan = asked(written, "replay").plan()
+    assert apply_exactly(again(written, plan), plan.digest, audit, "ann")["applied"] == 1
+    written.assert_exact()
+    (entry,) = audit.latest(10)
+    assert (entry.actor, entry.action, entry.outcome, entry.plan["digest"]) == ("ann", "replay", "done", plan.digest)
+    assert asked(written, "replay").plan().changes == 0
+
+
+def test_a_replay_whose_plan_no_longer_holds_is_refused(written: Deployment, audit: AuditTable) -> None:
+    written.query("DELETE FROM jobs WHERE job_id = 'a'")
+    plan = asked(written, "replay", from_="beginning").plan()
+    written.query("DELETE FROM jobs WHERE job_id = 'b'")
+    with pytest.raises(PlanChangedError, match=r"2 now\. Nothing was changed"):
+        apply_exactly(again(written, plan), plan.digest, audit, "ann")
+    assert (audit.latest(10), written.query("SELECT count(*) FROM jobs")) == ([], [(0,)])
+    # news of another job are after the stretch, which is fixed
+    plan = again(written, plan).plan()
+    written.produce_events([event("new", "success", 9)])
+    written.drain()
+    assert apply_exactly(again(written, plan), plan.digest, audit, "ann")["complete"] is True
+    written.assert_exact()
+
+
+def test_a_replay_takes_the_wanted_events_and_leaves_jobs_without_a_row(written: Deployment, audit: AuditTable) -> None:
+    written.query("DELETE FROM jobs WHERE job_id = 'b'")
+    written.query("UPDATE jobs SET log_id = NULL, log_offset = NULL, status = 'by hand' WHERE job_id = 'a'")
+    plan = asked(written, "replay", existing_only="yes", status="processing,success").plan()
+    assert (plan.changes, plan.facts["changed_rows"], plan.facts["skipped_jobs"]) == (1, 1, 1)
+    apply_exactly(again(written, plan), plan.digest, audit, "ann")
+    assert written.query("SELECT job_id, status FROM jobs") == [("a", "success")]
+    plan = asked(written, "replay", job_id="b", worker_id="worker-7").plan()
+    assert (plan.changes, plan.facts["jobs"]) == (1, 1)
+    apply_exactly(again(written, plan), plan.digest, audit, "ann")
+    written.assert_exact()
+    assert asked(written, "replay", worker_id="another").plan().facts["events"] == 0
+
+
+def test_a_stretch_that_is_too_long_names_the_command(written: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "MOST_OFFSETS", 2)
+    given = {"from_": "beginning", "status": "success", "worker_id": "it's one", "existing_only": "yes"}
+    with pytest.raises(StartError) as error:
+        asked(written, "replay", **given).plan()
+    assert str(error.value) == (
+        "the stretch has 3 offsets, and a plan here reads 2 at most; nothing was changed. Choose a shorter one, or "
+        "type: jobstatus replay --from beginning --to now --status success --worker-id 'it'\"'\"'s one' --existing-only"
+    )
+    command = str(error.value).partition("type: ")[2]
+    run_inside(written, *shlex.split(command)[1:], "--yes")
+    with pytest.raises(StartError, match=r"--job-id a --job-id b --job-id c \(and --job-id for 1 more job\)$"):
+        asked(written, "replay", job_id="a\nb\nc\nd").plan()
+
+
+def test_a_stopped_replay_says_what_it_did(written: Deployment) -> None:
+    written.query("DELETE FROM jobs")
+    stop = Event()
+    action = action_of("replay", {}, settings_of(written), stop)
+    assert action.plan().changes == 2
+    stop.set()
+    with pytest.raises(JobStatusError, match=r"^stopped; 0 events applied\. Plan it again for the rest$"):
+        action.apply()
+    assert written.query("SELECT count(*) FROM jobs") == [(0,)]
+
+
+def test_a_job_without_an_event_is_named(written: Deployment) -> None:
+    with pytest.raises(SettingsError, match=r"^job_id: the stretch has no such event of 'none'; nothing was changed$"):
+        asked(written, "replay", job_id="a\nnone").plan()
+
+
 def test_an_action_that_cannot_be_noted_is_not_done(written: Deployment, audit: AuditTable) -> None:
     plan = asked(written, "purge", status="success", older_than="1d").plan()
     written.query("DROP TABLE jobs_audit")
@@ -185,6 +275,9 @@ def test_a_plan_that_changes_nothing_can_be_applied(written: Deployment, audit: 
         ("purge", {"status": "x" * 65, "older_than": "1d"}, "status: 65 bytes"),
         ("undo", {"from": "beginning"}, "from: give the time or the offsets"),
         ("offsets-reset", {}, "to: wanted beginning, now"),
+        ("replay", {"existing_only": "no"}, "existing_only: wanted yes"),
+        ("replay", {"table": "x"}, "'table' is no field of replay; its fields are from, to, job_id"),
+        ("replay", {"status": "x" * 65}, "status: 65 bytes"),
     ],
 )
 def test_what_cannot_be_asked_is_named(name: str, given: dict[str, str], words: str) -> None:

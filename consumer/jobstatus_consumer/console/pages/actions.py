@@ -16,7 +16,7 @@ from jobstatus_consumer.console.context import Context, context_of
 from jobstatus_consumer.console.guard import user_of
 from jobstatus_consumer.console.rendering import as_json, render
 from jobstatus_consumer.errors import PlanChangedError, SettingsError, StartError
-from jobstatus_consumer.operations import ACTIONS, ActionPlan
+from jobstatus_consumer.operations import ACTIONS, MOST_OFFSETS, ActionPlan
 
 PLAN_SECONDS: Final = 60.0
 APPLY_SECONDS: Final = 5.0
@@ -28,7 +28,7 @@ DIGEST: Final = "digest"
 async def page(request: Request) -> Response:
     """`GET /actions`: a form for each action."""
     _refuse_unless_allowed(request)
-    return render(request, "actions.html", title="Actions")
+    return render(request, "actions.html", title="Actions", most_offsets=MOST_OFFSETS)
 
 
 async def plan_page(request: Request) -> Response:

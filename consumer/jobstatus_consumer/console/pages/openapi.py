@@ -108,6 +108,7 @@ PLAN: Final = _of(
 ENTRY: Final = _of(
     id=COUNT, at=TIME, actor=TEXT, action=TEXT, plan=OBJECT, finished_at=TIME, outcome=MAYBE, result=OBJECT
 )
+NO_PLAN: Final = "The group has members, or the plan would be too long: `error` has the command to type"
 NOT_ALLOWED: Final = "Started without --allow-actions, or a request of another site"
 
 PATHS: Final[Mapping[str, Document]] = {
@@ -120,7 +121,7 @@ PATHS: Final[Mapping[str, Document]] = {
     "/api/actions/{name}/plan": _post(
         "What an action would change, with a digest; nothing is changed",
         {200: PLAN},
-        {400: "A field is wrong", 403: NOT_ALLOWED, 404: "No such action", 409: "The group has members", **NOT_NOW},
+        {400: "A field is wrong", 403: NOT_ALLOWED, 404: "No such action", 409: NO_PLAN, **NOT_NOW},
     ),
     "/api/actions/{name}/apply": _post(
         "Apply exactly the plan with this digest: the fields of its `request`, and `digest`",

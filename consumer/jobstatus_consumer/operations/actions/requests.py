@@ -16,6 +16,7 @@ from jobstatus_consumer.operations.actions.plan import Action
 from jobstatus_consumer.operations.actions.purging import Purge
 from jobstatus_consumer.operations.actions.redrive import Redrive
 from jobstatus_consumer.operations.actions.repairing import Repair
+from jobstatus_consumer.operations.actions.replaying import Replay
 from jobstatus_consumer.operations.actions.resetting import OffsetsReset
 from jobstatus_consumer.operations.actions.undoing import Undo
 from jobstatus_consumer.operations.redrive import LetterSelection, parse_positions
@@ -82,14 +83,24 @@ def _limit(given: Mapping[str, str]) -> int:
 def _undo(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
     if "from" not in given or given["from"] == "beginning":
         raise SettingsError("from: give the time or the offsets where the bad events begin")
-    wanted = EventFilter(_jobs(given), _statuses(given), _words(given, "worker_id"))
-    return Undo(settings, given, given["from"], given.get("to", "now"), wanted, stop)
+    return Undo(settings, given, given["from"], given.get("to", "now"), _events(given), stop)
+
+
+def _replay(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+    if given.get("existing_only", "yes") != "yes":
+        raise SettingsError("existing_only: wanted yes, or nothing")
+    first, last = given.get("from", "beginning"), given.get("to", "now")
+    return Replay(settings, given, first, last, _events(given), "existing_only" in given, stop)
 
 
 def _reset(settings: Settings, given: Mapping[str, str], _stop: Event) -> Action:
     if "to" not in given:
         raise SettingsError("to: wanted beginning, now, P:N[,P:N...], or a time")
     return OffsetsReset(settings, given["to"])
+
+
+def _events(given: Mapping[str, str]) -> EventFilter:
+    return EventFilter(_jobs(given), _statuses(given), _words(given, "worker_id"))
 
 
 def _words(given: Mapping[str, str], field: str, separator: str = ",") -> frozenset[str]:
@@ -122,5 +133,6 @@ ACTIONS: Final[Mapping[str, tuple[Callable[[Settings, Mapping[str, str], Event],
     "undo": (_undo, ("from", "to", "job_id", "status", "worker_id")),
     "purge": (_purge, ("status", "older_than", "before")),
     "offsets-reset": (_reset, ("to",)),
+    "replay": (_replay, ("from", "to", "job_id", "status", "worker_id", "existing_only")),
 }
 """By name: what makes the action, and its fields."""

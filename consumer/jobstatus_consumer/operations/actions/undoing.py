@@ -12,7 +12,7 @@ from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import JobStatusError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits
 from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
-from jobstatus_consumer.operations.ranges import OffsetRange
+from jobstatus_consumer.operations.ranges import OffsetRange, as_words
 from jobstatus_consumer.operations.scope import EventFilter, Scope, current_logs, find
 from jobstatus_consumer.operations.undo import UndoResult, undo
 from jobstatus_consumer.store import RowRepair, Table
@@ -40,7 +40,7 @@ class Undo:
             matched.add(shown, *row.row)
 
         found, ranges = self._run(dry_run=True, each=note)
-        request = {**self.request, **_as_words(ranges)}
+        request = {**self.request, **as_words(ranges)}
         facts = {"bad_events": found.counts.events, "no_other_event": found.no_other_event, "jobs": found.jobs}
         return matched.planned(NAME, request, "row", facts)
 
@@ -60,10 +60,3 @@ class Undo:
         if not done.complete:
             raise JobStatusError(f"stopped; {done.set_rows:,} rows were set back. Plan it again for the rest")
         return done, list(found.ranges)
-
-
-def _as_words(ranges: list[OffsetRange]) -> dict[str, str]:
-    return {
-        "from": ",".join(f"{item.partition}:{item.start}" for item in ranges),
-        "to": ",".join(f"{item.partition}:{item.end}" for item in ranges),
-    }
