@@ -31,6 +31,8 @@ BATCH: Final = 500
 LOSS: Final = 0.05
 START_SECONDS: Final = 60.0
 FILES: Final = 4096
+TAKEN_IN: Final = 0.2
+"""Of a core; the console uses less while its clients only wait."""
 
 
 class Waits(NamedTuple):
@@ -47,8 +49,8 @@ class Waits(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """The part of its speed that the drain loses."""
-        return 1 - statistics.median(self.beside) / statistics.median(self.alone)
+        """The part of its speed that the drain loses; each round has its own, since a machine's speed drifts."""
+        return 1 - statistics.median(beside / alone for alone, beside in zip(self.alone, self.beside, strict=True))
 
 
 class Crowd:
@@ -76,7 +78,16 @@ class Crowd:
         deadline = time.monotonic() + START_SECONDS
         while self.waiting < WAITERS + STREAMS and time.monotonic() < deadline:
             time.sleep(0.1)
+        self._until_they_wait(deadline)
         self._began = time.monotonic(), self._used(url)
+
+    def _until_they_wait(self, deadline: float) -> None:
+        """Every request is sent; the console has taken them all in once it does little more."""
+        busy = 1.0
+        while busy > TAKEN_IN and time.monotonic() < deadline:
+            before = _cpu(self._console.pid)
+            time.sleep(1)
+            busy = _cpu(self._console.pid) - before
 
     def end(self, url: str) -> None:
         """Note what the console took of the machine, and stop it and the clients."""

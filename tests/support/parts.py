@@ -57,12 +57,23 @@ def message_of(error: BaseException) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Fetch the jars before the tests are collected, if the whole suite is to run."""
+    """Fetch every part before the tests are collected, if the whole suite is to run."""
     options = session.config.option
     whole = any(Path(arg).resolve() in (INTEGRATION, *INTEGRATION.parents) for arg in session.config.args)
     if whole and not (options.markexpr or options.keyword or IN_WORKER in os.environ):
         with stop_if_missing():
-            kafka_classpath()
+            _fetch_all()
+
+
+def _fetch_all() -> None:
+    # they raise this module's error
+    from support import chromium, installed
+
+    kafka_classpath()
+    for command in installed.PROGRAMS:
+        installed.program(command)
+    chromium.executable()
+    chromium.axe()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,7 +31,7 @@ default_pool_size = {size}
 @contextmanager
 def pgbouncer(server: str, folder: Path, mode: str, size: int = 5) -> Iterator[str]:
     """PgBouncer in front of the server of the URL `server`; the same URL through it."""
-    command = program("pgbouncer", "PgBouncer", package="pgbouncer")
+    command = program("pgbouncer")
     parts = urlsplit(server)
     with PortLease() as lease:
         ini, log = folder / f"{mode}.ini", folder / f"{mode}.log"

@@ -1,18 +1,16 @@
-"""A real Prometheus and its `promtool`: Debian's package, which is installed where it is missing and may be."""
+"""A real Prometheus and its `promtool`."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,63 +18,21 @@ from typing import Any
 
 import yaml
 from jobstatus_local.ports import PortLease
+from support.installed import program
 from support.installing import ROOT
-from support.parts import MissingPartError
 from support.waiting import until
 
 RULES = ROOT / "infra" / "prometheus"
 RULE_FILES = (RULES / "recording.yml", RULES / "alerts.yml")
 SHORTER = 60
 """The live test's minutes are seconds: every duration of the rules is divided by this, and nothing else changes."""
-INSTALL_SECONDS = 300.0
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = r"(\d+)([smhd])"
 
 
-def tool(name: str) -> str:
-    """The path of `prometheus` or `promtool`. Installs the package as root on Debian; may block for minutes then.
-
-    Raises `MissingPartError`, which stops the session: these tests are never skipped.
-    """
-    found = shutil.which(name)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
-        found = shutil.which(name)
-    if found is None:
-        raise MissingPartError(
-            f"the tests need Prometheus with promtool, and there is no {name} on this machine.\n"
-            "Install Debian's package prometheus (apt-get install --no-install-recommends prometheus), or put both "
-            "programs into a folder of PATH; then run the tests again."
-        )
-    return found
-
-
-def _install() -> None:
-    lock = ROOT / ".cache" / "apt.lock"
-    lock.parent.mkdir(exist_ok=True)
-    with lock.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        if shutil.which("promtool"):
-            return
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "prometheus"]
-        for command in (install, ["apt-get", "update", "-qq"], install):
-            done = _apt(command)
-            if command is install and done.returncode == 0:
-                return
-        raise MissingPartError(
-            f"the tests need Debian's package prometheus, and apt-get could not install it:\n{done.stderr.strip()}\n"
-            "Mend what it says, then run the tests again."
-        )
-
-
-def _apt(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
-
-
 def promtool(*arguments: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
     """Run promtool to its end with `given` on its input."""
-    command = [tool("promtool"), *map(str, arguments)]
+    command = [program("promtool"), *map(str, arguments)]
     return subprocess.run(command, input=given, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -147,7 +103,6 @@ def running(
 
     `tokens` has the tokens of those that want one.
     """
-    program = tool("prometheus")
     for path in RULE_FILES:
         (folder / path.name).write_text(shortened(path.read_text("utf-8")))
     config = {
@@ -160,23 +115,21 @@ def running(
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     log = folder / "prometheus.log"
-    with PortLease() as free:
-        port = free.port
-    command = [
-        program,
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with log.open("wb") as out:
+    with PortLease() as lease, log.open("wb") as out:
+        command = [
+            program("prometheus"),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{lease.port}",
+        ]
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "GOMAXPROCS": "1"})
-    try:
-        found = Prometheus(f"http://127.0.0.1:{port}", log)
-        until(lambda: _ready(found, process), f"Prometheus is ready: {log.read_text()[-2000:]}")
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
+        try:
+            found = Prometheus(f"http://127.0.0.1:{lease.port}", log)
+            until(lambda: _ready(found, process), f"Prometheus is ready: {log.read_text()[-2000:]}")
+            yield found
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 def _login(token: str | None) -> dict[str, Any]:

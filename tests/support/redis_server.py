@@ -15,7 +15,7 @@ from support.waiting import until
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """A server of its own; its URL."""
-    command = program("redis-server", "Redis", package="redis-server")
+    command = program("redis-server")
     with PortLease() as lease, (folder / "redis.log").open("wb") as log:
         options = ["--port", str(lease.port), "--bind", LOOPBACK, "--save", "", "--dir", str(folder)]
         process = subprocess.Popen([command, *options], stdout=log, stderr=subprocess.STDOUT)

@@ -25,6 +25,7 @@ from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
 from jobstatus_consumer.console.sources import Sources
 from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.garbage import few_collections
 
 logger = logging.getLogger("jobstatus.console")
 
@@ -95,7 +96,8 @@ class ConsoleServer:
 
     def run(self) -> None:
         """Answer until `stop` is called, and for `GRACE_SECONDS` longer where answers are being sent. Blocks."""
-        asyncio.run(self._serve())
+        with few_collections():
+            asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         sources = Sources(self._settings)

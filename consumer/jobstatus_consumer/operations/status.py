@@ -20,6 +20,8 @@ from jobstatus_consumer.store import Table, TableOverview, overview
 
 BROKER_SECONDS: Final = 4.0
 """How long a broker may take for its first answer."""
+NEAR: Final = 16
+"""The oldest event is among so many offsets; the first ones may be marks of transactions."""
 READ_SECONDS: Final = 3.0
 """How long the oldest unwritten events, or the dead letters, are read."""
 SAMPLE_SECONDS: Final = 1.0
@@ -196,7 +198,11 @@ def oldest_unwritten(
 
     Blocks for `READ_SECONDS` at most; raises `BrokerError`.
     """
-    ranges = [(item.log.partition, item.next_offset, item.high) for item in partitions if item.lag]
+    ranges = [
+        (item.log.partition, item.next_offset, min(item.high, item.next_offset + NEAR))
+        for item in partitions
+        if item.lag
+    ]
     ids = {item.log.partition: item.log.id for item in partitions}
     times: dict[int, int] = {}
     enough = _within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))

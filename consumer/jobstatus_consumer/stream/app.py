@@ -14,6 +14,7 @@ from typing import Any, Final
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
+from jobstatus_consumer.garbage import few_collections
 from jobstatus_consumer.kafka import (
     DeadLetterSender,
     GroupConsumer,
@@ -26,7 +27,6 @@ from jobstatus_consumer.kafka import (
 from jobstatus_consumer.signals import handled_by, stop_once
 from jobstatus_consumer.store import ProjectingStore, WatchedTable, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
-from jobstatus_consumer.stream.garbage import few_collections
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.questions import SlowQuestions
 from jobstatus_consumer.stream.readiness import wait_until_ready

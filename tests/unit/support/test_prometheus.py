@@ -1,22 +1,8 @@
-"""The tests with a real Prometheus are never skipped: where it is missing, one message says what to install."""
+"""The rules of the live test are the shipped ones, with shorter durations."""
 
 from __future__ import annotations
 
-import os
-import shutil
-
-import pytest
 from support import prometheus
-from support.parts import MissingPartError
-
-
-def test_without_prometheus_and_without_the_right_to_install_it_the_package_is_named(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(MissingPartError, match="apt-get install --no-install-recommends prometheus"):
-        prometheus.tool("promtool")
 
 
 def test_only_durations_are_shortened() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-from jobstatus_consumer.stream.garbage import OBJECTS, few_collections
+from jobstatus_consumer.garbage import OBJECTS, few_collections
 
 
 def test_cycles_are_looked_for_seldom_and_what_was_there_is_not_looked_at() -> None:

@@ -1,4 +1,4 @@
-"""How often Python's collector of cycles runs while batches pass."""
+"""How often Python's collector of cycles runs in a process that stays."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Final
 OBJECTS: Final = 10_000
 """After so many new containers that are still alive the collector looks at them; Python's default is 700.
 
-An event is two containers, and none of them is part of a cycle. With the default the collector looks at each batch of
-500 several times, in vain, and now and then at everything that was imported.
+An event is two containers, a waiting client some dozens, and few of them are part of a cycle. With the default the
+collector looks at each batch of 500 several times, in vain, and now and then at everything that was imported.
 """
 
 
