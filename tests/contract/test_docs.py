@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.operations.actions import MOST_OFFSETS
 from jobstatus_producer.settings import _VARIABLES, ProducerSettings
 from jobstatus_schemas.protocol import ALL_ENV, KAFKA_ENV_PREFIX
 from packaging.requirements import Requirement
@@ -122,6 +123,10 @@ def test_every_dependency_has_its_reason_and_no_reason_is_left_over() -> None:
     wanted = {Requirement(line).name for line in lines} - {project["name"]}
     text = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
     assert set(re.findall(r"^- `([^`]+)`: \S", text, re.MULTILINE)) == wanted
+
+
+def test_the_bound_of_a_replay_from_the_console_is_the_codes() -> None:
+    assert f"at most {MOST_OFFSETS:,} offsets" in (DOCS / "how-to" / "change-from-the-console.md").read_text("utf-8")
 
 
 def test_a_line_holds_one_sentence() -> None:
