@@ -6,17 +6,17 @@ the burn rates last, and that nothing fires in healthy hours, is shown by promto
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from jobstatus_consumer.console import Options
 from jobstatus_local.ports import PortLease
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_producer import BufferFullError, JobStatusProducer, UndeliveredError
@@ -24,9 +24,9 @@ from jobstatus_producer.prometheus import ProducerCollector
 from jobstatus_schemas import JobStatusEvent
 from prometheus_client import CollectorRegistry, start_http_server
 from support.breakable import Breakable
-from support.console import Console, running_console
 from support.dashboards import queries
 from support.deployment import ConsumerProcess, Deployment, deployment, locked, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.prometheus import Prometheus, alerts, promtool, running
 from support.waiting import until
@@ -101,11 +101,11 @@ def watched(broker: Breakable, deployed: Deployment, folder: Path) -> Iterator[t
     worker = Worker(broker, deployed.topic, folder / "spool")
     (folder / "prometheus").mkdir()
     try:
-        with PortLease() as lease, verifying(deployed) as console:
+        with PortLease() as lease, verifying(deployed, folder / "console.log") as console:
             targets = {
                 "jobstatus-consumer": f"127.0.0.1:{lease.port}",
                 "jobstatus-worker": worker.address,
-                "jobstatus-console": f"127.0.0.1:{console.server.port}",
+                "jobstatus-console": console,
             }
             with running(folder / "prometheus", targets, {"jobstatus-console": TOKEN}) as prometheus:
                 yield prometheus, worker, lease.port
@@ -113,9 +113,21 @@ def watched(broker: Breakable, deployed: Deployment, folder: Path) -> Iterator[t
         worker.close()
 
 
-def verifying(deployed: Deployment) -> AbstractContextManager[Console]:
-    """A console that compares the table with the log all the time, and wants a token."""
-    return running_console(deployed, Options(verify_every=VERIFY_EVERY), console_token=TOKEN)
+@contextmanager
+def verifying(deployed: Deployment, log: Path) -> Iterator[str]:
+    """The address of a console, a process, that compares the table with the log all the time and wants a token."""
+    environ = {"JOBSTATUS_CONSOLE_TOKEN": TOKEN, "JOBSTATUS_CONSOLE_ADDRESS": "127.0.0.1:0"}
+    command = [COMMAND, "console", "--verify-every", f"{VERIFY_EVERY}s"]
+    with log.open("wb") as out:
+        process = Command[bytes](command, env={**deployed.environ, **environ}, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        at = "the console is at http://"
+        until(lambda: at in log.read_text(), "the console says where it is")
+        yield log.read_text().split(at)[1].split()[0]
+    finally:
+        process.terminate()
+        code = process.wait(30)
+    assert code == 0, log.read_text()[-2000:]
 
 
 def stuck_since(seconds: float, status: str) -> JobStatusEvent:
