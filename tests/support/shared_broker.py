@@ -21,12 +21,14 @@ WITH_RIGHTS = {
     "allow.everyone.if.no.acl.found": "true",
 }
 """Everybody may do everything with a topic or a group until a test says otherwise for one of its own."""
+STARVED = {"broker.session.timeout.ms": "300000"}
+"""On a busy machine its heartbeats may be late; without these the controller would fence the only broker."""
 _running: list[tuple[Any, LocalKafka]] = []
 
 
 def session_broker() -> LocalKafka:
     """The broker of a session, not started."""
-    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS}, archives_classes=True)
+    return LocalKafka(properties={**NEVER_DELETES, **WITH_RIGHTS, **STARVED}, archives_classes=True)
 
 
 class SharedBroker(NamedTuple):

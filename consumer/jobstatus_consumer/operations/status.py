@@ -132,8 +132,11 @@ def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:
         return None
 
 
-def ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
-    """Ask the broker for its half. Blocks; raises `StartError` for a topic that does not fit, and `BrokerError`."""
+def ask_broker(settings: Settings, topics: Topics, group: GroupFacts | None = None) -> BrokerSide:
+    """Ask the broker for its half, but for the facts of the `group` that are known.
+
+    Blocks; raises `StartError` for a topic that does not fit, and `BrokerError`.
+    """
     topics.reach(BROKER_SECONDS)
     trouble = unfit(topics.describe(settings.topic), settings.topic)
     if trouble:
@@ -141,7 +144,7 @@ def ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
     letters = settings.dead_letter_topic
     marks = topics.watermarks(letters, topics.partitions(letters))
     return BrokerSide(
-        topics.group_facts(settings.group_id, settings.topic),
+        group or topics.group_facts(settings.group_id, settings.topic),
         topics.topic_id(settings.topic),
         topics.watermarks(settings.topic, topics.partitions(settings.topic)),
         commits(settings, topics),

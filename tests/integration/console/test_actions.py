@@ -23,14 +23,14 @@ from support.waiting import until
 ODD = "<b>'\"/%\u202e &\n"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shown(kafka: LocalKafka, postgres: LocalPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A deployment of this module's own: what it changes must not change what other tests look at."""
+    """A deployment of the test's own: an action changes what the other tests look at."""
     with shown_deployment(kafka, postgres, tmp_path_factory) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def console(shown: Deployment) -> Iterator[Console]:
     """A console that may change it."""
     with running_console(shown, Options(allow_actions=True)) as found:
@@ -68,17 +68,18 @@ def hidden(page: Answer) -> dict[str, str]:
 
 
 def test_a_redrive_goes_from_the_plan_to_done_and_is_in_the_audit_log(console: Console) -> None:
-    written = "SELECT count(*) FROM jobs WHERE job_id IN ('redriven', %s)"
-    reject(console.deployed, event("redriven", "error", 1), event(ODD, "error", 2))
+    odd = f"{ODD} redriven"
+    written = "SELECT count(*) FROM jobs WHERE job_id IN ('redriven by a form', %s)"
+    reject(console.deployed, event("redriven by a form", "error", 1), event(odd, "error", 2))
     plan = posted(console, "/actions/redrive/plan", {"reason": "check_violation"})
     assert plan.code == 200
     assert "2 events would change." in plan.text
     assert "<b>" not in plan.text
     assert "s3cret" not in plan.text
-    assert console.deployed.query(written, ODD) == [(0,)]
+    assert console.deployed.query(written, odd) == [(0,)]
     applied = posted(console, "/actions/redrive/apply", hidden(plan))
     assert (applied.code, applied.headers["location"]) == (303, "/audit")
-    assert console.deployed.query(written, ODD) == [(2,)]
+    assert console.deployed.query(written, odd) == [(2,)]
     (entry, *_) = console.get("/api/audit").json["entries"]
     assert (entry["actor"], entry["action"], entry["outcome"], entry["result"]["applied"]) == (
         "local",
