@@ -1,22 +1,26 @@
-"""A console that runs in a thread of the test's process, and a client for it that is no browser."""
+"""A console in a thread of the test's process, or in a process of its own, and a client for it that is no browser."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.console import ConsoleServer, Options
 from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import LOOPBACK, PortLease
 from jobstatus_local.postgres import LocalPostgres
 from support.deployment import Deployment, deployment
+from support.forked import COMMAND, Command
 
 SECONDS = 30.0
 
@@ -38,12 +42,22 @@ class Answer:
         return json.loads(self.body)
 
 
+class Listening(NamedTuple):
+    """Where a console in a process of its own answers."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
 @dataclass
 class Console:
     """A console over a deployment; with port 0 the system has chosen the port."""
 
     deployed: Deployment
-    server: ConsoleServer
+    server: ConsoleServer | Listening
     headers: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -92,3 +106,37 @@ def running_console(deployed: Deployment, options: Options = Options(), **settin
         server.stop()
         thread.join(20)
         assert not thread.is_alive()
+
+
+@contextmanager
+def kept_console(deployed: Deployment, log: Path, *arguments: str, **environ: str) -> Iterator[Console]:
+    """A console in a process of its own, which may not answer yet.
+
+    It is started again if it ends, as a deployment does: an assertion of librdkafka 2.16 ends it now and then, when the
+    connection to a broker is lost in the middle of a question.
+    """
+    stop = threading.Event()
+    with PortLease() as lease:
+        place = {"JOBSTATUS_CONSOLE_ADDRESS": f"{LOOPBACK}:{lease.port}"}
+
+        def keep_running() -> None:
+            while not stop.is_set():
+                with log.open("ab") as out:
+                    process = Command[bytes](
+                        [COMMAND, "console", *arguments],
+                        env={**deployed.environ, **environ, **place},
+                        stdout=out,
+                        stderr=subprocess.STDOUT,
+                    )
+                while process.poll() is None and not stop.wait(0.2):
+                    pass
+                process.terminate()
+                process.wait(30)
+
+        keeper = threading.Thread(target=keep_running)
+        keeper.start()
+        try:
+            yield Console(deployed, Listening(lease.port))
+        finally:
+            stop.set()
+            keeper.join()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote, urlsplit
 
 import pytest
+from jobstatus_consumer.console import ConsoleServer
 from jobstatus_reader.reader import _READERS
 from jobstatus_schemas import JobStatusEvent
 from support.console import Console, running_console
@@ -119,6 +120,7 @@ def test_the_console_ends_with_waits_open(shown: Deployment) -> None:
         waiting = [pool.submit(own.get, path(f"open-{number}", "wait=success&timeout=300")) for number in range(20)]
         until(lambda: waiters() == 20, "all of them wait")
         began = time.monotonic()
+        assert isinstance(own.server, ConsoleServer)
         own.server.stop()
         assert {answer.result(30).code for answer in waiting} == {503}
         assert time.monotonic() - began < 5

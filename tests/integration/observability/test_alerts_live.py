@@ -6,7 +6,6 @@ the burn rates last, and that nothing fires in healthy hours, is shown by promto
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 import urllib.request
@@ -17,16 +16,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from jobstatus_local.ports import PortLease
+from jobstatus_local.ports import LOOPBACK, PortLease
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_producer import BufferFullError, JobStatusProducer, UndeliveredError
 from jobstatus_producer.prometheus import ProducerCollector
 from jobstatus_schemas import JobStatusEvent
 from prometheus_client import CollectorRegistry, start_http_server
 from support.breakable import Breakable
+from support.console import kept_console
 from support.dashboards import queries
 from support.deployment import ConsumerProcess, Deployment, deployment, locked, made_events
-from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.prometheus import Prometheus, alerts, promtool, running
 from support.waiting import until
@@ -101,49 +100,19 @@ def watched(broker: Breakable, deployed: Deployment, folder: Path) -> Iterator[t
     worker = Worker(broker, deployed.topic, folder / "spool")
     (folder / "prometheus").mkdir()
     try:
-        with PortLease() as lease, verifying(deployed, folder / "console.log") as console:
+        verifying = kept_console(
+            deployed, folder / "console.log", "--verify-every", f"{VERIFY_EVERY}s", JOBSTATUS_CONSOLE_TOKEN=TOKEN
+        )
+        with PortLease() as lease, verifying as console:
             targets = {
                 "jobstatus-consumer": f"127.0.0.1:{lease.port}",
                 "jobstatus-worker": worker.address,
-                "jobstatus-console": console,
+                "jobstatus-console": f"{LOOPBACK}:{console.server.port}",
             }
             with running(folder / "prometheus", targets, {"jobstatus-console": TOKEN}) as prometheus:
                 yield prometheus, worker, lease.port
     finally:
         worker.close()
-
-
-@contextmanager
-def verifying(deployed: Deployment, log: Path) -> Iterator[str]:
-    """The address of a console, a process, that compares the table with the log all the time and wants a token.
-
-    It is started again if it ends, as a deployment does: an assertion of librdkafka 2.16 ends it now and then, when the
-    connection to the group's coordinator is lost in the middle of a question.
-    """
-    stop = threading.Event()
-    with PortLease() as lease:
-        address = f"127.0.0.1:{lease.port}"
-        environ = {"JOBSTATUS_CONSOLE_TOKEN": TOKEN, "JOBSTATUS_CONSOLE_ADDRESS": address}
-
-        def keep_running() -> None:
-            while not stop.is_set():
-                with log.open("ab") as out:
-                    command = [COMMAND, "console", "--verify-every", f"{VERIFY_EVERY}s"]
-                    process = Command[bytes](
-                        command, env={**deployed.environ, **environ}, stdout=out, stderr=subprocess.STDOUT
-                    )
-                while process.poll() is None and not stop.wait(0.2):
-                    pass
-                process.terminate()
-                process.wait(30)
-
-        keeper = threading.Thread(target=keep_running)
-        keeper.start()
-        try:
-            yield address
-        finally:
-            stop.set()
-            keeper.join()
 
 
 def stuck_since(seconds: float, status: str) -> JobStatusEvent:
