@@ -47,11 +47,14 @@ def _shares(connection: Connection[TupleRow], conninfo: str, first: int) -> bool
 def _pid_in_transaction(pgconn: pq.abc.PGconn) -> int | None:
     """The process id of the session in which a transaction of this connection is, and stays; None if it got none."""
     pgconn.send_query(b"BEGIN; " + _PID)
+    # not select(), which refuses a descriptor above 1,023
+    answers = select.poll()
+    answers.register(pgconn.socket, select.POLLIN)
     deadline = time.monotonic() + WAIT_SECONDS
     found = None
     while True:
         while pgconn.is_busy():
-            if not select.select([pgconn.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            if not answers.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 return None
             pgconn.consume_input()
         result = pgconn.get_result()

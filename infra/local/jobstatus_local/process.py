@@ -71,7 +71,10 @@ class Supervisor:
 
     def _await_answer(self, request_id: int) -> dict[str, Any]:
         """The answer to this request. An answer to an earlier request, whose wait was interrupted, is skipped."""
-        while select.select([self._answers], [], [], _ANSWER_SECONDS)[0]:
+        # not select(), which refuses a descriptor above 1,023
+        answers = select.poll()
+        answers.register(self._answers, select.POLLIN)
+        while answers.poll(_ANSWER_SECONDS * 1000):
             line = self._answers.readline()
             if not line:
                 raise BrokenPipeError
