@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from jobstatus_consumer.store import Limits
+from jobstatus_consumer.store.connection import open_connection
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
 from support.own_table import JOBS, TARGET
@@ -126,6 +130,20 @@ def test_in_session_mode_it_works_with_and_without_the_setting(
     assert run_inside(deployed, "check").stdout.startswith("all is ready")
     deployed.drain()
     deployed.assert_exact()
+
+
+def test_a_process_with_a_thousand_open_files_connects(by_session: str) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    files = [os.dup(0) for _ in range(1100)]
+    try:
+        with open_connection(by_session, Limits()) as connection:
+            assert connection.fileno() > 1023
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_url_with_sqlalchemys_driver_is_understood(deployed: Deployment) -> None:

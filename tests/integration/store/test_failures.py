@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import threading
@@ -22,7 +21,6 @@ from jobstatus_consumer.errors import (
 )
 from jobstatus_consumer.records import Batch
 from jobstatus_consumer.store import Limits, Store, migrate
-from jobstatus_consumer.store.connection import open_connection
 from jobstatus_consumer.store.sqlstate import classify
 from jobstatus_local.postgres import LocalPostgres
 from law import table
@@ -355,17 +353,3 @@ def test_two_writers_with_the_same_jobs_do_not_deadlock(url: str, database: Data
         thread.join(60)
     assert failures == []
     assert {row.offset for row in table.read(database).values()} == {59}
-
-
-def test_a_connection_is_made_in_a_process_that_has_a_thousand_files_open(database_url: str) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
-    files = [os.dup(0) for _ in range(1100)]
-    try:
-        with open_connection(database_url, Limits()) as connection:
-            assert connection.fileno() > 1023
-            assert connection.execute("SELECT 1").fetchall() == [(1,)]
-    finally:
-        for file in files:
-            os.close(file)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
