@@ -206,7 +206,7 @@ class Live:
             found = ask_broker(self._settings, self._topics, known)
         except BrokerAwayError:
             # the group is asked about again once the brokers have answered for a while
-            self._described_at = max(self._described_at, time.monotonic())
+            self._described_at = time.monotonic()
             if time.monotonic() - self._broker_answered > RENEW_AFTER:
                 self._broker_answered = time.monotonic()
                 self._topics = None

@@ -1,4 +1,4 @@
-"""One question that is asked again and again in a thread of its own, whoever looks at the answers."""
+"""Asks one question again and again in a thread of its own. Any number of readers share the answer."""
 
 from __future__ import annotations
 

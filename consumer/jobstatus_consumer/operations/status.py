@@ -52,6 +52,17 @@ class PartitionStatus(NamedTuple):
         """How many offsets are not known to be written: the group's commit and the table's progress both count."""
         return max(0, self.high - self.next_offset)
 
+    def as_dict(self) -> dict[str, int | None]:
+        """The partition for programs; all offsets are next offsets."""
+        return {
+            "partition": self.log.partition,
+            "low": self.low,
+            "high": self.high,
+            "committed": self.committed,
+            "table": self.written,
+            "lag": self.lag,
+        }
+
 
 class BrokerSide(NamedTuple):
     """What the broker says of the topic and the group."""

@@ -19,7 +19,7 @@ Outcome = Literal["done", "failed"]
 class AuditEntry(NamedTuple):
     """One action. Times are in seconds since 1970-01-01 UTC.
 
-    `finished_at`, `outcome` and `result` are None while it runs, and for ever if its process was killed.
+    `finished_at`, `outcome` and `result` are None while it runs, and they stay None if its process was killed.
     """
 
     id: int

@@ -75,7 +75,7 @@ class ReportMiddleware(Middleware):
         if exception is None:
             self._report(message, "success", attempt=retries + 1)
         elif message.failed:
-            # Retries has counted this try, unless it was told not to try again
+            # the middleware Retries has counted this try, unless the message allows no further one
             self._report(message, "error", exception, max(1, retries))
         else:
             self._report(message, "retrying", exception, max(1, retries))

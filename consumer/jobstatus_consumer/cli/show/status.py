@@ -12,7 +12,7 @@ from rich.table import Table
 from jobstatus_consumer.cli.show import target
 from jobstatus_consumer.cli.show.screen import narrow, plain_console, print_fitted
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.operations import BrokerSide, PartitionStatus, StatusReport, shown
+from jobstatus_consumer.operations import BrokerSide, StatusReport, shown
 from jobstatus_consumer.words import counted
 
 
@@ -29,7 +29,7 @@ def as_dict(settings: Settings, report: StatusReport) -> dict[str, Any]:
         "lag": report.lag,
         "lag_seconds": None if report.lag_seconds is None else round(report.lag_seconds, 3),
         "oldest_unwritten": _time(report.oldest),
-        "partitions": [_partition(item) for item in report.partitions],
+        "partitions": [item.as_dict() for item in report.partitions],
         "rows": None if report.table is None else report.table.rows,
         "last_write": _time(report.last_write),
         "events_per_second": None if report.rate is None else round(report.rate, 1),
@@ -38,17 +38,6 @@ def as_dict(settings: Settings, report: StatusReport) -> dict[str, Any]:
         "target": None if report.table is None else target.waiting_as_dict(report.table.waiting),
         "waiting_for": list(report.waiting_for),
         "problems": [str(error) for error in report.problems],
-    }
-
-
-def _partition(item: PartitionStatus) -> dict[str, Any]:
-    return {
-        "partition": item.log.partition,
-        "low": item.low,
-        "high": item.high,
-        "committed": item.committed,
-        "table": item.written,
-        "lag": item.lag,
     }
 
 

@@ -164,14 +164,7 @@ def _as_dict(facts: JobFacts, trouble: tuple[str, ...]) -> dict[str, Any]:
         "row": row,
         "purged_at": iso(history.purged_at),
         "events": [_event(item) for item in history.items],
-        "stays": [
-            {
-                **stay._asdict(),
-                "start": rfc3339_of(stay.start),
-                "end": None if stay.end is None else rfc3339_of(stay.end),
-            }
-            for stay in facts.stays
-        ],
+        "stays": [_stay(stay) for stay in facts.stays],
         "unread": [item._asdict() for item in facts.unread],
         "remarks": list(history.remarks),
         "trouble": list(trouble),

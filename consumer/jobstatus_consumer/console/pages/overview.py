@@ -10,7 +10,6 @@ from starlette.responses import Response
 from jobstatus_consumer.console.context import context_of
 from jobstatus_consumer.console.live import Live, Snapshot
 from jobstatus_consumer.console.rendering import as_json, iso, render
-from jobstatus_consumer.operations import PartitionStatus
 
 
 async def page(request: Request) -> Response:
@@ -41,7 +40,7 @@ def as_dict(group: str, snapshot: Snapshot, live: Live) -> dict[str, Any]:
         "lag_seconds": trend.lag_seconds,
         "freshness_seconds": trend.freshness,
         "events_per_second": trend.speed,
-        "partitions": [partition_as_dict(item) for item in report.partitions],
+        "partitions": [item.as_dict() for item in report.partitions],
         "last_write": iso(report.last_write),
         "rows": None if rows.value is None else rows.value.by_status,
         "rows_exact": None if rows.value is None else rows.value.exact,
@@ -49,16 +48,4 @@ def as_dict(group: str, snapshot: Snapshot, live: Live) -> dict[str, Any]:
         "rows_estimated": None if rows.value is None else rows.value.estimated,
         "open_dead_letters": None if letters is None else letters.open,
         "waiting_for": list(report.waiting_for),
-    }
-
-
-def partition_as_dict(item: PartitionStatus) -> dict[str, Any]:
-    """One partition; all offsets are next offsets."""
-    return {
-        "partition": item.log.partition,
-        "low": item.low,
-        "high": item.high,
-        "committed": item.committed,
-        "table": item.written,
-        "lag": item.lag,
     }
