@@ -15,7 +15,6 @@ from celery import signals
 
 from jobstatus_producer.client import JobId, JobStatusProducer
 from jobstatus_producer.integrations.reporting import Reporter, Words
-from jobstatus_producer.log import logger
 
 JobIdOf = Callable[[str, Sequence[Any], Mapping[str, Any]], JobId | None]
 """The job's id from the task's id, its arguments and its keyword arguments; None for a task that is not reported."""
@@ -100,9 +99,6 @@ class _Tasks:
     def _report(
         self, task_id: str, args: Any, kwargs: Any, what: str, error: object = None, attempt: int | None = None
     ) -> None:
-        try:
-            job_id = self._job_id(task_id, args or (), kwargs or {})
-        except Exception as wrong:  # noqa: BLE001 - the function is the user's, and the task matters more
-            logger.error("job_id raised %s for a Celery task, which is not reported", type(wrong).__name__)
-            return
-        self._reporter.report(job_id, what, error, attempt)
+        self._reporter.report_as(
+            "Celery task", lambda: self._job_id(task_id, args or (), kwargs or {}), what, error, attempt
+        )

@@ -14,7 +14,6 @@ from dramatiq.middleware import Retries
 
 from jobstatus_producer.client import JobId, JobStatusProducer
 from jobstatus_producer.integrations.reporting import Reporter, Words
-from jobstatus_producer.log import logger
 
 AnyMessage = Message[Any] | MessageProxy
 JobIdOf = Callable[[AnyMessage], JobId | None]
@@ -87,12 +86,7 @@ class ReportMiddleware(Middleware):
     def _report(
         self, message: Message[Any] | MessageProxy, what: str, error: object = None, attempt: int | None = None
     ) -> None:
-        try:
-            job_id = self._job_id(message)
-        except Exception as wrong:  # noqa: BLE001 - the function is the user's, and the message matters more
-            logger.error("job_id raised %s for a Dramatiq message, which is not reported", type(wrong).__name__)
-            return
-        self._reporter.report(job_id, what, error, attempt)
+        self._reporter.report_as("Dramatiq message", lambda: self._job_id(message), what, error, attempt)
 
 
 def _message_id(message: AnyMessage) -> JobId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from jobstatus_producer.client import JobId, JobStatusProducer
@@ -47,6 +47,22 @@ class Reporter:
             self._get().update_job_status(job_id, status, message, attempt=attempt)
         except (ProducerError, TypeError, ValueError) as unreported:
             logger.error("a job's status was not accepted: %s", unreported)
+
+    def report_as(
+        self,
+        name: str,
+        job_id: Callable[[], JobId | None],
+        what: str,
+        error: object = None,
+        attempt: int | None = None,
+    ) -> None:
+        """As `report`, with the id that the user's function makes; if it raises, the log says so of `name`."""
+        try:
+            made = job_id()
+        except Exception as wrong:  # noqa: BLE001 - the function is the user's, and the job matters more
+            logger.error("job_id raised %s for a %s, which is not reported", type(wrong).__name__, name)
+            return
+        self.report(made, what, error, attempt)
 
     def flush(self, seconds: float) -> None:
         """Block until everything is acknowledged, for up to `seconds`. What is not is delivered later."""
