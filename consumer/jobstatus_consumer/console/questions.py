@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from jobstatus_consumer.errors import JobStatusError
@@ -86,7 +87,10 @@ class Questions:
         return result
 
     def close(self) -> None:
-        """Take no more questions. Does not wait for those that are being asked."""
+        """Take no more questions. Does not wait for those that are being asked; those behind them time out."""
+        while not self._queue.empty():
+            with suppress(queue.Empty):
+                self._queue.get_nowait()
         for _ in self._threads:
             try:
                 self._queue.put_nowait(None)
