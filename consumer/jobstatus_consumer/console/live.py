@@ -113,7 +113,7 @@ class Live:
         self.trends = Trends()
         self._version = 0
         self._made: dict[str, tuple[int, bytes]] = {}
-        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell)
+        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell, end=self._let_go)
         self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
         self._watched = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
         self.rows = Watch("rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._uncount)
@@ -216,6 +216,10 @@ class Live:
         if known is None:
             self._described, self._described_at = found, self._broker_answered
         return found
+
+    def _let_go(self) -> None:
+        # this object is part of cycles, and a client's sockets and threads should not wait for their collection
+        self._topics = None
 
     def _oldest(self) -> float | None:
         """When the oldest unwritten event was appended; None if all is written."""

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -134,12 +135,9 @@ class Topics:
         self.watched_partitions: int | None = None
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
-        self._clients = Renewing(settings, lambda: self._new_client(make_client))
-
-    def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
-        self._errors.forget()
-        return make(make_client, {**admin_properties(self._settings), "error_cb": self._errors})
+        # functions that do not know this object: a client in a cycle keeps its sockets and threads for a long time
+        self._clients = Renewing(settings, partial(_new_client, settings, self._errors, make_client))
+        self.ends = EndOffsets(partial(_ask_ends, self._clients, settings.topic, self._isolation))
 
     @property
     def _admin(self) -> AdminClient:
@@ -289,11 +287,6 @@ class Topics:
 
         return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
 
-    def _ends(self, name: str, numbers: Sequence[int]) -> dict[int, Future[Any]]:
-        wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
-        asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
-        return {item.partition: answer for item, answer in asked.items()}
-
     def leader_epochs(self, name: str, numbers: Sequence[int]) -> dict[int, int]:
         """Return the leader epoch of each of these partitions now."""
         doing = f"asking for the leader epochs of {name}"
@@ -390,6 +383,21 @@ class Topics:
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _new_client(
+    settings: Settings, errors: QuietErrors, make_client: Callable[[dict[str, Any]], AdminClient]
+) -> AdminClient:
+    errors.forget()
+    return make(make_client, {**admin_properties(settings), "error_cb": errors})
+
+
+def _ask_ends(
+    clients: Renewing[AdminClient], name: str, isolation: IsolationLevel, numbers: Sequence[int]
+) -> dict[int, Future[Any]]:
+    wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
+    asked = clients.get().list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+    return {item.partition: answer for item, answer in asked.items()}
 
 
 def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[str]) -> tuple[list[str], str]:
