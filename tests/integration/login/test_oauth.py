@@ -24,7 +24,7 @@ from support.waiting import until
 FUNCTION = "support.tokens:make"
 SHORT = "20.25"
 """A connection ends with its token, and a broker refuses another login within a second of the last."""
-LONG = "3600"
+LONG = "3600.0e0"
 WHY = "support.tokens:make: ConnectionError: the identity provider does not answer"
 TESTS = str(Path(__file__).parents[2])
 
@@ -96,7 +96,7 @@ def test_tokens_are_made_again_before_they_expire(with_tokens: Deployment) -> No
 @pytest.mark.slow
 def test_a_function_that_fails_for_a_while_loses_nothing(with_tokens: Deployment) -> None:
     fails = with_tokens.folder / "fails"
-    with producer(with_tokens, JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8") as jobs:
+    with producer(with_tokens, JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8.0e0") as jobs:
         jobs.update_job_status("job", "first", wait=True)
         fails.touch()
         before, expired = calls(with_tokens), time.time() + 9
@@ -112,7 +112,7 @@ def test_without_a_first_token_the_function_and_its_error_are_named(with_tokens:
     """A new client waits 10 s for its first token, so both sides wait at the same time."""
     (with_tokens.folder / "fails").touch()
     # another argument than in the other tests, whose token would be used
-    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601"
+    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601.0e0"
     check = subprocess.Popen([COMMAND, "check"], env=with_tokens.environ, stderr=subprocess.PIPE, text=True)
     with pytest.raises(SettingsError, match=f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}"):
         producer(with_tokens)
