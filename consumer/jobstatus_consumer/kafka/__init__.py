@@ -5,7 +5,7 @@
 has committed.
 """
 
-from jobstatus_consumer.kafka.commits import CommittedOffset
+from jobstatus_consumer.kafka.commits import CommittedOffset, checkpoint_group
 from jobstatus_consumer.kafka.counting import MemberCounts
 from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.kafka.divergence import LogCut
@@ -14,6 +14,7 @@ from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupCons
 from jobstatus_consumer.kafka.offsets import clear_budget, commits, refuse_active, refuse_without_right, reset
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
 from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
+from jobstatus_consumer.kafka.rights import PRINCIPALS, Principal, Right, acl_commands, consumer_rights
 from jobstatus_consumer.kafka.topics import (
     GroupFacts,
     TopicFacts,
@@ -26,6 +27,7 @@ from jobstatus_consumer.kafka.topics import (
 )
 
 __all__ = [
+    "PRINCIPALS",
     "AssignedPartition",
     "Checkpoint",
     "CommittedOffset",
@@ -36,12 +38,17 @@ __all__ = [
     "LogCut",
     "MemberCounts",
     "Polled",
+    "Principal",
     "RangeReader",
+    "Right",
     "TopicFacts",
     "TopicPlan",
     "Topics",
+    "acl_commands",
+    "checkpoint_group",
     "clear_budget",
     "commits",
+    "consumer_rights",
     "dead_letters_plan",
     "denied",
     "end_offsets",

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Watermarks
@@ -74,6 +74,7 @@ class RangeReader:
         self._silence_seconds = silence_seconds
         self._errors = QuietErrors()
         self._unreadable = UnreadableHeaders()
+        self._commits = bool(group)
         trouble = unfit(topics.describe(self.topic), self.topic)
         if trouble:
             raise StartError(trouble)
@@ -229,6 +230,8 @@ class RangeReader:
             )
         if meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"{where} is gone: {describe(error)}")
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._commits:
+            return False  # librdkafka looks for a coordinator all the same, and reads without one
         if meaning is Meaning.REFUSED:
             raise broker_error(f"reading {where}", error)
         if meaning is Meaning.DAMAGED:
