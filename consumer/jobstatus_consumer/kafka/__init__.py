@@ -15,14 +15,12 @@ from jobstatus_consumer.kafka.offsets import clear_budget, commits, refuse_activ
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
 from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
 from jobstatus_consumer.kafka.rights import PRINCIPALS, Principal, Right, acl_commands, consumer_rights
+from jobstatus_consumer.kafka.topic_plans import TopicPlan, dead_letters_plan, events_plan
 from jobstatus_consumer.kafka.topics import (
     GroupFacts,
     TopicFacts,
-    TopicPlan,
     Topics,
-    dead_letters_plan,
     denied,
-    events_plan,
     unfit,
 )
 

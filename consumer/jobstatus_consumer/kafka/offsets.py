@@ -70,7 +70,7 @@ def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
     missing, refusal = denied(lambda: topics.operations_on_group(group), [operation])
     if missing:
         why = f" ({refusal})" if refusal else ""
-        right = Right("group", group, (operation,))
+        right = Right.on_group(group, operation)
         raise StartError(f"this client has no right {right}{why}; nothing was changed. Give it: {right.remedy}")
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from confluent_kafka import KafkaError, KafkaException
+
 from jobstatus_consumer.config import Settings
+from jobstatus_consumer.errors import BrokerError
+from jobstatus_consumer.kafka.client import broker_error, error_of
 from jobstatus_consumer.kafka.commits import checkpoint_group
+from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
 
 SOMEBODY: Final = "User:..."
 
@@ -32,6 +38,16 @@ class Right(NamedTuple):
         pattern = ["--resource-pattern-type", "prefixed"] if self.prefixed else []
         return ["--add", "--allow-principal", principal, *operations, f"--{self.kind}", self.name, *pattern]
 
+    @classmethod
+    def on_topic(cls, name: str, *operations: str) -> Right:
+        """Return the right to do this with a topic."""
+        return cls("topic", name, operations)
+
+    @classmethod
+    def on_group(cls, name: str, *operations: str) -> Right:
+        """Return the right to do this with a group."""
+        return cls("group", name, operations)
+
     @property
     def remedy(self) -> str:
         """The command that gives it, without the address of a broker."""
@@ -43,15 +59,45 @@ def _quoted(word: str) -> str:
 
 
 def _topic(settings: Settings, *operations: str) -> Right:
-    return Right("topic", settings.topic, operations)
+    return Right.on_topic(settings.topic, *operations)
 
 
 def _letters(settings: Settings, *operations: str) -> Right:
-    return Right("topic", settings.dead_letter_topic, operations)
+    return Right.on_topic(settings.dead_letter_topic, *operations)
 
 
 def _group(settings: Settings, *operations: str) -> Right:
-    return Right("group", settings.group_id, operations)
+    return Right.on_group(settings.group_id, *operations)
+
+
+def right_to_read(error: KafkaError, topic: str, group: str) -> Right:
+    """Return what a reader of the topic lacks when the broker answers with `error`."""
+    of_group = error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED
+    return Right.on_group(group, "READ") if of_group else Right.on_topic(topic, "READ")
+
+
+def refusal(doing: str, error: KafkaException | KafkaError, right: Right) -> BrokerError:
+    """Return our error for one of the library; it names `right` where the broker does not allow what was done."""
+    inner = error_of(error) if isinstance(error, KafkaException) else error
+    if inner is None or inner.code() not in NOT_ALLOWED:
+        return broker_error(doing, error)
+    return BrokerError(
+        f"{doing}: this client has no right {right} ({inner.name()}). Give it: {right.remedy}; "
+        "jobstatus acls prints all that each client needs"
+    )
+
+
+@contextmanager
+def needing(right: Right, doing: str) -> Iterator[None]:
+    """Raise `BrokerError`, which names `right`, where the broker does not allow what the block does."""
+    try:
+        yield
+    except KafkaException as error:
+        inner = error_of(error)
+        if inner is None or inner.code() not in NOT_ALLOWED:
+            raise
+        error.__traceback__ = None
+        raise refusal(doing, error, right) from None
 
 
 class Principal(NamedTuple):
