@@ -103,7 +103,7 @@ class ConsoleServer:
         sources = Sources(self._settings)
         live = Live(self._settings, sources, self._options.verify_every)
         reader = JobStatusReader(self._settings.database, self._settings.table)
-        actions = Actions(self._settings)
+        actions = Actions(self._settings, sources.coordinator)
         context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader, actions)
         server = _Server(
             uvicorn.Config(
