@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -111,7 +112,7 @@ def running_console(deployed: Deployment, options: Options = Options(), **settin
 
 @contextmanager
 def console_process(deployed: Deployment, log: Path, *arguments: str, **environ: str) -> Iterator[Console]:
-    """A console in a process of its own, which may not answer yet, and which must run until the end."""
+    """A console in a process of its own, which may not answer yet. It runs until the end, or until a test kills it."""
     with PortLease() as lease, log.open("ab") as out:
         place = {"JOBSTATUS_CONSOLE_ADDRESS": f"{LOOPBACK}:{lease.port}"}
         process = Command[bytes](
@@ -122,7 +123,7 @@ def console_process(deployed: Deployment, log: Path, *arguments: str, **environ:
         )
         try:
             yield Console(deployed, Listening(lease.port, process))
-            assert process.poll() is None, log.read_text()
+            assert process.poll() in (None, -signal.SIGKILL), log.read_text()
         finally:
             process.terminate()
             process.wait(30)

@@ -13,11 +13,13 @@ from confluent_kafka import KafkaError, KafkaException
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import CoordinatorAwayError, StopRequestedError
 from jobstatus_consumer.kafka.asking_child import AskingChild, ChildEndedError
-from jobstatus_consumer.kafka.client import ANSWER_SECONDS, admin_properties
+from jobstatus_consumer.kafka.client import admin_properties
 from jobstatus_consumer.kafka.coordinator import GroupFacts
 
 logger = logging.getLogger("jobstatus.kafka")
 
+SECONDS: Final = 4.0
+"""How long a question may take: a coordinator answers in milliseconds, and a broker that was lost does not answer."""
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 30.0
 """Seconds from the end of a child to the start of the next one; the pause doubles until a child answers."""
@@ -32,7 +34,7 @@ class GuardedCoordinator:
     `seconds` is how long a question may take.
     """
 
-    def __init__(self, settings: Settings, *, seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, settings: Settings, *, seconds: float = SECONDS) -> None:
         self._settings = settings
         self._seconds = seconds
         self._asking = threading.Lock()
