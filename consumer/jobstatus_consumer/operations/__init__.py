@@ -54,6 +54,7 @@ from jobstatus_consumer.operations.status import (
     oldest_unwritten,
     partitions_of,
     waiting_for,
+    within,
 )
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.target import (
@@ -160,4 +161,5 @@ __all__ = [
     "verify",
     "verify_scope",
     "waiting_for",
+    "within",
 ]

@@ -223,7 +223,7 @@ def oldest_unwritten(
     ]
     ids = {item.log.partition: item.log.id for item in partitions}
     times: dict[int, int] = {}
-    enough = _within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))
+    enough = within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))
     for chunk in reader.read(ranges, ids, enough):
         for raw in chunk:
             times.setdefault(raw.partition, raw.timestamp)
@@ -244,7 +244,7 @@ def count_open_letters(settings: Settings, stop: Stop) -> int:
 
 
 def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters:
-    enough = _within(READ_SECONDS, stop)
+    enough = within(READ_SECONDS, stop)
     with (
         RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader,
         Table(settings.database, settings.table) as table,
@@ -254,7 +254,8 @@ def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters
     return OpenLetters(found.open, complete=not enough())
 
 
-def _within(seconds: float, stop: Stop) -> Stop:
+def within(seconds: float, stop: Stop) -> Stop:
+    """Return what says that it is enough: `seconds` from now are over, or `stop` says so."""
     deadline = time.monotonic() + seconds
     return lambda: stop() or time.monotonic() > deadline
 
