@@ -36,6 +36,7 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
 from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.records import NO_EPOCH
 
@@ -65,21 +66,6 @@ class TopicFacts(NamedTuple):
     partitions: int
     replication: int
     config: Mapping[str, str]
-
-
-class GroupMember(NamedTuple):
-    """A member of a consumer group: its client's id, its host, and the partitions of the topic that it has."""
-
-    client_id: str
-    host: str
-    partitions: Sequence[int]
-
-
-class GroupFacts(NamedTuple):
-    """A consumer group: its state as the broker calls it (`STABLE`, `EMPTY`, `DEAD`, ...), and its members."""
-
-    state: str
-    members: Sequence[GroupMember]
 
 
 class TopicPlan(NamedTuple):
@@ -115,7 +101,8 @@ def dead_letters_plan(settings: Settings, partitions: int, replication: int, ret
 class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
-    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties, and
+    `coordinator` asks about groups: without it, this client does.
     `answered_at` is when a broker last answered `watch` (as `time.monotonic`), and `watched_partitions` how many
     partitions the topic had then; `ends` is for the topic of the events.
     """
@@ -126,8 +113,10 @@ class Topics:
         *,
         patience: float = ASK_FOR_SECONDS,
         make_client: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+        coordinator: Coordinator | None = None,
     ) -> None:
         self._settings = settings
+        self._coordinator = coordinator or AskedHere(lambda: self._admin)
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
@@ -329,26 +318,15 @@ class Topics:
         doing = "asking for the brokers"
         self._ask(doing, lambda: self._admin.list_topics(timeout=min(1.0, seconds)), patience=seconds - 1.0)
 
-    def group_facts(self, group: str, name: str) -> GroupFacts:
-        """Return the group's state, and its members, each with its partitions of the topic `name`."""
+    def group_facts(self, group: str) -> GroupFacts:
+        """Return the group's state, and its members, each with its partitions of the topic of the events."""
+        return self._described(f"describing the group {group}", group, rights=False)
 
+    def _described(self, doing: str, group: str, *, rights: bool) -> GroupFacts:
         def question() -> GroupFacts:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-            found = asked[group].result(ANSWER_SECONDS + 1)
-            members = [GroupMember(item.client_id, item.host, _partitions_of(item, name)) for item in found.members]
-            return GroupFacts(found.state.name, sorted(members))
+            return self._coordinator.describe(group, self._settings.topic, rights=rights, heard=self._errors)
 
-        return self._ask(f"describing the group {group}", question)
-
-    def group_state(self, group: str) -> tuple[str, int]:
-        """Return the group's state as the broker calls it, and its number of members. Blocks; raises `BrokerError`."""
-
-        def question() -> tuple[str, int]:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-            described = asked[group].result(ANSWER_SECONDS + 1)
-            return described.state.name, len(described.members)
-
-        return self._ask(f"describing the group {group}", question)
+        return self._ask(doing, question)
 
     def operations_on_topic(self, name: str) -> set[str] | None:
         """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
@@ -364,14 +342,7 @@ class Topics:
 
     def operations_on_group(self, group: str) -> set[str] | None:
         """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
-
-        def question() -> set[str] | None:
-            asked = self._admin.describe_consumer_groups(
-                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
-            )
-            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
-
-        return self._ask(f"asking for the rights on the group {group}", question)
+        return self._described(f"asking for the rights on the group {group}", group, rights=True).operations
 
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
@@ -416,11 +387,6 @@ def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[
 
 def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
     return None if operations is None else {item.name for item in operations}
-
-
-def _partitions_of(member: Any, name: str) -> list[int]:
-    assigned = member.assignment.topic_partitions if member.assignment is not None else ()
-    return sorted(item.partition for item in assigned if item.topic == name)
 
 
 def _topic_id_text(topic_id: object) -> str:
