@@ -193,8 +193,6 @@ def ask(
     except StopRequestedError:
         raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
-        # its frames have the client, and tenacity's state has the error: a cycle that keeps sockets and threads open
-        error.__traceback__ = None
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
         if final is None and servers and inner is not None and inner.code() in REPORT_AS_UNREACHABLE:

@@ -116,7 +116,6 @@ class Topics:
         coordinator: Coordinator | None = None,
     ) -> None:
         self._settings = settings
-        self._coordinator = coordinator or AskedHere(lambda: self._admin)
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
@@ -127,6 +126,7 @@ class Topics:
         # functions that do not know this object: a client in a cycle keeps its sockets and threads for a long time
         self._clients = Renewing(settings, partial(_new_client, settings, self._errors, make_client))
         self.ends = EndOffsets(partial(_ask_ends, self._clients, settings.topic, self._isolation))
+        self._coordinator = coordinator or AskedHere(self._clients.get)
 
     @property
     def _admin(self) -> AdminClient:
