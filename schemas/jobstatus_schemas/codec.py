@@ -36,6 +36,7 @@ class Codec:
         self._also = also
         self._newest = newest_schema()
         self._header = framing.header(self._newest)
+        self._size = framing.size
 
     def encode(self, event: JobStatusEvent) -> bytes:
         """The value for `event`, whose fields the caller has checked."""
@@ -49,19 +50,17 @@ class Codec:
         """
         if value is None:
             raise UndecodableError("no_value", "the value is null (a tombstone); a status event is wanted")
-        framing = self._framing
         if value.startswith(self._header):
-            writer = self._newest
+            size = self._size
         else:
-            framing = self._also.get(value[:1], framing)
-            writer = framing.writer_of(value)
-        size = framing.size
-        if writer is not self._newest:
-            return self._read(value, size, writer)
+            framing = self._also.get(value[:1], self._framing)
+            writer, size = framing.writer_of(value), framing.size
+            if writer is not self._newest:
+                return self._read(value, size, writer)
         usual = read_usual(value, size)
         if usual is not None:
             return usual
-        event = self._read(value, size, writer)
+        event = self._read(value, size, self._newest)
         if write(value[:size], event) != value:
             _check_numbers(value, size)
         return event

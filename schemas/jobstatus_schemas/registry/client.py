@@ -50,6 +50,10 @@ class RegistryClient:
         self._lock = threading.Lock()
         self._client: tuple[int, SchemaRegistryClient] | None = None
 
+    def connect(self) -> None:
+        """Make the client, and open no connection yet. Raises `UnavailableError` for a certificate that is no use."""
+        self._ask(lambda _client: None)
+
     def schema(self, schema_id: int) -> Registered:
         """The schema of an id."""
         found = self._ask(lambda client: client.get_schema(schema_id))
@@ -84,6 +88,8 @@ class RegistryClient:
         try:
             return question(self._connected())
         except SchemaRegistryError as error:
+            if error.http_status_code in _LOGIN:
+                self.close()  # the next question logs in with what the file of the secret has then
             raise _classified(error, self._settings.name) from None
         except Exception as error:  # noqa: BLE001 - a wrong answer fails anywhere in the client
             self.close()

@@ -44,7 +44,8 @@ class RegistrySettings:
         given = {name for name in SECRETS if getattr(self, name)} | {name for name, _ in self.files}
         if {"user_info", "token"} <= given:
             raise ValueError(f"{variable('user_info')} and {variable('token')} are both set; set one of them")
-        if "user_info" in given and ":" not in self.secret("user_info"):
+        secrets = {name: self.secret(name) for name in given}
+        if ":" not in secrets.get("user_info", ":"):
             raise ValueError(f"{variable('user_info')}: wanted user:password")
         for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
             path = getattr(self, name)
@@ -70,7 +71,7 @@ class RegistrySettings:
         """
         path = dict(self.files).get(name)
         found = read_secret(path) if path else str(getattr(self, name))
-        remember([found, *found.split(":", 1)])
+        remember([found, found.partition(":")[2]])
         return found
 
     @classmethod
