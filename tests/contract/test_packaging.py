@@ -112,7 +112,7 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
     frameworks = {"celery", "django", "dramatiq", "fastapi", "rq", "sqlalchemy", "starlette"}
-    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
+    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader", "registry"}
     assert set(project["optional-dependencies"]) == ours | frameworks
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
