@@ -149,6 +149,7 @@ def test_the_reader_loads_psycopg_and_nothing_of_kafka_or_of_the_consumer() -> N
     loaded = set(json.loads(run([sys.executable, "-I", "-c", code], env=_bare())))
     assert "psycopg" in loaded
     assert loaded.isdisjoint({"jobstatus_consumer", "jobstatus_producer", "confluent_kafka", "pydantic", "click"})
+    assert loaded.isdisjoint({"django", "sqlalchemy"})
 
 
 def test_a_worker_is_asked_to_install_few_packages(worker_python: Path) -> None:

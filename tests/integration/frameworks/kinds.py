@@ -31,7 +31,7 @@ def crash(key):
 def nap(key):
     while not os.path.exists("go"):
         time.sleep(0.05)
-    # a worker that was told to end has done so by now
+    # a worker that has its signal takes no other job by now
     time.sleep(0.5)
 """
 """Each job has a key of its own. `third_time` ends well at its third try, and `never` is tried twice."""

@@ -53,6 +53,11 @@ def crash():
 @app.task
 def nap(seconds):
     time.sleep(seconds)
+
+@app.task
+def gated():
+    while not os.path.exists("go"):
+        time.sleep(0.05)
 """
 WORKER = ("celery", "-A", "jobs", "worker", "-l", "warning", "--without-gossip", "--without-mingle")
 ALL = ("good", "bad", "third_time", "never", "too_long", "too_long_softly", "crash")
@@ -126,7 +131,7 @@ def test_celerys_shutdowns_leave_each_task_as_it_is(framework: MakeFramework, ho
     with celery.worker(*WORKER, "-c", "1", "--max-tasks-per-child", "2") as worker:
         done = sent(celery, *["good"] * 5)
         celery.until_last(dict.fromkeys(done, "success"))
-        (running,) = celery.python(f"import jobs\nprint(jobs.nap.delay({2 if how == 'warm' else 60}).id)")
+        (running,) = sent(celery, "gated")
         celery.until_last({running: "processing"})
         children = psutil.Process(worker.pid).children(recursive=True)
         if how == "hard":
@@ -134,6 +139,8 @@ def test_celerys_shutdowns_leave_each_task_as_it_is(framework: MakeFramework, ho
                 process.kill()
         else:
             worker.send_signal(signal.SIGTERM if how == "warm" else signal.SIGQUIT)
+        if how == "warm":
+            (celery.folder / "go").touch()
         worker.wait(60)
         until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children), "all ended")
     expected = {"warm": "success", "cold": "retrying", "hard": "processing"}[how]
