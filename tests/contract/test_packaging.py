@@ -115,7 +115,7 @@ def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
         *("apscheduler", "arq", "celery", "django", "dramatiq", "fastapi", "huey", "procrastinate", "rq"),
         *("sqlalchemy", "starlette"),
     }
-    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
+    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader", "registry"}
     assert set(project["optional-dependencies"]) == ours | frameworks
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
