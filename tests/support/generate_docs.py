@@ -31,6 +31,7 @@ from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
 
+from .frameworks_page import INTRO, OUTRO, tables
 from .generate_models import MODELS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -223,6 +224,14 @@ def commands(context: click.Context) -> Iterator[click.Context]:
                 yield from commands(click.Context(found, info_name=name, parent=context))
 
 
+def frameworks_page() -> str:
+    """docs/reference/frameworks.md, from what the tests have seen."""
+    found = [("", f"## {title}", "", *_table(head, iter(rows))) for title, head, rows in tables()]
+    return _page(
+        "# Job frameworks, as the tests have seen them", *INTRO, *(line for part in found for line in part), *OUTRO
+    )
+
+
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)
@@ -238,6 +247,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "reference/command-line.md": command_line_page,
+    "reference/frameworks.md": frameworks_page,
 }
 
 
