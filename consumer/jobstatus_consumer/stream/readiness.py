@@ -11,7 +11,7 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError, DatabaseAway
 from jobstatus_consumer.kafka import Topics, unfit
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check, target_of
-from jobstatus_consumer.stream.checks import further_problems, missing_rights
+from jobstatus_consumer.stream.checks import further_problems, missing_rights, unknown_protocol
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -33,7 +33,7 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
 
 def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
     try:
-        return _topic_problems(settings, topics) or further_problems(settings, topics)
+        return _broker_problems(settings, topics) or further_problems(settings, topics)
     except BrokerAwayError:
         raise
     except BrokerError:
@@ -75,7 +75,9 @@ class _NotReadyYetError(StartError):
 
 def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, deadline: float) -> None:
     def look() -> None:
-        found = _topic_problems(settings, topics) + check(settings.database, settings.table, target=target_of(settings))
+        found = _broker_problems(settings, topics) + check(
+            settings.database, settings.table, target=target_of(settings)
+        )
         if found:
             lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
             kind = _NotReadyYetError if all(item.may_pass for item in found) else StartError
@@ -83,6 +85,10 @@ def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, 
 
     observe = _warn_once("%s; trying for %g s", settings.wait_for_database)
     retry(look, retry_on=_NotReadyYetError, stop=stop, deadline=deadline, observe=observe)
+
+
+def _broker_problems(settings: Settings, topics: Topics) -> list[Problem]:
+    return [*_topic_problems(settings, topics), *unknown_protocol(settings, topics)]
 
 
 def _topic_problems(settings: Settings, topics: Topics) -> list[Problem]:
