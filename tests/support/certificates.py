@@ -1,18 +1,22 @@
-"""Certificates of a test's own: an authority, and what it signs. Made by the program openssl."""
+"""Certificates that a test makes: an authority, a server for 127.0.0.1, a client."""
 
 from __future__ import annotations
 
-import subprocess
+import datetime
+import ipaddress
 from pathlib import Path
 from typing import NamedTuple
 
-from support.installed import program
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+DAY = datetime.timedelta(days=1)
 
 
-class Certificate(NamedTuple):
-    """A certificate and its key, each a file in PEM."""
+class Pair(NamedTuple):
+    """The files of a certificate and its key."""
 
     certificate: Path
     key: Path
@@ -24,24 +28,39 @@ class Certificate(NamedTuple):
 
 
 class Authority:
-    """A certificate authority in a folder. What it signs is valid for a day."""
+    """Signs certificates, and is trusted by nobody else."""
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.certificate, self._key = folder / f"{name}.pem", folder / f"{name}.key"
-        into = ("-keyout", self._key, "-out", self.certificate)
-        _openssl("req", "-x509", *KEY, *into, "-days", "2", "-subj", f"/CN={name}")
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority of a test")])
+        own = self._builder(self._name, self._key).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        self.certificate = folder / "authority.pem"
+        self.certificate.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def sign(self, name: str, *, host: str = "IP:127.0.0.1", days: int = 1) -> Certificate:
-        """A new certificate for `name` and `host`; with 0 days it is expired a second later."""
-        made = Certificate(self._folder / f"{name}.pem", self._folder / f"{name}.key")
-        request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName={host}\n")
-        _openssl("req", "-new", *KEY, "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
-        signing = ("-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial", "-days", str(days))
-        _openssl("x509", "-req", "-in", request, *signing, "-extfile", extensions, "-out", made.certificate)
-        return made
+    def pair(self, name: str, *, password: str = "", expired: bool = False) -> Pair:
+        """A certificate for a server at 127.0.0.1 and for a client, and its key, encrypted if there is a password."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        age = 3 * DAY if expired else 0 * DAY
+        made = self._builder(subject, key, age).add_extension(usage, False).add_extension(address, False)
+        found = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        found.certificate.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        hidden: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if password:
+            hidden = serialization.BestAvailableEncryption(password.encode())
+        form = serialization.PrivateFormat.PKCS8
+        found.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, hidden))
+        return found
 
-
-def _openssl(*arguments: str | Path) -> None:
-    subprocess.run([program("openssl"), *arguments], check=True, capture_output=True, timeout=60)
+    def _builder(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, age: datetime.timedelta = 0 * DAY
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC) - age
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(key.public_key())
+        made = made.serial_number(x509.random_serial_number()).not_valid_before(now - DAY).not_valid_after(now + DAY)
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return made.add_extension(own, False).add_extension(signer, False)

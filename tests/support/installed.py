@@ -13,7 +13,6 @@ from support.parts import MissingPartError
 
 INSTALL_SECONDS: Final = 300
 PROGRAMS: Final = {
-    "openssl": ("OpenSSL", "openssl"),
     "pg_ctlcluster": ("PostgreSQL with TLS", "postgresql"),
     "pgbouncer": ("PgBouncer", "pgbouncer"),
     "prometheus": ("Prometheus", "prometheus"),

@@ -318,10 +318,7 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
         return
     agreed(f"Make {into} and fill it now?", yes=options.yes)
     try:
-        with progress("reading", scope.offsets) as observe:
-            result = rebuild(
-                reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe
-            )
+        result = _rebuilt(settings, options, reader, scope, stop)
     except DatabaseAwayError as error:
         raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
     except StoreError as error:
@@ -332,6 +329,19 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
         raise JobStatusError(f"stopped; there is no table {into}. Run the same command again to make it")
     with already(f"{into} is made and filled"):
         show.result(result, as_json=options.as_json, table=into, applied="rows made")
+
+
+def _rebuilt(
+    settings: Settings, options: ReplayOptions, reader: RangeReader, scope: Scope, stop: Event
+) -> live.ReplayResult:
+    into = str(options.into)
+    with (
+        noted(settings, "rebuild", {"into": into, **_noted(options, scope)}) as did,
+        progress("reading", scope.offsets) as observe,
+    ):
+        result = rebuild(reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe)
+        did.update(applied=result.applied, complete=result.complete)
+    return result
 
 
 def _unknown(result: live.ReplayResult, scope: Scope) -> list[str]:

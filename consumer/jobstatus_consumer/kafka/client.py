@@ -10,12 +10,12 @@ from typing import Any, Final, Generic, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_schemas.masking import masked, remember, secrets_of
 from jobstatus_schemas.token_login import PROPERTY as LOGIN
-from jobstatus_schemas.token_login import trouble_of, with_login
+from jobstatus_schemas.token_login import trouble_now, trouble_of, with_login
 from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, current_kafka, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
-from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
+from jobstatus_consumer.kafka.error_codes import REFUSED_LOGIN, REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
 from jobstatus_consumer.telemetry.throttle import Throttle
@@ -39,6 +39,12 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
     "allow.auto.create.topics": "false",
 }
 """What every consumer has unless the user sets it."""
+
+ADMIN_DEFAULTS: Final[Mapping[str, Any]] = {
+    # a client that asks a controller which is gone takes most of a core until it hears of the next one: 5 minutes else
+    "topic.metadata.refresh.interval.ms": 10_000,
+}
+"""What every admin client has unless the user sets it."""
 
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
@@ -84,7 +90,7 @@ def producer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict
 
 def admin_properties(settings: Settings) -> dict[str, Any]:
     """Return the user's properties for an admin client; raises `SettingsError` if the brokers are not set."""
-    return {**_base(settings), **current_kafka(settings)}
+    return {**_base(settings), **ADMIN_DEFAULTS, **current_kafka(settings)}
 
 
 def _base(settings: Settings) -> dict[str, Any]:
@@ -175,8 +181,13 @@ def error_of(error: KafkaException) -> KafkaError | None:
 
 
 def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
-    """Return our error for one of the library; `doing` says what failed, such as "reading job-status"."""
-    return BrokerError(f"{doing}: {describe(error)}")
+    """Return our error for one of the library; `doing` says what failed, such as "reading job-status".
+
+    Where the broker refuses the login, the text also says why a function of the user's gives no token.
+    """
+    inner = error_of(error) if isinstance(error, KafkaException) else error
+    trouble = trouble_now() if inner is not None and inner.code() in REFUSED_LOGIN else ""
+    return BrokerError(f"{doing}: {describe(error)}" + (f". {variable_of(LOGIN)}: {trouble}" if trouble else ""))
 
 
 def ask(
@@ -200,8 +211,6 @@ def ask(
     except StopRequestedError:
         raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
-        # its frames have the client, and tenacity's state has the error: a cycle that keeps sockets and threads open
-        error.__traceback__ = None
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
         if final is None and servers and inner is not None and inner.code() in REPORT_AS_UNREACHABLE:

@@ -78,10 +78,11 @@ def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
 
 def refuse_active(settings: Settings, topics: Topics) -> None:
     """Raise `StartError` if the group has members: they would commit over a change, from the offsets they remember."""
-    state, members = topics.group_state(settings.group_id)
-    if state not in AT_REST or members:
+    found = topics.group_facts(settings.group_id)
+    if found.state not in AT_REST or found.members:
+        members = counted(len(found.members), "member")
         raise StartError(
-            f"the group {settings.group_id} is {state.lower()} with {counted(members, 'member')}. A member goes on "
+            f"the group {settings.group_id} is {found.state.lower()} with {members}. A member goes on "
             "from where it is and commits over it. Stop every consumer of the group first; nothing was changed"
         )
 

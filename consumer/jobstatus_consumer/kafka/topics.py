@@ -37,6 +37,7 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
 from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
 from jobstatus_consumer.kafka.rights import Right, needing, refusal
@@ -56,6 +57,7 @@ WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one question to the controller may take: librdkafka may be waiting for one that is dead."""
 LOOKS: Final = 3
+SHOWN: Final = ("cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas")
 
 
 class TopicFacts(NamedTuple):
@@ -68,25 +70,11 @@ class TopicFacts(NamedTuple):
     config: Mapping[str, str]
 
 
-class GroupMember(NamedTuple):
-    """A member of a consumer group: its client's id, its host, and the partitions of the topic that it has."""
-
-    client_id: str
-    host: str
-    partitions: Sequence[int]
-
-
-class GroupFacts(NamedTuple):
-    """A consumer group: its state as the broker calls it (`STABLE`, `EMPTY`, `DEAD`, ...), and its members."""
-
-    state: str
-    members: Sequence[GroupMember]
-
-
 class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
-    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties, and
+    `coordinator` asks about groups: without it, this client does.
     `answered_at` is when a broker last answered `watch` (as `time.monotonic`), and `watched_partitions` how many
     partitions the topic had then; `ends` is for the topic of the events.
     """
@@ -97,6 +85,7 @@ class Topics:
         *,
         patience: float = ASK_FOR_SECONDS,
         make_client: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+        coordinator: Coordinator | None = None,
     ) -> None:
         self._settings = settings
         self._patience = patience
@@ -109,6 +98,7 @@ class Topics:
         # functions that do not know this object: a client in a cycle keeps its sockets and threads for a long time
         self._clients = Renewing(settings, partial(_new_client, settings, self._errors, make_client))
         self.ends = EndOffsets(partial(_ask_ends, self._clients, settings.topic, self._isolation))
+        self._coordinator = coordinator or AskedHere(self._clients.get)
 
     @property
     def _admin(self) -> AdminClient:
@@ -159,7 +149,7 @@ class Topics:
                 self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
-            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
             self._watch = asked[name]
         return answer
 
@@ -181,18 +171,23 @@ class Topics:
         return TopicFacts(name, _topic_id_text(found.topic_id), len(found.partitions), replication, self._config(name))
 
     def _config(self, name: str) -> dict[str, str]:
-        resource = ConfigResource(ResourceType.TOPIC, name)
-        entries = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
-        wanted = (
-            "cleanup.policy",
-            "retention.ms",
-            "message.timestamp.type",
-            "max.message.bytes",
-            "min.insync.replicas",
-        )
         with needing(Right.on_topic(name, "DESCRIBE_CONFIGS"), f"reading the properties of {name}"):
-            found = entries.result(ANSWER_SECONDS + 1)
+            return self._properties(ResourceType.TOPIC, name, SHOWN)
+
+    def _properties(self, kind: ResourceType, name: str, wanted: Sequence[str]) -> dict[str, str]:
+        resource = ConfigResource(kind, name)
+        entries = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
+        found = entries.result(ANSWER_SECONDS + 1)
         return {key: str(found[key].value) for key in wanted if key in found}
+
+    def broker_properties(self, *wanted: str) -> dict[str, str]:
+        """Return these properties of one broker, as far as it knows them. Needs the right to ask the cluster."""
+
+        def question() -> dict[str, str]:
+            broker = min(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
+            return self._properties(ResourceType.BROKER, str(broker), wanted)
+
+        return self._ask("asking for a broker's properties", question)
 
     def create(self, plan: TopicPlan) -> bool:
         """Create the topic; return False if it exists, and leave it as it is then. Raises `StartError`."""
@@ -309,28 +304,16 @@ class Topics:
         doing = "asking for the brokers"
         self._ask(doing, lambda: self._admin.list_topics(timeout=min(1.0, seconds)), patience=seconds - 1.0)
 
-    def group_facts(self, group: str, name: str) -> GroupFacts:
-        """Return the group's state, and its members, each with its partitions of the topic `name`."""
+    def group_facts(self, group: str) -> GroupFacts:
+        """Return the group's state, and its members, each with its partitions of the topic of the events."""
+        return self._described(f"describing the group {group}", group, rights=False)
 
+    def _described(self, doing: str, group: str, *, rights: bool) -> GroupFacts:
         def question() -> GroupFacts:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
             with _describing_group(group):
-                found = asked[group].result(ANSWER_SECONDS + 1)
-            members = [GroupMember(item.client_id, item.host, _partitions_of(item, name)) for item in found.members]
-            return GroupFacts(found.state.name, sorted(members))
+                return self._coordinator.describe(group, self._settings.topic, rights=rights, heard=self._errors)
 
-        return self._ask(f"describing the group {group}", question)
-
-    def group_state(self, group: str) -> tuple[str, int]:
-        """Return the group's state as the broker calls it, and its number of members. Blocks; raises `BrokerError`."""
-
-        def question() -> tuple[str, int]:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-            with _describing_group(group):
-                described = asked[group].result(ANSWER_SECONDS + 1)
-            return described.state.name, len(described.members)
-
-        return self._ask(f"describing the group {group}", question)
+        return self._ask(doing, question)
 
     def operations_on_topic(self, name: str) -> set[str] | None:
         """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
@@ -346,14 +329,7 @@ class Topics:
 
     def operations_on_group(self, group: str) -> set[str] | None:
         """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
-
-        def question() -> set[str] | None:
-            asked = self._admin.describe_consumer_groups(
-                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
-            )
-            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
-
-        return self._ask(f"asking for the rights on the group {group}", question)
+        return self._described(f"asking for the rights on the group {group}", group, rights=True).operations
 
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
@@ -407,11 +383,6 @@ def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[
 
 def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
     return None if operations is None else {item.name for item in operations}
-
-
-def _partitions_of(member: Any, name: str) -> list[int]:
-    assigned = member.assignment.topic_partitions if member.assignment is not None else ()
-    return sorted(item.partition for item in assigned if item.topic == name)
 
 
 def _topic_id_text(topic_id: object) -> str:

@@ -92,8 +92,8 @@ def failure_of(error: KafkaError, secrets: Iterable[str] = (), topic: str = "") 
     """What the client's `error` means for a record of `topic`. The text contains none of `secrets`."""
     text = f"{error.name()}: {without_secrets(error.str(), secrets)}"
     if error.code() in _NOT_ALLOWED:
-        place = f"the topic {topic}" if topic else "its topic"
-        text += f" (this client has no right WRITE on {place}; jobstatus acls producer prints how to give it)"
+        where = f"topic {topic}" if topic else "its topic"
+        text += f" (this client has no right WRITE on {where}; jobstatus acls producer prints how to give it)"
     return Failure(text, _kind_of(error))
 
 
@@ -120,6 +120,9 @@ class Transport(Protocol):
 
     def find_broker(self) -> None:
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
+
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
 
     def purge(self) -> None:
         """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
@@ -220,6 +223,10 @@ class KafkaTransport:
                 # no broker within that time
                 self._is_new = time.monotonic() < self._new_until
             self.poll(FIND_STEP_SECONDS)
+
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Nothing keeps records from being handed over."""
+        return None
 
     def __len__(self) -> int:
         """How many records the client holds, those with a callback that is still to be run included."""
