@@ -137,7 +137,7 @@ def refusal(deployed: Deployment, **environ: str) -> str:
     given = {**deployed.environ, **environ}
     variables = {name: value for name, value in given.items() if name.startswith("JOBSTATUS_")}
     with pytest.raises(BrokerAwayError) as raised:
-        Topics(load_settings(variables), patience=2.0).describe(deployed.topic)
+        Topics(load_settings(variables)).reach(2.0)
     return str(raised.value)
 
 
