@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients frameworks docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
+	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
 
@@ -79,6 +80,10 @@ chaos: setup
 # the first build of the client in Rust takes minutes
 clients: setup
 	$(BIN)/python -m pytest tests/integration/clients --long -n 0
+
+# every end of a worker; `make test` has the usual ones
+frameworks: setup
+	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup

@@ -258,6 +258,11 @@ class Settings(BaseModel):
         return servers
 
     @property
+    def has_database(self) -> bool:
+        """Whether a URL of a database is set."""
+        return bool(self.database_url_file or self.database_url.get_secret_value())
+
+    @property
     def database(self) -> str:
         """The database's URL with its password, or `file:` with the file that has it, as `read_url` takes it.
 

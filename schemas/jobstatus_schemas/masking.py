@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,6 +12,8 @@ HIDDEN: Final = "***"
 _SERVERS: Final = "bootstrap.servers"
 _BEFORE_A_QUOTE: Final = "beginning at:"
 _KNOWN: Final[set[str]] = set()
+_TOKENS: Final[deque[str]] = deque(maxlen=64)
+"""Tokens replace each other every few minutes: an error's text holds one of the newest."""
 _USER_INFO = re.compile(r"([^\s,/@]+)@")
 
 
@@ -41,6 +44,12 @@ def remember(secrets: Iterable[str]) -> None:
     _KNOWN.update(secret for secret in secrets if secret)
 
 
+def remember_token(token: str) -> None:
+    """Hide this in `masked` too, until 64 newer tokens have come."""
+    if token not in _TOKENS:
+        _TOKENS.append(token)
+
+
 def masked(text: str) -> str:
     """Return the text without the secrets that this process was given."""
-    return without_secrets(text, _KNOWN)
+    return without_secrets(text, (*_KNOWN, *_TOKENS))

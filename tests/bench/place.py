@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psycopg
 from confluent_kafka import Producer
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_plan
+from jobstatus_consumer.kafka import Topics, dead_letters_plan, events_plan
 from jobstatus_consumer.store import migrate
 from jobstatus_local.jars import CACHE_VARIABLE
 from jobstatus_local.stack import LocalStack, local_stack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import tomllib
@@ -114,6 +115,16 @@ def test_a_fragment_for_kubernetes_fits_the_code(block: Block) -> None:
     assert probes == {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}
     starts = container["startupProbe"]
     assert starts["periodSeconds"] * starts["failureThreshold"] > settings.wait_for_database
+
+
+def test_a_function_for_a_clouds_tokens_is_python_and_has_one_argument() -> None:
+    page = (DOCS / "how-to" / "deploy.md").read_text("utf-8")
+    texts = re.findall(r"```python\n(.*?)```", page, re.S)
+    assert len(texts) == 3
+    for text in texts:
+        *_, made = ast.parse(text).body
+        assert isinstance(made, ast.FunctionDef)
+        assert len(made.args.args) == 1
 
 
 def test_every_dependency_has_its_reason_and_no_reason_is_left_over() -> None:

@@ -30,6 +30,8 @@ from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 
+from .generate_models import MODELS
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
 WIDTH: Final = 100
@@ -223,11 +225,10 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 
 
 def main() -> Any:
-    """Write every page."""
-    for name, page in PAGES.items():
-        path = DOCS / name
+    """Write every page and every model."""
+    for path, text in ({DOCS / name: page for name, page in PAGES.items()} | dict(MODELS)).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(), encoding="utf-8")
+        path.write_text(text(), encoding="utf-8")
         sys.stderr.write(f"{path.relative_to(ROOT)}\n")
 
 

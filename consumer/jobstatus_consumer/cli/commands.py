@@ -13,6 +13,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "topics": ("topics", "Create the topics, and add partitions."),
     "migrate": ("migrate", "Create the tables."),
     "check": ("check", "List every problem that keeps a consumer from working."),
+    "grants": ("grants", "Print the rights in PostgreSQL that each role needs."),
+    "acls": ("acls", "Print the rights on the broker that each client needs."),
     "consume": ("consume", "Run a consumer: write the topic's events to the table."),
     "emit": ("emit", "Report a job's status from a shell."),
     "run": ("run", "Run a command and report its status as a job."),

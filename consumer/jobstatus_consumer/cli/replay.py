@@ -32,7 +32,7 @@ from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
-from jobstatus_consumer.kafka import RangeReader, Topics, commits, refuse_without_right
+from jobstatus_consumer.kafka import RangeReader, Topics, checkpoint_group, commits, refuse_without_right
 from jobstatus_consumer.operations import (
     NOTHING,
     EventFilter,
@@ -141,7 +141,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     options = ReplayOptions(max_rate=max_rate or 0.0, **given)
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
-    group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
+    group = checkpoint_group(settings.group_id, options.name) if options.name is not None else ""
     if group:
         refuse_without_right(topics, group, "READ")
     with stopping() as stop, RangeReader(settings, topics, group=group) as reader:

@@ -10,12 +10,12 @@ from typing import Any, Final, Generic, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_schemas.masking import masked, remember, secrets_of
 from jobstatus_schemas.token_login import PROPERTY as LOGIN
-from jobstatus_schemas.token_login import trouble_of, with_login
+from jobstatus_schemas.token_login import trouble_now, trouble_of, with_login
 from tenacity import wait_random
 
 from jobstatus_consumer.config import FIXED_KAFKA, Settings, current_kafka, variable_of
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, SettingsError, StopRequestedError
-from jobstatus_consumer.kafka.error_codes import REPORT_AS_UNREACHABLE, is_final, may_pass
+from jobstatus_consumer.kafka.error_codes import REFUSED_LOGIN, REPORT_AS_UNREACHABLE, is_final, may_pass
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.signals import open_to_a_stop
 from jobstatus_consumer.telemetry.throttle import Throttle
@@ -168,8 +168,13 @@ def error_of(error: KafkaException) -> KafkaError | None:
 
 
 def broker_error(doing: str, error: KafkaException | KafkaError) -> BrokerError:
-    """Return our error for one of the library; `doing` says what failed, such as "reading job-status"."""
-    return BrokerError(f"{doing}: {describe(error)}")
+    """Return our error for one of the library; `doing` says what failed, such as "reading job-status".
+
+    Where the broker refuses the login, the text also says why a function of the user's gives no token.
+    """
+    inner = error_of(error) if isinstance(error, KafkaException) else error
+    trouble = trouble_now() if inner is not None and inner.code() in REFUSED_LOGIN else ""
+    return BrokerError(f"{doing}: {describe(error)}" + (f". {variable_of(LOGIN)}: {trouble}" if trouble else ""))
 
 
 def ask(
@@ -193,8 +198,6 @@ def ask(
     except StopRequestedError:
         raise StopRequestedError(f"{doing}: stopped before the broker answered") from None
     except KafkaException as error:
-        # its frames have the client, and tenacity's state has the error: a cycle that keeps sockets and threads open
-        error.__traceback__ = None
         final = errors.fatal if errors is not None else None
         inner = error_of(error)
         if final is None and servers and inner is not None and inner.code() in REPORT_AS_UNREACHABLE:

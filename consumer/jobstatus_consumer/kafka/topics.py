@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -38,6 +39,9 @@ from jobstatus_consumer.kafka.client import (
 )
 from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
 from jobstatus_consumer.kafka.ends import EndOffsets
+from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
+from jobstatus_consumer.kafka.rights import Right, needing, refusal
+from jobstatus_consumer.kafka.topic_plans import TopicPlan
 from jobstatus_consumer.records import NO_EPOCH
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -53,9 +57,6 @@ WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one question to the controller may take: librdkafka may be waiting for one that is dead."""
 LOOKS: Final = 3
-DAY_MS: Final = 86_400_000
-DEFAULT_MAX_MESSAGE_BYTES: Final = 1_048_588
-"""Kafka's own default of `max.message.bytes`."""
 
 
 class TopicFacts(NamedTuple):
@@ -66,36 +67,6 @@ class TopicFacts(NamedTuple):
     partitions: int
     replication: int
     config: Mapping[str, str]
-
-
-class TopicPlan(NamedTuple):
-    """A topic to create."""
-
-    name: str
-    partitions: int
-    replication: int
-    config: Mapping[str, str]
-
-
-def events_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """Return the plan of the events' topic: with LogAppendTime, so that a clock in the future blocks nothing."""
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(int(retention_days * DAY_MS)),
-        "message.timestamp.type": "LogAppendTime",
-    }
-    return TopicPlan(settings.topic, partitions, replication, config)
-
-
-def dead_letters_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """Return the plan of the dead letters' topic: it keeps an event's timestamp, and has room for our headers."""
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(int(retention_days * DAY_MS)),
-        "message.timestamp.type": "CreateTime",
-        "max.message.bytes": str(2 * DEFAULT_MAX_MESSAGE_BYTES),
-    }
-    return TopicPlan(settings.dead_letter_topic, partitions, replication, config)
 
 
 class Topics:
@@ -116,7 +87,6 @@ class Topics:
         coordinator: Coordinator | None = None,
     ) -> None:
         self._settings = settings
-        self._coordinator = coordinator or AskedHere(lambda: self._admin)
         self._patience = patience
         self._errors = QuietErrors()
         self._watch: Future[TopicDescription] | None = None
@@ -127,6 +97,7 @@ class Topics:
         # functions that do not know this object: a client in a cycle keeps its sockets and threads for a long time
         self._clients = Renewing(settings, partial(_new_client, settings, self._errors, make_client))
         self.ends = EndOffsets(partial(_ask_ends, self._clients, settings.topic, self._isolation))
+        self._coordinator = coordinator or AskedHere(self._clients.get)
 
     @property
     def _admin(self) -> AdminClient:
@@ -159,7 +130,8 @@ class Topics:
 
     def _topic_id(self, name: str) -> str:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
-        return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
+        with _describing(name):
+            return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
 
     def watch(self, name: str) -> str | None:
         """Return the topic's id a few seconds ago: "" if the topic is gone, None if there is no new answer.
@@ -187,7 +159,8 @@ class Topics:
     def _describe(self, name: str) -> TopicFacts | None:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
         try:
-            found = described[name].result(ANSWER_SECONDS + 1)
+            with _describing(name):
+                found = described[name].result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -206,7 +179,8 @@ class Topics:
             "max.message.bytes",
             "min.insync.replicas",
         )
-        found = entries.result(ANSWER_SECONDS + 1)
+        with needing(Right.on_topic(name, "DESCRIBE_CONFIGS"), f"reading the properties of {name}"):
+            found = entries.result(ANSWER_SECONDS + 1)
         return {key: str(found[key].value) for key in wanted if key in found}
 
     def create(self, plan: TopicPlan) -> bool:
@@ -217,8 +191,10 @@ class Topics:
             replication_factor=plan.replication,
             config=dict(plan.config),
         )
+        made = self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[plan.name]
         try:
-            self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[plan.name].result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(plan.name, "CREATE"), f"the topic {plan.name} could not be made"):
+                made.result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
@@ -240,7 +216,8 @@ class Topics:
         """Give the topic `total` partitions, which must be more than it has. Raises `StartError`."""
         asked = self._admin.create_partitions([NewPartitions(name, total)], request_timeout=ANSWER_SECONDS)
         try:
-            asked[name].result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(name, "ALTER"), f"the topic {name} could not get {total} partitions"):
+                asked[name].result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             raise StartError(
                 f"the topic {name} could not get {total} partitions: {describe(error)}. Nothing was changed"
@@ -259,6 +236,8 @@ class Topics:
 
         def numbers() -> list[int]:
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
+            if found is not None and found.error is not None and found.error.code() in NOT_ALLOWED:
+                raise refusal(f"asking for the partitions of {name}", found.error, Right.on_topic(name, "DESCRIBE"))
             return [] if found is None or found.error is not None else sorted(found.partitions)
 
         return self._ask(f"asking for the partitions of {name}", numbers)
@@ -291,7 +270,8 @@ class Topics:
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         try:
             # twice the time: librdkafka first asks who the leaders are
-            edges = {item.partition: answer.result(2 * ANSWER_SECONDS + 1) for item, answer in found.items()}
+            with _describing(name):
+                edges = {item.partition: answer.result(2 * ANSWER_SECONDS + 1) for item, answer in found.items()}
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -324,7 +304,8 @@ class Topics:
 
     def _described(self, doing: str, group: str, *, rights: bool) -> GroupFacts:
         def question() -> GroupFacts:
-            return self._coordinator.describe(group, self._settings.topic, rights=rights, heard=self._errors)
+            with _describing_group(group):
+                return self._coordinator.describe(group, self._settings.topic, rights=rights, heard=self._errors)
 
         return self._ask(doing, question)
 
@@ -349,11 +330,20 @@ class Topics:
         wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
 
         def order() -> None:
-            for done in self._admin.delete_records(wanted, request_timeout=ANSWER_SECONDS).values():
-                done.result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(name, "DELETE"), f"removing records of {name}"):
+                for done in self._admin.delete_records(wanted, request_timeout=ANSWER_SECONDS).values():
+                    done.result(ANSWER_SECONDS + 1)
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _describing(name: str) -> AbstractContextManager[None]:
+    return needing(Right.on_topic(name, "DESCRIBE"), f"describing {name}")
+
+
+def _describing_group(group: str) -> AbstractContextManager[None]:
+    return needing(Right.on_group(group, "DESCRIBE"), f"describing the group {group}")
 
 
 def _new_client(

@@ -169,12 +169,24 @@ class Projection:
         if column.is_string and column.is_domain:
             return expression
         value = _cast(expression, column)
-        if not column.has_spellings:
+        if column.spelling is None:
             return value
+        exact = value if column.is_string else _cast(expression, column._replace(type=column.full_type))
+        before, _, after = column.spelling.partition("%s")
+        # a text of any kind is a string, so a number refuses it
+        refuse = sql.SQL("CAST({} AS integer)") if column.is_string else sql.SQL("{}")
         return sql.SQL(
-            "CASE WHEN CAST({value} AS text) = CAST({given} AS text) THEN {value}\n"
-            "      ELSE CAST('not canonical: ' || CAST({given} AS text) AS {type}) END"
-        ).format(value=value, given=expression, type=_text(column.type))
+            "CASE WHEN CAST({before}{exact}{after} AS text) = CAST({given} AS text) THEN {value}\n"
+            "      ELSE CAST({refused} AS {type}) END"
+        ).format(
+            before=_text(before),
+            exact=exact,
+            after=_text(after),
+            given=expression,
+            value=value,
+            refused=refuse.format(sql.SQL("'not canonical: ' || CAST({} AS text)").format(expression)),
+            type=_text(column.type),
+        )
 
 
 def _expression(text: str) -> sql.Composable:

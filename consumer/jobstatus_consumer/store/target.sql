@@ -26,17 +26,30 @@ SELECT target.nspname::text, target.relname::text, target.relkind::text,
 FROM target
 
 -- columns --
--- The columns: name, type without its length, whether it is a text or bit string, whether its type is a domain, whether
--- one value has several spellings, whether the server alone may write it; type with its length, whether NULL is refused,
--- whether it has a default, how many characters fit, and whether its values can be compared.
+-- The columns: name, type without its length, whether it is a text or bit string, whether its type is a domain, how its
+-- one spelling is made where texts that differ may be one value, whether the server alone may write it; type with its
+-- length, whether NULL is refused, whether it has a default, how many characters fit, and whether its values can be compared.
 SELECT a.attname::text, format_type(a.atttypid, -1), t.typcategory IN ('S', 'V'), t.typtype = 'd',
-       a.atttypid IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
-                      'uuid'::regtype),
+       CASE
+         -- a number without a scale keeps the zeros that it was written with
+         WHEN base.id = 'numeric'::regtype AND base.modifier = -1 THEN 'trim_scale(%%s)'
+         -- and a negative zero becomes zero
+         WHEN base.id = 'real'::regtype THEN '0::real + %%s'
+         WHEN base.id = 'double precision'::regtype THEN '0 + %%s'
+         WHEN base.id IN ('smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype,
+                          'uuid'::regtype) THEN '%%s'
+         WHEN a.atttypid = 'bpchar'::regtype THEN '%%s'
+       END,
        a.attgenerated <> '' OR a.attidentity = 'a',
        format_type(a.atttypid, a.atttypmod), a.attnotnull OR t.typnotnull, a.atthasdef OR a.attidentity <> '',
        CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 4 THEN a.atttypmod - 4 END,
        NOT ARRAY[t.oid, t.typbasetype, t.typelem] && '{{json,xml,point,polygon}}'::regtype[]::oid[]
-FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+CROSS JOIN LATERAL (
+  SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END AS id,
+         CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END AS modifier
+) AS base
 WHERE a.attrelid = to_regclass(%(target)s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 

@@ -28,8 +28,8 @@ class TargetColumn(NamedTuple):
     is_string: bool
     """a cast to it may cut the value without an error, and an assignment refuses it"""
     is_domain: bool
-    has_spellings: bool
-    """texts that differ, such as `7` and `007`, may be one value of it"""
+    spelling: str | None
+    """where texts that differ, such as `7` and `007`, may be one value: the SQL of its one spelling, with %s for it"""
     generated: bool
     full_type: str
     """with a length"""

@@ -32,8 +32,13 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
 
 
 def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
+    return _topics_or_rights(settings, topics) or further_problems(settings, topics)
+
+
+def _topics_or_rights(settings: Settings, topics: Topics) -> list[Problem]:
+    """What is wrong with the topics; all the rights that are missing where the broker lets nobody look at them."""
     try:
-        return _topic_problems(settings, topics) or further_problems(settings, topics)
+        return _topic_problems(settings, topics)
     except BrokerAwayError:
         raise
     except BrokerError:
@@ -75,7 +80,9 @@ class _NotReadyYetError(StartError):
 
 def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, deadline: float) -> None:
     def look() -> None:
-        found = _topic_problems(settings, topics) + check(settings.database, settings.table, target=target_of(settings))
+        found = _topics_or_rights(settings, topics) + check(
+            settings.database, settings.table, target=target_of(settings)
+        )
         if found:
             lines = "\n".join(f"  - {item.what}; {item.remedy}" for item in found)
             kind = _NotReadyYetError if all(item.may_pass for item in found) else StartError

@@ -13,19 +13,22 @@ import pytest
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.ports import LOOPBACK
 from jobstatus_producer import JobStatusProducer, SettingsError
-from support.deployment import Deployment, deployment
-from support.forked import COMMAND
+from support.console import running_console
+from support.deployment import Deployment, deployment, made_events
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.parts import started
 from support.shared_broker import NEVER_DELETES
-from support.tokens import BROKER, FOLDER
+from support.tokens import BROKER, FOLDER, HANGS
 from support.waiting import until
 
 FUNCTION = "support.tokens:make"
-SHORT = "20.25"
+SHORT = "10.25"
 """A connection ends with its token, and a broker refuses another login within a second of the last."""
 LONG = "3600.0e0"
 WHY = "support.tokens:make: ConnectionError: the identity provider does not answer"
+STOP_SECONDS = 10.0
+"""Within this time a consumer stops; the function hangs for longer."""
 TESTS = str(Path(__file__).parents[2])
 
 
@@ -79,18 +82,51 @@ def test_producer_consumer_and_commands_log_in_with_tokens(with_tokens: Deployme
 
 @pytest.mark.slow
 def test_tokens_are_made_again_before_they_expire(with_tokens: Deployment) -> None:
+    """In a worker, a consumer, a console and a client for questions, through three lives of a token."""
     with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = SHORT
-    consumer = with_tokens.watching("consume")
-    with producer(with_tokens) as jobs:
+    consumer, lives = with_tokens.watching("consume"), 2
+    with producer(with_tokens) as jobs, running_console(with_tokens) as console:
         jobs.update_job_status("job", "first", wait=True)
-        with_tokens.settled()
-        before, expired = calls(with_tokens), time.time() + float(SHORT) + 1
-        until(lambda: len(set(calls(with_tokens)[len(before) :])) == 2, "both processes have new tokens")
-        until(lambda: time.time() > expired, "the first tokens have expired")
-        jobs.update_job_status("job", "second", wait=True)
-    with_tokens.settled()
+        until(lambda: console.get("/api/overview").json["lag"] == 0, "the console asks the broker")
+        for number in range(lives):
+            before, expired = calls(with_tokens), time.time() + float(SHORT) + 1
+            until(lambda: len(set(calls(with_tokens)[len(before) :])) == 2, "both processes have new tokens")  # noqa: B023
+            until(lambda: time.time() > expired, "the first tokens have expired")  # noqa: B023
+            jobs.update_job_status("job", f"life-{number}", wait=True)
+            with_tokens.settled()
+            overview = console.get("/api/overview").json
+            assert (overview["problems"], overview["stale"]) == ([], [])
     assert consumer.process.poll() is None
-    assert with_tokens.rows()["job"].status == "second"
+    assert with_tokens.rows()["job"].status == f"life-{lives - 1}"
+
+
+@pytest.mark.slow
+def test_a_consumer_stops_within_a_moment_while_the_function_hangs(with_tokens: Deployment) -> None:
+    fails = with_tokens.folder / "fails"
+    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "12.25"
+    with_tokens.produce_events(made_events(50, 7))
+    consumer = with_tokens.consumer()
+    with_tokens.settled()
+    fails.write_text(HANGS)
+    before = calls(with_tokens)
+    until(lambda: calls(with_tokens) > before, "the function hangs")
+    assert consumer.stop(timeout=STOP_SECONDS) == 0
+    fails.unlink()
+    assert with_tokens.lag() == 0
+    with_tokens.assert_exact()
+
+
+@pytest.mark.slow
+def test_a_consumer_whose_last_token_has_expired_names_the_function_and_loses_nothing(with_tokens: Deployment) -> None:
+    fails = with_tokens.folder / "fails"
+    consumer = with_tokens.consumer(JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8.25")
+    fails.touch()
+    with_tokens.produce_events(made_events(50, 7))
+    assert consumer.process.wait(60) == 1
+    assert f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}" in consumer.text()
+    fails.unlink()
+    with_tokens.drain()
+    with_tokens.assert_exact()
 
 
 @pytest.mark.slow
@@ -108,17 +144,34 @@ def test_a_function_that_fails_for_a_while_loses_nothing(with_tokens: Deployment
     assert with_tokens.rows()["job"].status == "second"
 
 
+WRONG = {
+    "": WHY,
+    HANGS: "support.tokens:make: TimeoutError: no token within 8 s",
+    "nothing": "support.tokens:make: TypeError: wanted (token, seconds since 1970 at which it expires), got NoneType",
+    "empty": "support.tokens:make: ValueError: the token is empty",
+    "expired": "support.tokens:make: ValueError: the token expired",
+}
+"""What the function does, and what is said of it."""
+
+
 def test_without_a_first_token_the_function_and_its_error_are_named(with_tokens: Deployment) -> None:
-    """A new client waits 10 s for its first token, so both sides wait at the same time."""
-    (with_tokens.folder / "fails").touch()
+    """A new client waits 10 s for its first token, so all of them wait at the same time."""
     # another argument than in the other tests, whose token would be used
     with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601.0e0"
-    check = subprocess.Popen([COMMAND, "check"], env=with_tokens.environ, stderr=subprocess.PIPE, text=True)
+    checks = {}
+    for what in WRONG:
+        folder = with_tokens.folder / f"does {what}"
+        folder.mkdir()
+        (folder / "fails").write_text(what)
+        environ = {**with_tokens.environ, FOLDER: str(folder)}
+        checks[what] = Command[str]([COMMAND, "check"], env=environ, stderr=subprocess.PIPE, text=True)
+    (with_tokens.folder / "fails").touch()
     with pytest.raises(SettingsError, match=f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}"):
         producer(with_tokens)
-    _, text = check.communicate(timeout=60)
-    assert f"JOBSTATUS_KAFKA_OAUTH_CB: {WHY}" in text
-    assert check.returncode == 2
+    for what, check in checks.items():
+        _, text = check.communicate(timeout=60)
+        assert f"JOBSTATUS_KAFKA_OAUTH_CB: {WRONG[what]}" in text.replace("\n", " ")
+        assert check.returncode == 2
 
 
 def test_a_name_that_cannot_be_imported_is_refused_at_the_start(with_tokens: Deployment) -> None:

@@ -37,6 +37,54 @@ def test_another_spelling_of_a_decimal_cannot_make_two_jobs_of_one_row(make_own:
     assert (own.value("status", 7), [item.raw.offset for item in written.rejected]) == ("done", [1])
 
 
+KEY = 'table = "jobs"\n[key]\nid = "event.job_id"\n[set]\nstatus = "event.status"'
+DOMAINS = "CREATE DOMAIN amount AS numeric; CREATE DOMAIN padded AS char(8);"
+
+
+@pytest.mark.parametrize(
+    ("type_", "good", "other"),
+    [
+        ("numeric", "7", "7.0"),
+        ("numeric", "7.5", "7.50"),
+        ("numeric(10)", "7", "7.0"),
+        ("numeric(10,2)", "7.00", "7"),
+        ("amount", "7", "7.0"),
+        ("double precision", "7", "7.0"),
+        ("double precision", "0", "-0"),
+        ("real", "0.1", ".1"),
+        ("char(8)", "mail", "mail "),
+    ],
+)
+def test_two_spellings_that_the_server_holds_to_be_equal_cannot_make_two_jobs_of_one_row(
+    make_own: MakeOwn, type_: str, good: str, other: str
+) -> None:
+    own = make_own(f"{DOMAINS} CREATE TABLE jobs (id {type_} PRIMARY KEY, status text)", KEY)
+    own.run(f"INSERT INTO jobs VALUES ('{good}')")
+    written = own.write(event(good, 0, status="success"), event(other, 1))
+    assert own.run("SELECT status FROM jobs") == [("success",)]
+    assert [(item.raw.offset, item.sqlstate) for item in written.rejected] == [(1, "22P02")]
+    assert (own.state(good), own.state(other), own.waiting()) == ("success", None, {})
+
+
+def test_a_char_key_with_its_blanks_is_found_by_the_text_without_them(make_own: MakeOwn) -> None:
+    own = make_own("CREATE TABLE jobs (id char(8) PRIMARY KEY, status text)", KEY)
+    own.run("INSERT INTO jobs VALUES ('mail'), ('12345678')")
+    written = own.write(event("mail", 0), event("12345678", 1), event("123456789", 2))
+    assert own.run("SELECT id, status FROM jobs ORDER BY id") == [
+        ("12345678", "processing"),
+        ("mail    ", "processing"),
+    ]
+    assert (written.rejected, own.waiting()) == ((), {"123456789": "no row"})
+
+
+def test_a_key_of_a_domain_over_char_has_no_row_for_a_text_with_blanks(make_own: MakeOwn) -> None:
+    own = make_own(f"{DOMAINS} CREATE TABLE jobs (id padded PRIMARY KEY, status text)", KEY)
+    own.run("INSERT INTO jobs VALUES ('mail')")
+    own.write(event("mail", 0, status="success"), event("mail ", 1))
+    assert own.run("SELECT status FROM jobs") == [("success",)]
+    assert own.waiting() == {"mail ": "no row"}
+
+
 def test_a_capital_uuid_cannot_make_two_jobs_of_one_row(make_own: MakeOwn) -> None:
     own = make_own(
         "CREATE TABLE jobs (id uuid PRIMARY KEY, status text)",

@@ -23,7 +23,7 @@ def column(name: str) -> TargetColumn:
         "text",
         is_string=True,
         is_domain=False,
-        has_spellings=False,
+        spelling=None,
         generated=False,
         full_type="text",
         not_null=False,
