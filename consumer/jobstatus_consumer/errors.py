@@ -18,6 +18,7 @@
     ├── BrokerError              the broker or the client refuses, and waiting does not help: stop, exit with 1
     │   └── BrokerAwayError      no broker answered in time: a command ends, a consumer joins the group again
     │       └── CoordinatorAwayError  the process that asks about groups gave no answer: ask again later
+    ├── RegistryAwayError        the schema registry gives no answer: a command ends, a consumer waits, paused
     ├── PlanChangedError         what matches is no longer what was planned: show the new plan
     └── StopRequestedError       a stop was requested during a wait: leave, commit nothing more
 
@@ -126,6 +127,10 @@ class BrokerAwayError(BrokerError):
 
 class CoordinatorAwayError(BrokerAwayError):
     """The process that asks a group's coordinator has ended, or is slow. It is started again."""
+
+
+class RegistryAwayError(JobStatusError):
+    """The schema registry gives no answer that can be used; it may give one later."""
 
 
 class PlanChangedError(JobStatusError):

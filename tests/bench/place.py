@@ -71,7 +71,7 @@ class Place:
 
     def fill(self, topic: str, events: int, jobs: int) -> None:
         """A backlog of `events` of `jobs`, the same ones every time."""
-        self.produce(topic, _backlog(events, jobs))
+        self.produce(topic, backlog(events, jobs))
 
     def produce(self, topic: str, records: Iterable[tuple[str | bytes | None, bytes | None]]) -> None:
         """Put the records (key, value) on the topic, in order."""
@@ -134,7 +134,8 @@ class Place:
         return int(row[0]) if row else 0
 
 
-def _backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
+def backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
+    """Keys and values, the same ones every time but for their times."""
     chance = random.Random(1)
     now = int(time.time() * 1e6)
     for number in range(events):

@@ -16,6 +16,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "grants": ("grants", "Print the rights in PostgreSQL that each role needs."),
     "acls": ("acls", "Print the rights on the broker that each client needs."),
     "consume": ("consume", "Run a consumer: write the topic's events to the table."),
+    "schema": ("schema", "Show the event's schema; register it in a schema registry."),
     "emit": ("emit", "Report a job's status from a shell."),
     "run": ("run", "Run a command and report its status as a job."),
     "spool": ("spool", "List the events that workers have spooled, and send them."),

@@ -36,6 +36,7 @@ from jobstatus_consumer.operations import (
     OffsetRange,
     Originals,
     RedriveResult,
+    decoded_or_not,
     find,
     parse_positions,
     redrive,
@@ -202,7 +203,7 @@ def _shown(settings: Settings, item: JudgedLetter, originals: Originals, *, show
     whole = originals.whole(letter) if letter.original.topic == settings.topic else None
     if whole is None:
         return {**show.described(item, show_values=show_values), "original": "no longer in the log"}
-    item = item._replace(letter=whole, found=decoder_of(settings).decode(whole.original))
+    item = item._replace(letter=whole, found=decoded_or_not(decoder_of(settings), whole.original))
     return {**show.described(item, show_values=show_values), "original": "read from the log"}
 
 

@@ -81,10 +81,14 @@ def avro_tools_jar(progress: Progress | None = None) -> Path:
 
 
 def locked(section: str) -> list[Jar]:
-    """The jars of one section of the lock file (`broker`, `kafka-tools` or `avro-tools`)."""
-    text = resources.files("jobstatus_local").joinpath(LOCK_NAME).read_text(encoding="utf-8")
+    """The jars of one section of our lock file (`broker`, `kafka-tools` or `avro-tools`)."""
+    return section_of(resources.files("jobstatus_local").joinpath(LOCK_NAME).read_text(encoding="utf-8"), section)
+
+
+def section_of(lock: str, section: str) -> list[Jar]:
+    """The jars of one section of a lock file with this text."""
     jars = []
-    for coordinate, entry in tomllib.loads(text)[section].items():
+    for coordinate, entry in tomllib.loads(lock)[section].items():
         group, artifact, version = coordinate.split(":")
         jars.append(Jar(group, artifact, version, entry["sha256"], entry["size"]))
     return jars
@@ -189,7 +193,9 @@ def _fetch_one(jar: Jar, staging: Path, folder: Path) -> None:
 
 
 def download(coordinate: str, into: Path) -> Path:
-    """Fetch one jar by its coordinate, unverified, into a folder laid out as Maven does. Tries three times.
+    """Fetch one file by its coordinate, unverified, into a folder laid out as Maven does. Tries three times.
+
+    The coordinate is `group:artifact:version` of a jar; the tests add `:classifier:packaging` for another file.
 
     Raises:
         FetchError: the jar could not be fetched.
@@ -199,9 +205,9 @@ def download(coordinate: str, into: Path) -> Path:
         from jgo.maven import MavenContext
     except ImportError as error:
         raise LocalServerError(f"{error}: install jobstatus[local]") from error
-    group, artifact, version = coordinate.split(":")
+    group, artifact, version, *kind = coordinate.split(":")
     context = MavenContext(repo_cache=into, remote_repos=_repositories(), timeout=_TIMEOUT_SECONDS)
-    wanted = context.project(group, artifact).at_version(version).artifact()
+    wanted = context.project(group, artifact).at_version(version).artifact(*kind)
     for attempt in range(1, _TRIES + 1):
         try:
             return Path(wanted.resolve())

@@ -121,6 +121,9 @@ class Transport(Protocol):
     def find_broker(self) -> None:
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
 
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
+
     def purge(self) -> None:
         """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
 
@@ -220,6 +223,10 @@ class KafkaTransport:
                 # no broker within that time
                 self._is_new = time.monotonic() < self._new_until
             self.poll(FIND_STEP_SECONDS)
+
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Nothing keeps records from being handed over."""
+        return None
 
     def __len__(self) -> int:
         """How many records the client holds, those with a callback that is still to be run included."""
