@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients matrix docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients frameworks matrix docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
+	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
@@ -86,6 +87,10 @@ matrix: setup
 	$(BIN)/python -m pytest tests/integration/versions --long -n 0 -p no:randomly
 	$(BIN)/python -m tests.support.generate_docs
 
+# every end of a worker; `make test` has the usual ones
+frameworks: setup
+	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
+
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup
 	$(BIN)/python -m tests.support.generate_docs
@@ -100,7 +105,7 @@ lock:
 	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install -q uv
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
-	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
 
 clean:
 	rm -rf $(VENV) .cache build dist .hypothesis

@@ -22,6 +22,7 @@ from jobstatus_schemas.protocol import (
     kafka_properties,
     unknown_settings,
 )
+from jobstatus_schemas.registry.settings import RegistrySettings
 from jobstatus_schemas.secret_files import kafka_files, missing_certificates, read_secret
 from jobstatus_schemas.token_login import PROPERTY as LOGIN
 from jobstatus_schemas.token_login import token_function
@@ -54,7 +55,7 @@ FIXED_KAFKA: Final[Mapping[str, str]] = {
 """Properties of librdkafka that the guarantees need: another value is refused."""
 
 ADDRESS: Final = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d{1,5}"
-OTHER_FIELDS: Final = ("kafka", "kafka_files")
+OTHER_FIELDS: Final = ("kafka", "kafka_files", "registry")
 """The fields that are no flag of their own."""
 WITHOUT_FLAG: Final = ("console_token",)
 """Secrets that only a variable gives: every user of the machine can read a flag."""
@@ -177,6 +178,7 @@ class Settings(BaseModel):
     kafka_files: dict[str, str] = Field(
         default_factory=dict, description="files with values of librdkafka's properties, read again for each client"
     )
+    registry: RegistrySettings | None = Field(None, description="the schema registry")
 
     @field_validator("statuses", mode="before")
     @classmethod
@@ -256,6 +258,11 @@ class Settings(BaseModel):
                 "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS is not set; give the brokers as host:port[,host:port]"
             )
         return servers
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a URL of a database is set."""
+        return bool(self.database_url_file or self.database_url.get_secret_value())
 
     @property
     def database(self) -> str:
@@ -358,7 +365,7 @@ def current_kafka(settings: Settings) -> dict[str, str]:
 
 
 def _use_files(given: dict[str, Any], environ: Mapping[str, str], flags: Mapping[str, Any]) -> None:
-    """Add librdkafka's properties, also those that are in files, and see that the database's file can be read."""
+    """Add librdkafka's properties and the registry, and see that the database's file can be read."""
     url, file = "database_url", "database_url_file"
     if flags.get(url) is not None:
         given.pop(file, None)
@@ -374,6 +381,7 @@ def _use_files(given: dict[str, Any], environ: Mapping[str, str], flags: Mapping
         files = {name: path for name, path in kafka_files(environ).items() if name not in by_flag}
         given["kafka_files"] = files
         given["kafka"] = {**kafka_properties(environ), **{name: read_secret(path) for name, path in files.items()}}
+        given["registry"] = RegistrySettings.from_env(environ)
     except ValueError as error:
         raise SettingsError(str(error)) from None
 

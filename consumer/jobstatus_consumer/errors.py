@@ -17,6 +17,8 @@
     ├── OffsetsLostError         the log does not hold the next offset: stop, report it, exit with 1
     ├── BrokerError              the broker or the client refuses, and waiting does not help: stop, exit with 1
     │   └── BrokerAwayError      no broker answered in time: a command ends, a consumer joins the group again
+    │       └── CoordinatorAwayError  the process that asks about groups gave no answer: ask again later
+    ├── RegistryAwayError        the schema registry gives no answer: a command ends, a consumer waits, paused
     ├── PlanChangedError         what matches is no longer what was planned: show the new plan
     └── StopRequestedError       a stop was requested during a wait: leave, commit nothing more
 
@@ -121,6 +123,14 @@ class BrokerError(JobStatusError):
 
 class BrokerAwayError(BrokerError):
     """No broker answered in time; one may answer later."""
+
+
+class CoordinatorAwayError(BrokerAwayError):
+    """The process that asks a group's coordinator has ended, or is slow. It is started again."""
+
+
+class RegistryAwayError(JobStatusError):
+    """The schema registry gives no answer that can be used; it may give one later."""
 
 
 class PlanChangedError(JobStatusError):

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from threading import Event
+from traceback import clear_frames
 from typing import Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
@@ -69,7 +70,13 @@ def retry(
         before_sleep=before_sleep,
         retry_error_callback=stopped,
     )
-    return retrying(action)
+    try:
+        return retrying(action)
+    except BaseException as error:
+        # tenacity's frames have the error, and the error has the frames: a cycle with all that `action` used, such as
+        # a client, whose sockets and threads would stay until Python's collector finds it
+        clear_frames(error.__traceback__)
+        raise
 
 
 def _predicate(retry_on: type[BaseException] | Predicate) -> Predicate:

@@ -31,6 +31,9 @@ DEAF_SECONDS: Final = 15.0
 """A connection whose packets vanish is given up after so long."""
 PASSING: Final = ("08", "25006", "40", "53", "55P03", "57", "58")
 """SQLSTATEs, or their first characters, of errors that may pass."""
+HIDDEN: Final = ("42501", "42P01")
+"""No right, and no such table: the server hides a table in a schema that the role may not use."""
+NEEDS: Final = "SELECT on the table and USAGE on its schema, which jobstatus grants reader prints;"
 
 
 class Line:
@@ -130,4 +133,5 @@ def _ours(error: psycopg.Error, secret: str = "") -> ReaderError:
     text = without_password(f"{head}: {said}", secret)
     if sqlstate is None or sqlstate.startswith(PASSING):
         return DatabaseUnavailableError(f"the database does not answer: {text}")
-    return ReaderSetupError(f"the table cannot be read: {text}. jobstatus check names what is missing")
+    needs = f" This role needs {NEEDS}" if sqlstate in HIDDEN else ""
+    return ReaderSetupError(f"the table cannot be read: {text}.{needs} jobstatus check names what is missing")

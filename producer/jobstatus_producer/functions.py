@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ class _Default:
 
     def __init__(self) -> None:
         self._producer: JobStatusProducer | None = None
+        self.environ: Callable[[], Mapping[str, str]] = lambda: os.environ
         self.reset_lock()
 
     def reset_lock(self) -> None:
@@ -27,7 +29,7 @@ class _Default:
         if self._producer is None:
             with self._lock:
                 if self._producer is None:
-                    producer = JobStatusProducer.from_env()
+                    producer = JobStatusProducer.from_env(self.environ())
                     # a signal handler may have made one in the meantime
                     self._producer = self._producer or producer
         return self._producer
@@ -40,6 +42,11 @@ os.register_at_fork(after_in_child=_DEFAULT.reset_lock)
 def default_producer() -> JobStatusProducer:
     """The producer behind these functions. The first call makes it, and raises as `JobStatusProducer.from_env` does."""
     return _DEFAULT.get()
+
+
+def read_environ_from(environ: Callable[[], Mapping[str, str]]) -> None:
+    """Have the first call take the variables that `environ` returns, in place of the process's environment."""
+    _DEFAULT.environ = environ
 
 
 def update_job_status(job_id: JobId, status: str, error_message: object = None) -> None:

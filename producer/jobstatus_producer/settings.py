@@ -14,7 +14,9 @@ from jobstatus_schemas.masking import is_secret
 from jobstatus_schemas.protocol import (
     ALL_ENV,
     DEFAULT_TOPIC,
+    FORMATS,
     KAFKA_ENV_PREFIX,
+    SUBJECT_STRATEGIES,
     check_topic,
     kafka_properties,
     unknown_settings,
@@ -27,6 +29,8 @@ from jobstatus_producer.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jobstatus_schemas.registry.settings import RegistrySettings
 
 FIXED: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -73,6 +77,10 @@ class ProducerSettings:
     wait_seconds: float = 30.0
     close_seconds: float = 10.0
     traceparent: str | None = None
+    format: str = "single-object"
+    registry: RegistrySettings | None = None
+    schema_subject_strategy: str = "topic"
+    schema_auto_register: bool = False
 
     def __post_init__(self) -> None:
         _check_kafka(self.kafka)
@@ -84,6 +92,11 @@ class ProducerSettings:
             raise SettingsError("statuses: empty; leave it out to allow every word (JOBSTATUS_STATUSES)")
         if self.durable and self.spool_dir is None:
             raise SettingsError("durable: needs a spool folder (JOBSTATUS_DURABLE needs JOBSTATUS_SPOOL_DIR)")
+        if self.format == "confluent" and self.registry is None:
+            raise SettingsError("JOBSTATUS_FORMAT=confluent needs JOBSTATUS_SCHEMA_REGISTRY_URL")
+        for name, allowed in (("format", FORMATS), ("schema_subject_strategy", SUBJECT_STRATEGIES)):
+            if getattr(self, name) not in allowed:
+                raise SettingsError(f"JOBSTATUS_{name.upper()}: wanted {' or '.join(allowed)}")
         if self.spool_dir is not None:
             object.__setattr__(self, "spool_dir", _absolute(self.spool_dir))
         try:
@@ -108,7 +121,8 @@ class ProducerSettings:
             kafka = {**kafka_properties(environ), **{name: read_secret(path) for name, path in files.items()}}
         except ValueError as error:
             raise SettingsError(str(error)) from None
-        return cls(kafka=kafka, kafka_files=files, traceparent=environ.get("TRACEPARENT"), **given)
+        traceparent = environ.get("TRACEPARENT")
+        return cls(kafka=kafka, kafka_files=files, registry=_registry(environ), traceparent=traceparent, **given)
 
     def current_kafka(self) -> dict[str, str]:
         """librdkafka's properties with what their files have now; a file that is unreadable keeps its old value."""
@@ -121,6 +135,18 @@ class ProducerSettings:
     def shown(self) -> dict[str, str]:
         """librdkafka's properties for a person to read: secrets are masked."""
         return {name: "***" if is_secret(name) else value for name, value in self.kafka.items()}
+
+
+def _registry(environ: Mapping[str, str]) -> RegistrySettings | None:
+    """The registry, which only Confluent's framing needs. Raises `SettingsError`."""
+    if environ.get("JOBSTATUS_FORMAT") != "confluent":
+        return None
+    from jobstatus_schemas.registry.settings import RegistrySettings
+
+    try:
+        return RegistrySettings.from_env(environ)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _absolute(folder: Path) -> Path:
@@ -216,5 +242,8 @@ _VARIABLES: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = MappingProxy
         "JOBSTATUS_MAX_BLOCK_SECONDS": ("max_block_seconds", _seconds),
         "JOBSTATUS_WAIT_SECONDS": ("wait_seconds", _seconds),
         "JOBSTATUS_CLOSE_SECONDS": ("close_seconds", _seconds),
+        "JOBSTATUS_FORMAT": ("format", str),
+        "JOBSTATUS_SCHEMA_SUBJECT_STRATEGY": ("schema_subject_strategy", str),
+        "JOBSTATUS_SCHEMA_AUTO_REGISTER": ("schema_auto_register", _yes_no),
     }
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-REASONS: Final = ("no_value", "not_avro_single_object", "unknown_schema", "malformed", "trailing_bytes")
+REASONS: Final = ("no_value", "not_avro_single_object", "unknown_schema", "other_schema", "malformed", "trailing_bytes")
 """Every `UndecodableError.reason`: stable words, for counting."""
 
 

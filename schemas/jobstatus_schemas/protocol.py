@@ -15,6 +15,7 @@ LATE_AFTER_SECONDS: Final = 5.0
 """The age from which a producer marks an event as late when it sends it. No other wait has this name."""
 ENV_PREFIX: Final = "JOBSTATUS_"
 KAFKA_ENV_PREFIX: Final = "JOBSTATUS_KAFKA_"
+REGISTRY_ENV_PREFIX: Final = "JOBSTATUS_SCHEMA_REGISTRY_"
 FILE_SUFFIX: Final = "_FILE"
 """`<variable>_FILE` names a file that holds the value: see `secret_files`."""
 OWN_FILES: Final = frozenset(
@@ -25,6 +26,11 @@ OWN_FILES: Final = frozenset(
     }
 )
 """Properties of librdkafka whose own names end so: it reads these files itself."""
+
+FORMATS: Final = ("single-object", "confluent")
+"""The framings that a producer can write."""
+SUBJECT_STRATEGIES: Final = ("topic", "record", "topic_record")
+"""Confluent's TopicNameStrategy, RecordNameStrategy and TopicRecordNameStrategy."""
 
 PRODUCER_ENV: Final = (
     "JOBSTATUS_TOPIC",
@@ -38,6 +44,9 @@ PRODUCER_ENV: Final = (
     "JOBSTATUS_MAX_BLOCK_SECONDS",
     "JOBSTATUS_WAIT_SECONDS",
     "JOBSTATUS_CLOSE_SECONDS",
+    "JOBSTATUS_FORMAT",
+    "JOBSTATUS_SCHEMA_SUBJECT_STRATEGY",
+    "JOBSTATUS_SCHEMA_AUTO_REGISTER",
 )
 """The producer's settings, beside `JOBSTATUS_KAFKA_*`."""
 
@@ -70,7 +79,24 @@ CONSUMER_ENV: Final = (
     "JOBSTATUS_ON_LOST_OFFSETS",
 )
 
-ALL_ENV: Final = frozenset(PRODUCER_ENV) | frozenset(CONSUMER_ENV) | {"JOBSTATUS_LOCAL_CACHE"}
+REGISTRY_ENV: Final = tuple(
+    REGISTRY_ENV_PREFIX + name
+    for name in (
+        "URL",
+        "USER_INFO",
+        "USER_INFO_FILE",
+        "TOKEN",
+        "TOKEN_FILE",
+        "SSL_CA_LOCATION",
+        "SSL_CERTIFICATE_LOCATION",
+        "SSL_KEY_LOCATION",
+        "SSL_KEY_PASSWORD",
+        "SSL_KEY_PASSWORD_FILE",
+    )
+)
+"""The schema registry, for both sides: see `registry.settings`."""
+
+ALL_ENV: Final = frozenset((*PRODUCER_ENV, *CONSUMER_ENV, *REGISTRY_ENV, "JOBSTATUS_LOCAL_CACHE"))
 """A producer and a consumer may share an environment, so a name is unknown only if neither has such a setting."""
 
 

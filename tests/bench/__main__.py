@@ -13,7 +13,22 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from . import away, calls, console_pages, firsts, freshness, memory, own, poison, replay, speed, start, store, waits
+from . import (
+    away,
+    calls,
+    console_pages,
+    firsts,
+    framing,
+    freshness,
+    memory,
+    own,
+    poison,
+    replay,
+    speed,
+    start,
+    store,
+    waits,
+)
 from .place import Place, a_place
 from .targets import Target, show_targets
 
@@ -89,6 +104,13 @@ def _poison(place: Place, options: argparse.Namespace, console: Console) -> Meas
     found = poison.measure(place, events, JOBS, rounds, console.print)
     console.print(poison.table(found, events))
     return poison.as_dict(found), poison.targets(found)
+
+
+def _framing(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    found = framing.measure(place, events, JOBS, rounds, console.print)
+    console.print(framing.table(found, events))
+    return framing.as_dict(found), framing.targets(found)
 
 
 def _freshness(place: Place, options: argparse.Namespace, console: Console) -> Measured:
@@ -171,6 +193,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "speed": _speed,
     "own": _own,
     "poison": _poison,
+    "framing": _framing,
     "freshness": _freshness,
     "replay": _replay,
     "calls": _calls,
@@ -183,7 +206,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "waits": _waits,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store", "console", "waits")
+LONG: Final = ("memory", "away", "store", "console", "waits", "framing")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import psycopg
 from confluent_kafka import Producer
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.kafka.topics import Topics, dead_letters_plan, events_plan
+from jobstatus_consumer.kafka import Topics, dead_letters_plan, events_plan
 from jobstatus_consumer.store import migrate
 from jobstatus_local.jars import CACHE_VARIABLE
 from jobstatus_local.stack import LocalStack, local_stack
@@ -71,7 +71,7 @@ class Place:
 
     def fill(self, topic: str, events: int, jobs: int) -> None:
         """A backlog of `events` of `jobs`, the same ones every time."""
-        self.produce(topic, _backlog(events, jobs))
+        self.produce(topic, backlog(events, jobs))
 
     def produce(self, topic: str, records: Iterable[tuple[str | bytes | None, bytes | None]]) -> None:
         """Put the records (key, value) on the topic, in order."""
@@ -134,7 +134,8 @@ class Place:
         return int(row[0]) if row else 0
 
 
-def _backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
+def backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
+    """Keys and values, the same ones every time but for their times."""
     chance = random.Random(1)
     now = int(time.time() * 1e6)
     for number in range(events):

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
-from jobstatus_consumer.kafka.topics import Topics, events_plan
+from jobstatus_consumer.kafka import Topics, events_plan
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]

@@ -111,8 +111,8 @@ def test_the_wheel_says_what_the_project_says(metadata: Message, project: dict[s
 
 
 def test_the_extras_are_those_of_the_design(project: dict[str, Any]) -> None:
-    frameworks = {"celery", "dramatiq", "rq"}
-    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader"}
+    frameworks = {"celery", "django", "dramatiq", "fastapi", "rq", "sqlalchemy", "starlette"}
+    ours = {"cli", "consumer", "console", "local", "dev", "prometheus", "reader", "registry"}
     assert set(project["optional-dependencies"]) == ours | frameworks
     assert _names(project["dependencies"]) == {"confluent-kafka", "fastavro"}
     assert _names(project["optional-dependencies"]["cli"]) == {"click", "rich"}
@@ -135,7 +135,8 @@ def test_a_worker_needs_the_base_alone_and_loads_nothing_of_the_consumer(worker_
     assert loaded.isdisjoint(
         {
             *("jobstatus_consumer", "jobstatus_local", "jobstatus_demo", "pydantic", "psycopg", "click", "rich"),
-            *("celery", "rq", "dramatiq"),
+            *("apscheduler", "arq", "celery", "django", "dramatiq", "fastapi", "gevent", "huey", "procrastinate"),
+            *("redis", "rq", "sqlalchemy", "starlette", "uvicorn"),
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ class Listening(NamedTuple):
     """Where a console in a process of its own answers."""
 
     port: int
+    process: Command[bytes]
 
     @property
     def url(self) -> str:
@@ -109,34 +111,19 @@ def running_console(deployed: Deployment, options: Options = Options(), **settin
 
 
 @contextmanager
-def kept_console(deployed: Deployment, log: Path, *arguments: str, **environ: str) -> Iterator[Console]:
-    """A console in a process of its own, which may not answer yet.
-
-    It is started again if it ends, as a deployment does: an assertion of librdkafka 2.16 ends it now and then, when the
-    connection to a broker is lost in the middle of a question.
-    """
-    stop = threading.Event()
-    with PortLease() as lease:
+def console_process(deployed: Deployment, log: Path, *arguments: str, **environ: str) -> Iterator[Console]:
+    """A console in a process of its own, which may not answer yet. It runs until the end, or until a test kills it."""
+    with PortLease() as lease, log.open("ab") as out:
         place = {"JOBSTATUS_CONSOLE_ADDRESS": f"{LOOPBACK}:{lease.port}"}
-
-        def keep_running() -> None:
-            while not stop.is_set():
-                with log.open("ab") as out:
-                    process = Command[bytes](
-                        [COMMAND, "console", *arguments],
-                        env={**deployed.environ, **environ, **place},
-                        stdout=out,
-                        stderr=subprocess.STDOUT,
-                    )
-                while process.poll() is None and not stop.wait(0.2):
-                    pass
-                process.terminate()
-                process.wait(30)
-
-        keeper = threading.Thread(target=keep_running)
-        keeper.start()
+        process = Command[bytes](
+            [COMMAND, "console", *arguments],
+            env={**deployed.environ, **environ, **place},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
         try:
-            yield Console(deployed, Listening(lease.port))
+            yield Console(deployed, Listening(lease.port, process))
+            assert process.poll() in (None, -signal.SIGKILL), log.read_text()
         finally:
-            stop.set()
-            keeper.join()
+            process.terminate()
+            process.wait(30)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, AnyStr, Final
 
 from support.fork_server import LENGTH
+from support.waiting import readable
 
 COMMAND: Final = str(Path(sys.executable).parent / "jobstatus")
 
@@ -117,7 +117,7 @@ class Command(subprocess.Popen[AnyStr]):
         """The exit code; None if it still runs after so many seconds."""
         assert self._result is not None
         with self._waitpid_lock:  # type: ignore[attr-defined]
-            if self.returncode is None and select.select([self._result], [], [], timeout)[0]:
+            if self.returncode is None and readable(self._result, timeout):
                 status = os.read(self._result, LENGTH.size)
                 assert status, "the server of forks has ended"
                 self.returncode = os.waitstatus_to_exitcode(*LENGTH.unpack(status))

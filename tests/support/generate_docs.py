@@ -30,6 +30,9 @@ from jobstatus_consumer.telemetry.http import CONNECTIONS, REQUEST_SECONDS
 from jobstatus_consumer.telemetry.metrics import Metrics
 from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
+from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
+
+from .generate_models import MODELS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
@@ -49,6 +52,9 @@ PRODUCER_MEANING: Final[Mapping[str, str]] = {
     "max_block_seconds": "longest wait of a call for room or the spool's disk; if not set 5, with a spool 0",
     "wait_seconds": "how long `wait=True` waits for the broker's acknowledgement",
     "close_seconds": "how long `close`, `flush` and the end of the process try to deliver what is left",
+    "format": "`single-object` or `confluent`; the second needs a schema registry",
+    "schema_subject_strategy": "the schema's subject: `topic` for `<topic>-value`, `record`, or `topic_record`",
+    "schema_auto_register": "register the schema where the subject does not have it",
 }
 """The producer's fields have no description of their own; `kafka` and `traceparent` are no settings of ours."""
 
@@ -72,6 +78,13 @@ def settings_page() -> str:
         *_table(("variable", "default", "meaning"), _producer_rows()),
         "",
         "If `TRACEPARENT` is set, every event has it in the header `traceparent`.",
+        "",
+        "## The schema registry",
+        "",
+        "These variables are for the consumer, its commands, and a worker with `JOBSTATUS_FORMAT=confluent`.",
+        "[The schema registry](how-to/schema-registry.md) says what they are for.",
+        "",
+        *_table(("variable", "meaning"), _registry_rows()),
         "",
         "## The local servers of the demo and the tests",
         "",
@@ -113,6 +126,12 @@ def _producer_rows() -> Iterator[tuple[str, ...]]:
         default = defaults[name]
         shown = "" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         yield f"`{env_name(name)}`", shown, meaning
+
+
+def _registry_rows() -> Iterator[tuple[str, ...]]:
+    for name, meaning in MEANING.items():
+        in_file = f"; `{variable(name)}_FILE` names a file that holds it" if name in SECRETS else ""
+        yield f"`{variable(name)}`", meaning + in_file
 
 
 def _fixed_rows() -> Iterator[tuple[str, ...]]:
@@ -261,11 +280,10 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
 
 
 def main() -> Any:
-    """Write every page."""
-    for name, page in PAGES.items():
-        path = DOCS / name
+    """Write every page and every model."""
+    for path, text in ({DOCS / name: page for name, page in PAGES.items()} | dict(MODELS)).items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page(), encoding="utf-8")
+        path.write_text(text(), encoding="utf-8")
         sys.stderr.write(f"{path.relative_to(ROOT)}\n")
 
 

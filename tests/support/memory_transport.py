@@ -84,6 +84,9 @@ class MemoryTransport:
     def find_broker(self) -> None:
         """There is nothing to find."""
 
+    def not_ready(self, seconds: float) -> Failure | None:
+        return None
+
     def purge(self) -> None:
         if self._log.calls_back_purged:
             self.end(KafkaError(KafkaError._PURGE_INFLIGHT))

@@ -48,7 +48,7 @@ def message_of(error: BaseException) -> str | None:
     """What to tell the person who runs the tests, if this error means that a part is missing; else None."""
     if isinstance(error, FetchError):
         return (
-            f"the tests need the Java archives of Apache Kafka, and they could not be fetched: {error}\n"
+            f"the tests need Java archives (Apache Kafka, a schema registry), and could not fetch them: {error}\n"
             "Name a Maven repository that this machine reaches in ~/.config/jgo.conf, in its section [repositories], "
             f"or copy the archives into {cache_folder()}; then run the tests again."
         )
@@ -67,9 +67,10 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def _fetch_all() -> None:
     # they raise this module's error
-    from support import chromium, installed
+    from support import apicurio, chromium, installed
 
     kafka_classpath()
+    apicurio.program()
     for command in installed.PROGRAMS:
         installed.program(command)
     chromium.executable()

@@ -28,9 +28,11 @@ ONE_BROKER = (
     "tests/integration/producer/test_interrupted_calls.py",
 )
 """They break a broker, which is started once for all of them."""
+ONE_REGISTRY = ("tests/integration/registry/",)
+"""They share a schema registry, which takes some seconds to start, and much memory."""
 ONE_CONSOLE = ("tests/integration/console/",)
 """They share a console, its deployment and a browser."""
-FIRST = ("tests/chaos/", "tests/integration/demo/", *ONE_BROKER)
+FIRST = ("tests/chaos/", "tests/integration/demo/", *ONE_BROKER, *ONE_REGISTRY)
 """What takes longest, in this order."""
 
 
@@ -41,7 +43,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            together = (("chaos", ("tests/chaos/",)), ("broken broker", ONE_BROKER), ("console", ONE_CONSOLE))
+            together = (
+                ("chaos", ("tests/chaos/",)),
+                ("broken broker", ONE_BROKER),
+                ("console", ONE_CONSOLE),
+                ("registry", ONE_REGISTRY),
+            )
             for name, files in together:
                 if nodeid.startswith(files):
                     return name

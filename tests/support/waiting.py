@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -17,3 +18,10 @@ def until(state: Callable[[], T], what: str, timeout: float = 60.0, every: float
             raise AssertionError(f"not within {timeout:g} s: {what}")
         time.sleep(every)
     return found
+
+
+def readable(stream: IO[Any] | int, timeout: float | None) -> bool:
+    """Whether there is something to read, or the end, within so many seconds; `select` refuses numbers above 1,023."""
+    answers = select.poll()
+    answers.register(stream, select.POLLIN)
+    return bool(answers.poll(None if timeout is None else timeout * 1000))

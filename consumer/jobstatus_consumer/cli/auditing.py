@@ -5,12 +5,12 @@ from __future__ import annotations
 import getpass
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from jobstatus_consumer.cli.session import say
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import DeploymentError
+from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError, SettingsError
 from jobstatus_consumer.operations import audited
 from jobstatus_consumer.store import AuditTable
 
@@ -19,18 +19,19 @@ from jobstatus_consumer.store import AuditTable
 def noted(settings: Settings, action: str, plan: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Note the action around the block, which puts what it did into the yielded result.
 
-    Where the table or the right is missing the command works all the same, and says that it is not noted: a repair at
-    night must not wait for a GRANT.
+    Where the table or the right is missing, or the database gives no answer, the command works all the same, and says
+    that it is not noted: a repair at night must not wait for a GRANT.
     """
-    with AuditTable(settings.database, settings.table) as audit:
+    with ExitStack() as stack:
+        result: dict[str, Any] = {}
         try:
+            audit = stack.enter_context(AuditTable(settings.database, settings.table))
             audit.check()
-        except DeploymentError as error:
+        except (SettingsError, DeploymentError, DatabaseAwayError) as error:
             say(f"this is not noted in the audit log: {error}")
-            yield {}
-            return
-        with audited(audit, actor(), action, plan) as result:
-            yield result
+        else:
+            result = stack.enter_context(audited(audit, actor(), action, plan))
+        yield result
 
 
 def actor() -> str:

@@ -28,7 +28,7 @@ from jobstatus_consumer.cli.show.screen import visible
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
-from jobstatus_consumer.kafka import RangeReader, Topics, clear_budget
+from jobstatus_consumer.kafka import RangeReader, Topics, clear_budget, refuse_active
 from jobstatus_consumer.operations import (
     JudgedLetter,
     LetterSelection,
@@ -36,6 +36,7 @@ from jobstatus_consumer.operations import (
     OffsetRange,
     Originals,
     RedriveResult,
+    decoded_or_not,
     find,
     parse_positions,
     redrive,
@@ -59,14 +60,19 @@ def budget() -> None:
 
 
 @budget.command("clear")
-@with_settings("topic", "group_id")
+@with_settings("topic", "group_id", "database_url", "table")
 @json_flag
 def clear(settings: Settings, as_json: bool) -> None:
     """Count dead letters from zero again, in every partition. The group must have no members.
 
-    Use it after you have dealt with the dead letters that stopped the consumers.
+    Use it after you have dealt with the dead letters that stopped the consumers. The database is needed for the audit
+    log alone.
     """
-    cleared = clear_budget(settings, Topics(settings))
+    topics = Topics(settings)
+    refuse_active(settings, topics)
+    with noted(settings, "dlq budget clear", {"topic": settings.topic, "group": settings.group_id}) as did:
+        cleared = clear_budget(settings, topics)
+        did.update(partitions=cleared)
     with already(f"the count of dead letters of the group {settings.group_id} is cleared"):
         if as_json:
             click.echo(json.dumps({"group": settings.group_id, "partitions": cleared}))
@@ -197,7 +203,7 @@ def _shown(settings: Settings, item: JudgedLetter, originals: Originals, *, show
     whole = originals.whole(letter) if letter.original.topic == settings.topic else None
     if whole is None:
         return {**show.described(item, show_values=show_values), "original": "no longer in the log"}
-    item = item._replace(letter=whole, found=decoder_of(settings).decode(whole.original))
+    item = item._replace(letter=whole, found=decoded_or_not(decoder_of(settings), whole.original))
     return {**show.described(item, show_values=show_values), "original": "read from the log"}
 
 

@@ -44,7 +44,8 @@ def show(settings: Settings, as_json: bool) -> None:
     topics = Topics(settings)
     with RangeReader(settings, topics) as reader, ready_table(settings, to_write=False) as table:
         places = partition_states(settings, topics, reader, table.progress())
-    word, members = topics.group_state(settings.group_id)
+    found = topics.group_facts(settings.group_id)
+    word, members = found.state, len(found.members)
     if as_json:
         fields = [
             {

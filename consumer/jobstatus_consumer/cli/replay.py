@@ -32,7 +32,7 @@ from jobstatus_consumer.cli.show import replay as show
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError, StartError, StoreError
-from jobstatus_consumer.kafka import RangeReader, Topics, commits, refuse_without_right
+from jobstatus_consumer.kafka import RangeReader, Topics, checkpoint_group, commits, refuse_without_right
 from jobstatus_consumer.operations import (
     NOTHING,
     EventFilter,
@@ -141,7 +141,7 @@ def command(settings: Settings, max_rate: float | None, **given: Any) -> None:
     options = ReplayOptions(max_rate=max_rate or 0.0, **given)
     _refuse_contradictions(settings, options)
     topics = Topics(settings)
-    group = places.group_of(settings.group_id, options.name) if options.name is not None else ""
+    group = checkpoint_group(settings.group_id, options.name) if options.name is not None else ""
     if group:
         refuse_without_right(topics, group, "READ")
     with stopping() as stop, RangeReader(settings, topics, group=group) as reader:
@@ -318,10 +318,7 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
         return
     agreed(f"Make {into} and fill it now?", yes=options.yes)
     try:
-        with progress("reading", scope.offsets) as observe:
-            result = rebuild(
-                reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe
-            )
+        result = _rebuilt(settings, options, reader, scope, stop)
     except DatabaseAwayError as error:
         raise JobStatusError(f"{error}. There is no table {into}; run the same command again to make it") from None
     except StoreError as error:
@@ -332,6 +329,19 @@ def _rebuild(settings: Settings, options: ReplayOptions, reader: RangeReader, sc
         raise JobStatusError(f"stopped; there is no table {into}. Run the same command again to make it")
     with already(f"{into} is made and filled"):
         show.result(result, as_json=options.as_json, table=into, applied="rows made")
+
+
+def _rebuilt(
+    settings: Settings, options: ReplayOptions, reader: RangeReader, scope: Scope, stop: Event
+) -> live.ReplayResult:
+    into = str(options.into)
+    with (
+        noted(settings, "rebuild", {"into": into, **_noted(options, scope)}) as did,
+        progress("reading", scope.offsets) as observe,
+    ):
+        result = rebuild(reader, scope, settings.database, into, live=settings.table, stop=stop.is_set, observe=observe)
+        did.update(applied=result.applied, complete=result.complete)
+    return result
 
 
 def _unknown(result: live.ReplayResult, scope: Scope) -> list[str]:

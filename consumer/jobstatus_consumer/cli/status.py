@@ -16,7 +16,7 @@ from jobstatus_consumer.cli.show import status as screen
 from jobstatus_consumer.cli.show.live import LiveScreen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StopRequestedError
-from jobstatus_consumer.kafka import Topics
+from jobstatus_consumer.kafka import GuardedCoordinator, Topics
 from jobstatus_consumer.operations import StatusReport, look
 
 PATIENCE: Final = 2.0
@@ -50,12 +50,13 @@ def command(settings: Settings, watch: bool, fail_if_lag_seconds: float | None, 
     settings.bootstrap_servers, settings.database  # noqa: B018 - both must be set
     if watch and fail_if_lag_seconds is not None:
         raise SettingsError("--watch and --fail-if-lag-seconds do not go together")
-    topics = Topics(settings, patience=PATIENCE)
     with stopping() as stop:
         if watch:
-            _watch(settings, topics, stop, as_json=as_json)
+            # it runs for days, and asking about the group may end the process that asks
+            with GuardedCoordinator(settings) as coordinator:
+                _watch(settings, Topics(settings, patience=PATIENCE, coordinator=coordinator), stop, as_json=as_json)
             return
-        report = look(settings, topics, stop.is_set)
+        report = look(settings, Topics(settings, patience=PATIENCE), stop.is_set)
     _print(settings, report, as_json=as_json)
     for problem in report.problems:
         say(str(problem))

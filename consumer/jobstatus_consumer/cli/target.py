@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 import sys
+from threading import Event
 
 import click
 from jobstatus_schemas.database_url import TABLE_NAME
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, role_flag, say, stopping
 from jobstatus_consumer.cli.show import target as screen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
-from jobstatus_consumer.operations import compare_target, sync_target
+from jobstatus_consumer.operations import TargetReport, compare_target, sync_target
 from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql
 
 NO_TARGET = "no target is set; give the target file with --target or JOBSTATUS_TARGET"
@@ -86,6 +88,14 @@ def sql(settings: Settings, role: str | None, as_json: bool) -> None:
         click.echo(f"{line};")
 
 
+def _synced(settings: Settings, table: TargetTable, stop: Event) -> TargetReport:
+    room = settings.waiting_budget // 2
+    with noted(settings, "target sync", {"target": str(table.target.table), "at_a_time": room}) as did:
+        report = sync_target(table, room, stop.wait, progress)
+        did.update(states=report.states, parked=report.parked, complete=report.complete)
+    return report
+
+
 @command.command("sync")
 @with_settings("database_url", "table", "target", "waiting_budget")
 @dry_run_flag
@@ -111,7 +121,7 @@ def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
             if dry_run:
                 report = compare_target(table, stop.is_set, progress=progress)
             else:
-                report = sync_target(table, settings.waiting_budget // 2, stop.wait, progress)
+                report = _synced(settings, table, stop)
         except DatabaseAwayError as error:
             raise JobStatusError(f"{error}. Nothing is known of the rest; run it again") from None
     with already("" if dry_run else f"{report.parked:,} jobs wait for a consumer"):

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
 from jobstatus_consumer.config import Settings
@@ -92,7 +93,7 @@ def _outcome(plan: TopicPlan, made: bool, partitions: int) -> str:
 
 
 @command.command("alter")
-@with_settings("topic")
+@with_settings("topic", "database_url", "table")
 @click.option("--partitions", type=click.IntRange(1, 10_000), required=True, help="The new number of partitions.")
 @dry_run_flag
 @yes_flag
@@ -103,6 +104,8 @@ def alter(settings: Settings, partitions: int, dry_run: bool, yes: bool, as_json
     Later events of a job may go to another partition than its earlier ones. Between two partitions the log gives no
     order: an event then wins by a higher attempt or a later time, so a row never returns to an older state, but an
     event with a clock that is behind may not count. To avoid that, stop the workers until the lag is 0, then alter.
+
+    The database is needed for the audit log alone.
     """
     topics = Topics(settings)
     facts = topics.describe(settings.topic)
@@ -119,7 +122,8 @@ def alter(settings: Settings, partitions: int, dry_run: bool, yes: bool, as_json
         say("later events of a job may go to another partition than its earlier ones:")
         say("between the two a higher attempt or a later time decides, not the log")
         agreed(f"Give {settings.topic} {counted(partitions, 'partition')} now?", yes=yes)
-        topics.add_partitions(settings.topic, partitions)
+        with noted(settings, "topics alter", {"topic": settings.topic, "from": facts.partitions, "to": partitions}):
+            topics.add_partitions(settings.topic, partitions)
     with already("" if dry_run or is_same else f"{settings.topic} has {counted(partitions, 'partition')}"):
         if as_json:
             click.echo(json.dumps({"dry_run": dry_run, "from": facts.partitions, "to": partitions}))

@@ -25,6 +25,7 @@ from jobstatus_consumer.operations import (
     survey,
     verify,
     verify_scope,
+    within,
 )
 from jobstatus_consumer.store import Limits, OverdueJob, Table, WatchedTable, open_read_only
 
@@ -63,11 +64,8 @@ class Letters:
 
 def read_letters(settings: Settings, sources: Sources, stop: Stop) -> Letters:
     """Read the dead letters for `LETTER_SECONDS` and judge them by the table. Blocks; raises `JobStatusError`."""
-    deadline = time.monotonic() + LETTER_SECONDS
+    enough = within(LETTER_SECONDS, stop)
     own = LetterSelection(settings.topic, group=settings.group_id, table=settings.table)
-
-    def enough() -> bool:
-        return stop() or time.monotonic() > deadline
 
     def read(reader: RangeReader, table: Table) -> Letters:
         found = Letters()

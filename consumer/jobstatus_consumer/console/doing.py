@@ -10,28 +10,30 @@ from typing import Any
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import StartError
-from jobstatus_consumer.operations import ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.kafka import Coordinator
+from jobstatus_consumer.operations import ActionPlan, Means, action_of, apply_exactly
 from jobstatus_consumer.store import AuditTable
 
 
 class Actions:
     """Plans and applies for the pages. For any thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, coordinator: Coordinator) -> None:
         self._settings = settings
         self._stop = Event()
+        self._means = Means(settings, self._stop, coordinator)
         self._turn = threading.Lock()
 
     def plan(self, name: str, given: Mapping[str, str]) -> ActionPlan:
         """What would change. Blocks while it reads; raises `JobStatusError`."""
-        return action_of(name, given, self._settings, self._stop).plan()
+        return action_of(name, given, self._means).plan()
 
     def apply(self, name: str, given: Mapping[str, str], digest: str, user: str) -> Future[Mapping[str, Any]]:
         """Begin to apply the plan that has this digest, and return at once; the future gets what was done.
 
         Raises `SettingsError` for wrong fields, and `StartError` while another action runs.
         """
-        action = action_of(name, given, self._settings, self._stop)
+        action = action_of(name, given, self._means)
 
         def work() -> Mapping[str, Any]:
             with AuditTable(self._settings.database, self._settings.table) as audit:

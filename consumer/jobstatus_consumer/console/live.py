@@ -27,9 +27,6 @@ from jobstatus_consumer.store import Limits as StoreLimits
 from jobstatus_consumer.store import OverviewTable, TableOverview, WatchedTable, open_read_only
 
 BROKER_EVERY: Final = 1.0
-GROUP_EVERY: Final = 5.0
-"""A question to the group's coordinator is asked less often: librdkafka 2.16 may end the process, by an assertion that
-fails where the connection is lost in the middle of one."""
 TABLE_EVERY: Final = 0.7
 ROWS_EVERY: Final = 10.0
 LETTERS_EVERY: Final = 5.0
@@ -105,15 +102,12 @@ class Live:
         """seconds since 1970-01-01 UTC"""
         self._topics: Topics | None = None
         self._broker_answered = time.monotonic()
-        # the answer in which the group was described last, and when
-        self._described: BrokerSide | None = None
-        self._described_at = 0.0
         self.streams = 0
         """the number of open streams"""
         self.trends = Trends()
         self._version = 0
         self._made: dict[str, tuple[int, bytes]] = {}
-        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell)
+        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell, end=self._let_go)
         self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
         self._watched = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
         self.rows = Watch("rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._uncount)
@@ -201,21 +195,19 @@ class Live:
     def _ask_broker(self) -> BrokerSide:
         try:
             self._topics = self._topics or self._sources.new_topics()
-            described = self._described if time.monotonic() - self._described_at < GROUP_EVERY else None
-            known = None if described is None else described.group
-            found = ask_broker(self._settings, self._topics, known)
+            found = ask_broker(self._settings, self._topics)
         except BrokerAwayError:
-            # the group is asked about again once the brokers have answered for a while
-            self._described_at = time.monotonic()
             if time.monotonic() - self._broker_answered > RENEW_AFTER:
                 self._broker_answered = time.monotonic()
                 self._topics = None
                 self._sources.renew()
             raise
         self._broker_answered = time.monotonic()
-        if known is None:
-            self._described, self._described_at = found, self._broker_answered
         return found
+
+    def _let_go(self) -> None:
+        # this object is part of cycles, and a client's sockets and threads should not wait for their collection
+        self._topics = None
 
     def _oldest(self) -> float | None:
         """When the oldest unwritten event was appended; None if all is written."""

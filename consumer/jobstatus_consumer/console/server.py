@@ -7,7 +7,7 @@ import logging
 import resource
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, Final
@@ -103,7 +103,7 @@ class ConsoleServer:
         sources = Sources(self._settings)
         live = Live(self._settings, sources, self._options.verify_every)
         reader = JobStatusReader(self._settings.database, self._settings.table)
-        actions = Actions(self._settings)
+        actions = Actions(self._settings, sources.coordinator)
         context = Context(self._settings, self._access, self._options, live, Questions(), sources, reader, actions)
         server = _Server(
             uvicorn.Config(
@@ -123,18 +123,19 @@ class ConsoleServer:
         )
         # it logs what our own log says better: a client that has gone, an answer that was not finished
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        watcher = asyncio.create_task(self._end_with(server, live, reader))
+        watcher = asyncio.create_task(self._end_with(server, live, [sources.coordinator.close, reader.close]))
         await server.serve([self._socket])
         await watcher
         actions.close()
         live.join(JOIN_SECONDS)
 
-    async def _end_with(self, server: uvicorn.Server, live: Live, reader: JobStatusReader) -> None:
+    async def _end_with(self, server: uvicorn.Server, live: Live, ends: Sequence[Callable[[], object]]) -> None:
         while not self._stop.is_set():
             await asyncio.sleep(LOOK_EVERY)
         live.close()
-        # it ends every wait; a database that does not answer may hold it up
-        threading.Thread(target=reader.close, name="jobstatus-console-reader", daemon=True).start()
+        for end in ends:
+            # it ends every wait; a database or a process that does not answer may hold it up
+            threading.Thread(target=end, name="jobstatus-console-end", daemon=True).start()
         server.should_exit = True
 
 

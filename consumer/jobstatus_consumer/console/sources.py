@@ -6,7 +6,7 @@ from typing import Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.pool import Pool
-from jobstatus_consumer.kafka import RangeReader, Topics
+from jobstatus_consumer.kafka import GuardedCoordinator, RangeReader, Topics
 from jobstatus_consumer.store import JobList, Limits, Table, open_read_only
 
 LIMITS: Final = Limits(connect=2.0, statement=2.0, lock=1.0, deaf=5.0)
@@ -23,13 +23,16 @@ class Sources:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         url, table = settings.database, settings.table
+        self.coordinator = GuardedCoordinator(settings)
+        """asks about the group for every part of the console: a client of this process might end it"""
         self.lists = Pool(lambda: JobList(url, table, opener=open_read_only))
         self.tables = Pool(lambda: Table(url, table, opener=open_read_only, limits=LIMITS))
         self.logs = Pool(lambda: self._reader(settings.topic), READERS)
         self.letters = Pool(lambda: self._reader(settings.dead_letter_topic), READERS)
 
     def close(self) -> None:
-        """Close what is idle, and the rest when its question has ended."""
+        """Close what is idle, and the rest when its question has ended; the child process ends."""
+        self.coordinator.close()
         for pool in (self.lists, self.tables, self.logs, self.letters):
             pool.close()
 
@@ -43,7 +46,7 @@ class Sources:
 
     def new_topics(self) -> Topics:
         """Return an admin client of the caller's own: it belongs to one thread, and watches one topic."""
-        return Topics(self._settings, patience=PATIENCE)
+        return Topics(self._settings, patience=PATIENCE, coordinator=self.coordinator)
 
     def _reader(self, topic: str) -> RangeReader:
         return RangeReader(self._settings, self.new_topics(), topic=topic, silence_seconds=SILENCE_SECONDS)

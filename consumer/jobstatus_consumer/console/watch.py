@@ -29,8 +29,11 @@ class Seen(Generic[T]):
 class Watch(Generic[T]):
     """Asks `question` every `every` seconds, and never for more than `share` of the time. `seen` is for any thread.
 
+    So two questions begin `every` seconds apart, or `1 / share` times as long as one takes where that is longer.
+
     `told` is called in the thread of the watch after each question, and `end` when it ends. `close` ends it; a question
-    that is being asked is waited for by `join` alone.
+    that is being asked is waited for by `join` alone. `clock` and `wait` are for tests: `wait` pauses for some seconds
+    and returns whether the watch was closed.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Watch(Generic[T]):
         share: float = 0.5,
         told: Callable[[], object] = lambda: None,
         end: Callable[[], object] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], bool] | None = None,
     ) -> None:
         self.seen: Seen[T] = Seen()
         self._question = question
@@ -50,6 +55,8 @@ class Watch(Generic[T]):
         self._told = told
         self._end = end
         self._stop = threading.Event()
+        self._clock = clock
+        self._wait = wait or self._stop.wait
         self._thread = threading.Thread(target=self._run, name=f"jobstatus-console-{name}", daemon=True)
 
     def start(self) -> None:
@@ -76,14 +83,14 @@ class Watch(Generic[T]):
 
     def _ask_on(self) -> None:
         pause = 0.0
-        while not self._stop.wait(pause):
-            started = time.monotonic()
+        while not self._wait(pause):
+            started = self._clock()
             try:
                 self.seen = Seen(self._question(), time.time(), asked=True)
             except StopRequestedError:
                 return
             except JobStatusError as error:
                 self.seen = replace(self.seen, problem=error, asked=True)
-            took = time.monotonic() - started
+            took = self._clock() - started
             pause = max(self._every - took, took / self._share - took, 0.05)
             self._told()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Container
 from dataclasses import dataclass
 
-from jobstatus_schemas import CODEC, Codec, UndecodableError
+from jobstatus_schemas import CODEC, Codec, Confluent, SingleObject, UndecodableError
 from jobstatus_schemas.event import check_event
+from jobstatus_schemas.framing.confluent import FIRST_BYTE, SchemaOf
 from jobstatus_schemas.protocol import LATE_HEADER
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core.cut import LARGEST_KEPT, CutBytes
 from jobstatus_consumer.records import Event, RawRecord, Rejected
+from jobstatus_consumer.registry import asked_patiently
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Decoder:
     def decode(self, raw: RawRecord) -> Event | Rejected:
         """The event in `raw` where it keeps the contract and its key is its job's id; else why it is rejected.
 
-        It raises nothing, whatever the record holds.
+        It raises nothing, whatever the record holds, but that a schema registry has not answered: see `decoder_of`.
         """
         if type(raw.value) is CutBytes:
             return _too_large(raw, raw.value)
@@ -52,6 +54,13 @@ def _too_large(raw: RawRecord, value: CutBytes) -> Rejected:
     return Rejected(raw, "decode", "too_large", f"{value.size} bytes; an event has far fewer than {LARGEST_KEPT}")
 
 
-def decoder_of(settings: Settings) -> Decoder:
-    """The decoder that a deployment with these settings uses: the live consumer's and every command's."""
-    return Decoder(CODEC, settings.statuses)
+def decoder_of(settings: Settings, schema_of: SchemaOf | None = None) -> Decoder:
+    """The decoder that a deployment with these settings uses: the live consumer's and every command's.
+
+    `schema_of` finds the schemas of a registry. The default asks it and waits, within a limit; `decode` then raises
+    `RegistryAwayError` if the registry gives no answer.
+    """
+    if settings.registry is None:
+        return Decoder(CODEC, settings.statuses)
+    confluent = Confluent(schema_of or asked_patiently(settings.registry))
+    return Decoder(Codec(SingleObject(), {FIRST_BYTE: confluent}), settings.statuses)

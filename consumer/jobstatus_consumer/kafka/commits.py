@@ -79,6 +79,11 @@ def without_budget(metadata: str | None) -> str | None:
     return json.dumps(fields, separators=(",", ":"))
 
 
+def checkpoint_group(group_id: str, name: str) -> str:
+    """Return the group that holds the checkpoint of the replay of this name; it is never the live group."""
+    return f"{group_id}.replay.{name}"
+
+
 def checkpoint_metadata(fields: Mapping[str, Any]) -> str:
     """Return what a named replay commits beside each offset."""
     return json.dumps(fields, separators=(",", ":"), sort_keys=True)

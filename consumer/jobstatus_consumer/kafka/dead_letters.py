@@ -13,7 +13,8 @@ from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import DeadLetter, as_reference, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
 from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
-from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, TOO_LARGE
+from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, NOT_ALLOWED, TOO_LARGE
+from jobstatus_consumer.kafka.rights import Right
 from jobstatus_consumer.words import counted
 
 DELIVERY_SECONDS: Final = 30.0
@@ -142,6 +143,12 @@ class _Delivery:
 def _refused(topic: str, error: KafkaError, count: int) -> DeadLetterError:
     retriable = not error.fatal() and error.code() not in DO_NOT_SEND_AGAIN
     text = f"the broker refuses {counted(count, 'dead letter')} to {topic} ({describe(error)})"
+    if error.code() in NOT_ALLOWED:
+        right = Right.on_topic(topic, "WRITE")
+        return DeadLetterError(
+            f"{text}: this client has no right {right}; nothing behind them is committed. Give it: {right.remedy}",
+            retriable=False,
+        )
     if not retriable:
         text += (
             "; nothing behind them is committed. Is the topic there, may this client write to it, is its "

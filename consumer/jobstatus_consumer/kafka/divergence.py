@@ -131,10 +131,13 @@ def _first_offsets(doing: str, client: Consumer, places: Mapping[int, Place], er
             raise BrokerAwayError(f"{doing}: no answer in {ASK_FOR_SECONDS:g} s")
         message = client.poll(STEP_SECONDS)
         partition = None if message is None else message.partition()
+        # an error that is of no partition, such as of the group, which this client does not need, names any of them
+        place = None if partition is None else places.get(partition)
         if (
             message is not None
             and partition is not None
-            and (offset := _offset(message, places[partition])) is not None
+            and place is not None
+            and (offset := _offset(message, place)) is not None
         ):
             found.setdefault(partition, offset)
     return found

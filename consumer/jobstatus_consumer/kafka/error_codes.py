@@ -26,6 +26,15 @@ STOP: Final = frozenset(
 REFUSED_LOGIN: Final = frozenset({KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION})
 """Say in the message why there is no token, if there is none: the login was refused."""
 
+NOT_ALLOWED: Final = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+"""Name the right that the client lacks. For a producer without the right to write the last one comes first."""
+
 ASK_AGAIN: Final = frozenset(
     {
         KafkaError.REQUEST_TIMED_OUT,

@@ -107,7 +107,7 @@ class GroupConsumer:
         self._cooperative = is_cooperative(settings.kafka)
         self._listener: RebalanceListener
         self._counts = counts or MemberCounts()
-        self._reading = Reading(settings.topic, self, self._counts.unreadable_headers)
+        self._reading = Reading(settings.topic, self, self._counts.unreadable_headers, group=settings.group_id)
         self._positions = self._reading.positions
         # librdkafka keeps a pause although the partition is lost, and assigned again
         self._paused: set[int] = set()

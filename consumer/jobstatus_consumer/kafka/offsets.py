@@ -13,6 +13,7 @@ from jobstatus_consumer.core import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
+from jobstatus_consumer.kafka.rights import Right
 from jobstatus_consumer.kafka.topics import Topics, denied
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.words import counted
@@ -69,18 +70,17 @@ def refuse_without_right(topics: Topics, group: str, operation: str) -> None:
     missing, refusal = denied(lambda: topics.operations_on_group(group), [operation])
     if missing:
         why = f" ({refusal})" if refusal else ""
-        raise StartError(
-            f"this client has no right {operation} on the group {group}{why}; nothing was changed. Give it: "
-            f"kafka-acls --add --allow-principal User:... --operation {operation.capitalize()} --group {group}"
-        )
+        right = Right.on_group(group, operation)
+        raise StartError(f"this client has no right {right}{why}; nothing was changed. Give it: {right.remedy}")
 
 
 def refuse_active(settings: Settings, topics: Topics) -> None:
     """Raise `StartError` if the group has members: they would commit over a change, from the offsets they remember."""
-    state, members = topics.group_state(settings.group_id)
-    if state not in AT_REST or members:
+    found = topics.group_facts(settings.group_id)
+    if found.state not in AT_REST or found.members:
+        members = counted(len(found.members), "member")
         raise StartError(
-            f"the group {settings.group_id} is {state.lower()} with {counted(members, 'member')}. A member goes on "
+            f"the group {settings.group_id} is {found.state.lower()} with {members}. A member goes on "
             "from where it is and commits over it. Stop every consumer of the group first; nothing was changed"
         )
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Watermarks
@@ -34,6 +34,7 @@ from jobstatus_consumer.kafka.messages import (
     unexpanded_record,
 )
 from jobstatus_consumer.kafka.offsets import ask_committed, commit
+from jobstatus_consumer.kafka.rights import refusal, right_to_read
 from jobstatus_consumer.kafka.topics import Topics, unfit
 from jobstatus_consumer.records import RawRecord
 
@@ -74,6 +75,7 @@ class RangeReader:
         self._silence_seconds = silence_seconds
         self._errors = QuietErrors()
         self._unreadable = UnreadableHeaders()
+        self._group = group
         trouble = unfit(topics.describe(self.topic), self.topic)
         if trouble:
             raise StartError(trouble)
@@ -229,8 +231,10 @@ class RangeReader:
             )
         if meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"{where} is gone: {describe(error)}")
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED and not self._group:
+            return False  # librdkafka looks for a coordinator all the same, and reads without one
         if meaning is Meaning.REFUSED:
-            raise broker_error(f"reading {where}", error)
+            raise refusal(f"reading {where}", error, right_to_read(error, self.topic, self._group))
         if meaning is Meaning.DAMAGED:
             raise BrokerError(damaged_text(where, message))
         return meaning is Meaning.END_OF_PARTITION

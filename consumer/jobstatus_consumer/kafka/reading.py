@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from confluent_kafka import KafkaError, Message
 
 from jobstatus_consumer.errors import BrokerError, OffsetsLostError
-from jobstatus_consumer.kafka.client import broker_error, describe
+from jobstatus_consumer.kafka.client import describe
 from jobstatus_consumer.kafka.divergence import LogCut, Place
 from jobstatus_consumer.kafka.messages import (
     Meaning,
@@ -20,6 +20,7 @@ from jobstatus_consumer.kafka.messages import (
     unexpanded_record,
 )
 from jobstatus_consumer.kafka.positions import Position
+from jobstatus_consumer.kafka.rights import refusal, right_to_read
 from jobstatus_consumer.records import NO_EPOCH, RawRecord, record_size
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -51,8 +52,11 @@ class BrokerPort(Protocol):
 class Reading:
     """The positions by partition."""
 
-    def __init__(self, topic: str, broker: BrokerPort, count_unreadable: Callable[[int], object]) -> None:
+    def __init__(
+        self, topic: str, broker: BrokerPort, count_unreadable: Callable[[int], object], *, group: str = ""
+    ) -> None:
         self._topic = topic
+        self._group = group
         self._broker = broker
         self._unreadable = UnreadableHeaders(count_unreadable)
         # partitions in which a record of the messages at hand was skipped
@@ -115,7 +119,7 @@ class Reading:
         if meaning is Meaning.DAMAGED:
             raise BrokerError(damaged_text(f"{self._topic}[{message.partition()}]", message))
         if meaning is Meaning.REFUSED:
-            raise broker_error("consuming", error)
+            raise refusal("consuming", error, right_to_read(error, self._topic, self._group))
         if meaning is Meaning.TOPIC_REMOVED:
             raise OffsetsLostError(f"the topic {self._topic} or a partition of it is gone: {describe(error)}")
         logger.warning("Kafka: %s; the client continues", describe(error))

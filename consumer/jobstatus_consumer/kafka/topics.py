@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -35,7 +37,11 @@ from jobstatus_consumer.kafka.client import (
     error_of,
     make,
 )
+from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
 from jobstatus_consumer.kafka.ends import EndOffsets
+from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
+from jobstatus_consumer.kafka.rights import Right, needing, refusal
+from jobstatus_consumer.kafka.topic_plans import TopicPlan
 from jobstatus_consumer.records import NO_EPOCH
 
 logger = logging.getLogger("jobstatus.kafka")
@@ -51,10 +57,7 @@ WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one question to the controller may take: librdkafka may be waiting for one that is dead."""
 LOOKS: Final = 3
-DAY_MS: Final = 86_400_000
 SHOWN: Final = ("cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas")
-DEFAULT_MAX_MESSAGE_BYTES: Final = 1_048_588
-"""Kafka's own default of `max.message.bytes`."""
 
 
 class TopicFacts(NamedTuple):
@@ -67,55 +70,11 @@ class TopicFacts(NamedTuple):
     config: Mapping[str, str]
 
 
-class GroupMember(NamedTuple):
-    """A member of a consumer group: its client's id, its host, and the partitions of the topic that it has."""
-
-    client_id: str
-    host: str
-    partitions: Sequence[int]
-
-
-class GroupFacts(NamedTuple):
-    """A consumer group: its state as the broker calls it (`STABLE`, `EMPTY`, `DEAD`, ...), and its members."""
-
-    state: str
-    members: Sequence[GroupMember]
-
-
-class TopicPlan(NamedTuple):
-    """A topic to create."""
-
-    name: str
-    partitions: int
-    replication: int
-    config: Mapping[str, str]
-
-
-def events_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """Return the plan of the events' topic: with LogAppendTime, so that a clock in the future blocks nothing."""
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(int(retention_days * DAY_MS)),
-        "message.timestamp.type": "LogAppendTime",
-    }
-    return TopicPlan(settings.topic, partitions, replication, config)
-
-
-def dead_letters_plan(settings: Settings, partitions: int, replication: int, retention_days: float) -> TopicPlan:
-    """Return the plan of the dead letters' topic: it keeps an event's timestamp, and has room for our headers."""
-    config = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(int(retention_days * DAY_MS)),
-        "message.timestamp.type": "CreateTime",
-        "max.message.bytes": str(2 * DEFAULT_MAX_MESSAGE_BYTES),
-    }
-    return TopicPlan(settings.dead_letter_topic, partitions, replication, config)
-
-
 class Topics:
     """Questions and orders to the cluster. Each blocks unless it says otherwise, and raises `BrokerError`.
 
-    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties.
+    A question is asked again for `patience` seconds. `make_client` makes the library's client of its properties, and
+    `coordinator` asks about groups: without it, this client does.
     `answered_at` is when a broker last answered `watch` (as `time.monotonic`), and `watched_partitions` how many
     partitions the topic had then; `ends` is for the topic of the events.
     """
@@ -126,6 +85,7 @@ class Topics:
         *,
         patience: float = ASK_FOR_SECONDS,
         make_client: Callable[[dict[str, Any]], AdminClient] = AdminClient,
+        coordinator: Coordinator | None = None,
     ) -> None:
         self._settings = settings
         self._patience = patience
@@ -135,12 +95,10 @@ class Topics:
         self.watched_partitions: int | None = None
         uncommitted = settings.kafka.get("isolation.level", "read_committed") == "read_uncommitted"
         self._isolation = IsolationLevel.READ_UNCOMMITTED if uncommitted else IsolationLevel.READ_COMMITTED
-        self.ends = EndOffsets(lambda numbers: self._ends(settings.topic, numbers))
-        self._clients = Renewing(settings, lambda: self._new_client(make_client))
-
-    def _new_client(self, make_client: Callable[[dict[str, Any]], AdminClient]) -> AdminClient:
-        self._errors.forget()
-        return make(make_client, {**admin_properties(self._settings), "error_cb": self._errors})
+        # functions that do not know this object: a client in a cycle keeps its sockets and threads for a long time
+        self._clients = Renewing(settings, partial(_new_client, settings, self._errors, make_client))
+        self.ends = EndOffsets(partial(_ask_ends, self._clients, settings.topic, self._isolation))
+        self._coordinator = coordinator or AskedHere(self._clients.get)
 
     @property
     def _admin(self) -> AdminClient:
@@ -173,7 +131,8 @@ class Topics:
 
     def _topic_id(self, name: str) -> str:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
-        return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
+        with _describing(name):
+            return _topic_id_text(described[name].result(ANSWER_SECONDS + 1).topic_id)
 
     def watch(self, name: str) -> str | None:
         """Return the topic's id a few seconds ago: "" if the topic is gone, None if there is no new answer.
@@ -201,7 +160,8 @@ class Topics:
     def _describe(self, name: str) -> TopicFacts | None:
         described = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
         try:
-            found = described[name].result(ANSWER_SECONDS + 1)
+            with _describing(name):
+                found = described[name].result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -211,7 +171,8 @@ class Topics:
         return TopicFacts(name, _topic_id_text(found.topic_id), len(found.partitions), replication, self._config(name))
 
     def _config(self, name: str) -> dict[str, str]:
-        return self._properties(ResourceType.TOPIC, name, SHOWN)
+        with needing(Right.on_topic(name, "DESCRIBE_CONFIGS"), f"reading the properties of {name}"):
+            return self._properties(ResourceType.TOPIC, name, SHOWN)
 
     def _properties(self, kind: ResourceType, name: str, wanted: Sequence[str]) -> dict[str, str]:
         resource = ConfigResource(kind, name)
@@ -236,8 +197,10 @@ class Topics:
             replication_factor=plan.replication,
             config=dict(plan.config),
         )
+        made = self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[plan.name]
         try:
-            self._admin.create_topics([new], request_timeout=ANSWER_SECONDS)[plan.name].result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(plan.name, "CREATE"), f"the topic {plan.name} could not be made"):
+                made.result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
@@ -259,7 +222,8 @@ class Topics:
         """Give the topic `total` partitions, which must be more than it has. Raises `StartError`."""
         asked = self._admin.create_partitions([NewPartitions(name, total)], request_timeout=ANSWER_SECONDS)
         try:
-            asked[name].result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(name, "ALTER"), f"the topic {name} could not get {total} partitions"):
+                asked[name].result(ANSWER_SECONDS + 1)
         except KafkaException as error:
             raise StartError(
                 f"the topic {name} could not get {total} partitions: {describe(error)}. Nothing was changed"
@@ -278,6 +242,8 @@ class Topics:
 
         def numbers() -> list[int]:
             found = self._admin.list_topics(name, timeout=ANSWER_SECONDS).topics.get(name)
+            if found is not None and found.error is not None and found.error.code() in NOT_ALLOWED:
+                raise refusal(f"asking for the partitions of {name}", found.error, Right.on_topic(name, "DESCRIBE"))
             return [] if found is None or found.error is not None else sorted(found.partitions)
 
         return self._ask(f"asking for the partitions of {name}", numbers)
@@ -295,11 +261,6 @@ class Topics:
 
         return self._ask_controller(f"asking for the watermarks of {name}", question) if numbers else {}
 
-    def _ends(self, name: str, numbers: Sequence[int]) -> dict[int, Future[Any]]:
-        wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
-        asked = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
-        return {item.partition: answer for item, answer in asked.items()}
-
     def leader_epochs(self, name: str, numbers: Sequence[int]) -> dict[int, int]:
         """Return the leader epoch of each of these partitions now."""
         doing = f"asking for the leader epochs of {name}"
@@ -315,7 +276,8 @@ class Topics:
         found = self._admin.list_offsets(wanted, isolation_level=self._isolation, request_timeout=ANSWER_SECONDS)
         try:
             # twice the time: librdkafka first asks who the leaders are
-            edges = {item.partition: answer.result(2 * ANSWER_SECONDS + 1) for item, answer in found.items()}
+            with _describing(name):
+                edges = {item.partition: answer.result(2 * ANSWER_SECONDS + 1) for item, answer in found.items()}
         except KafkaException as error:
             inner = error_of(error)
             if inner is not None and inner.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
@@ -342,26 +304,16 @@ class Topics:
         doing = "asking for the brokers"
         self._ask(doing, lambda: self._admin.list_topics(timeout=min(1.0, seconds)), patience=seconds - 1.0)
 
-    def group_facts(self, group: str, name: str) -> GroupFacts:
-        """Return the group's state, and its members, each with its partitions of the topic `name`."""
+    def group_facts(self, group: str) -> GroupFacts:
+        """Return the group's state, and its members, each with its partitions of the topic of the events."""
+        return self._described(f"describing the group {group}", group, rights=False)
 
+    def _described(self, doing: str, group: str, *, rights: bool) -> GroupFacts:
         def question() -> GroupFacts:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-            found = asked[group].result(ANSWER_SECONDS + 1)
-            members = [GroupMember(item.client_id, item.host, _partitions_of(item, name)) for item in found.members]
-            return GroupFacts(found.state.name, sorted(members))
+            with _describing_group(group):
+                return self._coordinator.describe(group, self._settings.topic, rights=rights, heard=self._errors)
 
-        return self._ask(f"describing the group {group}", question)
-
-    def group_state(self, group: str) -> tuple[str, int]:
-        """Return the group's state as the broker calls it, and its number of members. Blocks; raises `BrokerError`."""
-
-        def question() -> tuple[str, int]:
-            asked = self._admin.describe_consumer_groups([group], request_timeout=ANSWER_SECONDS)
-            described = asked[group].result(ANSWER_SECONDS + 1)
-            return described.state.name, len(described.members)
-
-        return self._ask(f"describing the group {group}", question)
+        return self._ask(doing, question)
 
     def operations_on_topic(self, name: str) -> set[str] | None:
         """Return what this client may do with the topic, such as `WRITE`; None if the broker does not say."""
@@ -377,25 +329,42 @@ class Topics:
 
     def operations_on_group(self, group: str) -> set[str] | None:
         """Return what this client may do with the group, such as `READ`; None if the broker does not say."""
-
-        def question() -> set[str] | None:
-            asked = self._admin.describe_consumer_groups(
-                [group], include_authorized_operations=True, request_timeout=ANSWER_SECONDS
-            )
-            return _names_of(asked[group].result(ANSWER_SECONDS + 1).authorized_operations)
-
-        return self._ask(f"asking for the rights on the group {group}", question)
+        return self._described(f"asking for the rights on the group {group}", group, rights=True).operations
 
     def delete_records(self, name: str, before: Mapping[int, int]) -> None:
         """Have the broker remove every record before these offsets of a topic. Blocks; raises `BrokerError`."""
         wanted = [TopicPartition(name, number, offset) for number, offset in before.items()]
 
         def order() -> None:
-            for done in self._admin.delete_records(wanted, request_timeout=ANSWER_SECONDS).values():
-                done.result(ANSWER_SECONDS + 1)
+            with needing(Right.on_topic(name, "DELETE"), f"removing records of {name}"):
+                for done in self._admin.delete_records(wanted, request_timeout=ANSWER_SECONDS).values():
+                    done.result(ANSWER_SECONDS + 1)
 
         if wanted:
             self._ask(f"removing records of {name}", order)
+
+
+def _describing(name: str) -> AbstractContextManager[None]:
+    return needing(Right.on_topic(name, "DESCRIBE"), f"describing {name}")
+
+
+def _describing_group(group: str) -> AbstractContextManager[None]:
+    return needing(Right.on_group(group, "DESCRIBE"), f"describing the group {group}")
+
+
+def _new_client(
+    settings: Settings, errors: QuietErrors, make_client: Callable[[dict[str, Any]], AdminClient]
+) -> AdminClient:
+    errors.forget()
+    return make(make_client, {**admin_properties(settings), "error_cb": errors})
+
+
+def _ask_ends(
+    clients: Renewing[AdminClient], name: str, isolation: IsolationLevel, numbers: Sequence[int]
+) -> dict[int, Future[Any]]:
+    wanted = {TopicPartition(name, number): UNTYPED_SPEC.latest() for number in numbers}
+    asked = clients.get().list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+    return {item.partition: answer for item, answer in asked.items()}
 
 
 def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[str]) -> tuple[list[str], str]:
@@ -414,11 +383,6 @@ def denied(ask_what_is_allowed: Callable[[], set[str] | None], needed: Iterable[
 
 def _names_of(operations: Sequence[AclOperation] | None) -> set[str] | None:
     return None if operations is None else {item.name for item in operations}
-
-
-def _partitions_of(member: Any, name: str) -> list[int]:
-    assigned = member.assignment.topic_partitions if member.assignment is not None else ()
-    return sorted(item.partition for item in assigned if item.topic == name)
 
 
 def _topic_id_text(topic_id: object) -> str:

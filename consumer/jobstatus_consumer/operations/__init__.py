@@ -5,7 +5,15 @@ overwritten, and a second replay changes nothing. The live group's offsets and t
 consumer did; nothing in this package changes them, except that a rebuild writes the progress of its own new table.
 """
 
-from jobstatus_consumer.operations.actions import ACTIONS, MOST_OFFSETS, Action, ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.operations.actions import (
+    ACTIONS,
+    MOST_OFFSETS,
+    Action,
+    ActionPlan,
+    Means,
+    action_of,
+    apply_exactly,
+)
 from jobstatus_consumer.operations.audit import audited
 from jobstatus_consumer.operations.findings import Finding, VerifyReport
 from jobstatus_consumer.operations.history import History, HistoryEntry, explain, letters_of, records_of
@@ -28,6 +36,7 @@ from jobstatus_consumer.operations.redrive import (
     LetterOverview,
     LetterSelection,
     RedriveResult,
+    decoded_or_not,
     judge,
     parse_positions,
     redrive,
@@ -46,6 +55,7 @@ from jobstatus_consumer.operations.status import (
     oldest_unwritten,
     partitions_of,
     waiting_for,
+    within,
 )
 from jobstatus_consumer.operations.suspects import Criteria
 from jobstatus_consumer.operations.target import (
@@ -79,6 +89,7 @@ __all__ = [
     "LetterOverview",
     "LetterSelection",
     "LiveTable",
+    "Means",
     "Move",
     "NoRows",
     "OffsetRange",
@@ -109,6 +120,7 @@ __all__ = [
     "compare_target",
     "count_open_letters",
     "current_logs",
+    "decoded_or_not",
     "explain",
     "find",
     "forget",
@@ -151,4 +163,5 @@ __all__ = [
     "verify",
     "verify_scope",
     "waiting_for",
+    "within",
 ]

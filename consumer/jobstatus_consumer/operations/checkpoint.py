@@ -12,11 +12,6 @@ from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.ranges import OffsetRange
 
 
-def group_of(group_id: str, name: str) -> str:
-    """The group that holds the checkpoint of the replay of this name; never the live group."""
-    return f"{group_id}.replay.{name}"
-
-
 def mark(reader: RangeReader, **asked: Any) -> dict[str, Any]:
     """The mark in a checkpoint: the topic id, and a digest of the replay's options."""
     text = json.dumps(asked, sort_keys=True, default=sorted)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
 from jobstatus_consumer.core import Decoder, Letter, RowState, letter_of
-from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.errors import RegistryAwayError, SettingsError
 from jobstatus_consumer.kafka import RangeReader
 from jobstatus_consumer.operations.dead_letters import settled
 from jobstatus_consumer.operations.replay import ReplayResult, Sink
@@ -21,6 +21,8 @@ from jobstatus_consumer.records import Event, RawRecord, Rejected
 from jobstatus_consumer.store import Table
 
 SHOWN: Final = 10
+NO_REGISTRY: Final = "schema_registry_unavailable"
+"""The reason why a letter is not applied now, while the schema of its event cannot be asked for."""
 _PAIR: Final = re.compile(r"[0-9]{1,10}:[0-9]{1,19}")
 
 State = Literal["open", "settled", "elsewhere"]
@@ -251,14 +253,25 @@ def _states(table: Table, jobs: Collection[str]) -> Mapping[str, RowState]:
 def _decoded(letter: Letter, decoder: Decoder, restore: Restore) -> Event | Rejected:
     """The event in a letter. A chunk of letters keeps no original that was read from the log."""
     whole = restore(letter) if letter.cut else None
-    found = decoder.decode((whole or letter).original)
+    found = decoded_or_not(decoder, (whole or letter).original)
     return found if whole is None else found._replace(raw=letter.without_value().original)
+
+
+def decoded_or_not(decoder: Decoder, original: RawRecord) -> Event | Rejected:
+    """The original of a letter, decoded. While the schema registry gives no answer, it is rejected for that."""
+    try:
+        return decoder.decode(original)
+    except RegistryAwayError as error:
+        return Rejected(original, "decode", NO_REGISTRY, str(error), type(error).__name__)
 
 
 def _state(letter: Letter, found: Event | Rejected, row: RowState | None, *, own: bool) -> State:
     if not own:
         # another deployment shares the dead letter topic: a row with this job id here is not what it wrote
         return "elsewhere"
+    if isinstance(found, Rejected) and found.reason == NO_REGISTRY:
+        # nobody knows yet whether its event matters
+        return "open"
     return "settled" if settled(letter, found, row) else "open"
 
 

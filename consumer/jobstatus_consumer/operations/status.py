@@ -12,7 +12,14 @@ from typing import Final, NamedTuple, TypeVar
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Watermarks, decoder_of, newest_log, used_up
-from jobstatus_consumer.errors import BrokerAwayError, DatabaseAwayError, JobStatusError, StartError, StopRequestedError
+from jobstatus_consumer.errors import (
+    BrokerAwayError,
+    CoordinatorAwayError,
+    DatabaseAwayError,
+    JobStatusError,
+    StartError,
+    StopRequestedError,
+)
 from jobstatus_consumer.kafka import CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
@@ -143,11 +150,8 @@ def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:
         return None
 
 
-def ask_broker(settings: Settings, topics: Topics, group: GroupFacts | None = None) -> BrokerSide:
-    """Ask the broker for its half, but for the facts of the `group` that are known.
-
-    Blocks; raises `StartError` for a topic that does not fit, and `BrokerError`.
-    """
+def ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
+    """Ask the broker for its half. Blocks; raises `StartError` for a topic that does not fit, and `BrokerError`."""
     topics.reach(BROKER_SECONDS)
     trouble = unfit(topics.describe(settings.topic), settings.topic)
     if trouble:
@@ -155,7 +159,7 @@ def ask_broker(settings: Settings, topics: Topics, group: GroupFacts | None = No
     letters = settings.dead_letter_topic
     marks = topics.watermarks(letters, topics.partitions(letters))
     return BrokerSide(
-        group or topics.group_facts(settings.group_id, settings.topic),
+        topics.group_facts(settings.group_id),
         topics.topic_id(settings.topic),
         topics.watermarks(settings.topic, topics.partitions(settings.topic)),
         commits(settings, topics),
@@ -219,7 +223,7 @@ def oldest_unwritten(
     ]
     ids = {item.log.partition: item.log.id for item in partitions}
     times: dict[int, int] = {}
-    enough = _within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))
+    enough = within(READ_SECONDS, lambda: stop() or len(times) == len(ranges))
     for chunk in reader.read(ranges, ids, enough):
         for raw in chunk:
             times.setdefault(raw.partition, raw.timestamp)
@@ -240,7 +244,7 @@ def count_open_letters(settings: Settings, stop: Stop) -> int:
 
 
 def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters:
-    enough = _within(READ_SECONDS, stop)
+    enough = within(READ_SECONDS, stop)
     with (
         RangeReader(settings, topics, topic=settings.dead_letter_topic) as reader,
         Table(settings.database, settings.table) as table,
@@ -250,7 +254,8 @@ def _open_letters(settings: Settings, topics: Topics, stop: Stop) -> OpenLetters
     return OpenLetters(found.open, complete=not enough())
 
 
-def _within(seconds: float, stop: Stop) -> Stop:
+def within(seconds: float, stop: Stop) -> Stop:
+    """Return what says that it is enough: `seconds` from now are over, or `stop` says so."""
     deadline = time.monotonic() + seconds
     return lambda: stop() or time.monotonic() > deadline
 
@@ -271,7 +276,8 @@ def waiting_for(settings: Settings, report: StatusReport) -> Iterator[str]:
     """What the events wait for, as `waiting for ...` goes on."""
     if any(isinstance(error, DatabaseAwayError) for error in report.problems) and report.table is None:
         yield "the database, which does not answer"
-    if any(isinstance(error, BrokerAwayError) for error in report.problems):
+    away = [error for error in report.problems if isinstance(error, BrokerAwayError)]
+    if not all(isinstance(error, CoordinatorAwayError) for error in away):
         yield "a broker: none answers"
     if report.broker is not None:
         yield from _waiting_for_the_group(settings, report, report.broker)

@@ -7,9 +7,12 @@ from jobstatus_consumer.store.bulk import NewTable, new_table, refuse_taken
 from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Differing, RowBeside, TargetTable
 from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
+from jobstatus_consumer.store.grants import role_grants
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.listing import JobFilter, JobLine, JobList, JobPage, JobPlace
+from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.overview import LogProgress, OverviewTable, TableOverview, overview
+from jobstatus_consumer.store.privileges import ROLES, Role
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
@@ -18,13 +21,14 @@ from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Ta
 from jobstatus_consumer.store.target import Target, target_of
 from jobstatus_consumer.store.target_check import target_remarks
 from jobstatus_consumer.store.target_draft import draft
-from jobstatus_consumer.store.target_sql import TargetSql, target_grants, target_sql
+from jobstatus_consumer.store.target_sql import TargetSql, grants_on_target, target_grants, target_sql
 from jobstatus_consumer.store.target_trial import refused_words
 from jobstatus_consumer.store.waiting import WaitingJob, WaitingReason
 from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "ROLES",
     "AuditEntry",
     "AuditTable",
     "Blocker",
@@ -47,6 +51,7 @@ __all__ = [
     "ProjectingStore",
     "PurgeTable",
     "PurgedJob",
+    "Role",
     "Row",
     "RowBeside",
     "RowPosition",
@@ -54,6 +59,7 @@ __all__ = [
     "State",
     "Store",
     "Table",
+    "TableName",
     "TableOverview",
     "Target",
     "TargetSql",
@@ -66,6 +72,7 @@ __all__ = [
     "content_of",
     "described",
     "draft",
+    "grants_on_target",
     "migrate",
     "new_table",
     "open_read_only",
@@ -73,6 +80,7 @@ __all__ = [
     "refuse_taken",
     "refused_words",
     "remarks",
+    "role_grants",
     "store_of",
     "target_grants",
     "target_of",

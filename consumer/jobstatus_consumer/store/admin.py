@@ -19,6 +19,7 @@ from jobstatus_consumer.errors import (
     TargetError,
 )
 from jobstatus_consumer.store.connection import Limits, is_pooled
+from jobstatus_consumer.store.grants import granted, usage_grant
 from jobstatus_consumer.store.layout import AUDIT, Column, TableLayout, made_tables, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
@@ -58,10 +59,13 @@ def migrate(url: str, table: str, *, target: Target | None = None, dry_run: bool
         with session_at(url, name) as (session, place):
             refuse_same(session, target, place)
     with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
+        if closed := closed_schema(connection, place):
+            raise StartError(f"{closed.what} ({closed.remedy}). Nothing was changed")
         _ask(connection, "lock", place)
         missing, changes = [], []
         for part, layout in made_tables(place, with_waiting=target is not None):
             if not _exists(connection, part):
+                _refuse_to_make(connection, part)
                 missing.append((part, layout))
             elif differences := _differences(connection, part, layout):
                 if layout is AUDIT:
@@ -99,6 +103,8 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
     try:
         with _connected(url, name) as (connection, place):
             problems = list(_server_problems(connection, place, to_write=privileges is not READS))
+            if closed := closed_schema(connection, place):
+                return [*problems, closed]
             if target is not None and (same := _same_table(url, name, target)):
                 return [*problems, same]
             with_waiting = target is not None or (privileges is PURGES and _exists(connection, place.waiting))
@@ -212,6 +218,39 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
         )
 
 
+def closed_schema(connection: Connection[TupleRow], name: TableName) -> Problem | None:
+    """The schema that this role may not use, and in which the table may be: the server hides what is there."""
+    for schema, role in _ask(connection, "closed_schemas", name, schema=name.schema):
+        return Problem(f"the role {role} may not use the schema {schema}", usage_grant(schema, role))
+    return None
+
+
+def _refuse_to_make(connection: Connection[TupleRow], name: TableName) -> None:
+    """Raise StartError if this role may not make the table."""
+    if trouble := why_not_made(connection, name, name):
+        raise StartError(f"{trouble}. Nothing was changed")
+
+
+def why_not_made(connection: Connection[TupleRow], place: TableName, shown: TableName) -> str:
+    """What keeps this role from making the table, with the remedy; an empty text if nothing does."""
+    ((schema, there, allowed, role, remedy),) = _ask(connection, "may_make", place, schema=place.schema)
+    if not there:
+        return f"there is no schema {schema or 'in the search_path'} to make {shown} in ({remedy})"
+    return "" if allowed else f"the role {role} may not make tables in the schema {schema} ({remedy})"
+
+
+def lacking(
+    connection: Connection[TupleRow], name: TableName, shown: TableName, needed: Sequence[str]
+) -> Problem | None:
+    """The privileges on the table that this role has not, with the GRANT."""
+    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
+    if not missing:
+        return None
+    ((*_, role),) = _ask(connection, "server", name)
+    what = f"the role {role} has no {', '.join(missing)} on {shown}"
+    return Problem(what, granted(", ".join(missing), [shown], role))
+
+
 def _table_problems(
     connection: Connection[TupleRow],
     name: TableName,
@@ -225,17 +264,11 @@ def _table_problems(
     if differences := _differences(connection, name, layout):
         yield Problem(f"the table {shown} is not ours: {'; '.join(differences)}", "choose another JOBSTATUS_TABLE")
     elif additions := _additions(connection, name, layout):
-        lacking = ", ".join(column.name for column in additions)
-        yield Problem(f"the table {shown} is of an earlier version, and lacks {lacking}", "jobstatus migrate")
+        added = ", ".join(column.name for column in additions)
+        yield Problem(f"the table {shown} is of an earlier version, and lacks {added}", "jobstatus migrate")
     ((*_, role),) = _ask(connection, "server", name)
-    missing = [privilege for (privilege,) in _ask(connection, "missing_privileges", name, needed=list(needed))]
-    if missing:
-        yield Problem(
-            f"the role {role} has no {', '.join(missing)} on {shown}",
-            sql.SQL("GRANT {} ON {} TO {}")
-            .format(sql.SQL(", ").join(map(sql.SQL, missing)), shown.identifier, sql.Identifier(role))
-            .as_string(connection),
-        )
+    if missing := lacking(connection, name, shown, needed):
+        yield missing
     commands = [POLICY_COMMANDS[privilege] for privilege in needed]
     if _ask(connection, "hides_rows", name, commands=commands) == [(True,)]:
         yield Problem(

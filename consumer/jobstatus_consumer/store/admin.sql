@@ -30,6 +30,29 @@ FROM unnest(%(needed)s::text[]) WITH ORDINALITY AS needed (privilege, place)
 WHERE NOT has_table_privilege(to_regclass(%(table)s), privilege)
 ORDER BY place
 
+-- may_make --
+-- The schema that a new table goes to, whether it exists, whether this role may create tables in it, and the remedy.
+SELECT place.schema, n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'CREATE'), false), current_user::text,
+       CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %%I', coalesce(place.schema, current_user))
+         ELSE format('GRANT CREATE ON SCHEMA %%I TO %%I', place.schema, current_user) END
+FROM (SELECT coalesce(%(schema)s::text, nullif(current_schema()::text, 'pg_catalog'))) AS place (schema)
+LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
+
+-- closed_schemas --
+-- The schemas that this role may not use, and in which the table may be: the one in its name, or those of the user's
+-- search_path where it is not found. A question about a table in such a schema is an error.
+SELECT n.nspname::text, current_user::text
+FROM pg_namespace AS n
+WHERE NOT has_schema_privilege(n.oid, 'USAGE')
+  AND CASE WHEN %(schema)s::text IS NOT NULL THEN n.nspname = %(schema)s::text
+    ELSE to_regclass(%(table)s) IS NULL AND n.nspname IN (
+      SELECT CASE WHEN part.name = '$user' THEN current_user::text ELSE part.name END
+      FROM pg_settings AS s, unnest(string_to_array(s.reset_val, ',')) AS given (name),
+        trim(given.name, ' "') AS part (name)
+      WHERE s.name = 'search_path'
+    ) END
+ORDER BY 1
+
 -- server --
 -- Whether we can use this server at all.
 SELECT current_setting('server_version_num')::integer, current_setting('server_version'), pg_is_in_recovery(),

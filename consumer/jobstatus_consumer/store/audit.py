@@ -9,7 +9,9 @@ from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.admin import audit_trouble
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
+from jobstatus_consumer.store.grants import granted
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.privileges import NOTES
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
 
@@ -55,9 +57,11 @@ class AuditTable(Session):
             trouble = audit_trouble(connection, place, self._name)
         if trouble:
             raise DeploymentError(f"{trouble} (jobstatus migrate)")
-        missing = [name for (name,) in self._ask("missing_privileges", name=place.audit.identifier.as_string(None))]
+        name = place.audit.identifier.as_string(None)
+        missing = [name for (name,) in self._ask("missing_privileges", name=name, needed=list(NOTES))]
         if missing:
-            raise DeploymentError(f"this role has no {', '.join(missing)} on {shown}")
+            remedy = granted(", ".join(missing), [place.audit], self._role())
+            raise DeploymentError(f"this role has no {', '.join(missing)} on {shown} ({remedy})")
 
     def begin(self, actor: str, action: str, plan: Mapping[str, Any]) -> int:
         """Note an action before it changes anything; returns its number."""
@@ -71,6 +75,10 @@ class AuditTable(Session):
     def latest(self, rows: int, before: int | None = None) -> list[AuditEntry]:
         """The newest actions, or those before an action's number."""
         return [AuditEntry(*row) for row in self._ask("latest", rows=rows, before=before)]
+
+    def _role(self) -> str:
+        ((*_, role),) = self.execute(block("admin.sql", "server", self._place), {})
+        return str(role)
 
     def _located(self) -> TableName:
         if not self.connected:

@@ -8,7 +8,7 @@ RETURNING id
 
 -- missing_privileges --
 -- The privileges on the audit log that this role lacks.
-SELECT needed.privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) AS needed (privilege)
+SELECT needed.privilege FROM unnest(%(needed)s::text[]) AS needed (privilege)
 WHERE has_table_privilege(to_regclass(%(name)s), needed.privilege) IS FALSE
 
 -- finish --

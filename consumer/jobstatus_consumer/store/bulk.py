@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.store import json_params
+from jobstatus_consumer.store.admin import why_not_made
 from jobstatus_consumer.store.layout import MANAGED, Row, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -67,11 +68,7 @@ def refuse_taken(url: str, table: str) -> str:
     name = TableName.parse(table)
     with connected(url, LIMITS, name) as (connection, place):
         _refuse_taken(connection, place)
-        query = block("table.sql", "may_make", place)
-        ((schema, there, allowed, role, remedy),) = connection.execute(query, {"schema": place.schema})
-    if not there:
-        return f"there is no schema {schema or 'in the search_path'} to make {name} in ({remedy})"
-    return "" if allowed else f"the role {role} may not make tables in the schema {schema} ({remedy})"
+        return why_not_made(connection, place, name)
 
 
 @contextmanager

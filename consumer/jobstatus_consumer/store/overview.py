@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
-from jobstatus_consumer.store.admin import REMEDY
+from jobstatus_consumer.store.admin import REMEDY, closed_schema, lacking
 from jobstatus_consumer.store.blocking import Blocker, blockers
 from jobstatus_consumer.store.connection import Limits, open_connection
+from jobstatus_consumer.store.layout import managed_tables
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.privileges import READS
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
 from jobstatus_consumer.store.waiting import WaitingReason, waiting_reasons
@@ -52,9 +54,19 @@ class OverviewTable(Session):
     def prepare(self) -> None:
         """Find the table on a new connection; raises `StartError` if it or its progress table is missing."""
         self._place = self.located(self._name)
+        with self.use() as connection:
+            if closed := closed_schema(connection, self._place):
+                raise StartError(f"{closed.what} ({closed.remedy})")
         for part in (self._place, self._place.progress):
             if not self._ask("admin.sql", "kind", part):
                 raise StartError(f"there is no table {part.within(self._name.schema)}; make it: jobstatus migrate")
+        self._refuse_unreadable()
+
+    def _refuse_unreadable(self) -> None:
+        with self.use() as connection:
+            for (part, _), needed in zip(managed_tables(self._place), READS, strict=False):
+                if missing := lacking(connection, part, part.within(self._name.schema), needed):
+                    raise StartError(f"{missing.what} ({missing.remedy})")
 
     def look(self) -> TableOverview:
         """The progress, what blocks a write and which jobs wait; the rows are not counted."""

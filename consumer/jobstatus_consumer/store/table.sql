@@ -100,14 +100,6 @@ SELECT job_id FROM repaired
   ON CONFLICT (job_id) DO UPDATE SET next_try = excluded.next_try
 )
 
--- may_make --
--- The schema that a new table goes to, whether it exists, whether this role may create tables in it, and the remedy.
-SELECT place.schema, n.oid IS NOT NULL, coalesce(has_schema_privilege(n.oid, 'CREATE'), false), current_user::text,
-       CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %%I', coalesce(place.schema, current_user))
-         ELSE format('GRANT CREATE ON SCHEMA %%I TO %%I', place.schema, current_user) END
-FROM (SELECT coalesce(%(schema)s::text, nullif(current_schema()::text, 'pg_catalog'))) AS place (schema)
-LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
-
 -- taken --
 -- Which of these names is a relation already.
 SELECT c.oid::regclass::text

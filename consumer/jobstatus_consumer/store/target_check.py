@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from jobstatus_consumer.errors import StoreError, TargetError
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.grants import usage_grant
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore
@@ -19,7 +20,7 @@ from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Missing, Target
 from jobstatus_consumer.store.target_catalog import read_shape, role_of
-from jobstatus_consumer.store.target_rights import grant, rights_of, usage_grant
+from jobstatus_consumer.store.target_rights import grant, rights_of
 
 FILE: Final = "target_check.sql"
 LIMITS: Final = Limits(statement=60.0)

@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from psycopg import sql
-
-from jobstatus_consumer.store.layout import managed_tables
+from jobstatus_consumer.store.grants import PUBLIC, granted, quoted, table_grants, usage_grant
 from jobstatus_consumer.store.names import TableName
-from jobstatus_consumer.store.privileges import WRITES
+from jobstatus_consumer.store.privileges import ROLES, Role
 from jobstatus_consumer.store.target import Missing, Target
 from jobstatus_consumer.store.target_catalog import TargetShape
 
@@ -68,36 +66,27 @@ def columns_read(expressions: Iterable[str], shape: TargetShape) -> set[str]:
 
 def grant(rights: Mapping[str, Sequence[str]], table: TableName, role: str) -> str:
     """The GRANT of these rights on columns. At least one of them must have a column."""
-    parts = [f"{name} ({_names(columns)})" for name, columns in rights.items() if columns]
-    return _granted(", ".join(parts), [table], role)
+    parts = [f"{name} ({quoted(columns)})" for name, columns in rights.items() if columns]
+    return granted(", ".join(parts), [table], role)
 
 
-def grants(target: Target, shape: TargetShape, role: str) -> list[str]:
-    """Every GRANT that a consumer's role needs, on our tables and on the target."""
-    by_rights: dict[tuple[str, ...], list[TableName]] = {}
-    for (table, _), rights in zip(managed_tables(shape.state, with_waiting=True), WRITES, strict=True):
-        by_rights.setdefault(rights, []).append(table)
+def grants(target: Target, shape: TargetShape, role: str, wanted: Role = ROLES["consumer"]) -> list[str]:
+    """Every GRANT that such a role needs on our tables and on the target, by default a consumer's."""
     return [
         *(usage_grant(schema, role) for schema in _closed_schemas((shape.state, shape.place))),
-        *(_granted(", ".join(rights), tables, role) for rights, tables in by_rights.items()),
-        grant(rights_of(target, shape).all, shape.place, role),
+        *table_grants(wanted, shape.state, role, with_waiting=True),
+        *on_target(target, shape, role, wanted),
     ]
+
+
+def on_target(target: Target, shape: TargetShape, role: str, wanted: Role) -> list[str]:
+    """The GRANT that such a role needs on the target; none for a role that does not look at it."""
+    rights = rights_of(target, shape)
+    if wanted.writes_target:
+        return [grant(rights.all, shape.place, role)]
+    return [grant({"SELECT": rights.readable}, shape.place, role)] if wanted.reads_target else []
 
 
 def _closed_schemas(places: Iterable[TableName]) -> list[str]:
     """The schemas of these tables that are not open to everybody."""
-    return sorted({place.schema for place in places if place.schema is not None} - {"public"})
-
-
-def usage_grant(schema: str, role: str) -> str:
-    """The GRANT that lets the role use the schema."""
-    return f"GRANT USAGE ON SCHEMA {_names([schema])} TO {_names([role])}"
-
-
-def _granted(rights: str, tables: Sequence[TableName], role: str) -> str:
-    named = ", ".join(table.identifier.as_string(None) for table in tables)
-    return f"GRANT {rights} ON {named} TO {_names([role])}"
-
-
-def _names(names: Iterable[str]) -> str:
-    return ", ".join(sql.Identifier(name).as_string(None) for name in names)
+    return sorted({place.schema for place in places if place.schema is not None} - {PUBLIC})

@@ -7,13 +7,15 @@ from typing import Final
 
 from jobstatus_consumer.store.comparing import TargetTable
 from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.grants import usage_grant
 from jobstatus_consumer.store.names import TableName
+from jobstatus_consumer.store.privileges import Role
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.session import Session
 from jobstatus_consumer.store.target import Target
 from jobstatus_consumer.store.target_catalog import TargetShape, columns_of, refuse_same, role_of
-from jobstatus_consumer.store.target_rights import grants
+from jobstatus_consumer.store.target_rights import grants, on_target
 
 _JSONB: Final = ("late_jobs",)
 """The parameters of type jsonb; the others are of type json."""
@@ -48,14 +50,28 @@ def target_sql(url: str, table: str, target: Target, role: str = "") -> TargetSq
 
 def target_grants(url: str, table: str, target: Target, role: str = "") -> list[str]:
     """The grants alone, also before `migrate` has made our tables. Blocks and raises as `target_sql` does."""
+    shape, role = _shape_and_role(url, table, target, role)
+    return grants(target, shape, role)
+
+
+def _shape_and_role(url: str, table: str, target: Target, role: str) -> tuple[TargetShape, str]:
+    """What the catalog says of the target, and the role: the given one, or that of the connection."""
     with Session(url, Limits(statement=60.0)) as session:
         session.connect()
         state = session.located(TableName.parse(table))
         place = refuse_same(session, target, state)
         state, place = (_with_schema(session, name) for name in (state, place))
         shape = TargetShape(place, state, columns_of(session, place), has_update_triggers=False)
-        role = role or role_of(session, target)
-    return grants(target, shape, role)
+        return shape, role or role_of(session, target)
+
+
+def grants_on_target(url: str, table: str, target: Target, wanted: Role, role: str) -> list[str]:
+    """The GRANTs that such a role needs on the target and its schema. Blocks and raises as `target_sql` does."""
+    if not (wanted.reads_target or wanted.writes_target):
+        return []
+    shape, _ = _shape_and_role(url, table, target, role)
+    schema = shape.place.schema
+    return [*([usage_grant(schema, role)] if schema else []), *on_target(target, shape, role, wanted)]
 
 
 def _with_schema(session: Session, name: TableName) -> TableName:

@@ -31,6 +31,7 @@ from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.questions import SlowQuestions
 from jobstatus_consumer.stream.readiness import wait_until_ready
 from jobstatus_consumer.stream.run_stats import RunStats, Summary, Totals
+from jobstatus_consumer.stream.schemas import asked_schemas
 from jobstatus_consumer.stream.settling import Settling
 from jobstatus_consumer.stream.standing import Member, Standing
 from jobstatus_consumer.stream.writer import Writer
@@ -199,14 +200,17 @@ class ConsumerRun:
             count_connection=self._metrics.connections.inc,
         )
         consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
-        pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget)
+        schemas = asked_schemas(settings)
+        pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget, schemas=schemas)
         writer.start()
-        member = self._standing.member = Member(consumer, pipeline, writer)
+        member = self._standing.member = Member(consumer, pipeline, writer, schemas)
         try:
             yield member
         finally:
             writer.close(CLOSE_SECONDS)
             sender.close()
+            if schemas is not None:
+                schemas.close(CLOSE_SECONDS)
 
     def _member_counts(self) -> MemberCounts:
         metrics = self._metrics

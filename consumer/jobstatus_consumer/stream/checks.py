@@ -5,13 +5,14 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator
+from functools import partial
+from typing import Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import used_up
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
-from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, denied, protocol
+from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, consumer_rights, denied, protocol
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 
@@ -22,32 +23,14 @@ CLASSIC: Final = "group.initial.rebalance.delay.ms"
 """A property that every broker has which shows its properties."""
 
 
-class _Rights(NamedTuple):
-    """Operations that a consumer needs, on what, and the question what is allowed there."""
-
-    needed: Sequence[str]
-    what: str
-    flag: str
-    """of kafka-acls, for the same thing"""
-    ask: Callable[[], set[str] | None]
-
-
 def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
     """Yield what the broker does not let this client do and a consumer must do. Blocks; raises `BrokerAwayError`."""
-    topic, letters, group = settings.topic, settings.dead_letter_topic, settings.group_id
-    reads, writes = ("READ", "DESCRIBE_CONFIGS"), ("WRITE", "DESCRIBE_CONFIGS")
-    for rights in (
-        _Rights(reads, f"the topic {topic}", f"--topic {topic}", lambda: topics.operations_on_topic(topic)),
-        _Rights(writes, f"the topic {letters}", f"--topic {letters}", lambda: topics.operations_on_topic(letters)),
-        _Rights(("READ",), f"the group {group}", f"--group {group}", lambda: topics.operations_on_group(group)),
-    ):
-        missing, _ = denied(rights.ask, rights.needed)
+    for right in consumer_rights(settings):
+        ask = topics.operations_on_topic if right.kind == "topic" else topics.operations_on_group
+        missing, _ = denied(partial(ask, right.name), right.operations)
         if missing:
-            add = "".join(f" --operation {name.title().replace('_', '')}" for name in missing)
-            yield Problem(
-                f"this client has no right {', '.join(missing)} on {rights.what}",
-                f"kafka-acls --add --allow-principal User:...{add} {rights.flag}",
-            )
+            lacking = right._replace(operations=tuple(missing))
+            yield Problem(f"this client has no right {lacking}", lacking.remedy)
 
 
 def unknown_protocol(settings: Settings, topics: Topics) -> Iterator[Problem]:

@@ -40,6 +40,7 @@ from jobstatus_consumer.stream.assignment import Assignment, Partition
 from jobstatus_consumer.stream.batch import BatchBuilder
 from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
+from jobstatus_consumer.stream.schemas import AskedSchemas, SchemaPendingError
 from jobstatus_consumer.stream.writer import (
     BatchReturned,
     BatchWritten,
@@ -94,8 +95,10 @@ class Pipeline:
         stats: RunStats,
         budget: Budget,
         clock: Callable[[], float] = time.monotonic,
+        schemas: AskedSchemas | None = None,
     ) -> None:
-        self._decode = decoder_of(settings).decode
+        self._decode = decoder_of(settings, None if schemas is None else schemas.schema_of).decode
+        self._schemas = schemas
         self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
         self._consumer = consumer
         self._writer = writer
@@ -105,12 +108,10 @@ class Pipeline:
         self._state = State.READING
         # polled, and not yet in the batch
         self._polled: deque[Polled] = deque()
-        # returned unwritten by the writer: the next one to submit
-        self._returned: Batch | None = None
+        self._returned: Batch | None = None  # unwritten by the writer: the next one to submit
         self._submitted = Submitted()
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
-        # what the writer has
         self._in_writer: Batch | None = None
         self._last_commit = self._observed = self._last_task = -math.inf
         self._lag_watch = LagWatch()
@@ -166,6 +167,8 @@ class Pipeline:
         return longest if due is None else min(due, longest)
 
     def _fill(self, now: float) -> None:
+        if self._schemas is not None:
+            self._schemas.settle(self._polled)
         polled, builder, decode, partitions = self._polled, self._builder, self._decode, self.assignment.partitions
         while polled and builder.room > 0 and not builder.heavy:
             item = polled.popleft()
@@ -176,12 +179,25 @@ class Pipeline:
                 self._fill_mark(partition, item, now)
                 continue
             # 2. and 3.
-            builder.add(decode(item), partition.buffered, now)
+            try:
+                builder.add(decode(item), partition.buffered, now)
+            except SchemaPendingError:
+                polled.appendleft(item)
+                self._wait_for_schema(item)
+                break
             partition.buffered = item.offset + 1
         if len(builder):
             self._stats.began()
         if self.assignment.backlog_polled():
             builder.hurry()  # what waited for a consumer does not wait for more events as well
+
+    def _wait_for_schema(self, item: RawRecord) -> None:
+        """Fetch no more, and write what comes before the record that waits for its schema."""
+        if self._schemas is not None:
+            self._schemas.awaited = item
+        self._builder.hurry()
+        if self._state is State.READING:
+            self._pause()
 
     def _fill_mark(self, partition: Partition, item: EndOfPartition | LogCut, now: float) -> None:
         if isinstance(item, EndOfPartition):
@@ -206,7 +222,7 @@ class Pipeline:
             self._submit(ReadProgress())
         elif (batch := self._next_batch(now)) is not None:
             self._submit(batch)
-        elif self._state is State.PAUSED:
+        elif self._state is State.PAUSED and not (self._schemas and self._schemas.awaited):
             self._state = State.READING
             self._consumer.resume(self.assignment.partitions)
         elif now - self._last_task >= LOOK_EVERY and self._builder.empty:
@@ -232,10 +248,10 @@ class Pipeline:
         if self._builder.room > 0 and not self._builder.heavy:
             self._take_result(BUSY_POLL / 4)  # full by age alone: more records may come meanwhile
         elif self._state is State.READING and (self._builder.uncounted or not self._take_result(PATIENCE)):
-            self._state = State.PAUSED
             self._pause()
 
     def _pause(self) -> None:
+        self._state = State.PAUSED
         self._consumer.pause(self.assignment.partitions)
 
     def _observe(self) -> None:

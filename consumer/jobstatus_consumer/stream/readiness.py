@@ -9,6 +9,7 @@ from threading import Event
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, DatabaseAwayError, StartError
 from jobstatus_consumer.kafka import Topics, unfit
+from jobstatus_consumer.registry import trouble_with
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check, target_of
 from jobstatus_consumer.stream.checks import further_problems, missing_rights, unknown_protocol
@@ -28,12 +29,23 @@ def problems(settings: Settings, topics: Topics) -> list[Problem]:
         what, _, remedy = str(error).partition(". ")
         does = "does not answer" if isinstance(error, BrokerAwayError) else "refuses"
         found = [Problem(f"the broker {does}: {what}", remedy or "look at the broker and at JOBSTATUS_KAFKA_*")]
-    return found + check(settings.database, settings.table, target=target_of(settings))
+    found += check(settings.database, settings.table, target=target_of(settings))
+    trouble = settings.registry and trouble_with(settings.registry)
+    if trouble:
+        found.append(
+            Problem(f"the schema registry {trouble}", "look at the registry and at JOBSTATUS_SCHEMA_REGISTRY_*")
+        )
+    return found
 
 
 def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
+    return _topics_or_rights(settings, topics) or further_problems(settings, topics)
+
+
+def _topics_or_rights(settings: Settings, topics: Topics) -> list[Problem]:
+    """What is wrong with the topics; all the rights that are missing where the broker lets nobody look at them."""
     try:
-        return _broker_problems(settings, topics) or further_problems(settings, topics)
+        return _broker_problems(settings, topics)
     except BrokerAwayError:
         raise
     except BrokerError:
@@ -75,7 +87,7 @@ class _NotReadyYetError(StartError):
 
 def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, deadline: float) -> None:
     def look() -> None:
-        found = _broker_problems(settings, topics) + check(
+        found = _topics_or_rights(settings, topics) + check(
             settings.database, settings.table, target=target_of(settings)
         )
         if found:

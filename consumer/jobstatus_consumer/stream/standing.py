@@ -12,7 +12,9 @@ from typing import Final, NamedTuple, TypeVar
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.kafka import GroupConsumer, Topics
 from jobstatus_consumer.stream.lag import Lag
+from jobstatus_consumer.stream.outage import Outage
 from jobstatus_consumer.stream.pipeline import Pipeline
+from jobstatus_consumer.stream.schemas import AskedSchemas
 from jobstatus_consumer.stream.writer import Writer
 from jobstatus_consumer.telemetry.families import Labels
 from jobstatus_consumer.telemetry.http import Health
@@ -31,6 +33,12 @@ class Member(NamedTuple):
     consumer: GroupConsumer
     pipeline: Pipeline
     writer: Writer
+    schemas: AskedSchemas | None = None
+
+    @property
+    def outage(self) -> Outage | None:
+        """What one of its threads waits for."""
+        return self.writer.outage or (None if self.schemas is None else self.schemas.outage)
 
 
 class Waiting(NamedTuple):
@@ -74,7 +82,7 @@ class Standing:
         member, now = self.member, time.monotonic()
         if member is None:
             return Waiting("group", self.rejoin_reason) if self.rejoin_reason else Waiting()
-        outage, outside = member.writer.outage, member.consumer.outside_since
+        outage, outside = member.outage, member.consumer.outside_since
         if outage is not None:
             return Waiting(outage.kind, outage.reason, max(0.0, time.time() - outage.since))
         silent = now - self._topics.answered_at

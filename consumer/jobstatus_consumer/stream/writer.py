@@ -34,14 +34,14 @@ from jobstatus_consumer.errors import (
     StopRequestedError,
 )
 from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
-from jobstatus_consumer.retry import Observer, retry
+from jobstatus_consumer.retry import retry
 from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
+from jobstatus_consumer.stream.outage import Outage as Outage
+from jobstatus_consumer.stream.outage import OutageLog
 from jobstatus_consumer.stream.settling import Settling
-from jobstatus_consumer.telemetry.throttle import Throttle
 
 logger = logging.getLogger("jobstatus.writer")
 
-LOG_AGAIN_SECONDS: Final = 30.0
 ANSWER_WITHIN: Final = 15.0
 """In seconds. It is longer than the server's own statement_timeout: a server that works has answered by then."""
 
@@ -135,19 +135,6 @@ Task = Batch | ReadProgress
 Result = ProgressRead | BatchWritten | BatchReturned | Stopped | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """What the writer is waiting for, since when, and when it tries again (both as `time.time`).
-
-    `kind` is `database`, `lock` (another session has locked what is to be written) or `broker`; `reason` is a text.
-    """
-
-    since: float
-    reason: str
-    next_try: float
-    kind: str
-
-
 class Writer:
     """Owns the database connection and sends the dead letters. `submit` a task, then take its `result`."""
 
@@ -183,8 +170,7 @@ class Writer:
         self._stale = False
         self._stop_waiting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobstatus-writer", daemon=True)
-        self._throttle = Throttle(LOG_AGAIN_SECONDS, clock)
-        self.outage: Outage | None = None
+        self._outages = OutageLog(logger, _kind, clock)
         self.busy = False
 
     # -- for the loop, none of which blocks longer than its time-out ------------------------------------------------
@@ -192,6 +178,11 @@ class Writer:
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    @property
+    def outage(self) -> Outage | None:
+        """What the thread waits for."""
+        return self._outages.outage
 
     @property
     def alive(self) -> bool:
@@ -314,9 +305,9 @@ class Writer:
             lambda: self._sender.send(letters),
             retry_on=lambda error: isinstance(error, DeadLetterError) and error.retriable,
             stop=self._stop_waiting,
-            observe=self._report_outage(DEAD_LETTER_TOPIC),
+            observe=self._outages.report(DEAD_LETTER_TOPIC),
         )
-        self._end_outage(DEAD_LETTER_TOPIC)
+        self._outages.end(DEAD_LETTER_TOPIC)
         self._lines.sent(rejected)
 
     def _until_available(self, action: Callable[[], T]) -> T:
@@ -325,9 +316,9 @@ class Writer:
             lambda: self._once_more_if_stale(action),
             retry_on=DatabaseAwayError,
             stop=self._stop_waiting,
-            observe=self._report_outage(DATABASE),
+            observe=self._outages.report(DATABASE),
         )
-        self._end_outage(DATABASE)
+        self._outages.end(DATABASE)
         return found
 
     def _once_more_if_stale(self, action: Callable[[], T]) -> T:
@@ -344,33 +335,6 @@ class Writer:
                     raise DeploymentError(f"{error} (again, on a new connection)", sqlstate=error.sqlstate) from error
                 logger.warning("the database connection is stale (SQLSTATE %s); connecting anew", error.sqlstate)
                 self._stale = True
-
-    def _report_outage(self, whom: str) -> Observer:
-        def observe(error: BaseException, upcoming: float, tries: int) -> None:
-            now = self._clock()
-            since = self.outage.since if self.outage else now
-            self.outage = Outage(since, f"{whom}: {error}", now + upcoming, _kind(whom, error))
-            if tries == 1:
-                self._throttle.reset()
-            if self._throttle.allows():
-                logger.warning(
-                    "waiting for the %s since %s (%.0f s): %s; next try (%d) in %.1f s; reading pauses",
-                    whom,
-                    time.strftime("%H:%M:%S", time.localtime(since)),
-                    now - since,
-                    error,
-                    tries + 1,
-                    upcoming,
-                    extra={"reason": str(error), "seconds": round(now - since, 3)},
-                )
-
-        return observe
-
-    def _end_outage(self, whom: str) -> None:
-        if self.outage is not None:
-            seconds = self._clock() - self.outage.since
-            logger.info("the %s answers again after %.1f s; going on", whom, seconds, extra={"seconds": seconds})
-            self.outage = None
 
 
 def _kind(whom: str, error: BaseException) -> str:

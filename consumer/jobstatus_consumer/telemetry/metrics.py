@@ -18,8 +18,9 @@ OUTCOMES: Final = ("applied", "merged", "stale", "dead_letter")
 STALE: Final = ("redelivered", "lower_attempt", "late", "other_log")
 COMMITS: Final = ("committed", "refused", "failed")
 TARGET_ROWS: Final = ("written", "inserted", "parked", "not_ours", "held")
-WAITING_FOR: Final = ("database", "lock", "broker", "group", "none")
-"""`lock`: another session has locked the table or a row. `group`: this member has no assignment."""
+WAITING_FOR: Final = ("database", "lock", "broker", "group", "registry", "none")
+"""`lock`: another session has locked the table or a row. `group`: this member has no assignment. `registry`: the
+schema registry has not been asked for a schema that the next event needs."""
 
 
 class Metrics(Declaring):

@@ -193,7 +193,9 @@ def _fetch_one(jar: Jar, staging: Path, folder: Path) -> None:
 
 
 def download(coordinate: str, into: Path) -> Path:
-    """Fetch one jar by its coordinate, unverified, into a folder laid out as Maven does. Tries three times.
+    """Fetch one file by its coordinate, unverified, into a folder laid out as Maven does. Tries three times.
+
+    The coordinate is `group:artifact:version` of a jar; the tests add `:classifier:packaging` for another file.
 
     Raises:
         FetchError: the jar could not be fetched.
@@ -203,9 +205,9 @@ def download(coordinate: str, into: Path) -> Path:
         from jgo.maven import MavenContext
     except ImportError as error:
         raise LocalServerError(f"{error}: install jobstatus[local]") from error
-    group, artifact, version = coordinate.split(":")
+    group, artifact, version, *kind = coordinate.split(":")
     context = MavenContext(repo_cache=into, remote_repos=_repositories(), timeout=_TIMEOUT_SECONDS)
-    wanted = context.project(group, artifact).at_version(version).artifact()
+    wanted = context.project(group, artifact).at_version(version).artifact(*kind)
     for attempt in range(1, _TRIES + 1):
         try:
             return Path(wanted.resolve())

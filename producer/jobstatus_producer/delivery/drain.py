@@ -89,7 +89,10 @@ class Drain:
     def step(self) -> None:
         """Send the next chunk and block until it is acknowledged, failed or called back."""
         outbox = self._outbox
-        outbox.prepare_attempt()
+        not_ready = outbox.prepare_attempt()
+        if not_ready is not None:
+            self._note(not_ready)
+            return
         # after a failure, one record alone finds out whether the broker can be reached
         alone = self._failed_tries or self._one_by_one
         chunk = outbox.next_chunk(1 if alone else CHUNK)

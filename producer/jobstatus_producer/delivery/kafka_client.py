@@ -78,7 +78,8 @@ class KafkaClient:
         # librdkafka also counts records that wait for their callbacks; the outbox keeps the bound on events
         max_records = min(10_000_000, 2 * settings.max_pending_events + 10_000)
         self._used = settings.current_kafka()
-        return self._open_transport(settings.topic, self._used, max_records, self._failed)
+        transport = self._open_transport(settings.topic, self._used, max_records, self._failed)
+        return transport if settings.format == "single-object" else _in_confluents_framing(transport, settings)
 
     def _failed(self, failure: Failure) -> None:
         """An error of the client as a whole. Called by whichever thread polls."""
@@ -87,3 +88,15 @@ class KafkaClient:
             # such as a password that was replaced: only a new client logs in with it
             self._dead = True
         self._acks.trouble(failure.text)
+
+
+def _in_confluents_framing(transport: Transport, settings: ProducerSettings) -> Transport:
+    """Raises `SettingsError` where the registry's libraries or its certificates are missing."""
+    from jobstatus_producer.delivery.confluent import ConfluentTransport
+    from jobstatus_producer.delivery.schema_ids import SchemaIds
+
+    try:
+        return ConfluentTransport(transport, SchemaIds(settings))
+    except BaseException:
+        transport.close()
+        raise

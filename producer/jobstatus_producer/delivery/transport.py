@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -57,6 +58,10 @@ NEW_SECONDS: Final = 2.0
 Done = Callable[[KafkaError | None, Any], None]
 
 
+_NOT_ALLOWED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+"""Without the right to write, the broker gives the client no producer id, and calls that a right on the cluster."""
+
+
 class FailureKind(Enum):
     """What a failure means for the record."""
 
@@ -83,9 +88,13 @@ class Failure(NamedTuple):
         return self.kind is FailureKind.REFUSED or (alone and self.kind is FailureKind.BATCH_REFUSED)
 
 
-def failure_of(error: KafkaError, secrets: Iterable[str] = ()) -> Failure:
-    """What the client's `error` means for a record. The text contains none of `secrets`."""
-    return Failure(f"{error.name()}: {without_secrets(error.str(), secrets)}", _kind_of(error))
+def failure_of(error: KafkaError, secrets: Iterable[str] = (), topic: str = "") -> Failure:
+    """What the client's `error` means for a record of `topic`. The text contains none of `secrets`."""
+    text = f"{error.name()}: {without_secrets(error.str(), secrets)}"
+    if error.code() in _NOT_ALLOWED:
+        where = f"topic {topic}" if topic else "its topic"
+        text += f" (this client has no right WRITE on {where}; jobstatus acls producer prints how to give it)"
+    return Failure(text, _kind_of(error))
 
 
 def _kind_of(error: KafkaError) -> FailureKind:
@@ -111,6 +120,9 @@ class Transport(Protocol):
 
     def find_broker(self) -> None:
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
+
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
 
     def purge(self) -> None:
         """Give up every record that was not acknowledged: later polls call `done` with an error for each."""
@@ -148,7 +160,7 @@ class KafkaTransport:
         remember(self._secrets)
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
-        config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets))
+        config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets, topic))
         try:
             self._producer: Producer | None = open_client(config, logger=client_logger)
         except KafkaException as error:
@@ -170,7 +182,7 @@ class KafkaTransport:
             producer.poll(seconds)
         except KafkaException as error:
             # librdkafka raises its fatal state in whichever thread polls next; the sender's thread mends it
-            self._on_error(failure_of(error.args[0], self._secrets))
+            self._on_error(failure_of(error.args[0], self._secrets, self._topic))
         except SystemError:
             # the client drops what a signal handler raises when that interrupts a log line of the client, and then
             # fails with this error
@@ -186,7 +198,7 @@ class KafkaTransport:
             else:
                 self._produce(self._topic, value, key, on_delivery=done)
         except KafkaException as error:
-            failure = failure_of(error.args[0], self._secrets)
+            failure = failure_of(error.args[0], self._secrets, self._topic)
             # it was refused before it was in any batch, so the record itself is the cause
             return failure._replace(kind=FailureKind.REFUSED) if failure.is_final(alone=True) else failure
         except BufferError:
@@ -212,6 +224,10 @@ class KafkaTransport:
                 self._is_new = time.monotonic() < self._new_until
             self.poll(FIND_STEP_SECONDS)
 
+    def not_ready(self, seconds: float) -> Failure | None:
+        """Nothing keeps records from being handed over."""
+        return None
+
     def __len__(self) -> int:
         """How many records the client holds, those with a callback that is still to be run included."""
         return 0 if self._producer is None else len(self._producer)
@@ -226,7 +242,7 @@ class KafkaTransport:
         if self._producer is None:
             return
         self.purge()
-        self._producer.flush(FLUSH_SECONDS)
+        self._run_callbacks(self._producer)
         client = [self._producer]
         self._producer, self._produce = None, _refuse
         # librdkafka's destructor, which joins its threads, runs in the thread that drops the last reference
@@ -238,6 +254,15 @@ class KafkaTransport:
             process.abandon(client)
         else:
             thread.join(self._let_go_seconds)
+
+    def _run_callbacks(self, producer: Producer) -> None:
+        """Run the callbacks of what was purged. A client in its fatal state raises that once, before them."""
+        try:
+            producer.flush(FLUSH_SECONDS)
+        except KafkaException as error:
+            self._on_error(failure_of(error.args[0], self._secrets, self._topic))
+            with suppress(KafkaException):
+                producer.flush(FLUSH_SECONDS)
 
 
 def _refuse(*_: object, **__: object) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from jobstatus_schemas.framing.confluent import Confluent
 from jobstatus_schemas.framing.single_object import SingleObject
 from jobstatus_schemas.schema import Schema
 
-__all__ = ["Framing", "SingleObject"]
+__all__ = ["Confluent", "Framing", "SingleObject"]
 
 
 class Framing(Protocol):

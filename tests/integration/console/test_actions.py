@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,8 +20,8 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_schemas import JobStatusEvent, encode
 from playwright.sync_api import Browser, expect
-from support.console import Answer, Console, running_console, shown_deployment
-from support.deployment import Deployment
+from support.console import Answer, Console, Listening, console_process, running_console, shown_deployment
+from support.deployment import Deployment, locked
 from support.waiting import until
 
 ODD = "<b>'\"/%\u202e &\n"
@@ -255,3 +259,43 @@ def test_without_the_audit_log_nothing_is_changed_and_the_page_says_why(shown: D
             assert (refused.code, "there is no table jobs_audit" in refused.json["error"]) == (503, True)
     finally:
         shown.query("ALTER TABLE hidden_audit RENAME TO jobs_audit")
+
+
+def test_an_action_of_a_console_that_is_killed_is_noted_as_begun_and_not_as_ended(
+    shown: Deployment, tmp_path: Path
+) -> None:
+    """What an operator does then is in docs/how-to/change-from-the-console.md: the same again."""
+    shown.produce_events([event("a", "success", 1)])
+    shown.drain()
+    asked = {"status": "success", "older_than": "1s"}
+    with console_process(shown, tmp_path / "console.log", "--allow-actions") as console, locked(shown):
+        assert isinstance(console.server, Listening)
+        until(lambda: answers(console), "it answers")
+        plan = sent(console, "/api/actions/purge/plan", asked).json
+        applying = threading.Thread(target=applied_in_vain, args=(console, plan))
+        applying.start()
+        until(lambda: shown.query("SELECT 1 FROM jobs_audit"), "it has begun")
+        console.server.process.kill()
+        applying.join()
+    with running_console(shown, Options(allow_actions=True)) as console:
+        (killed,) = console.get("/api/audit").json["entries"]
+        assert (killed["action"], killed["finished_at"], killed["outcome"]) == ("purge", None, None)
+        assert "running, or killed" in console.get("/audit").text
+        plan = sent(console, "/api/actions/purge/plan", asked).json
+        assert plan["changes"] == 1, "the row is still there"
+        answer = sent(console, "/api/actions/purge/apply", {**plan["request"], "digest": plan["digest"]})
+        assert answer.json["result"]["purged"] == 1
+        again, before = console.get("/api/audit").json["entries"]
+        assert (again["outcome"], before) == ("done", killed)
+
+
+def answers(console: Console) -> bool:
+    try:
+        return console.get("/api/audit").code == 200
+    except OSError:
+        return False
+
+
+def applied_in_vain(console: Console, plan: dict[str, Any]) -> None:
+    with suppress(OSError, http.client.HTTPException):
+        sent(console, "/api/actions/purge/apply", {**plan["request"], "digest": plan["digest"]})

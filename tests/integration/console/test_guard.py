@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest import mock
 
+import psutil
 import pytest
 from jobstatus_consumer.console import server
 from jobstatus_consumer.errors import StoreError
@@ -19,6 +20,7 @@ from support.console_scene import event
 from support.deployment import Deployment
 from support.forked import COMMAND
 from support.inside import run_inside
+from support.processes import wait_until_gone
 from support.waiting import until
 
 TOKEN = "a-token-of-27-characters-xx"
@@ -185,9 +187,11 @@ def test_sigterm_ends_it_with_streams_open(shown: Deployment) -> None:
         for one in streams:
             one.sendall(b"GET /stream/overview HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert one.recv(20).startswith(b"HTTP/1.1 200")
+        children = until(lambda: psutil.Process(process.pid).children(), "it asks the group's coordinator")
         started = time.monotonic()
         process.terminate()
         assert process.wait(30) == 0
+        wait_until_gone(child.pid for child in children)
         took = time.monotonic() - started
         for one in streams:
             one.close()

@@ -12,7 +12,7 @@ from jobstatus_consumer.console import live
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_local.proxy import TcpProxy
 from support.breakable import Breakable
-from support.console import Console, kept_console, running_console
+from support.console import Console, console_process, running_console
 from support.console_scene import STORY, story
 from support.deployment import Deployment, deployment
 from support.waiting import until
@@ -73,7 +73,7 @@ def test_without_kafka(breakable: Breakable, postgres: LocalPostgres, tmp_path: 
     url = postgres.create_database(f"console_kafka_{tmp_path.name.replace('-', '_')[-40:].lower()}")
     with (
         deployment(breakable.kafka.bootstrap_servers, url, tmp_path) as deployed,
-        kept_console(deployed, tmp_path / "console.log") as console,
+        console_process(deployed, tmp_path / "console.log") as console,
     ):
         deployed.produce_events(story())
         deployed.drain()

@@ -25,7 +25,7 @@ from support.waiting import until
 FUNCTION = "support.tokens:make"
 SHORT = "10.25"
 """A connection ends with its token, and a broker refuses another login within a second of the last."""
-LONG = "3600"
+LONG = "3600.0e0"
 WHY = "support.tokens:make: ConnectionError: the identity provider does not answer"
 STOP_SECONDS = 10.0
 """Within this time a consumer stops; the function hangs for longer."""
@@ -132,7 +132,7 @@ def test_a_consumer_whose_last_token_has_expired_names_the_function_and_loses_no
 @pytest.mark.slow
 def test_a_function_that_fails_for_a_while_loses_nothing(with_tokens: Deployment) -> None:
     fails = with_tokens.folder / "fails"
-    with producer(with_tokens, JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8") as jobs:
+    with producer(with_tokens, JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG="8.0e0") as jobs:
         jobs.update_job_status("job", "first", wait=True)
         fails.touch()
         before, expired = calls(with_tokens), time.time() + 9
@@ -157,7 +157,7 @@ WRONG = {
 def test_without_a_first_token_the_function_and_its_error_are_named(with_tokens: Deployment) -> None:
     """A new client waits 10 s for its first token, so all of them wait at the same time."""
     # another argument than in the other tests, whose token would be used
-    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601"
+    with_tokens.more["JOBSTATUS_KAFKA_SASL_OAUTHBEARER_CONFIG"] = "3601.0e0"
     checks = {}
     for what in WRONG:
         folder = with_tokens.folder / f"does {what}"

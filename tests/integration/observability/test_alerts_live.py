@@ -23,7 +23,7 @@ from jobstatus_producer.prometheus import ProducerCollector
 from jobstatus_schemas import JobStatusEvent
 from prometheus_client import CollectorRegistry, start_http_server
 from support.breakable import Breakable
-from support.console import kept_console
+from support.console import console_process
 from support.dashboards import queries
 from support.deployment import ConsumerProcess, Deployment, deployment, locked, made_events
 from support.inside import run_inside
@@ -100,7 +100,7 @@ def watched(broker: Breakable, deployed: Deployment, folder: Path) -> Iterator[t
     worker = Worker(broker, deployed.topic, folder / "spool")
     (folder / "prometheus").mkdir()
     try:
-        verifying = kept_console(
+        verifying = console_process(
             deployed, folder / "console.log", "--verify-every", f"{VERIFY_EVERY}s", JOBSTATUS_CONSOLE_TOKEN=TOKEN
         )
         with PortLease() as lease, verifying as console:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.errors import DeploymentError, JobStatusError, PlanChangedError, SettingsError, StartError
-from jobstatus_consumer.operations import Action, ActionPlan, action_of, apply_exactly
+from jobstatus_consumer.operations import Action, ActionPlan, Means, action_of, apply_exactly
 from jobstatus_consumer.operations.actions import replaying
 from jobstatus_consumer.store import AuditTable
 from jobstatus_schemas import JobStatusEvent, encode
@@ -45,13 +45,14 @@ def settings_of(deployed: Deployment, **flags: Any) -> Settings:
 
 
 def asked(deployed: Deployment, name: str, **given: str) -> Action:
-    return action_of(name, {field.rstrip("_"): text for field, text in given.items()}, settings_of(deployed), Event())
+    fields = {field.rstrip("_"): text for field, text in given.items()}
+    return action_of(name, fields, Means(settings_of(deployed), Event()))
 
 
 def again(deployed: Deployment, plan: ActionPlan) -> Action:
     """The same request, as it comes back from a form."""
     name = plan.action.replace(" ", "-")
-    return action_of(name, plan.request, settings_of(deployed), Event())
+    return action_of(name, plan.request, Means(settings_of(deployed), Event()))
 
 
 def reject_then_allow(deployed: Deployment, *events: JobStatusEvent) -> None:
@@ -231,7 +232,7 @@ def test_a_stretch_that_is_too_long_names_the_command(written: Deployment, monke
 def test_a_stopped_replay_says_what_it_did(written: Deployment) -> None:
     written.query("DELETE FROM jobs")
     stop = Event()
-    action = action_of("replay", {}, settings_of(written), stop)
+    action = action_of("replay", {}, Means(settings_of(written), stop))
     assert action.plan().changes == 2
     stop.set()
     with pytest.raises(JobStatusError, match=r"^stopped; 0 events applied\. Plan it again for the rest$"):
@@ -283,5 +284,5 @@ def test_a_plan_that_changes_nothing_can_be_applied(written: Deployment, audit: 
 def test_what_cannot_be_asked_is_named(name: str, given: dict[str, str], words: str) -> None:
     settings = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
     with pytest.raises(SettingsError) as error:
-        action_of(name, given, settings, Event())
+        action_of(name, given, Means(settings, Event()))
     assert words in str(error.value)

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from jobstatus_consumer.store import AuditEntry, AuditTable, check, migrate, remarks
 from jobstatus_schemas import JobStatusEvent
-from support.deployment import Deployment
+from support.deployment import Deployment, locked
+from support.forked import COMMAND, Command
 from support.inside import run_inside
+from support.waiting import until
+
+NO_DATABASE = "postgresql://somebody@127.0.0.1:1/database"
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -51,6 +55,12 @@ def test_each_command_that_changes_something_is_noted_with_plan_and_result(writt
     assert (found.action, found.outcome, plan["topic"]) == ("redrive", "done", written.topic)
     assert (result["selected"], result["applied"], sum(result["failed_again"].values())) == (1, 0, 1)
 
+    run_inside(written, "dlq", "budget", "clear")
+    found = newest(written)
+    plan, result = both(found)
+    assert (found.action, found.outcome, plan["group"]) == ("dlq budget clear", "done", written.group)
+    assert result["partitions"], "that of the bad event"
+
     written.query("UPDATE jobs SET status = 'wrong' WHERE job_id = 'a'")
     run_inside(written, "verify", "--repair")
     found = newest(written)
@@ -81,8 +91,65 @@ def test_each_command_that_changes_something_is_noted_with_plan_and_result(writt
     run_inside(written, "dlq", "purge", "--before", "now", "--even-open", "--yes")
     found = newest(written)
     assert (found.action, found.outcome, found.plan["open"]) == ("dlq purge", "done", 1)
-    actions = ["dlq purge", "replay", "offsets reset", "purge", "undo", "repair", "redrive"]
-    assert [item.action for item in entries(written)] == actions
+
+    run_inside(written, "replay", "--into", "jobs_new", "--yes")
+    found = newest(written)
+    plan, result = both(found)
+    assert (found.action, plan["into"], result["complete"]) == ("rebuild", "jobs_new", True)
+
+    more = written.partitions + 1
+    run_inside(written, "topics", "alter", "--partitions", str(more), "--yes")
+    found = newest(written)
+    plan, _ = both(found)
+    assert (found.action, found.outcome) == ("topics alter", "done")
+    assert (plan["topic"], plan["from"], plan["to"]) == (written.topic, written.partitions, more)
+
+    actions = ["replay", "offsets reset", "purge", "undo", "repair", "dlq budget clear", "redrive"]
+    later = ["topics alter", "rebuild", "dlq purge"]
+    assert [item.action for item in entries(written)] == later + actions
+
+
+def test_a_sync_of_the_users_table_is_noted(written: Deployment) -> None:
+    written.query("CREATE TABLE theirs (job text PRIMARY KEY, state text)")
+    written.query("INSERT INTO theirs VALUES ('a', 'wrong')")
+    file = written.folder / "target.toml"
+    file.write_text('table = "theirs"\n[key]\njob = "event.job_id"\n[set]\nstate = "event.status"\n')
+    run_inside(written, "migrate", JOBSTATUS_TARGET=str(file))
+    run_inside(written, "target", "sync", "--dry-run", JOBSTATUS_TARGET=str(file))
+    assert entries(written) == []
+    run_inside(written, "target", "sync", JOBSTATUS_TARGET=str(file))
+    found = newest(written)
+    plan, result = both(found)
+    assert (found.action, found.outcome, plan["target"]) == ("target sync", "done", "theirs")
+    assert (result["parked"], result["complete"]) == (1, True)
+
+
+@pytest.mark.parametrize("url", ["", NO_DATABASE], ids=["none", "unreachable"])
+def test_what_needs_no_database_is_done_without_one_and_says_that_it_is_not_noted(
+    written: Deployment, url: str
+) -> None:
+    more = str(written.partitions + 1)
+    for command in (["dlq", "budget", "clear"], ["topics", "alter", "--partitions", more, "--yes"]):
+        done = run_inside(written, *command, JOBSTATUS_DATABASE_URL=url)
+        assert "this is not noted in the audit log: " in done.stderr
+    assert entries(written) == []
+    assert run_inside(written, "topics", "alter", "--partitions", more).stdout.endswith("nothing to do\n")
+
+
+def test_a_command_that_is_killed_is_noted_as_begun_and_not_as_ended(written: Deployment) -> None:
+    """What an operator does then is in docs/how-to/change-from-the-console.md: the same again."""
+    command = ["purge", "--status", "success", "--older-than", "1s", "--yes"]
+    with locked(written), Command[bytes]([COMMAND, *command], env=written.environ) as process:
+        until(lambda: entries(written), "it has begun")
+        process.kill()
+        process.wait(30)
+    (killed,) = entries(written)
+    assert (killed.action, killed.finished_at, killed.outcome, killed.result) == ("purge", None, None, None)
+    assert killed.plan["rows"] == {"success": 2}
+    run_inside(written, *command)
+    again, before = entries(written)
+    assert before == killed, "it stays as it is"
+    assert (again.outcome, (again.result or {})["purged"]) == ("done", 2)
 
 
 def test_what_changes_nothing_is_not_noted(written: Deployment) -> None:
@@ -92,6 +159,9 @@ def test_what_changes_nothing_is_not_noted(written: Deployment) -> None:
     run_inside(written, "purge", "--status", "success", "--older-than", "1s", "--dry-run")
     run_inside(written, "offsets", "reset", "--to", "beginning", "--dry-run")
     run_inside(written, "offsets", "reset", "--to", "beginning", code=2)
+    run_inside(written, "topics", "alter", "--partitions", str(written.partitions + 1), "--dry-run")
+    run_inside(written, "topics", "alter", "--partitions", str(written.partitions), "--yes")
+    run_inside(written, "replay", "--into", "jobs_new", "--dry-run")
     assert entries(written) == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ import time
 import pytest
 from support.deployment import Deployment, made_events
 from support.forked import COMMAND, Command
+from support.waiting import readable
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -30,7 +30,7 @@ def test_a_signal_at_the_question_ends_the_command(deployed: Deployment, number:
             said += os.read(process.stderr.fileno(), 4096) or pytest.fail(said.decode())
         process.send_signal(number)
         # one that comes just before the answer is waited for is only noted; a person presses again
-        while not select.select([process.stderr], [], [], 5.0)[0]:
+        while not readable(process.stderr, 5.0):
             process.send_signal(number)
         _, rest = process.communicate(timeout=60)
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.scripts import NOBODY
 from jobstatus_consumer.cli.commands import main
 from jobstatus_local.kafka import LocalKafka
+from support.waiting import readable
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,7 @@ def test_run_passes_each_signal_on_without_waiting_for_the_next(topic: str, envi
     assert process.stdout is not None
     for _ in range(5_000):
         process.send_signal(signal.SIGUSR2)
-        answered, _, _ = select.select([process.stdout], [], [], 30)
-        assert answered, "a signal was not passed on"
+        assert readable(process.stdout, 30), "a signal was not passed on"
         assert scripts.read_line(process) == "told"
     process.send_signal(signal.SIGUSR1)
     assert scripts.end(process)[0] == 0

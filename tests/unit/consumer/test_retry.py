@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, StopRequestedError
 from jobstatus_consumer.retry import BACKOFF, LONGEST_WAIT, SHORTEST_WAIT, retry
+from support.open_files import without_collections
 from tenacity import RetryCallState, Retrying, wait_none
 
 
@@ -89,3 +91,21 @@ def test_an_error_at_the_deadline_comes_out_as_it_is(retry_on: type[Exception], 
             clock=lambda: now[0],
         )
     assert len(tried) == tries
+
+
+@pytest.mark.parametrize("kind", [ValueError, StopRequestedError, KeyboardInterrupt])
+def test_what_failed_is_let_go_of_at_once(kind: type[BaseException]) -> None:
+    class Client:
+        """Something with sockets."""
+
+    kept: list[weakref.ref[Client]] = []
+
+    def fail() -> None:
+        client = Client()
+        kept.append(weakref.ref(client))
+        raise kind
+
+    with without_collections():
+        with pytest.raises(kind):
+            retry(fail, retry_on=OSError, stop=threading.Event())
+        assert kept[0]() is None

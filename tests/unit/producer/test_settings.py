@@ -58,8 +58,37 @@ def test_every_variable_is_read() -> None:
 
 
 def test_the_list_of_known_variables_is_what_is_read() -> None:
+    values = {
+        "JOBSTATUS_DURABLE": "false",
+        "JOBSTATUS_FORMAT": "single-object",
+        "JOBSTATUS_SCHEMA_SUBJECT_STRATEGY": "record",
+    }
     for name in PRODUCER_ENV:
-        settings(**{name: {"JOBSTATUS_DURABLE": "false"}.get(name, "1")})
+        settings(**{name: values.get(name, "1")})
+
+
+@pytest.mark.parametrize(
+    ("variables", "wanted"),
+    [
+        ({"JOBSTATUS_FORMAT": "json"}, "JOBSTATUS_FORMAT: wanted single-object or confluent"),
+        ({"JOBSTATUS_FORMAT": "confluent"}, "JOBSTATUS_FORMAT=confluent needs JOBSTATUS_SCHEMA_REGISTRY_URL"),
+        (
+            {"JOBSTATUS_SCHEMA_SUBJECT_STRATEGY": "x"},
+            "JOBSTATUS_SCHEMA_SUBJECT_STRATEGY: wanted topic or record or topic_record",
+        ),
+    ],
+)
+def test_a_format_that_cannot_be_written_is_refused(variables: dict[str, str], wanted: str) -> None:
+    with pytest.raises(SettingsError, match=wanted):
+        settings(**variables)
+
+
+def test_the_registry_is_read_only_for_its_own_format() -> None:
+    registry = {"JOBSTATUS_SCHEMA_REGISTRY_URL": "http://one:8081, http://two:8081"}
+    assert settings(**registry).registry is None
+    found = settings(JOBSTATUS_FORMAT="confluent", **registry).registry
+    assert found is not None
+    assert found.urls == ["http://one:8081", "http://two:8081"]
 
 
 def test_an_unknown_setting_is_refused_with_the_one_that_was_meant() -> None:

@@ -6,7 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Any, Final, Protocol
+
+from jobstatus_consumer.config import Settings
+from jobstatus_consumer.kafka import Coordinator, Topics
 
 SHOWN: Final = 10
 _MODULUS: Final = 2**256
@@ -39,6 +43,19 @@ class ActionPlan:
             "facts": dict(self.facts),
             "examples": list(self.examples),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an action works with. `stop` ends it at its next step; `coordinator` asks about the group."""
+
+    settings: Settings
+    stop: Event
+    coordinator: Coordinator | None = None
+
+    def topics(self) -> Topics:
+        """Return an admin client of the action's own."""
+        return Topics(self.settings, coordinator=self.coordinator)
 
 
 class Action(Protocol):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Event
 from typing import Any, Final
 
-from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError
-from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
+from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched, Means
 from jobstatus_consumer.operations.actions.saying import say
 from jobstatus_consumer.operations.purge import PurgeContext, PurgeResult, purge
 from jobstatus_consumer.store import Finished, PurgeTable
@@ -21,14 +19,13 @@ NAME: Final = "purge"
 class Purge:
     """The rows of some statuses whose job has no event since a fixed time."""
 
-    settings: Settings
+    means: Means
     request: Mapping[str, str]
     finished: Finished
-    stop: Event
 
     def plan(self) -> ActionPlan:
         """Count the finished rows, and name them by a digest that the server makes."""
-        with PurgeTable(self.settings.database, self.settings.table) as table:
+        with PurgeTable(self.means.settings.database, self.means.settings.table) as table:
             found, names = table.counts(self.finished), table.digest(self.finished)
         matched = Matched()
         matched.add("", names)
@@ -40,8 +37,8 @@ class Purge:
     def apply(self) -> Mapping[str, Any]:
         """Remove these rows in small transactions beside live consumers."""
         result = PurgeResult()
-        with PurgeTable(self.settings.database, self.settings.table) as table:
-            context = PurgeContext(table, 0.0, False, self.stop, self.settings.wait_for_database, say)
+        with PurgeTable(self.means.settings.database, self.means.settings.table) as table:
+            context = PurgeContext(table, 0.0, False, self.means.stop, self.means.settings.wait_for_database, say)
             purge(context, self.finished, result, lambda count: None)
         if not result.complete:
             raise JobStatusError(f"stopped; {result.purged:,} rows were purged. Plan it again for the rest")

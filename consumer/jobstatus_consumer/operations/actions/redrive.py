@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from threading import Event
 from typing import Any, Final
 
-from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
-from jobstatus_consumer.kafka import RangeReader, Topics
-from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
+from jobstatus_consumer.kafka import RangeReader
+from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched, Means
 from jobstatus_consumer.operations.actions.saying import say
 from jobstatus_consumer.operations.originals import Originals
 from jobstatus_consumer.operations.redrive import JudgedLetter, LetterSelection, RedriveResult, redrive
@@ -26,10 +24,9 @@ NAME: Final = "redrive"
 class Redrive:
     """The letters of a selection. `plan` keeps the positions of those that are open."""
 
-    settings: Settings
+    means: Means
     request: Mapping[str, str]
     selection: LetterSelection
-    stop: Event
     _open: set[tuple[int, int]] = field(default_factory=set)
 
     def plan(self) -> ActionPlan:
@@ -50,20 +47,20 @@ class Redrive:
 
     def apply(self) -> Mapping[str, Any]:
         """Apply the letters that the plan found open."""
-        store = store_of(self.settings)
+        store = store_of(self.means.settings)
         try:
-            sink = LiveTable(store, None, self.stop, self.settings.wait_for_database, say)
+            sink = LiveTable(store, None, self.means.stop, self.means.settings.wait_for_database, say)
             done = self._run(replace(self.selection, positions=frozenset(self._open)), sink)
         finally:
             store.close()
         return done.as_dict()
 
     def _run(self, selection: LetterSelection, sink: Sink | None, each: Any = lambda item: None) -> RedriveResult:
-        settings, stop = self.settings, self.stop.is_set
+        settings, stop = self.means.settings, self.means.stop.is_set
         with (
             Table(settings.database, settings.table) as table,
-            RangeReader(settings, Topics(settings), topic=settings.dead_letter_topic) as reader,
-            Originals(lambda: RangeReader(settings, Topics(settings)), stop) as originals,
+            RangeReader(settings, self.means.topics(), topic=settings.dead_letter_topic) as reader,
+            Originals(lambda: RangeReader(settings, self.means.topics()), stop) as originals,
         ):
             done = redrive(reader, table, selection, decoder_of(settings), stop, sink, originals.whole, each)
         end_if_stopped(stop)

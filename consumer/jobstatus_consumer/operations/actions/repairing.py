@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from threading import Event
 from typing import Any, Final
 
-from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import JobStatusError, StartError
-from jobstatus_consumer.kafka import RangeReader, Topics
-from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
+from jobstatus_consumer.kafka import RangeReader
+from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched, Means
 from jobstatus_consumer.operations.actions.saying import say
 from jobstatus_consumer.operations.findings import VerifyReport
 from jobstatus_consumer.operations.repair import RepairContext, RepairResult, repair
@@ -28,19 +26,18 @@ NAME: Final = "repair"
 class Repair:
     """The rows of some jobs, or of all, that differ from what the group has written. `plan` keeps the findings."""
 
-    settings: Settings
+    means: Means
     request: Mapping[str, str]
     jobs: frozenset[str]
-    stop: Event
     _report: VerifyReport = field(default_factory=VerifyReport)
 
     def plan(self) -> ActionPlan:
         """Compare the table with the log."""
-        settings, topics = self.settings, Topics(self.settings)
+        settings, topics = self.means.settings, self.means.topics()
         with RangeReader(settings, topics) as reader, Table(settings.database, settings.table) as table:
             scope = verify_scope(settings, topics, reader, table, jobs=self.jobs)
             criteria = Criteria(is_exact(scope, table.progress()), limit=latest_time(topics, reader.topic))
-            self._report = report = verify(reader, scope, table, criteria, self.stop.is_set, progress=quiet)
+            self._report = report = verify(reader, scope, table, criteria, self.means.stop.is_set, progress=quiet)
         if not report.complete:
             raise JobStatusError("stopped; nothing was changed")
         if report.more.total():
@@ -52,12 +49,12 @@ class Repair:
 
     def apply(self) -> Mapping[str, Any]:
         """Set the rows that the plan names, those that have not moved on."""
-        settings, topics, done = self.settings, Topics(self.settings), RepairResult()
+        settings, topics, done = self.means.settings, self.means.topics(), RepairResult()
         store = store_of(settings)
         try:
             with RangeReader(settings, topics) as reader, Table(settings.database, settings.table) as table:
                 scope = verify_scope(settings, topics, reader, table)
-                sink = LiveTable(store, None, self.stop, settings.wait_for_database, say)
+                sink = LiveTable(store, None, self.means.stop, settings.wait_for_database, say)
                 repair(reader, scope, self._report.findings, self._context(table, sink), done)
         finally:
             store.close()
@@ -66,7 +63,9 @@ class Repair:
         return done.as_dict()
 
     def _context(self, table: Table, sink: LiveTable) -> RepairContext:
-        def set_rows(rows: Sequence[RowRepair]) -> set[str]:
-            return retry_database(lambda: table.repair_rows(rows), self.stop, self.settings.wait_for_database, say)
+        stop, patience = self.means.stop, self.means.settings.wait_for_database
 
-        return RepairContext(set_rows, sink, self.stop.is_set, exact=self._report.exact)
+        def set_rows(rows: Sequence[RowRepair]) -> set[str]:
+            return retry_database(lambda: table.repair_rows(rows), stop, patience, say)
+
+        return RepairContext(set_rows, sink, stop.is_set, exact=self._report.exact)

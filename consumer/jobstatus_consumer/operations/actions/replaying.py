@@ -5,14 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from threading import Event
 from typing import Any, Final
 
-from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import decoder_of
 from jobstatus_consumer.errors import JobStatusError, SettingsError, StartError
 from jobstatus_consumer.kafka import RangeReader, Topics, commits
-from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
+from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched, Means
 from jobstatus_consumer.operations.actions.saying import say
 from jobstatus_consumer.operations.plan import PlannedChange, ReplayPlan, make_plan
 from jobstatus_consumer.operations.ranges import as_words
@@ -31,13 +29,12 @@ SHOWN_JOBS: Final = 3
 class Replay:
     """The wanted events between `first` and `last`. `plan` keeps what it has read and the jobs that would change."""
 
-    settings: Settings
+    means: Means
     request: Mapping[str, str]
     first: str
     last: str
     wanted: EventFilter
     existing_only: bool
-    stop: Event
     _scope: Scope = field(default_factory=lambda: Scope("", (), {}))
     _jobs: set[str] = field(default_factory=set)
 
@@ -50,10 +47,10 @@ class Replay:
             shown = f"{change.job_id!r}: {change.how}, {change.before} -> {change.after}, {change.status}"
             matched.add(shown)
 
-        settings, topics = self.settings, Topics(self.settings)
+        settings, topics = self.means.settings, self.means.topics()
         with RangeReader(settings, topics) as reader, Table(settings.database, settings.table) as table:
             self._scope = scope = self._found(reader, topics, table)
-            stop = self.stop.is_set
+            stop = self.means.stop.is_set
             found = make_plan(reader, scope, table, existing_only=self.existing_only, stop=stop, each=note)
         end_if_stopped(stop)
         self._refuse_unknown(found.unknown_jobs)
@@ -61,14 +58,14 @@ class Replay:
 
     def apply(self) -> Mapping[str, Any]:
         """Write the events of the jobs that the plan names, and of no other job."""
-        settings, result = self.settings, ReplayResult()
+        settings, topics, result = self.means.settings, self.means.topics(), ReplayResult()
         scope = replace(self._scope, wanted=replace(self.wanted, jobs=frozenset(self._jobs)))
         store = store_of(settings)
         try:
-            with RangeReader(settings, Topics(settings)) as reader, Table(settings.database, settings.table) as table:
+            with RangeReader(settings, topics) as reader, Table(settings.database, settings.table) as table:
                 present = table if self.existing_only else None
-                sink = LiveTable(store, present, self.stop, settings.wait_for_database, say)
-                run(reader, scope, sink, self.stop, pace=Pace(0.0, self.stop), result=result)
+                sink = LiveTable(store, present, self.means.stop, settings.wait_for_database, say)
+                run(reader, scope, sink, self.means.stop, pace=Pace(0.0, self.means.stop), result=result)
         finally:
             store.close()
         if not result.complete:
@@ -77,7 +74,7 @@ class Replay:
 
     def _found(self, reader: RangeReader, topics: Topics, table: Table) -> Scope:
         """The stretch to read; raises `StartError` with the command to type if it is too long for a request."""
-        settings = self.settings
+        settings = self.means.settings
         found = find(reader, self.first, self.last)
         logs = current_logs(reader, commits(settings, topics), table.progress())
         scope = Scope(reader.topic, found.ranges, logs, self.wanted, decoder_of(settings), found.remarks)

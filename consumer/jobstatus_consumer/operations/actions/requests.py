@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from threading import Event
 from typing import Final
 
 from jobstatus_schemas.event import check_job_id, check_status
 
-from jobstatus_consumer.config import Settings
 from jobstatus_consumer.durations import parse_duration
 from jobstatus_consumer.errors import SettingsError
-from jobstatus_consumer.operations.actions.plan import Action
+from jobstatus_consumer.operations.actions.plan import Action, Means
 from jobstatus_consumer.operations.actions.purging import Purge
 from jobstatus_consumer.operations.actions.redrive import Redrive
 from jobstatus_consumer.operations.actions.repairing import Repair
@@ -27,7 +25,7 @@ STAGES: Final = ("decode", "validate", "write")
 MOST_WORDS: Final = 1000
 
 
-def action_of(name: str, given: Mapping[str, str], settings: Settings, stop: Event) -> Action:
+def action_of(name: str, given: Mapping[str, str], means: Means) -> Action:
     """The action of this name; raises `SettingsError`, which names the field that is wrong."""
     if name not in ACTIONS:
         raise SettingsError(f"there is no action {name!r}; there are {', '.join(ACTIONS)}")
@@ -35,11 +33,11 @@ def action_of(name: str, given: Mapping[str, str], settings: Settings, stop: Eve
     unknown = sorted(given.keys() - set(fields))
     if unknown:
         raise SettingsError(f"{unknown[0]!r} is no field of {name}; its fields are {', '.join(fields)}")
-    return make(settings, {field: text.strip() for field, text in given.items() if text.strip()}, stop)
+    return make(means, {field: text.strip() for field, text in given.items() if text.strip()})
 
 
-def _redrive(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
-    stages = _words(given, "stage")
+def _redrive(means: Means, given: Mapping[str, str]) -> Action:
+    settings, stages = means.settings, _words(given, "stage")
     if not stages <= set(STAGES):
         raise SettingsError(f"stage: wanted {', '.join(STAGES)}")
     selection = LetterSelection(
@@ -51,20 +49,20 @@ def _redrive(settings: Settings, given: Mapping[str, str], stop: Event) -> Actio
         settings.group_id,
         settings.table,
     )
-    return Redrive(settings, given, selection, stop)
+    return Redrive(means, given, selection)
 
 
-def _repair(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
-    return Repair(settings, given, _jobs(given), stop)
+def _repair(means: Means, given: Mapping[str, str]) -> Action:
+    return Repair(means, given, _jobs(given))
 
 
-def _purge(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+def _purge(means: Means, given: Mapping[str, str]) -> Action:
     statuses = _statuses(given)
     if not statuses:
         raise SettingsError("status: give the statuses of the rows to remove, such as success,error")
     limit = _limit(given)
     request = {"status": ",".join(sorted(statuses)), "before": str(limit)}
-    return Purge(settings, request, Finished(tuple(sorted(statuses)), limit), stop)
+    return Purge(means, request, Finished(tuple(sorted(statuses)), limit))
 
 
 def _limit(given: Mapping[str, str]) -> int:
@@ -80,23 +78,23 @@ def _limit(given: Mapping[str, str]) -> int:
         raise SettingsError(f"older_than: {error}") from None
 
 
-def _undo(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+def _undo(means: Means, given: Mapping[str, str]) -> Action:
     if "from" not in given or given["from"] == "beginning":
         raise SettingsError("from: give the time or the offsets where the bad events begin")
-    return Undo(settings, given, given["from"], given.get("to", "now"), _events(given), stop)
+    return Undo(means, given, given["from"], given.get("to", "now"), _events(given))
 
 
-def _replay(settings: Settings, given: Mapping[str, str], stop: Event) -> Action:
+def _replay(means: Means, given: Mapping[str, str]) -> Action:
     if given.get("existing_only", "yes") != "yes":
         raise SettingsError("existing_only: wanted yes, or nothing")
     first, last = given.get("from", "beginning"), given.get("to", "now")
-    return Replay(settings, given, first, last, _events(given), "existing_only" in given, stop)
+    return Replay(means, given, first, last, _events(given), "existing_only" in given)
 
 
-def _reset(settings: Settings, given: Mapping[str, str], _stop: Event) -> Action:
+def _reset(means: Means, given: Mapping[str, str]) -> Action:
     if "to" not in given:
         raise SettingsError("to: wanted beginning, now, P:N[,P:N...], or a time")
-    return OffsetsReset(settings, given["to"])
+    return OffsetsReset(means, given["to"])
 
 
 def _events(given: Mapping[str, str]) -> EventFilter:
@@ -127,7 +125,7 @@ def _statuses(given: Mapping[str, str]) -> frozenset[str]:
         raise SettingsError(str(error)) from None
 
 
-ACTIONS: Final[Mapping[str, tuple[Callable[[Settings, Mapping[str, str], Event], Action], tuple[str, ...]]]] = {
+ACTIONS: Final[Mapping[str, tuple[Callable[[Means, Mapping[str, str]], Action], tuple[str, ...]]]] = {
     "redrive": (_redrive, ("stage", "reason", "job_id", "offsets")),
     "repair": (_repair, ("job_id",)),
     "undo": (_undo, ("from", "to", "job_id", "status", "worker_id")),

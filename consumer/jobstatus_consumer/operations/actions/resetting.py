@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jobstatus_consumer.config import Settings
-from jobstatus_consumer.kafka import RangeReader, Topics, refuse_active
-from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched
+from jobstatus_consumer.kafka import RangeReader, refuse_active
+from jobstatus_consumer.operations.actions.plan import ActionPlan, Matched, Means
 from jobstatus_consumer.operations.offsets import Move, move_group, move_of, offsets_at, partition_states
 from jobstatus_consumer.store import Table
 
@@ -19,13 +18,13 @@ NAME: Final = "offsets reset"
 class OffsetsReset:
     """The group's next offsets at `where`. The group must have no members."""
 
-    settings: Settings
+    means: Means
     where: str
     _moves: list[Move] = field(default_factory=list)
 
     def plan(self) -> ActionPlan:
         """Find out from where to where each partition moves; the place is fixed to offsets."""
-        settings, topics = self.settings, Topics(self.settings)
+        settings, topics = self.means.settings, self.means.topics()
         refuse_active(settings, topics)
         with RangeReader(settings, topics) as reader, Table(settings.database, settings.table) as table:
             wanted = offsets_at(reader, self.where)
@@ -41,8 +40,8 @@ class OffsetsReset:
 
     def apply(self) -> Mapping[str, Any]:
         """Move them, if the group still has no members."""
-        topics = Topics(self.settings)
-        refuse_active(self.settings, topics)
-        with Table(self.settings.database, self.settings.table) as table:
-            move_group(self.settings, topics, table, self._moves)
+        topics = self.means.topics()
+        refuse_active(self.means.settings, topics)
+        with Table(self.means.settings.database, self.means.settings.table) as table:
+            move_group(self.means.settings, topics, table, self._moves)
         return {"moved": len(self._moves)}

@@ -54,6 +54,36 @@ def test_a_question_without_an_answer_is_given_up_and_those_beyond_the_queue_are
     asyncio.run(ask())
 
 
+def test_the_threads_end_although_questions_wait_for_them(questions: Questions) -> None:
+    """A full queue has no room for the word that they should end."""
+    free, begun = threading.Event(), threading.Event()
+    asked: list[str] = []
+
+    def wait() -> None:
+        begun.set()
+        free.wait(60)
+
+    async def ask() -> None:
+        first = asyncio.create_task(questions.ask(wait, 60))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        behind = asyncio.create_task(questions.ask(lambda: asked.append("behind"), 0.5))
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await questions.ask(lambda: None, 60)
+        questions.close()
+        free.set()
+        await first
+        with pytest.raises(TooSlowError):
+            await behind
+
+    before = set(threading.enumerate())
+    asyncio.run(ask())
+    name = "jobstatus-console-question-0"
+    until(lambda: name not in {item.name for item in threading.enumerate() if item in before}, "its thread has ended")
+    assert asked == []
+
+
 class Line:
     """What a pool keeps."""
 

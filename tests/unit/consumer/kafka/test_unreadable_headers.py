@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from jobstatus_consumer.kafka.messages import raw_record
-from support.foreign import UNREADABLE, produce_with_headers
+from support.foreign import UNREADABLE, ForeignClient
 from support.waiting import until
 
 MANY = 60
@@ -14,9 +14,11 @@ MANY = 60
 def test_only_the_header_is_missing_however_many_records_there_are() -> None:
     server = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     bootstrap = ",".join(f"{item.host}:{item.port}" for item in server.list_topics(timeout=10).brokers.values())
+    client = ForeignClient(bootstrap)
     for number in range(MANY):
         bad = [(UNREADABLE, b"2")] if number % 3 == 2 else []
-        produce_with_headers(bootstrap, "t", b"job-1", b"value", [(b"first", b"1"), *bad, (b"last", b"3")])
+        client.send("t", b"job-1", b"value", [(b"first", b"1"), *bad, (b"last", b"3")])
+    assert client.close()
     counts: list[int] = []
     records = [
         raw_record(message, "t", 0, 0, "log", lambda *position: counts.append(position[-1]))
