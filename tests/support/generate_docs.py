@@ -34,6 +34,7 @@ from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
 
 from .frameworks_page import INTRO, OUTRO, tables
 from .generate_models import MODELS
+from .rights import page_lines
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
@@ -280,11 +281,35 @@ def _page(title: str, *lines: str) -> str:
     return "\n".join([title, "", MADE, "", *(line.rstrip() for line in lines)]) + "\n"
 
 
+def rights_page() -> str:
+    """docs/reference/rights.md."""
+    return _page(
+        "# Rights",
+        "Which role in PostgreSQL and which client of the broker may run a command, and what the command needs.",
+        "[`jobstatus grants`](command-line.md) prints the GRANTs of each role.",
+        "`jobstatus acls` prints the ACLs of each client.",
+        "[Secure a deployment](../how-to/secure.md) shows how to use them.",
+        "",
+        "The tests run every command with exactly these rights, on a broker with `StandardAuthorizer`.",
+        "They also run it without each of them: the command then fails, and names what is missing.",
+        "",
+        *page_lines(),
+        "",
+        "`READ`, `WRITE`, `DELETE` and `ALTER` include `DESCRIBE`.",
+        "Each role also has USAGE on the schema and CONNECT on the database.",
+        "`replay --name` also needs READ on the group of its checkpoint, `<group>.replay.<name>`.",
+        "A command that changes something notes it in the table `_audit`.",
+        "Without a right to write there it works too, and warns.",
+        "`spool drain` needs what `emit` needs.",
+    )
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "reference/command-line.md": command_line_page,
     "reference/frameworks.md": frameworks_page,
+    "reference/rights.md": rights_page,
     "reference/versions.md": versions_page,
 }
 
