@@ -44,16 +44,17 @@ Seen = Mapping[str, Mapping[str, Mapping[str, Mapping[str, int]]]]
 
 
 INTRO: Final = (
-    "The tests send the same jobs through every framework, on its real broker and a real Kafka, and count the status",
-    "that each job's row ends with; they fail if they count anything else than this page says.",
+    "The tests send the same jobs through every framework, on its real broker and a real Kafka.",
+    "They count the status that each job's row ends with, by the consumer's rule, and fail at any other count.",
     "`make frameworks` runs all of them, and [the how-to](../how-to/frameworks.md) says what each framework reports.",
 )
 OUTRO: Final = (
     "",
     "The columns about another worker show what it has made of the jobs that the framework gave it.",
     "A process that kills itself at once may lose its own last report, so its reports are not counted.",
-    "A dash stands for what is not there: RQ and Dramatiq have no shutdown that cuts off this job, only some survive a",
-    "job that kills its process, and what APScheduler has in memory goes with its process.",
+    "A dash stands for what a framework does not have, or what is not tried with it.",
+    "RQ and Dramatiq have no shutdown that cuts off this job.",
+    "The jobs in APScheduler's memory go with its process.",
 )
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]
 

@@ -308,8 +308,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "reference/command-line.md": command_line_page,
-    "reference/rights.md": rights_page,
     "reference/frameworks.md": frameworks_page,
+    "reference/rights.md": rights_page,
     "reference/versions.md": versions_page,
 }
 

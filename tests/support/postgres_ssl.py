@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 from jobstatus_local.ports import LOOPBACK, PortLease
 from jobstatus_local.postgres_binaries import unprivileged_account
-from support.certificates import Pair
+from support.certificates import Certificate
 from support.installed import program
 from support.waiting import until
 
@@ -24,7 +24,7 @@ OPTIONS: Final = ("ssl=on", f"listen_addresses={LOOPBACK}", "unix_socket_directo
 
 
 @contextmanager
-def postgres_with_tls(certificate: Pair) -> Iterator[str]:
+def postgres_with_tls(certificate: Certificate) -> Iterator[str]:
     """A server with this certificate; gives the URL of a database, without parameters."""
     folder = Path(tempfile.mkdtemp(prefix="jobstatus-tls-"))
     log = folder / "log"
@@ -56,7 +56,7 @@ def _as_account() -> dict[str, Any]:
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
-def _initialise(programs: Path, folder: Path, certificate: Pair, as_account: dict[str, Any]) -> None:
+def _initialise(programs: Path, folder: Path, certificate: Certificate, as_account: dict[str, Any]) -> None:
     data, password = folder / "data", folder / "password"
     data.mkdir(mode=0o700)
     password.write_text(PASSWORD)

@@ -36,7 +36,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def with_tls(authority: Authority, folder: Path, protocol: str, **more: str) -> LocalKafka:
     """A broker whose clients connect with TLS; its files are PEM."""
     keystore = folder / "broker.pem"
-    keystore.write_text(authority.pair("broker").together)
+    keystore.write_text(authority.sign("broker").together)
     prefix = "listener.name.client."
     properties = {
         "listener.security.protocol.map": f"CLIENT:{protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
@@ -81,7 +81,7 @@ def mutual(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def database(authority: Authority) -> Iterator[str]:
     """A PostgreSQL with a certificate for 127.0.0.1."""
-    with postgres_with_tls(authority.pair("postgres")) as url:
+    with postgres_with_tls(authority.sign("postgres")) as url:
         yield url
 
 
@@ -110,7 +110,7 @@ def with_scram(scram: LocalKafka, database_url: str, authority: Authority, tmp_p
 def with_certificate(
     mutual: LocalKafka, database_url: str, authority: Authority, tmp_path: Path
 ) -> Iterator[Deployment]:
-    own = authority.pair("worker")
+    own = authority.sign("worker")
     yield from secured(
         mutual,
         database_url,
@@ -165,7 +165,7 @@ def test_mutual_tls(with_certificate: Deployment) -> None:
 def test_a_client_without_a_certificate_or_with_an_expired_one_is_refused(
     with_certificate: Deployment, authority: Authority
 ) -> None:
-    expired = authority.pair("expired", expired=True)
+    expired = authority.sign("expired", days=0)
     for environ in (
         {
             "JOBSTATUS_KAFKA_SSL_CERTIFICATE_LOCATION": str(expired.certificate),

@@ -184,10 +184,9 @@ def test_a_forked_child_finds_the_id_on_its_own(deployed: Deployment, registry: 
             child = os.fork()
             if not child:
                 jobs.update_job_status(f"child-{number}", "success")
-                jobs.flush()
-                sys.exit(0)
+                sys.exit(jobs.flush(60))
             jobs.update_job_status("parent", str(number))
-            jobs.flush()
+            assert jobs.flush(60) == 0
             assert os.waitpid(child, 0)[1] == 0
         """,
         environ,
