@@ -69,17 +69,22 @@ class Acls:
         if old := [_filter(user, right) for right in found - wanted]:
             _wait(self.admin.delete_acls(old))
         self._given[user] = wanted
-        until(lambda: self._applied(user, len(wanted)), f"the broker has the ACLs of {user}", every=0.02)
+        until(lambda: self._applied(user) == _named(wanted), f"the broker has the ACLs of {user}", every=0.02)
 
     def forget(self, user: str) -> None:
         """Let `user` do nothing, also what another program has allowed."""
         _wait(self.admin.delete_acls([_everything(user)]))
         self._given.pop(user, None)
-        until(lambda: self._applied(user, 0), f"the broker has no ACLs of {user}", every=0.02)
+        until(lambda: not self._applied(user), f"the broker has no ACLs of {user}", every=0.02)
 
-    def _applied(self, user: str, count: int) -> bool:
-        """The controller acknowledges a change before the broker applies it."""
-        return len(self.admin.describe_acls(_everything(user)).result(30)) == count
+    def _applied(self, user: str) -> set[tuple[str, str, str]]:
+        """What the broker allows: the controller acknowledges a change before the broker applies it."""
+        found = self.admin.describe_acls(_everything(user)).result(30)
+        return {(item.restype.name.lower(), item.name, item.operation.name) for item in found}
+
+
+def _named(rights: Iterable[Right]) -> set[tuple[str, str, str]]:
+    return {(right.kind, right.name, name) for right in rights for name in right.operations}
 
 
 def _everything(user: str) -> AclBindingFilter:
