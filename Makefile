@@ -33,9 +33,11 @@ $(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
 	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+# arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt requirements/arq.txt
 	@echo "installing what the checks and tests need into $(VENV) ..."
 	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(PIP) install -q --require-hashes --no-deps --no-warn-conflicts -r requirements/arq.txt
 	@touch $@
 
 setup-demo: $(VENV)/.demo
@@ -82,14 +84,14 @@ chaos: setup
 clients: setup
 	$(BIN)/python -m pytest tests/integration/clients --long -n 0
 
+# every end of a worker; `make test` has the usual ones
+frameworks: setup
+	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
+
 # a whole run writes what docs/reference/versions.md shows
 matrix: setup
 	$(BIN)/python -m pytest tests/integration/versions --long -n 0 -p no:randomly
 	$(BIN)/python -m tests.support.generate_docs
-
-# every end of a worker; `make test` has the usual ones
-frameworks: setup
-	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup
@@ -106,6 +108,7 @@ lock:
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
 
 clean:
 	rm -rf $(VENV) .cache build dist .hypothesis

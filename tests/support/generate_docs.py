@@ -32,7 +32,9 @@ from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
 
+from .frameworks_page import INTRO, OUTRO, tables
 from .generate_models import MODELS
+from .rights import page_lines
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
@@ -225,6 +227,14 @@ def commands(context: click.Context) -> Iterator[click.Context]:
                 yield from commands(click.Context(found, info_name=name, parent=context))
 
 
+def frameworks_page() -> str:
+    """docs/reference/frameworks.md, from what the tests have seen."""
+    found = [("", f"## {title}", "", *_table(head, iter(rows))) for title, head, rows in tables()]
+    return _page(
+        "# Job frameworks, as the tests have seen them", *INTRO, *(line for part in found for line in part), *OUTRO
+    )
+
+
 def versions_page() -> str:
     """docs/reference/versions.md."""
     found = json.loads(VERSIONS.read_text("utf-8"))
@@ -271,10 +281,35 @@ def _page(title: str, *lines: str) -> str:
     return "\n".join([title, "", MADE, "", *(line.rstrip() for line in lines)]) + "\n"
 
 
+def rights_page() -> str:
+    """docs/reference/rights.md."""
+    return _page(
+        "# Rights",
+        "Which role in PostgreSQL and which client of the broker may run a command, and what the command needs.",
+        "[`jobstatus grants`](command-line.md) prints the GRANTs of each role.",
+        "`jobstatus acls` prints the ACLs of each client.",
+        "[Secure a deployment](../how-to/secure.md) shows how to use them.",
+        "",
+        "The tests run every command with exactly these rights, on a broker with `StandardAuthorizer`.",
+        "They also run it without each of them: the command then fails, and names what is missing.",
+        "",
+        *page_lines(),
+        "",
+        "`READ`, `WRITE`, `DELETE` and `ALTER` include `DESCRIBE`.",
+        "Each role also has USAGE on the schema and CONNECT on the database.",
+        "`replay --name` also needs READ on the group of its checkpoint, `<group>.replay.<name>`.",
+        "A command that changes something notes it in the table `_audit`.",
+        "Without a right to write there it works too, and warns.",
+        "`spool drain` needs what `emit` needs.",
+    )
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "reference/command-line.md": command_line_page,
+    "reference/frameworks.md": frameworks_page,
+    "reference/rights.md": rights_page,
     "reference/versions.md": versions_page,
 }
 

@@ -13,6 +13,7 @@ from support.parts import MissingPartError
 
 INSTALL_SECONDS: Final = 300
 PROGRAMS: Final = {
+    "pg_ctlcluster": ("PostgreSQL with TLS", "postgresql"),
     "pgbouncer": ("PgBouncer", "pgbouncer"),
     "prometheus": ("Prometheus", "prometheus"),
     "promtool": ("Prometheus' promtool", "prometheus"),

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 from jobstatus_consumer.kafka import Right
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.ports import LOOPBACK
+from support.waiting import until
 
 USER: Final = "tried"
 PASSWORD: Final = "of-the-tests"
@@ -68,6 +69,23 @@ class Acls:
         if old := [_filter(user, right) for right in found - wanted]:
             _wait(self.admin.delete_acls(old))
         self._given[user] = wanted
+        until(lambda: self._applied(user, len(wanted)), f"the broker has the ACLs of {user}", every=0.02)
+
+    def forget(self, user: str) -> None:
+        """Let `user` do nothing, also what another program has allowed."""
+        _wait(self.admin.delete_acls([_everything(user)]))
+        self._given.pop(user, None)
+        until(lambda: self._applied(user, 0), f"the broker has no ACLs of {user}", every=0.02)
+
+    def _applied(self, user: str, count: int) -> bool:
+        """The controller acknowledges a change before the broker applies it."""
+        return len(self.admin.describe_acls(_everything(user)).result(30)) == count
+
+
+def _everything(user: str) -> AclBindingFilter:
+    name: Any = None  # the stubs do not know that a filter may leave a name out
+    pattern, operation = ResourcePatternType.ANY, AclOperation.ANY
+    return AclBindingFilter(ResourceType.ANY, name, pattern, f"User:{user}", name, operation, AclPermissionType.ANY)
 
 
 def _wait(answers: dict[Any, Any]) -> None:

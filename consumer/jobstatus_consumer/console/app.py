@@ -23,6 +23,7 @@ TITLES: Final = {
     403: "Not allowed",
     404: "Not found",
     405: "Not allowed",
+    408: "Too slow",
     409: "Nothing was changed",
     503: "No answer",
 }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,7 +22,7 @@ logger = logging.getLogger("jobstatus.console")
 LARGEST_BODY: Final = 65_536
 """Bytes of a request's body; a form of ours has a few hundred."""
 STEP_SECONDS: Final = 10.0
-"""How long the client may take for the next piece of its body, or to take the next piece of an answer."""
+"""How long the client may take for its whole body, or to take the next piece of an answer."""
 SAFE: Final = ("GET", "HEAD")
 OPEN: Final = ("/login", "/static/")
 """Paths for which nobody has to log in."""
@@ -100,17 +102,21 @@ class Guard:
 
 
 class _Body:
-    """The body of a request, bounded in bytes and in the time of each piece."""
+    """The body of a request, bounded in bytes and in time; code 408 if it takes too long."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._bytes = 0
         self._ended = False
+        self._deadline = time.monotonic() + STEP_SECONDS
 
     async def __call__(self) -> Message:
         if self._ended:
             return await self._receive()  # the end of the connection, for which a stream waits without a limit
-        message = await asyncio.wait_for(self._receive(), STEP_SECONDS)
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, self._deadline - time.monotonic()))
+        except TimeoutError:
+            raise HTTPException(408, f"the body of a request may take {STEP_SECONDS:g} s") from None
         self._bytes += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         return {"type": "http.disconnect"} if self._bytes > LARGEST_BODY else message

@@ -40,6 +40,8 @@ TABLE_LIMITS: Final = StoreLimits(connect=2.0, statement=5.0, lock=2.0, deaf=6.0
 COUNT_LIMITS: Final = StoreLimits(connect=2.0, statement=30.0, lock=2.0, deaf=15.0)
 RENEW_AFTER: Final = 10.0
 """Seconds without an answer of a broker after which the clients are replaced."""
+CLOCKS_DIFFER: Final = 5.0
+"""Seconds by which two clocks differ when the page says so."""
 STALE_AFTER: Final = 5.0
 """Seconds without an answer after which a half is called stale."""
 
@@ -71,6 +73,12 @@ class Snapshot:
         """Which halves are not known now."""
         halves: dict[str, Seen[Any]] = {"Kafka": self.broker, "the database": self.table}
         return [name for name, seen in halves.items() if seen.asked and is_stale(seen, self.at)]
+
+    @property
+    def clock_ahead(self) -> float:
+        """By how many seconds the database's clock is ahead of this machine's; 0 for a difference that hardly shows."""
+        ahead = 0.0 if self.table.value is None else self.table.value.clock_ahead
+        return ahead if abs(ahead) > CLOCKS_DIFFER else 0.0
 
     @property
     def true_at(self) -> float | None:

@@ -117,7 +117,11 @@ def ago(seconds: float | None, now: float | None = None) -> str:
 
 
 def precise(seconds: float) -> str:
-    """Return a length of time, below a minute with its fraction: `120 ms`, `3.2 s`, `4m 10s`."""
+    """Return a length of time, below a minute with its fraction: `120 ms`, `3.2 s`, `4m 10s`.
+
+    A length below zero, of two clocks that differ, counts as none.
+    """
+    seconds = max(0.0, seconds)
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else shown_duration(seconds)

@@ -32,7 +32,7 @@ ROUTES: Final[tuple[BaseRoute, ...]] = (
     Route("/job", job.page),
     Route("/stuck", stuck.page),
     Route("/dead-letters", dead_letters.page),
-    Route("/dead-letters/{partition:int}/{offset:int}", dead_letters.one),
+    Route("/dead-letters/{partition}/{offset}", dead_letters.one),
     Route("/consumers", consumers.page),
     Route("/verify", verify.page),
     Route("/stream/{name}", stream.stream),

@@ -43,7 +43,7 @@ LOOK_EVERY: Final = 0.1
 
 
 class _Protocol(H11Protocol):
-    """A connection that is closed if it asks nothing: uvicorn itself waits for the first request without a limit."""
+    """A connection that is closed if it asks nothing: uvicorn itself waits for a request without a limit."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -52,14 +52,26 @@ class _Protocol(H11Protocol):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNTAKEN_SECONDS * 1000))
         self._silence = self.loop.call_later(REQUEST_SECONDS, self._close_if_silent)
 
+    def data_received(self, data: bytes) -> None:
+        before = self._request
+        super().data_received(data)
+        if self._request is not before:
+            self._silence.cancel()
+        elif (before is None or before.response_complete) and self._silence.cancelled():
+            # a piece of the next request: uvicorn waits for its rest without a limit
+            self._silence = self.loop.call_later(REQUEST_SECONDS, self._close_if_silent)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._silence.cancel()
         super().connection_lost(exc)
 
+    @property
+    def _request(self) -> Any:
+        """The newest request. uvicorn's annotation leaves out that there is none before the first one."""
+        return getattr(self, "cycle", None)
+
     def _close_if_silent(self) -> None:
-        # uvicorn's annotation leaves out that there is none before the first request
-        if getattr(self, "cycle", None) is None:
-            self.transport.close()
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):

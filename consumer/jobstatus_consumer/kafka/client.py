@@ -55,6 +55,13 @@ ASK_AGAIN_AFTER: Final = wait_random(0.1, 0.5)
 SAME_LINE_SECONDS: Final = 60.0
 """librdkafka repeats its lines with every attempt to connect: one of each kind is logged in this time."""
 
+TLS_ADDRESS: Final = "ssl://"
+"""What librdkafka's addresses have in them where it connects with TLS."""
+CERTIFICATES: Final = (
+    " Is the broker's certificate valid, of the authority in JOBSTATUS_KAFKA_SSL_CA_LOCATION, and for the host name "
+    "that you gave? Is yours in JOBSTATUS_KAFKA_SSL_CERTIFICATE_LOCATION, if the broker asks for one, and valid?"
+)
+
 T = TypeVar("T")
 
 
@@ -244,7 +251,7 @@ def _note(error: BaseException, upcoming: float, tries: int) -> None:
 def _unanswered(doing: str, servers: str, why: str) -> BrokerAwayError:
     return BrokerAwayError(
         f"{doing}: no broker answers at {masked(servers)}: {why}. Is JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS right, and does "
-        "JOBSTATUS_KAFKA_SECURITY_PROTOCOL fit the broker?"
+        f"JOBSTATUS_KAFKA_SECURITY_PROTOCOL fit the broker?{CERTIFICATES if TLS_ADDRESS in why else ''}"
     )
 
 

@@ -124,11 +124,18 @@ class _Delivery:
     def wait(self, deadline: float, clock: Callable[[], float]) -> None:
         """Block until all have ended; raises `DeadLetterError` if one failed, or if one is still open at `deadline`."""
         while self._open and clock() < deadline:
-            self._producer.poll(STEP_SECONDS)
+            self._poll()
         if self._open:
             raise DeadLetterError(f"{self._open} dead letters to {self._topic} are not acknowledged", retriable=True)
         if self._failed:
             raise _refused(self._topic, self._failed[0], len(self._failed))
+
+    def _poll(self) -> None:
+        """Run the callbacks. The library raises a final error of the client here, such as that it may not write."""
+        try:
+            self._producer.poll(STEP_SECONDS)
+        except KafkaException as error:
+            raise _refused(self._topic, error.args[0], self._open) from None
 
     def _ended(self, letter: DeadLetter, error: KafkaError | None, _message: Message) -> None:
         self._open -= 1

@@ -13,7 +13,7 @@ from jobstatus_consumer.core import BudgetState
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka.client import ANSWER_SECONDS, QuietErrors, ask, consumer_properties, make
 from jobstatus_consumer.kafka.commits import CommittedOffset, commit_metadata, read_commit, without_budget
-from jobstatus_consumer.kafka.rights import Right
+from jobstatus_consumer.kafka.rights import Right, needing
 from jobstatus_consumer.kafka.topics import Topics, denied
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.words import counted
@@ -48,7 +48,9 @@ def commit(
     """Commit these offsets and block until the broker has acknowledged each; raises `BrokerError` as `ask` does."""
 
     def question() -> None:
-        _without_errors(consumer.commit(offsets=list(offsets), asynchronous=False) or ())
+        # the group was asked about before; a commit also needs the right to read the topic
+        with needing(Right.on_topic(offsets[0].topic, "READ"), doing):
+            _without_errors(consumer.commit(offsets=list(offsets), asynchronous=False) or ())
 
     if offsets:
         ask(doing, question, errors)

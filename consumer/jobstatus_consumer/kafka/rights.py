@@ -108,7 +108,7 @@ class Principal(NamedTuple):
 
 
 def consumer_rights(settings: Settings) -> tuple[Right, ...]:
-    """Return what a consumer needs. `READ` on a topic or a group includes `DESCRIBE`; so does `WRITE`."""
+    """Return what a consumer needs. `READ` on a topic or a group includes `DESCRIBE`; so do `WRITE` and `ALTER`."""
     return (
         _topic(settings, "READ", "DESCRIBE_CONFIGS"),
         _letters(settings, "WRITE", "DESCRIBE_CONFIGS"),
@@ -120,7 +120,7 @@ PRINCIPALS: Final[Mapping[str, Principal]] = {
     "topics": Principal(
         "creates the topics, and adds partitions",
         lambda settings: (
-            _topic(settings, "CREATE", "DESCRIBE", "DESCRIBE_CONFIGS", "ALTER"),
+            _topic(settings, "CREATE", "ALTER", "DESCRIBE_CONFIGS"),
             _letters(settings, "CREATE", "DESCRIBE", "DESCRIBE_CONFIGS"),
         ),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -31,7 +32,8 @@ class LogProgress(NamedTuple):
 class TableOverview(NamedTuple):
     """The table now. `rows` is None if they could not be counted; `trouble` says why.
 
-    `waiting` says why jobs wait for their row in a target; None if there is no table of waiting jobs.
+    `waiting` says why jobs wait for their row in a target; None if there is no table of waiting jobs. `clock_ahead` is
+    by how many seconds the server's clock is ahead of ours at least; 0 where the answer took longer than that.
     """
 
     progress: Mapping[str, LogProgress]
@@ -39,6 +41,7 @@ class TableOverview(NamedTuple):
     rows: Mapping[str, int] | None
     trouble: str = ""
     waiting: Sequence[WaitingReason] | None = None
+    clock_ahead: float = 0.0
 
 
 class OverviewTable(Session):
@@ -75,7 +78,14 @@ class OverviewTable(Session):
         progress = {log_id: LogProgress(*rest) for log_id, *rest in found}
         with self.use() as connection:
             blocked = blockers(connection, self._place)
-        return TableOverview(progress, blocked, None, waiting=waiting_reasons(self, self._place))
+        waiting = waiting_reasons(self, self._place)
+        return TableOverview(progress, blocked, None, waiting=waiting, clock_ahead=self._clock_ahead())
+
+    def _clock_ahead(self) -> float:
+        asked = time.time()
+        ((found,),) = self._ask("overview.sql", "clock", self._place)
+        clock = float(found)
+        return max(0.0, clock - time.time()) + min(0.0, clock - asked)
 
     def rows_by_status(self) -> dict[str, int]:
         """Count the rows, which reads the whole table."""

@@ -131,6 +131,12 @@ class Acks:
         self.note_error(text)
         self._warn("trouble", "not delivered for now: %s", text)
 
+    def slow(self, text: str) -> None:
+        """Log that no answer came in time. An error that was reported before says more, so it stays the last one."""
+        if self._last_error is None:
+            self.note_error(text)
+        self._warn("trouble", "not delivered for now: %s", text)
+
     def spool_trouble(self, text: str) -> None:
         """Log that the spool cannot be used. Both kinds of trouble may come together, so each has its own limit."""
         self.note_error(text)

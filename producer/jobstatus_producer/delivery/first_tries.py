@@ -36,7 +36,7 @@ class FirstTries(InFlight):
         Returns how many of them failed with a batch that the broker refused.
         """
         if not self._one_failed:
-            self._acks.trouble(f"not acknowledged within {MAX_TRY_SECONDS:g} s")
+            self._acks.slow(f"not acknowledged within {MAX_TRY_SECONDS:g} s")
         self._one_failed = False
         self.call_back_all(seconds)
         found, self._in_refused_batches = self._in_refused_batches, []

@@ -16,6 +16,8 @@ SILENT_SECONDS: Final = 30.0
 Mostly no broker can be reached, and a new client does no better. But an idempotent librdkafka whose records were called
 back while their partitions had no leader was seen to send nothing any more, though the brokers were there again.
 """
+READY_SECONDS: Final = 0.25
+"""How long an attempt waits for a schema registry that has not answered yet."""
 
 
 class KafkaClient:
@@ -55,6 +57,10 @@ class KafkaClient:
         self._silent_since = self._silent_since or now
         if now - self._silent_since >= self._silent_seconds:
             self._dead = True
+
+    def not_ready(self, seconds: float = READY_SECONDS) -> Failure | None:
+        """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
+        return self.transport.not_ready(seconds)
 
     def renew_if_dead(self) -> None:
         """Go on with a new client if this one is dead. Blocks for 1.5 s at most, and 10 s more if no token is there.

@@ -44,8 +44,6 @@ POLL_ABOVE: Final = 256
 BUSY_TICK_SECONDS: Final = 0.05
 """How long the sender sleeps at most while an event waits."""
 DEFAULT_BLOCK_SECONDS: Final = 5.0
-READY_SECONDS: Final = 0.25
-"""How long an attempt waits for a schema registry that has not answered yet."""
 CALL_BACK_SECONDS: Final = 2.0
 """How long the client may take for the callbacks of what is called back."""
 ENDS_WITHIN_SECONDS: Final = 10.0
@@ -98,7 +96,7 @@ class Outbox:
         is_bounded = settings.max_block_seconds is not None and self._backlog.has_spool
         self._spool_calls = SpoolCalls(self._put, self._keep, durable=settings.durable) if is_bounded else None
         # a durable producer has each event in its spool first, so its route is never direct
-        waits = settings.durable or len(self._backlog) or self._client.transport.not_ready(0)
+        waits = settings.durable or len(self._backlog) or self._client.not_ready(0)
         self._route = Route.DRAINING if waits else Route.DIRECT
         # what was taken over is flushed with the rest, and everything new comes after it
         self._last_seq = self._backlog.newest() or 0
@@ -383,15 +381,12 @@ class Outbox:
         return self._backlog.in_memory
 
     def prepare_attempt(self) -> Failure | None:
-        """Mend what can be mended before the backlog is tried: a dead client, removed spool files, a failing spool.
-
-        Returns why nothing may be handed over yet. May block for `READY_SECONDS`.
-        """
+        """Mend the client and the spools before an attempt. Returns why nothing may go out yet. May block 0.25 s."""
         self._client.renew_if_dead()
         self._backlog.stay_in_place()
         if self._backlog.in_memory or not self._backlog.spool_works:
             self._backlog.move_to_spool()
-        return self._client.transport.not_ready(READY_SECONDS)
+        return self._client.not_ready()
 
     def next_chunk(self, count: int) -> Chunk:
         """Up to `count` records of the backlog, which go out next."""

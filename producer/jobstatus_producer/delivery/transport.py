@@ -92,8 +92,8 @@ def failure_of(error: KafkaError, secrets: Iterable[str] = (), topic: str = "") 
     """What the client's `error` means for a record of `topic`. The text contains none of `secrets`."""
     text = f"{error.name()}: {without_secrets(error.str(), secrets)}"
     if error.code() in _NOT_ALLOWED:
-        where = f"topic {topic}" if topic else "its topic"
-        text += f" (this client has no right WRITE on {where}; jobstatus acls producer prints how to give it)"
+        place = f"the topic {topic}" if topic else "its topic"
+        text += f" (this client has no right WRITE on {place}; jobstatus acls producer prints how to give it)"
     return Failure(text, _kind_of(error))
 
 

@@ -1,1 +1,1 @@
-"""Reports from job frameworks, one module each: `celery`, `rq`, `dramatiq`. A module imports its framework."""
+"""Reports from job and web frameworks, a module for each. A module imports its framework, and nothing else does."""

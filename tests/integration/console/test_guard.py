@@ -12,7 +12,7 @@ from unittest import mock
 
 import psutil
 import pytest
-from jobstatus_consumer.console import server
+from jobstatus_consumer.console import guard, server
 from jobstatus_consumer.errors import StoreError
 from jobstatus_consumer.store import JobList, open_read_only
 from support.console import Answer, Console, running_console
@@ -154,6 +154,48 @@ def test_a_client_that_says_nothing_loses_its_connection(shown: Deployment) -> N
         for text in (b"", b"GET / HTTP/1.1\r\nHost:"):
             with raw(console, text) as line:
                 assert line.recv(100) == b""
+
+
+def test_a_client_that_is_slow_with_its_next_request_loses_its_connection(shown: Deployment) -> None:
+    """The limit holds from the first piece of a request on, however many more of them come."""
+    with mock.patch.object(server, "REQUEST_SECONDS", 1.0), running_console(shown) as console:
+        whole = f"GET /static/icon.svg HTTP/1.1\r\nHost: localhost:{console.server.port}\r\n\r\n".encode()
+        with raw(console, whole) as line:
+            until(lambda: b"</svg>" in line.recv(65_536), "the first request is answered")
+            assert drips_until_closed(line) < len(SLOW)
+
+
+SLOW = b"GET / HTTP/1.1\r\nX-Slow: " + b"x" * 600
+
+
+def drips_until_closed(line: socket.socket) -> int:
+    """How many bytes of a request were sent, one at a time, before the server closed the connection."""
+    line.settimeout(0.05)
+    for sent in range(len(SLOW)):
+        try:
+            line.sendall(SLOW[sent : sent + 1])
+            if line.recv(100) == b"":
+                return sent
+        except TimeoutError:
+            continue
+        except OSError:
+            return sent
+    return len(SLOW)
+
+
+@pytest.mark.parametrize("path", ["/login", "/api/actions/purge/plan"])
+def test_a_body_that_does_not_end_is_refused(console: Console, path: str) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{console.server.port}\r\nOrigin: {console.url}\r\n"
+    begun = (head + "Content-Length: 9\r\n\r\nto").encode()
+    with mock.patch.object(guard, "STEP_SECONDS", 0.3), raw(console, begun) as line:
+        assert line.recv(100).startswith(b"HTTP/1.1 408 ")
+    assert console.get("/").code == 200
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "-1", "1.5", "%D9%A3" * 20, "x"])
+def test_a_number_that_is_none_is_not_found(console: Console, number: str) -> None:
+    for path in (f"/dead-letters/{number}/0", f"/dead-letters/0/{number}"):
+        assert console.get(path).code == 404
 
 
 def test_a_hundred_streams_get_the_news_though_one_of_them_takes_nothing(console: Console) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from unittest import mock
 from urllib.parse import quote
 
 import pytest
+from jobstatus_consumer.store.queries import blocks
 from playwright.sync_api import Browser, Dialog, Page, expect
 from support.chromium import axe
 from support.console import Console
@@ -156,6 +158,37 @@ def test_nothing_in_a_field_is_executed_or_breaks_the_page(console: Console, pag
         assert "\\u202egnp.exe" in text
         assert "\\x1b[31m" in text
         assert not set(text) & set("\u202e\u202c\u200f\x1b")
+
+
+def test_ten_thousand_statuses_are_offered_by_typing(console: Console, page: Page) -> None:
+    deployed = console.deployed
+    deployed.query(
+        "INSERT INTO jobs (job_id, status, latest_occurred_at)"
+        " SELECT 'status-' || n, 'status-' || n || repeat('x', 50), now() - interval '9 days'"
+        " FROM generate_series(1, 10000) n"
+    )
+    try:
+        until(lambda: len(console.get("/api/overview").json["rows"]) > 10_000, "they are counted")
+        assert all(len(console.get(path).body) < 100_000 for path in PAGES)
+        page.goto(f"{console.url}/jobs")
+        page.fill("input[name=status]", "status-77" + "x" * 50)
+        page.click("form.filters button")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page.locator("tbody tr")).to_contain_text("status-77x")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    finally:
+        deployed.query("DELETE FROM jobs WHERE latest_occurred_at < now() - interval '8 days'")
+        until(lambda: len(console.get("/api/overview").json["rows"]) < 100, "they are gone")
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(7200.0, "1h 59m behind"), (-7200.0, "1h 59m ahead of")])
+def test_a_clock_that_is_off_is_named(console: Console, seconds: float, words: str) -> None:
+    """The machine's clock cannot be set here, so the database's answer is another one."""
+    shifted = f"SELECT extract(epoch FROM clock_timestamp())::double precision + {seconds}"
+    with mock.patch.dict(blocks("overview.sql"), clock=shifted):
+        until(lambda: words in console.get("/").text, "the page says which clock differs, and by how much")
+        assert abs(console.get("/api/overview").json["database_clock_ahead_seconds"] - seconds) < 60
+    until(lambda: words not in console.get("/").text, "the note is gone")
 
 
 @pytest.mark.parametrize("path", [*PAGES, f"/jobs/{quote(f'nasty/{NASTY}', safe='')}"])

@@ -66,7 +66,7 @@ def test_a_password_and_a_token_are_sent_and_read_again_from_their_files(gate: G
 def test_mutual_tls_with_an_encrypted_key(registry: Registry, tmp_path: Path) -> None:
     schema_id = registry.register("tls", schema_text())
     authority = Authority(tmp_path)
-    server, own = authority.pair("server"), authority.pair("client", password="key-password")
+    server, own = authority.sign("server"), authority.sign("client", password="key-password")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server.certificate, server.key)
     context.load_verify_locations(authority.certificate)

@@ -32,7 +32,7 @@ def test_events_of_every_framing_and_writer_are_read_side_by_side(
     deployed: Deployment, registry: Registry, gate: Gate
 ) -> None:
     subject = f"{deployed.topic}-value"
-    client = SchemaRegistryClient({"url": registry.url})
+    client = SchemaRegistryClient({"url": registry.url, "timeout": 30})
     foreign = AvroSerializer(client, schema_text())  # confluent-kafka's own; it registers the schema
     plain_id, wide = registry.register(f"{subject}-plain", plain_schema_text()), changed(more=(TEAM,))
     wide_id = registry.register(f"{subject}-wide", wide)

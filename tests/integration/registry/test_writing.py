@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from integration.producer import scripts
 from jobstatus_producer import BufferFullError, JobStatusProducer, ProducerSettings
 from jobstatus_producer.delivery import schema_ids
 from jobstatus_schemas import plain_schema_text, schema_text
@@ -48,7 +48,7 @@ def producer(deployed: Deployment, gate: Gate, **variables: str) -> Iterator[Job
 
 def read_by_confluent(deployed: Deployment, registry: Registry) -> dict[str, Any]:
     """What confluent-kafka's own deserializer reads, by job."""
-    client = SchemaRegistryClient({"url": registry.url})
+    client = SchemaRegistryClient({"url": registry.url, "timeout": 30})
     deserializer = AvroDeserializer(client)
     context = SerializationContext(deployed.topic, MessageField.VALUE)
     found = {}
@@ -169,18 +169,30 @@ def test_without_a_spool_and_without_room_a_call_is_refused_as_without_a_broker(
 
 def test_a_forked_child_finds_the_id_on_its_own(deployed: Deployment, registry: Registry, gate: Gate) -> None:
     registry.register(f"{deployed.topic}-value", schema_text())
-    with producer(deployed, gate) as jobs:
-        child = os.fork()
-        if child == 0:  # pragma: no cover - another process
-            try:
-                jobs.update_job_status("child", "success")
-                jobs.flush()
-            finally:
-                os._exit(0)
-        jobs.update_job_status("parent", "success")
-        jobs.flush()
-        assert os.waitpid(child, 0)[1] == 0
-    assert {record.key for record in deployed.records()} == {b"child", b"parent"}
+    environ = {
+        "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": deployed.bootstrap,
+        "JOBSTATUS_TOPIC": deployed.topic,
+        "JOBSTATUS_FORMAT": "confluent",
+        "JOBSTATUS_SCHEMA_REGISTRY_URL": gate.url,
+    }
+    # one child is forked while the parent's thread asks, and another one when the id is known
+    code, _, err = scripts.run(
+        """
+        jobs = JobStatusProducer.from_env()
+        jobs.update_job_status("parent", "0")
+        for number in range(2):
+            child = os.fork()
+            if not child:
+                jobs.update_job_status(f"child-{number}", "success")
+                sys.exit(jobs.flush(60))
+            jobs.update_job_status("parent", str(number))
+            assert jobs.flush(60) == 0
+            assert os.waitpid(child, 0)[1] == 0
+        """,
+        environ,
+    )
+    assert code == 0, err
+    assert {record.key for record in deployed.records()} == {b"child-0", b"child-1", b"parent"}
     assert deployed.drain(JOBSTATUS_SCHEMA_REGISTRY_URL=gate.url)["dead_letters"] == 0
 
 

@@ -17,6 +17,7 @@ from jobstatus_consumer.operations import JudgedLetter, LetterSelection, judge
 from jobstatus_consumer.records import Event
 
 ANSWER_SECONDS: Final = 1.8
+MOST_DIGITS: Final = 18
 VALUE_BYTES: Final = 4096
 """Bytes of a value that are shown."""
 
@@ -40,7 +41,7 @@ async def api(request: Request) -> Response:
 async def one(request: Request) -> Response:
     """`GET /dead-letters/{partition}/{offset}`: by the letter's own place in its topic."""
     context = context_of(request)
-    partition, offset = (request.path_params[name] for name in ("partition", "offset"))
+    partition, offset = (_number(request.path_params[name]) for name in ("partition", "offset"))
     try:
         item = await context.questions.ask(lambda: _read(context, partition, offset), ANSWER_SECONDS)
     except JobStatusError as error:
@@ -58,6 +59,12 @@ async def one(request: Request) -> Response:
         event=event if context.options.show_values else None,
         value=_hex(item.letter) if context.options.show_values else None,
     )
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or len(text) > MOST_DIGITS:
+        raise HTTPException(404, "wanted the partition and the offset of a dead letter")
+    return int(text)
 
 
 def _read(context: Context, partition: int, offset: int) -> JudgedLetter | None:

@@ -145,11 +145,12 @@ def strip_of(stays: Sequence[Stay], facts: JobFacts) -> list[Part]:
     """Return the statuses over time as parts of a strip; none if the job has been in one status alone."""
     if len(stays) < 2:
         return []
-    start = stays[0].start
+    # where a worker's clock went back, a stay may begin before the first one, and has no length
+    start = min(stay.start for stay in stays)
     end = max([stays[-1].start, *(item.event.time for item in facts.history.items if item.event is not None)])
     total = max(1, end - start)
     return [
-        Part(stay, STRIP * (stay.start - start) / total, STRIP * ((stay.end or end) - stay.start) / total)
+        Part(stay, STRIP * (stay.start - start) / total, STRIP * max(0, (stay.end or end) - stay.start) / total)
         for stay in stays
     ]
 

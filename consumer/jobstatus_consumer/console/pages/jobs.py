@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from jobstatus_consumer.console.context import Context, context_of
+from jobstatus_consumer.console.live import Rows
 from jobstatus_consumer.console.rendering import as_json, iso, job_path, render
 from jobstatus_consumer.durations import ALLOWED, parse_duration
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError
@@ -24,6 +25,8 @@ SEARCH_SECONDS: Final = 0.15
 ANSWER_SECONDS: Final = 1.8
 SMALL: Final = 300_000
 """Rows up to which the order of time is the usual one: no index has it."""
+OFFERED: Final = 100
+"""Statuses that the form offers; of more, one may be typed."""
 ORDERS: Final = ("newest", "id")
 FIELDS: Final = ("status", "worker", "text", "within", "silent", "order")
 
@@ -65,9 +68,18 @@ async def page(request: Request) -> Response:
         wanted=wanted,
         found=found,
         trouble=trouble,
-        statuses=sorted(rows.value.by_status) if rows.value is not None else (),
+        statuses=_offered(rows.value),
+        more_statuses=rows.value is not None and len(rows.value.by_status) > OFFERED,
         rows=rows,
     )
+
+
+def _offered(rows: Rows | None) -> list[str]:
+    """The statuses of the most rows, by name: a page with thousands of them would not come in time."""
+    if rows is None:
+        return []
+    most = sorted(rows.by_status.items(), key=lambda item: -item[1])[:OFFERED]
+    return sorted(status for status, _ in most)
 
 
 async def api(request: Request) -> Response:

@@ -140,6 +140,7 @@ PATHS: Final[Mapping[str, Document]] = {
             time=TIME,
             true_at=TIME,
             stale=_list(TEXT),
+            database_clock_ahead_seconds=NUMBER,
             problems=_list(TEXT),
             group=TEXT,
             state=MAYBE,

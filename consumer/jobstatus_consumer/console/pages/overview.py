@@ -32,6 +32,7 @@ def as_dict(group: str, snapshot: Snapshot, live: Live) -> dict[str, Any]:
         "time": iso(snapshot.at),
         "true_at": iso(snapshot.true_at),
         "stale": snapshot.stale,
+        "database_clock_ahead_seconds": snapshot.clock_ahead,
         "problems": [str(error) for error in report.problems],
         "group": group,
         "state": None if broker is None else broker.group.state,
