@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients frameworks docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients frameworks matrix docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -19,6 +19,7 @@ help:
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
+	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make clean  remove what the other targets made"
 
@@ -32,9 +33,11 @@ $(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
 	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt
+# arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
+$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt requirements/arq.txt
 	@echo "installing what the checks and tests need into $(VENV) ..."
 	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(PIP) install -q --require-hashes --no-deps --no-warn-conflicts -r requirements/arq.txt
 	@touch $@
 
 setup-demo: $(VENV)/.demo
@@ -85,6 +88,11 @@ clients: setup
 frameworks: setup
 	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
+# a whole run writes what docs/reference/versions.md shows
+matrix: setup
+	$(BIN)/python -m pytest tests/integration/versions --long -n 0 -p no:randomly
+	$(BIN)/python -m tests.support.generate_docs
+
 # the pages that are made from the code; a test fails if they do not agree
 docs: setup
 	$(BIN)/python -m tests.support.generate_docs
@@ -100,6 +108,7 @@ lock:
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
 
 clean:
 	rm -rf $(VENV) .cache build dist .hypothesis

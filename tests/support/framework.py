@@ -70,7 +70,11 @@ class Framework:
 
     def reported(self, job: str) -> Counter[str]:
         """How often a job reported each status, also what its row does not show."""
-        return Counter(statuses_by_job(read_all(self.servers, self.topic))[job])
+        return Counter(self.all_reported()[job])
+
+    def all_reported(self) -> dict[str, list[str]]:
+        """By job, every status that it reported, one after the other."""
+        return statuses_by_job(read_all(self.servers, self.topic))
 
     def last(self, jobs: Sequence[str]) -> dict[str, str]:
         """By job, the status that its row ends with."""

@@ -5,6 +5,7 @@ tests/contract/test_docs.py holds the committed pages to what this would write.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
@@ -31,10 +32,12 @@ from jobstatus_producer.prometheus import BUILD, COUNTERS, GAUGES, PREFIX
 from jobstatus_producer.settings import FIXED, REFUSED, ProducerSettings
 from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
 
+from .frameworks_page import INTRO, OUTRO, tables
 from .generate_models import MODELS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
+VERSIONS: Final = Path(__file__).with_name("versions.json")
 WIDTH: Final = 100
 MADE: Final = "<!-- made from the code: python -m tests.support.generate_docs -->"
 
@@ -223,6 +226,49 @@ def commands(context: click.Context) -> Iterator[click.Context]:
                 yield from commands(click.Context(found, info_name=name, parent=context))
 
 
+def frameworks_page() -> str:
+    """docs/reference/frameworks.md, from what the tests have seen."""
+    found = [("", f"## {title}", "", *_table(head, iter(rows))) for title, head, rows in tables()]
+    return _page(
+        "# Job frameworks, as the tests have seen them", *INTRO, *(line for part in found for line in part), *OUTRO
+    )
+
+
+def versions_page() -> str:
+    """docs/reference/versions.md."""
+    found = json.loads(VERSIONS.read_text("utf-8"))
+    steps = list(next(iter(found.values())))
+    return _page(
+        "# Versions of Kafka and PostgreSQL",
+        "`make matrix` runs each step on each version below, and writes this table.",
+        "A version of Kafka runs with the newest PostgreSQL, and a version of PostgreSQL with the newest Kafka.",
+        "The tests of every change run on the newest of both.",
+        "",
+        *_table(("version", *steps), ((row, *cells.values()) for row, cells in found.items())),
+        "",
+        "Where a step writes events, every row is compared with the log at its end.",
+        "",
+        "- *refused*: `jobstatus check` and `jobstatus consume` name what the version lacks, and nothing is written.",
+        "- `group.protocol=consumer` (KIP-848) is there from Kafka 4.0 on;"
+        " leave `JOBSTATUS_KAFKA_GROUP_PROTOCOL` out on an older one.",
+        "- Kafka 3.7 to 3.9 have it as a preview, where the brokers set"
+        " `group.coordinator.rebalance.protocols=classic,consumer`; that is not tested.",
+        "- `jobstatus check` refuses a PostgreSQL older than 13.",
+        "",
+        "## Older brokers",
+        "",
+        "Every client of jobstatus is librdkafka, which itself speaks to brokers from 0.10 on without a setting.",
+        "jobstatus needs more of a broker, and none older than 3.3 is tested:",
+        "",
+        "- headers and idempotent producers: 0.11",
+        "- leader epochs, which find a log that lost its tail: 2.1",
+        "- cooperative rebalances: 2.4",
+        "- topic ids, which tell a topic from one that was made again under its name: 2.8",
+        "",
+        "Kafka 4.0 and newer refuse the requests of old clients; jobstatus installs no confluent-kafka below 2.13.2.",
+    )
+
+
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)
@@ -238,6 +284,8 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "metrics.md": metrics_page,
     "reference/command-line.md": command_line_page,
+    "reference/frameworks.md": frameworks_page,
+    "reference/versions.md": versions_page,
 }
 
 

@@ -14,6 +14,7 @@ TOGETHER = (
     "tests/integration/demo/",
     "tests/integration/local/",
     "tests/integration/login/",
+    "tests/integration/versions/",
     "tests/unit/",
 )
 """Files whose tests share what a module fixture makes, and files of tests that are too quick to be given out singly."""

@@ -13,6 +13,7 @@ from jobstatus_consumer.kafka.divergence import LogCut
 from jobstatus_consumer.kafka.group import end_offsets
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer, new_client
 from jobstatus_consumer.kafka.guarded import GuardedCoordinator
+from jobstatus_consumer.kafka.member_properties import protocol
 from jobstatus_consumer.kafka.offsets import clear_budget, commits, refuse_active, refuse_without_right, reset
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
 from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
@@ -55,6 +56,7 @@ __all__ = [
     "end_offsets",
     "events_plan",
     "new_client",
+    "protocol",
     "refuse_active",
     "refuse_without_right",
     "reset",

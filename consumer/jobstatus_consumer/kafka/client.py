@@ -40,6 +40,12 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """What every consumer has unless the user sets it."""
 
+ADMIN_DEFAULTS: Final[Mapping[str, Any]] = {
+    # a client that asks a controller which is gone takes most of a core until it hears of the next one: 5 minutes else
+    "topic.metadata.refresh.interval.ms": 10_000,
+}
+"""What every admin client has unless the user sets it."""
+
 ANSWER_SECONDS: Final = 10.0
 """How long one question to the broker may take."""
 ASK_FOR_SECONDS: Final = 30.0
@@ -77,7 +83,7 @@ def producer_properties(settings: Settings, defaults: Mapping[str, Any]) -> dict
 
 def admin_properties(settings: Settings) -> dict[str, Any]:
     """Return the user's properties for an admin client; raises `SettingsError` if the brokers are not set."""
-    return {**_base(settings), **current_kafka(settings)}
+    return {**_base(settings), **ADMIN_DEFAULTS, **current_kafka(settings)}
 
 
 def _base(settings: Settings) -> dict[str, Any]:

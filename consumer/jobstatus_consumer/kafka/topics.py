@@ -57,6 +57,7 @@ WATCH_EVERY: Final = 5.0
 CONTROLLER_SECONDS: Final = 3.0
 """How long one question to the controller may take: librdkafka may be waiting for one that is dead."""
 LOOKS: Final = 3
+SHOWN: Final = ("cleanup.policy", "retention.ms", "message.timestamp.type", "max.message.bytes", "min.insync.replicas")
 
 
 class TopicFacts(NamedTuple):
@@ -148,7 +149,7 @@ class Topics:
                 self.answered_at = time.monotonic()
         if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
             self._watched_at = time.monotonic()
-            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_SECONDS)
+            asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
             self._watch = asked[name]
         return answer
 
@@ -170,18 +171,23 @@ class Topics:
         return TopicFacts(name, _topic_id_text(found.topic_id), len(found.partitions), replication, self._config(name))
 
     def _config(self, name: str) -> dict[str, str]:
-        resource = ConfigResource(ResourceType.TOPIC, name)
-        entries = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
-        wanted = (
-            "cleanup.policy",
-            "retention.ms",
-            "message.timestamp.type",
-            "max.message.bytes",
-            "min.insync.replicas",
-        )
         with needing(Right.on_topic(name, "DESCRIBE_CONFIGS"), f"reading the properties of {name}"):
-            found = entries.result(ANSWER_SECONDS + 1)
+            return self._properties(ResourceType.TOPIC, name, SHOWN)
+
+    def _properties(self, kind: ResourceType, name: str, wanted: Sequence[str]) -> dict[str, str]:
+        resource = ConfigResource(kind, name)
+        entries = self._admin.describe_configs([resource], request_timeout=ANSWER_SECONDS)[resource]
+        found = entries.result(ANSWER_SECONDS + 1)
         return {key: str(found[key].value) for key in wanted if key in found}
+
+    def broker_properties(self, *wanted: str) -> dict[str, str]:
+        """Return these properties of one broker, as far as it knows them. Needs the right to ask the cluster."""
+
+        def question() -> dict[str, str]:
+            broker = min(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
+            return self._properties(ResourceType.BROKER, str(broker), wanted)
+
+        return self._ask("asking for a broker's properties", question)
 
     def create(self, plan: TopicPlan) -> bool:
         """Create the topic; return False if it exists, and leave it as it is then. Raises `StartError`."""

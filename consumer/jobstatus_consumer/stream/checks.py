@@ -11,12 +11,16 @@ from typing import Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import used_up
-from jobstatus_consumer.errors import StoreError
-from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, consumer_rights, denied
+from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
+from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, consumer_rights, denied, protocol
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
 
 PROBE_SECONDS: Final = 1.0
+PROTOCOLS: Final = "group.coordinator.rebalance.protocols"
+"""The property of a broker that lists the protocols of groups; Kafka has it since 3.7."""
+CLASSIC: Final = "group.initial.rebalance.delay.ms"
+"""A property that every broker has which shows its properties."""
 
 
 def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
@@ -27,6 +31,28 @@ def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
         if missing:
             lacking = right._replace(operations=tuple(missing))
             yield Problem(f"this client has no right {lacking}", lacking.remedy)
+
+
+def unknown_protocol(settings: Settings, topics: Topics) -> Iterator[Problem]:
+    """Yield that the brokers lack the group protocol that was chosen: a consumer would wait for its group unheard.
+
+    Nothing is known where this client may not ask for a broker's properties. Blocks; raises `BrokerAwayError`.
+    """
+    if protocol(settings.kafka) != "consumer":
+        return
+    try:
+        found = topics.broker_properties(PROTOCOLS, CLASSIC)
+    except BrokerAwayError:
+        raise
+    except BrokerError:
+        return
+    # a service that shows neither property may have the protocol
+    offered = found.get(PROTOCOLS, "classic" if CLASSIC in found else "consumer")
+    if "consumer" not in offered.split(","):
+        yield Problem(
+            "the brokers do not offer group.protocol=consumer (KIP-848), which Kafka 4.0 and newer have",
+            f"unset JOBSTATUS_KAFKA_GROUP_PROTOCOL, or on Kafka 3.7 to 3.9 set {PROTOCOLS}=classic,consumer",
+        )
 
 
 def used_up_budget(settings: Settings, committed: Collection[CommittedOffset]) -> Iterator[Problem]:

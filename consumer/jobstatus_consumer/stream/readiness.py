@@ -12,7 +12,7 @@ from jobstatus_consumer.kafka import Topics, unfit
 from jobstatus_consumer.registry import trouble_with
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check, target_of
-from jobstatus_consumer.stream.checks import further_problems, missing_rights
+from jobstatus_consumer.stream.checks import further_problems, missing_rights, unknown_protocol
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -45,7 +45,7 @@ def _asked_of_the_broker(settings: Settings, topics: Topics) -> list[Problem]:
 def _topics_or_rights(settings: Settings, topics: Topics) -> list[Problem]:
     """What is wrong with the topics; all the rights that are missing where the broker lets nobody look at them."""
     try:
-        return _topic_problems(settings, topics)
+        return _broker_problems(settings, topics)
     except BrokerAwayError:
         raise
     except BrokerError:
@@ -97,6 +97,10 @@ def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, 
 
     observe = _warn_once("%s; trying for %g s", settings.wait_for_database)
     retry(look, retry_on=_NotReadyYetError, stop=stop, deadline=deadline, observe=observe)
+
+
+def _broker_problems(settings: Settings, topics: Topics) -> list[Problem]:
+    return [*_topic_problems(settings, topics), *unknown_protocol(settings, topics)]
 
 
 def _topic_problems(settings: Settings, topics: Topics) -> list[Problem]:

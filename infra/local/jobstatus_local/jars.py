@@ -81,10 +81,14 @@ def avro_tools_jar(progress: Progress | None = None) -> Path:
 
 
 def locked(section: str) -> list[Jar]:
-    """The jars of one section of the lock file (`broker`, `kafka-tools` or `avro-tools`)."""
-    text = resources.files("jobstatus_local").joinpath(LOCK_NAME).read_text(encoding="utf-8")
+    """The jars of one section of our lock file (`broker`, `kafka-tools` or `avro-tools`)."""
+    return section_of(resources.files("jobstatus_local").joinpath(LOCK_NAME).read_text(encoding="utf-8"), section)
+
+
+def section_of(lock: str, section: str) -> list[Jar]:
+    """The jars of one section of a lock file with this text."""
     jars = []
-    for coordinate, entry in tomllib.loads(text)[section].items():
+    for coordinate, entry in tomllib.loads(lock)[section].items():
         group, artifact, version = coordinate.split(":")
         jars.append(Jar(group, artifact, version, entry["sha256"], entry["size"]))
     return jars

@@ -137,6 +137,7 @@ class LocalKafka(LocalServer):
         progress: jars.Progress | None = None,
         start_timeout: float = 90.0,
         archives_classes: bool = False,
+        classpath: str | None = None,
     ) -> None:
         """Nothing runs until `start` or `with`.
 
@@ -150,6 +151,7 @@ class LocalKafka(LocalServer):
             progress: called with a sentence when jars must be fetched. Default: the log.
             start_timeout: after so many seconds a start fails.
             archives_classes: makes the first start ten seconds longer and every later one, of any cluster, two shorter.
+            classpath: the jars of another version of Kafka. Default: those of the lock file.
         """
         if brokers < 1:
             raise ValueError(f"brokers must be at least 1, not {brokers}")
@@ -163,7 +165,7 @@ class LocalKafka(LocalServer):
         self._start_timeout = start_timeout
         self._archives_classes = archives_classes
         self.cluster_id = ""
-        self.classpath = ""
+        self.classpath = classpath or ""
         self._archive: ClassArchive | None = None
 
     @property
@@ -203,7 +205,7 @@ class LocalKafka(LocalServer):
                 pass
 
     def _open(self) -> None:
-        self.classpath = jars.kafka_classpath(self._progress)
+        self.classpath = self.classpath or jars.kafka_classpath(self._progress)
         self._open_workdir()
         self._archive = ClassArchive(self.java, self.classpath, self.workdir, wanted=self._archives_classes)
         self.cluster_id = _cluster_id(self.workdir / "cluster-id")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,20 +23,31 @@ SINGLE = {KAFKA_TOOLS: f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}", AVRO_TOO
 
 
 def main() -> int:
+    with trust_the_system():
+        return _write(resolved(BROKER_ROOTS))
+
+
+def resolved(roots: str) -> list[str]:
+    """The coordinates of these jars and of everything that they depend on. Needs the network."""
     import jgo
 
-    with trust_the_system():
-        return _write([f"{a.groupId}:{a.artifactId}:{a.version}" for a in jgo.resolve(BROKER_ROOTS)])
+    return [f"{a.groupId}:{a.artifactId}:{a.version}" for a in jgo.resolve(roots)]
 
 
 def _write(broker: list[str]) -> int:
     sections = {BROKER: sorted(broker), **{name: [coordinate] for name, coordinate in SINGLE.items()}}
-    lines = ["# Written by `python -m jobstatus_local.lock`: what the local broker is made of, by content."]
+    first = "# Written by `python -m jobstatus_local.lock`: what the local broker is made of, by content."
+    return write_lock(Path(__file__).with_name(LOCK_NAME), first, sections)
+
+
+def write_lock(path: Path, first: str, sections: Mapping[str, Sequence[str]]) -> int:
+    """Fetch every coordinate and write the lock file of these sections, after a first line. Returns an exit code."""
+    lines = [first]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(4) as pool:
         for section, coordinates in sections.items():
             lines += ["", f"[{section}]", *pool.map(lambda name: _line(name, Path(folder)), coordinates)]
-    Path(__file__).with_name(LOCK_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    sys.stderr.write(f"{len(lines)} lines written to {LOCK_NAME}\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sys.stderr.write(f"{len(lines)} lines written to {path.name}\n")
     return 0
 
 

@@ -44,6 +44,7 @@ class LocalPostgres(LocalServer):
         settings: Mapping[str, str] | None = None,
         *,
         start_timeout: float = 60.0,
+        programs: Path | None = None,
     ) -> None:
         """Nothing runs until `start` or `with`.
 
@@ -51,8 +52,10 @@ class LocalPostgres(LocalServer):
             workdir: keeps the data in this folder, for a later server. Default: a temporary folder.
             settings: of `postgresql.conf`, by name. They replace ours.
             start_timeout: after so many seconds a start fails.
+            programs: a folder with the `bin`, `lib` and `share` of another version. Default: those of the wheel.
         """
         super().__init__("postgres", workdir)
+        self._programs = programs
         self._settings = {_checked(name): value for name, value in {**_SETTINGS, **(settings or {})}.items()}
         self._start_timeout = start_timeout
         self.port = 0  # until the first start
@@ -125,7 +128,7 @@ class LocalPostgres(LocalServer):
                 self.workdir.chmod(0o711)  # the account may pass through our new folder, and list nothing
             os.chown(self.data_dir, self._account.uid, self._account.gid)
             postgres_binaries.check_reachable(self.supervisor, self.data_dir, self._account)
-        self._install = postgres_binaries.usable_install(self.supervisor, self.workdir, self._account)
+        self._install = postgres_binaries.usable_install(self.supervisor, self.workdir, self._account, self._programs)
         self._password = _kept_password(self.workdir / "password")
         if not (self.data_dir / "PG_VERSION").exists():
             self._initialise()
@@ -137,8 +140,10 @@ class LocalPostgres(LocalServer):
         if self._account is not None:
             os.chown(password_file, self._account.uid, self._account.gid)
         options = ["--username", USER, "--pwfile", str(password_file), "--auth", "scram-sha-256"]
-        # the password has 128 random bits: iterations would only make every connection slower
-        options += ["--encoding", "UTF8", "--locale", "C", "--set", "scram_iterations=1"]
+        options += ["--encoding", "UTF8", "--locale", "C"]
+        if self._programs is None:  # versions before 16 do not know the setting
+            # the password has 128 random bits: iterations would only make every connection slower
+            options += ["--set", "scram_iterations=1"]
         initdb = self._install / "bin" / "initdb"
         argv: list[str | Path] = [initdb, "-D", self.data_dir, "--no-sync", *options]
         try:

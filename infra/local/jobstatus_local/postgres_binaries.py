@@ -46,13 +46,17 @@ def packaged_install() -> Path:
     return Path(found.submodule_search_locations[0]) / "pginstall"
 
 
-def usable_install(supervisor: Supervisor, workdir: Path, account: Account | None) -> Path:
-    """The folder with a `bin` of PostgreSQL that the account can run: the wheel's, or a copy of it in `workdir`.
+def usable_install(
+    supervisor: Supervisor, workdir: Path, account: Account | None, programs: Path | None = None
+) -> Path:
+    """The folder with a `bin` of PostgreSQL that the account can run: `programs`, or a copy of it in `workdir`.
+
+    Without `programs` it is the wheel's.
 
     Raises:
         LocalServerError: the account can run neither.
     """
-    install = packaged_install()
+    install = programs or packaged_install()
     if account is None or _runs(supervisor, install, workdir, account):
         return install
     copy = copy_install(install, workdir / "postgres-programs")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from jobstatus_producer.client import JobId, JobStatusProducer
@@ -40,13 +41,16 @@ class Reporter:
         A report that is not accepted is an error in the log.
         """
         status = self._words[what]
-        if status is None or job_id is None:
-            return
-        message = describe(error) if isinstance(error, BaseException) else error
-        try:
-            self._get().update_job_status(job_id, status, message, attempt=attempt)
-        except (ProducerError, TypeError, ValueError) as unreported:
-            logger.error("a job's status was not accepted: %s", unreported)
+        if status is not None and job_id is not None:
+            with _not_accepted_is_logged():
+                self._get().update_job_status(job_id, status, _message(error), attempt=attempt)
+
+    async def areport(self, job_id: JobId | None, what: str, error: object = None, attempt: int | None = None) -> None:
+        """As `report`, and never blocks the event loop."""
+        status = self._words[what]
+        if status is not None and job_id is not None:
+            with _not_accepted_is_logged():
+                await self._get().aupdate_job_status(job_id, status, _message(error), attempt=attempt)
 
     def report_as(
         self,
@@ -57,12 +61,7 @@ class Reporter:
         attempt: int | None = None,
     ) -> None:
         """As `report`, with the id that the user's function makes; if it raises, the log says so of `name`."""
-        try:
-            made = job_id()
-        except Exception as wrong:  # noqa: BLE001 - the function is the user's, and the job matters more
-            logger.error("job_id raised %s for a %s, which is not reported", type(wrong).__name__, name)
-            return
-        self.report(made, what, error, attempt)
+        self.report(made_id(name, job_id), what, error, attempt)
 
     def flush(self, seconds: float) -> None:
         """Block until everything is acknowledged, for up to `seconds`. What is not is delivered later."""
@@ -75,3 +74,24 @@ class Reporter:
         if self._producer is None:
             self._producer = default_producer()
         return self._producer
+
+
+def made_id(name: str, job_id: Callable[[], JobId | None]) -> JobId | None:
+    """The id that the user's function makes; if it raises, None, and the log says so of `name`."""
+    try:
+        return job_id()
+    except Exception as wrong:  # noqa: BLE001 - the function is the user's, and the job matters more
+        logger.error("job_id raised %s for a %s, which is not reported", type(wrong).__name__, name)
+        return None
+
+
+def _message(error: object) -> object:
+    return describe(error) if isinstance(error, BaseException) else error
+
+
+@contextmanager
+def _not_accepted_is_logged() -> Iterator[None]:
+    try:
+        yield
+    except (ProducerError, TypeError, ValueError) as unreported:
+        logger.error("a job's status was not accepted: %s", unreported)

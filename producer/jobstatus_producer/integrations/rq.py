@@ -8,7 +8,7 @@ job whose process is killed is reported as well, and `os._exit` at the end of th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rq import Queue, SimpleWorker, Worker
 from rq.exceptions import NoSuchJobError
@@ -73,7 +73,7 @@ class JobStatusQueue(Queue):
 def _next_attempt(job: Job) -> int | None:
     """Which run of the job this is, over all workers: RQ does not count runs that raised, so the job's hash does."""
     try:
-        return cast("int", job.connection.hincrby(job.key, RUNS, 1))
+        return int(job.connection.hincrby(job.key, RUNS, 1))
     except Exception as error:  # noqa: BLE001 - Redis is unreachable, for example; RQ itself will say so
         logger.error("the runs of an RQ job could not be counted: %s", type(error).__name__)
         return None

@@ -53,6 +53,11 @@ def crash():
 @app.task
 def nap(seconds):
     time.sleep(seconds)
+
+@app.task
+def gated():
+    while not os.path.exists("go"):
+        time.sleep(0.05)
 """
 WORKER = ("celery", "-A", "jobs", "worker", "-l", "warning", "--without-gossip", "--without-mingle")
 ALL = ("good", "bad", "third_time", "never", "too_long", "too_long_softly", "crash")
@@ -75,10 +80,10 @@ def states(framework: Framework, ids: list[str]) -> list[str]:
     return [AGREE.get(state, state) for state in framework.python(code)]
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("pool", ["prefork", "threads", pytest.param("gevent", marks=pytest.mark.long)])
 def test_celery_reports_every_end_of_a_task_as_its_own_results_say(framework: MakeFramework, pool: str) -> None:
     celery = framework(JOBS)
-    # a pool of threads can end no task
+    # a pool of threads or greenlets can end no task
     names = ALL if pool == "prefork" else ALL[:4]
     with celery.worker(*WORKER, "-c", "2", "--pool", pool) as worker:
         ids = sent(celery, *names)
@@ -101,19 +106,22 @@ def test_celery_reports_every_end_of_a_task_as_its_own_results_say(framework: Ma
 
 def test_celery_reports_a_revoked_task_and_one_that_waits(framework: MakeFramework) -> None:
     celery = framework(JOBS)
-    (waiting,) = sent(celery, "good")
-    celery.until_last({waiting: "pending"})
+    waiting, expired = celery.python(
+        "import jobs\nprint(jobs.good.delay().id)\nprint(jobs.good.apply_async(expires=0.1).id)"
+    )
+    celery.until_last({waiting: "pending", expired: "pending"})
     running, revoked = celery.python(
         "import jobs\nprint(jobs.nap.delay(60).id)\nprint(jobs.good.apply_async(countdown=600).id)"
     )
     with celery.worker(*WORKER, "-c", "2") as worker:
-        celery.until_last({waiting: "success", running: "processing"})
+        celery.until_last({waiting: "success", expired: "revoked", running: "processing"})
         celery.python(f"import jobs\njobs.app.control.revoke({revoked!r})")
         celery.python(f"import jobs\njobs.app.control.revoke({running!r}, terminate=True)")
         celery.until_last({running: "revoked"})
         assert celery.last([revoked]) == {revoked: "pending"}, "it is revoked when a worker takes it"
         worker.terminate()
         assert worker.wait(60) == 0
+    assert celery.errors()[expired] == "expired"
 
 
 @pytest.mark.parametrize("how", ["warm", "cold", "hard"])
@@ -123,7 +131,7 @@ def test_celerys_shutdowns_leave_each_task_as_it_is(framework: MakeFramework, ho
     with celery.worker(*WORKER, "-c", "1", "--max-tasks-per-child", "2") as worker:
         done = sent(celery, *["good"] * 5)
         celery.until_last(dict.fromkeys(done, "success"))
-        (running,) = celery.python(f"import jobs\nprint(jobs.nap.delay({2 if how == 'warm' else 60}).id)")
+        (running,) = sent(celery, "gated")
         celery.until_last({running: "processing"})
         children = psutil.Process(worker.pid).children(recursive=True)
         if how == "hard":
@@ -131,6 +139,8 @@ def test_celerys_shutdowns_leave_each_task_as_it_is(framework: MakeFramework, ho
                 process.kill()
         else:
             worker.send_signal(signal.SIGTERM if how == "warm" else signal.SIGQUIT)
+        if how == "warm":
+            (celery.folder / "go").touch()
         worker.wait(60)
         until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children), "all ended")
     expected = {"warm": "success", "cold": "retrying", "hard": "processing"}[how]

@@ -31,6 +31,10 @@ def crash():
 
 def nap(seconds):
     time.sleep(seconds)
+
+def gated():
+    while not os.path.exists("go"):
+        time.sleep(0.05)
 """
 SEND = """
 import os, redis, jobs
@@ -84,9 +88,10 @@ def test_a_job_that_is_stopped_is_revoked_and_one_that_runs_at_a_warm_shutdown_e
         rq.until_last({stopped: "processing"})
         rq.python(f"{SEND}\nfrom rq.command import send_stop_job_command as stop\nstop(queue.connection, {stopped!r})")
         rq.until_last({stopped: "revoked"})
-        (running,) = rq.python(f"{SEND}\nprint(queue.enqueue(jobs.nap, 2).id)")
+        (running,) = rq.python(f"{SEND}\nprint(queue.enqueue(jobs.gated).id)")
         rq.until_last({running: "processing"})
         process.terminate()
+        (rq.folder / "go").touch()
         assert process.wait(60) == 0
     rq.until_last({running: "success"}, 30)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -19,6 +20,9 @@ class Closed:
     def update_job_status(self, *_: object, **__: object) -> None:
         raise self._error
 
+    async def aupdate_job_status(self, *_: object, **__: object) -> None:
+        raise self._error
+
     def flush(self, _seconds: float) -> int:
         raise self._error
 
@@ -30,6 +34,9 @@ class Kept:
         self.reports: list[tuple[Any, ...]] = []
 
     def update_job_status(self, *report: Any, attempt: int | None = None) -> None:
+        self.reports.append((*report, attempt))
+
+    async def aupdate_job_status(self, *report: Any, attempt: int | None = None) -> None:
         self.reports.append((*report, attempt))
 
 
@@ -57,3 +64,16 @@ def test_the_words_may_be_others_and_none_reports_nothing() -> None:
     assert kept.reports == [("job", "done", None, 1), ("job", "error", "OSError: no disk", 1)]
     with pytest.raises(ValueError, match="words: 'finished' is none of pending, processing"):
         Reporter(words={"finished": "done"})
+
+
+def test_in_asyncio_a_report_is_the_same_and_breaks_no_job_either(caplog: pytest.LogCaptureFixture) -> None:
+    kept, closed = Kept(), Closed(ProducerClosedError("closed"))
+    producer: Any = kept
+    asyncio.run(Reporter(producer, {"pending": None}).areport("job", "error", OSError("no disk"), 1))
+    asyncio.run(Reporter(producer, {"pending": None}).areport("job", "pending"))
+    asyncio.run(Reporter(producer).areport(None, "success"))
+    assert kept.reports == [("job", "error", "OSError: no disk", 1)]
+    broken: Any = closed
+    with caplog.at_level(logging.ERROR, "jobstatus.producer"):
+        asyncio.run(Reporter(broken).areport("job", "success"))
+    assert "closed" in caplog.text
