@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients frameworks matrix docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
+	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
@@ -83,6 +84,10 @@ chaos: setup
 # the first build of the client in Rust takes minutes
 clients: setup
 	$(BIN)/python -m pytest tests/integration/clients --long -n 0
+
+# every command without each of its rights; `make test` has a sample
+rights: setup
+	$(BIN)/python -m pytest tests/integration/login/test_rights.py --long -n 0
 
 # every end of a worker; `make test` has the usual ones
 frameworks: setup

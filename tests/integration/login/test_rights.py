@@ -27,7 +27,7 @@ from support.waiting import until
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 (EMIT,) = [case for case in CASES if case.name == "emit"]
-WITHOUT = ("consume", "emit", "status", "migrate")
+WITHOUT = ("check", "emit", "status", "migrate")
 """The commands of which the default suite leaves out each right in turn."""
 WRONG = "UPDATE jobs SET status = 'wrong' WHERE job_id = (SELECT min(job_id) FROM jobs)"
 _numbers = itertools.count(5)

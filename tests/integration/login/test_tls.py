@@ -30,7 +30,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """An authority that no server trusts, and that has signed no server's certificate."""
-    return Authority(tmp_path_factory.mktemp("other"), "other")
+    return Authority(tmp_path_factory.mktemp("other"))
 
 
 def with_tls(authority: Authority, folder: Path, protocol: str, **more: str) -> LocalKafka:
@@ -137,7 +137,7 @@ def refusal(deployed: Deployment, **environ: str) -> str:
     given = {**deployed.environ, **environ}
     variables = {name: value for name, value in given.items() if name.startswith("JOBSTATUS_")}
     with pytest.raises(BrokerAwayError) as raised:
-        Topics(load_settings(variables), patience=2.0).describe(deployed.topic)
+        Topics(load_settings(variables)).reach(2.0)
     return str(raised.value)
 
 
