@@ -61,6 +61,7 @@ def newer(tmp_path: Path) -> Path:
     return package.parent
 
 
+@pytest.mark.slow
 def test_workers_and_consumers_are_updated_in_any_order(
     deployed: Deployment, registry: Registry, gate: Gate, newer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

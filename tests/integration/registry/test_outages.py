@@ -45,6 +45,7 @@ def with_registry(deployed: Deployment, gate: Gate) -> None:
     deployed.more |= {"JOBSTATUS_SCHEMA_REGISTRY_URL": gate.url, "JOBSTATUS_HTTP_ADDRESS": "127.0.0.1:0"}
 
 
+@pytest.mark.slow
 def test_an_unknown_id_waits_through_every_trouble_of_the_registry(
     deployed: Deployment, registry: Registry, gate: Gate
 ) -> None:
@@ -89,6 +90,7 @@ def test_an_unknown_id_waits_through_every_trouble_of_the_registry(
     assert {job: row.event_id for job, row in deployed.rows().items()} == newest
 
 
+@pytest.mark.slow
 def test_known_ids_need_no_registry_and_one_with_other_ids_changes_nothing(
     deployed: Deployment, registry: Registry, gate: Gate
 ) -> None:

@@ -175,22 +175,31 @@ def test_a_forked_child_finds_the_id_on_its_own(deployed: Deployment, registry: 
         "JOBSTATUS_FORMAT": "confluent",
         "JOBSTATUS_SCHEMA_REGISTRY_URL": gate.url,
     }
-    # one child is forked while the parent's thread asks, and another one when the id is known
-    code, _, err = scripts.run(
+    # one child is forked while the parent's thread waits for an answer, and another one when the id is known
+    gate.mood = Mood.SILENT
+    process = scripts.start(
         """
         jobs = JobStatusProducer.from_env()
         jobs.update_job_status("parent", "0")
+        sys.stdin.readline()
         for number in range(2):
             child = os.fork()
             if not child:
                 jobs.update_job_status(f"child-{number}", "success")
                 sys.exit(jobs.flush(60))
-            jobs.update_job_status("parent", str(number))
+            print("forked", flush=True)
             assert jobs.flush(60) == 0
             assert os.waitpid(child, 0)[1] == 0
         """,
         environ,
     )
+    until(lambda: gate.asked, "the parent's thread has asked")
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert scripts.read_line(process) == "forked"
+    gate.mood = Mood.OPEN
+    code, _, err = scripts.end(process, 120)
     assert code == 0, err
     assert {record.key for record in deployed.records()} == {b"child-0", b"child-1", b"parent"}
     assert deployed.drain(JOBSTATUS_SCHEMA_REGISTRY_URL=gate.url)["dead_letters"] == 0
