@@ -222,7 +222,7 @@ class Live:
         partitions = partitions_of(self._settings, self.broker.seen.value, self.table.seen.value)
         if not any(item.lag for item in partitions):
             return None
-        return self._sources.logs.use(lambda reader: oldest_unwritten(reader, partitions, lambda: self.ended))
+        return self._sources.oldest.use(lambda reader: oldest_unwritten(reader, partitions, lambda: self.ended))
 
     def _letters(self) -> Letters:
         broker = self.broker.seen.value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.console.pool import Pool
-from jobstatus_consumer.kafka import GuardedCoordinator, RangeReader, Topics
+from jobstatus_consumer.kafka import FETCH_DEFAULTS, FETCH_LITTLE, GuardedCoordinator, RangeReader, Topics
 from jobstatus_consumer.store import JobList, Limits, Table, open_read_only
 
 LIMITS: Final = Limits(connect=2.0, statement=2.0, lock=1.0, deaf=5.0)
@@ -28,12 +29,14 @@ class Sources:
         self.lists = Pool(lambda: JobList(url, table, opener=open_read_only))
         self.tables = Pool(lambda: Table(url, table, opener=open_read_only, limits=LIMITS))
         self.logs = Pool(lambda: self._reader(settings.topic), READERS)
+        self.oldest = Pool(lambda: self._reader(settings.topic, FETCH_LITTLE), 1)
+        """for the first records of a backlog: one is asked every few seconds"""
         self.letters = Pool(lambda: self._reader(settings.dead_letter_topic), READERS)
 
     def close(self) -> None:
         """Close what is idle, and the rest when its question has ended; the child process ends."""
         self.coordinator.close()
-        for pool in (self.lists, self.tables, self.logs, self.letters):
+        for pool in (self.lists, self.tables, self.logs, self.oldest, self.letters):
             pool.close()
 
     def renew(self) -> None:
@@ -42,11 +45,13 @@ class Sources:
         librdkafka's clients have been seen to give no answer for minutes while a new one had its answer at once.
         """
         self.logs.drop_idle()
+        self.oldest.drop_idle()
         self.letters.drop_idle()
 
     def new_topics(self) -> Topics:
         """Return an admin client of the caller's own: it belongs to one thread, and watches one topic."""
         return Topics(self._settings, patience=PATIENCE, coordinator=self.coordinator)
 
-    def _reader(self, topic: str) -> RangeReader:
-        return RangeReader(self._settings, self.new_topics(), topic=topic, silence_seconds=SILENCE_SECONDS)
+    def _reader(self, topic: str, fetch: Mapping[str, Any] = FETCH_DEFAULTS) -> RangeReader:
+        topics = self.new_topics()
+        return RangeReader(self._settings, topics, topic=topic, silence_seconds=SILENCE_SECONDS, fetch=fetch)

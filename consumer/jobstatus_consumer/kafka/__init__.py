@@ -5,6 +5,7 @@
 module `offsets` reads and moves what a group has committed.
 """
 
+from jobstatus_consumer.kafka.client import FETCH_DEFAULTS, FETCH_LITTLE
 from jobstatus_consumer.kafka.commits import CommittedOffset, checkpoint_group
 from jobstatus_consumer.kafka.coordinator import Coordinator, GroupFacts
 from jobstatus_consumer.kafka.counting import MemberCounts
@@ -27,6 +28,8 @@ from jobstatus_consumer.kafka.topics import (
 )
 
 __all__ = [
+    "FETCH_DEFAULTS",
+    "FETCH_LITTLE",
     "PRINCIPALS",
     "AssignedPartition",
     "Checkpoint",

@@ -39,6 +39,13 @@ FETCH_DEFAULTS: Final[Mapping[str, Any]] = {
     "allow.auto.create.topics": "false",
 }
 """What every consumer has unless the user sets it."""
+FETCH_LITTLE: Final[Mapping[str, Any]] = {
+    **FETCH_DEFAULTS,
+    # an answer has at least one batch, whatever its size, and no other is asked for before it is taken
+    "queued.min.messages": 1,
+    "max.partition.fetch.bytes": 16_384,
+}
+"""For a reader that wants the first records of a range alone: by default up to 16 MB would come of a backlog."""
 
 ADMIN_DEFAULTS: Final[Mapping[str, Any]] = {
     # a client that asks a controller which is gone takes most of a core until it hears of the next one: 5 minutes else

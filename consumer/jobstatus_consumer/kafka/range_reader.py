@@ -57,7 +57,8 @@ class RangeReader:
     """Reads ranges of offsets of one topic. `positions` has the next offset of each partition after the last chunk.
 
     The constructor asks the broker, so it blocks; it raises `StartError` for a topic that must not be read, and
-    `BrokerError`. `make_client` makes the library's client of its properties.
+    `BrokerError`. `make_client` makes the library's client of its properties, and `fetch` are those that say how far it
+    reads ahead.
     """
 
     def __init__(
@@ -69,10 +70,12 @@ class RangeReader:
         group: str = "",
         make_client: Callable[[dict[str, Any]], Consumer] = Consumer,
         silence_seconds: float = SILENCE_SECONDS,
+        fetch: Mapping[str, Any] = FETCH_DEFAULTS,
     ) -> None:
         self.topic = topic or settings.topic
         self._topics = topics
         self._silence_seconds = silence_seconds
+        self._fetch = fetch
         self._errors = QuietErrors()
         self._unreadable = UnreadableHeaders()
         self._group = group
@@ -87,7 +90,7 @@ class RangeReader:
 
     def _properties(self, settings: Settings, group: str) -> dict[str, Any]:
         properties = {
-            **consumer_properties(settings, FETCH_DEFAULTS),
+            **consumer_properties(settings, self._fetch),
             # librdkafka needs a group id; no group is made of it without a subscription and without a commit
             "group.id": group or f"{settings.group_id}.reader",
             "error_cb": self._errors,

@@ -20,7 +20,7 @@ from jobstatus_consumer.errors import (
     StartError,
     StopRequestedError,
 )
-from jobstatus_consumer.kafka import CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
+from jobstatus_consumer.kafka import FETCH_LITTLE, CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import Table, TableOverview, overview
@@ -205,7 +205,7 @@ def _with_what_is_read(
 
 
 def _oldest(settings: Settings, topics: Topics, partitions: Sequence[PartitionStatus], stop: Stop) -> float | None:
-    with RangeReader(settings, topics) as reader:
+    with RangeReader(settings, topics, fetch=FETCH_LITTLE) as reader:
         return oldest_unwritten(reader, partitions, stop)
 
 
