@@ -48,6 +48,50 @@ class WorkerSettings:
     queue_name = os.environ["QUEUE"]
     poll_delay = 0.1
 """
+OWN_BYTES = """
+import asyncio, os, pickle
+from arq.connections import RedisSettings
+from jobstatus_producer.integrations.arq import enqueue_job, report_jobs
+
+class NoText:
+    def __repr__(self):
+        raise ValueError("no text")
+
+def dumps(value):
+    return b"own:" + pickle.dumps(value)
+
+def loads(data):
+    return pickle.loads(data.removeprefix(b"own:"))
+
+async def nap(ctx):
+    await asyncio.sleep(600)
+
+async def good(ctx, *args):
+    pass
+
+@report_jobs()
+class WorkerSettings:
+    functions = [nap, good]
+    job_timeout = 1
+    job_serializer = dumps
+    job_deserializer = loads
+    redis_settings = RedisSettings.from_dsn(os.environ["REDIS_URL"])
+    queue_name = os.environ["QUEUE"]
+    poll_delay = 0.1
+"""
+OWN_BYTES_SEND = """
+import asyncio, jobs, os
+from arq import create_pool
+
+async def main():
+    pool = await create_pool(jobs.WorkerSettings.redis_settings, default_queue_name=os.environ["QUEUE"],
+                             job_serializer=jobs.dumps, job_deserializer=jobs.loads)
+    for name, args in SENT:
+        print((await jobs.enqueue_job(pool, name, *args)).job_id)
+    await pool.aclose()
+
+asyncio.run(main())
+"""
 ARQ_SEND = """
 import asyncio, jobs, os
 from arq import create_pool
@@ -124,6 +168,22 @@ def test_arq_reports_a_time_limit_an_aborted_job_and_a_regular_one(framework: Ma
     (regular,) = [job for job in jobs.shown() if job.startswith("regular")]
     assert jobs.shown()[regular] == ["processing", "success"]
     assert (jobs.folder / "started").exists()
+
+
+def test_arq_runs_on_after_a_time_limit_with_a_serializer_and_after_a_job_that_did_not_begin(
+    framework: MakeFramework,
+) -> None:
+    jobs = framework(OWN_BYTES)
+    with jobs.worker("arq", "jobs.WorkerSettings"):
+        limited, not_begun = jobs.python(
+            "import jobs\nSENT = [('nap', ()), ('good', (jobs.NoText(),))]\n" + OWN_BYTES_SEND
+        )
+        jobs.until_last({limited: "error", not_begun: "error"}, timeout=30)
+        (good,) = jobs.python("SENT = [('good', ())]\n" + OWN_BYTES_SEND)
+        jobs.until_last({good: "success"}, timeout=30)
+    errors = jobs.errors()
+    assert "TimeoutError" in str(errors[limited])
+    assert errors[not_begun] == "ValueError: no text"
 
 
 def test_huey_reports_what_is_revoked_expired_locked_and_delayed(framework: MakeFramework) -> None:
