@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from integration.frameworks.conftest import MakeFramework
+from support.waiting import until
 
 PROCRASTINATE = """
 import asyncio, os, procrastinate
@@ -194,3 +196,16 @@ def test_huey_reports_what_is_revoked_expired_locked_and_delayed(framework: Make
     errors = jobs.errors()
     assert [errors[job] for job in (revoked, expired, locked)] == ["revoked", "expired", "locked"]
     assert jobs.reported(delayed) == {"pending": 1, "processing": 1, "success": 1}
+
+
+def test_a_restart_of_hueys_consumer_loses_no_report(framework: MakeFramework) -> None:
+    jobs = framework(HUEY)
+    # a report leaves the worker long after its restart, unless the restart waits for it
+    jobs.environ["JOBSTATUS_KAFKA_LINGER_MS"] = "3000"
+    with jobs.worker("huey_consumer", "jobs.huey", "--workers", "1", "--delay", "0.05", "--no-periodic") as process:
+        del jobs.environ["JOBSTATUS_KAFKA_LINGER_MS"]
+        (job,) = jobs.python("import jobs\nprint(jobs.good().id)")
+        until(lambda: "executed in" in (jobs.folder / "log").read_text(), "the task has run")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "Consumer will restart" in (jobs.folder / "log").read_text(), "Huey restarts")
+        jobs.until_last({job: "success"}, timeout=30)
