@@ -34,7 +34,7 @@ class SchemaIds:
         self._thread: threading.Thread | None = None
         self._closed = False
         self.trouble = ""
-        """why there is no id yet; empty if nobody has failed to find it"""
+        """why there is no id yet; empty as long as no question for it has failed"""
 
     def find(self, schema: Schema) -> int | None:
         """The id of one of our schemas; None while the registry is asked for it. Never blocks."""
@@ -64,13 +64,23 @@ class SchemaIds:
 
     def _ask(self, schema: Schema) -> None:
         with self._condition:
-            if self._closed or schema in self._wanted:
+            if self._closed:
                 return
-            self._wanted.append(schema)
+            if schema not in self._wanted:
+                self._wanted.append(schema)
+                self._condition.notify_all()
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="jobstatus-schema-id", daemon=True)
-                self._thread.start()
-            self._condition.notify_all()
+                self._thread = self._started()
+
+    def _started(self) -> threading.Thread | None:
+        """The thread; None if the system starts no more threads now. The next question tries again."""
+        thread = threading.Thread(target=self._run, name="jobstatus-schema-id", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self.trouble = f"no thread can ask the schema registry: {error}"
+            return None
+        return thread
 
     # -- in the thread ----------------------------------------------------------------------------------------------
 
@@ -95,6 +105,9 @@ class SchemaIds:
             found = self._ask_registry(schema)
         except RegistryError as error:
             self.trouble = f"schema registry: {error}"
+            return False
+        except Exception as error:  # noqa: BLE001 - nothing may end the thread: no event is delivered without it
+            self.trouble = f"schema registry: its answer cannot be used ({type(error).__name__})"
             return False
         with self._condition:
             _KNOWN[self._name(schema)] = found

@@ -22,6 +22,7 @@ from arq.worker import func
 
 from jobstatus_producer.client import JobId, JobStatusProducer
 from jobstatus_producer.integrations.reporting import Reporter, Words, made_id
+from jobstatus_producer.log import logger
 
 S = TypeVar("S", bound=Any)
 Ctx = dict[Any, Any]
@@ -30,6 +31,8 @@ JobIdOf = Callable[[Ctx], JobId | None]
 MAX_TRIES: Final = 5
 """arq's own default."""
 _END: Final = "jobstatus_end"
+_NOT_BEGUN: Final = asyncio.CancelledError("the job did not begin")
+"""arq can fail between its hook and our wrapper, for example in the text of an argument for its log."""
 
 
 def report_jobs(
@@ -53,7 +56,10 @@ def report_jobs(
 
 
 async def enqueue_job(redis: ArqRedis, function: str, *args: Any, **kwargs: Any) -> Job | None:
-    """As `redis.enqueue_job`, and reports `pending` with arq's id and the producer of `update_job_status`."""
+    """As `redis.enqueue_job`, and reports `pending` with arq's id and the producer of `update_job_status`.
+
+    It knows no `producer`, `job_id` or `words` of `report_jobs`. With these, report `pending` with a `Reporter`.
+    """
     job = await redis.enqueue_job(function, *args, **kwargs)
     if job is not None:
         await _WAITING.areport(job.job_id, "pending", attempt=0)
@@ -79,27 +85,38 @@ class _Jobs:
         await self._report(ctx, "processing")
 
     async def ended(self, ctx: Ctx) -> None:
-        error, is_last = ctx.get(_END, (None, False))
-        if error is None:
-            return await self._report(ctx, "success")
-        if await ctx["redis"].exists(job_key_prefix + ctx["job_id"]):
-            # arq does not run it after its last try, and calls no hook when it gives it up
-            return await self._report(ctx, "error" if is_last else "retrying", error)
-        return await self._report(ctx, *await _final(ctx, error))
+        await self._report(ctx, *await _how_it_ended(ctx))
 
     async def _report(self, ctx: Ctx, what: str, error: object = None) -> None:
         made = made_id("arq job", lambda: self._job_id(ctx))
         await self._reporter.areport(made, what, error, ctx["job_try"])
 
 
-async def _final(ctx: Ctx, error: BaseException) -> tuple[str, object]:
-    """What ended a job that raised. A cancelled one was aborted, or reached its time limit: its result says which."""
-    if isinstance(error, asyncio.CancelledError):
-        result = await Job(ctx["job_id"], ctx["redis"]).result_info()
-        if result is not None and isinstance(result.result, asyncio.CancelledError):
-            return "revoked", "aborted"
-        return "error", "TimeoutError" if result is None else result.result
-    return "error", error
+async def _how_it_ended(ctx: Ctx) -> tuple[str, object]:
+    error, is_last = ctx.get(_END, (_NOT_BEGUN, False))
+    if error is None:
+        return "success", None
+    try:
+        return await _found_out(ctx, error, is_last)
+    except Exception as wrong:  # noqa: BLE001 - whatever a hook raises ends the whole worker
+        logger.error("Redis could not be asked how an arq job ended: %s", type(wrong).__name__)
+        return "error", error
+
+
+async def _found_out(ctx: Ctx, error: BaseException, is_last: bool) -> tuple[str, object]:
+    """What ended a job that raised or did not begin.
+
+    A cancelled job was aborted or reached its time limit. Its result says which, and why a job did not begin.
+    """
+    if await ctx["redis"].exists(job_key_prefix + ctx["job_id"]):
+        # arq does not run it after its last try, and calls no hook when it gives it up
+        return "error" if is_last else "retrying", error
+    if not isinstance(error, asyncio.CancelledError):
+        return "error", error
+    found = await Job(ctx["job_id"], ctx["redis"], _deserializer=ctx["redis"].job_deserializer).result_info()
+    if found is None:
+        return "error", "TimeoutError" if _END in ctx else error
+    return ("revoked", "aborted") if isinstance(found.result, asyncio.CancelledError) else ("error", found.result)
 
 
 def _noting(function: Any, tries: int) -> Any:

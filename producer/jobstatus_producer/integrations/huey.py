@@ -9,7 +9,7 @@ Call it where the Huey is made, so that it runs in consumers and in the programs
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from huey import signals
 from huey.api import Huey, Task
@@ -20,6 +20,8 @@ from jobstatus_producer.log import logger
 
 JobIdOf = Callable[[Task], JobId | None]
 """The job's id from Huey's task, which has `id`, `args` and `kwargs`; None for a task that is not reported."""
+FLUSH_SECONDS: Final = 5.0
+"""How long each worker of a consumer waits at its end until the broker has its reports."""
 _RUNS: Final = "jobstatus_runs"
 _FAILURES: Final = {
     signals.SIGNAL_ERROR: None,
@@ -28,7 +30,7 @@ _FAILURES: Final = {
     signals.SIGNAL_RATE_LIMITED: "rate-limited",
     signals.SIGNAL_INTERRUPTED: "interrupted",
 }
-_REVOKED: Final = (signals.SIGNAL_REVOKED, signals.SIGNAL_EXPIRED, signals.SIGNAL_CANCELED)
+_REVOKED: Final = (signals.SIGNAL_REVOKED, signals.SIGNAL_EXPIRED)
 
 
 def report_tasks(
@@ -42,12 +44,27 @@ def report_tasks(
 
     The job's id is the task's id, unless `job_id` makes another one. Raises `ValueError` for an unknown key of `words`.
     """
-    huey._signal.connect(_Tasks(huey, Reporter(producer, words), job_id or _task_id).happened)
+    reporter = Reporter(producer, words)
+    huey._signal.connect(_Tasks(huey, reporter, job_id or _task_id).happened)
+    # at a restart (SIGHUP) Huey replaces its process by `os.execl`, which calls no `atexit`
+    huey.on_shutdown("jobstatus")(lambda: reporter.flush(FLUSH_SECONDS))
 
 
 def _task_id(task: Task) -> JobId | None:
     found: str = task.id
     return found
+
+
+def _note_run(task: Task) -> None:
+    """Have the task say whether its function ran: no signal tells that from a `pre_execute` hook that cancelled it."""
+    run = type(task).execute
+    task.jobstatus_ran = False
+
+    def execute() -> Any:
+        task.jobstatus_ran = True
+        return run(task)
+
+    task.execute = execute
 
 
 class _Tasks:
@@ -65,13 +82,15 @@ class _Tasks:
         if signal == signals.SIGNAL_ENQUEUED:
             self._enqueued(task)
         elif signal == signals.SIGNAL_EXECUTING:
-            task.jobstatus_attempt = self._next_attempt(task)
-            self._report(task, "processing")
+            self._begun(task)
         elif signal == signals.SIGNAL_COMPLETE:
             self._end(task, "success")
         elif signal == signals.SIGNAL_RETRYING:
             self._report(task, "retrying", getattr(task, "jobstatus_error", None))
-        elif signal in _REVOKED:
+        elif signal == signals.SIGNAL_CANCELED and task.jobstatus_ran and task.retries:
+            # the signal that it is tried again comes next; it does not after a `pre_execute` hook that cancels
+            task.jobstatus_error = signal
+        elif signal in (*_REVOKED, signals.SIGNAL_CANCELED):
             self._end(task, "revoked", signal)
         elif signal in _FAILURES:
             self._failed(task, error or _FAILURES[signal], signal == signals.SIGNAL_INTERRUPTED)
@@ -81,6 +100,12 @@ class _Tasks:
         is_due = task.eta is not None and self._huey.ready_to_run(task)
         if not is_due and not hasattr(task, "jobstatus_attempt"):
             self._report(task, "pending")
+
+    def _begun(self, task: Task) -> None:
+        task.jobstatus_attempt = self._next_attempt(task)
+        task.jobstatus_error = None
+        _note_run(task)
+        self._report(task, "processing")
 
     def _failed(self, task: Task, error: object, is_over: bool) -> None:
         if task.retries and not is_over:

@@ -34,8 +34,13 @@ def report_jobs(
     """Report all jobs that this process defers or runs with `app`. A second call replaces the first.
 
     The job's id is procrastinate's number of the job, unless `job_id` makes another one. Raises `ValueError` for an
-    unknown key of `words`.
+    unknown key of `words`, and `TypeError` for procrastinate's stand-in of the app in Django.
     """
+    if not isinstance(app, App):
+        raise TypeError(
+            "app: wanted a procrastinate.App; with procrastinate.contrib.django call report_jobs(app) "
+            "in the function that PROCRASTINATE_ON_APP_READY names"
+        )
     jobs = _Jobs(app.job_manager.connector, Reporter(producer, words), job_id or _number)
     others = [
         middleware

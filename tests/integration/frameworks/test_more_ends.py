@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from integration.frameworks.conftest import MakeFramework
+from support.waiting import until
 
 PROCRASTINATE = """
 import asyncio, os, procrastinate
@@ -47,6 +49,50 @@ class WorkerSettings:
     redis_settings = RedisSettings.from_dsn(os.environ["REDIS_URL"])
     queue_name = os.environ["QUEUE"]
     poll_delay = 0.1
+"""
+OWN_BYTES = """
+import asyncio, os, pickle
+from arq.connections import RedisSettings
+from jobstatus_producer.integrations.arq import enqueue_job, report_jobs
+
+class NoText:
+    def __repr__(self):
+        raise ValueError("no text")
+
+def dumps(value):
+    return b"own:" + pickle.dumps(value)
+
+def loads(data):
+    return pickle.loads(data.removeprefix(b"own:"))
+
+async def nap(ctx):
+    await asyncio.sleep(600)
+
+async def good(ctx, *args):
+    pass
+
+@report_jobs()
+class WorkerSettings:
+    functions = [nap, good]
+    job_timeout = 1
+    job_serializer = dumps
+    job_deserializer = loads
+    redis_settings = RedisSettings.from_dsn(os.environ["REDIS_URL"])
+    queue_name = os.environ["QUEUE"]
+    poll_delay = 0.1
+"""
+OWN_BYTES_SEND = """
+import asyncio, jobs, os
+from arq import create_pool
+
+async def main():
+    pool = await create_pool(jobs.WorkerSettings.redis_settings, default_queue_name=os.environ["QUEUE"],
+                             job_serializer=jobs.dumps, job_deserializer=jobs.loads)
+    for name, args in SENT:
+        print((await jobs.enqueue_job(pool, name, *args)).job_id)
+    await pool.aclose()
+
+asyncio.run(main())
 """
 ARQ_SEND = """
 import asyncio, jobs, os
@@ -126,6 +172,22 @@ def test_arq_reports_a_time_limit_an_aborted_job_and_a_regular_one(framework: Ma
     assert (jobs.folder / "started").exists()
 
 
+def test_arq_runs_on_after_a_time_limit_with_a_serializer_and_after_a_job_that_did_not_begin(
+    framework: MakeFramework,
+) -> None:
+    jobs = framework(OWN_BYTES)
+    with jobs.worker("arq", "jobs.WorkerSettings"):
+        limited, not_begun = jobs.python(
+            "import jobs\nSENT = [('nap', ()), ('good', (jobs.NoText(),))]\n" + OWN_BYTES_SEND
+        )
+        jobs.until_last({limited: "error", not_begun: "error"}, timeout=30)
+        (good,) = jobs.python("SENT = [('good', ())]\n" + OWN_BYTES_SEND)
+        jobs.until_last({good: "success"}, timeout=30)
+    errors = jobs.errors()
+    assert "TimeoutError" in str(errors[limited])
+    assert errors[not_begun] == "ValueError: no text"
+
+
 def test_huey_reports_what_is_revoked_expired_locked_and_delayed(framework: MakeFramework) -> None:
     jobs = framework(HUEY)
     revoked, delayed, expired, locked = jobs.python(HUEY_SEND)
@@ -134,3 +196,16 @@ def test_huey_reports_what_is_revoked_expired_locked_and_delayed(framework: Make
     errors = jobs.errors()
     assert [errors[job] for job in (revoked, expired, locked)] == ["revoked", "expired", "locked"]
     assert jobs.reported(delayed) == {"pending": 1, "processing": 1, "success": 1}
+
+
+def test_a_restart_of_hueys_consumer_loses_no_report(framework: MakeFramework) -> None:
+    jobs = framework(HUEY)
+    # a report leaves the worker long after its restart, unless the restart waits for it
+    jobs.environ["JOBSTATUS_KAFKA_LINGER_MS"] = "3000"
+    with jobs.worker("huey_consumer", "jobs.huey", "--workers", "1", "--delay", "0.05", "--no-periodic") as process:
+        del jobs.environ["JOBSTATUS_KAFKA_LINGER_MS"]
+        (job,) = jobs.python("import jobs\nprint(jobs.good().id)")
+        until(lambda: "executed in" in (jobs.folder / "log").read_text(), "the task has run")
+        process.send_signal(signal.SIGHUP)
+        until(lambda: "Consumer will restart" in (jobs.folder / "log").read_text(), "Huey restarts")
+        jobs.until_last({job: "success"}, timeout=30)

@@ -17,7 +17,10 @@ PREFIX: Final = "JOBSTATUS_"
 
 
 class JobStatusConfig(AppConfig):
-    """Every setting of Django whose name begins with `JOBSTATUS_` counts before the variable of this name."""
+    """Every setting of Django whose name begins with `JOBSTATUS_` counts before the variable of this name.
+
+    One that is None leaves the variable as it is.
+    """
 
     name = "jobstatus_producer.integrations.django"
     label = "jobstatus"
@@ -30,9 +33,9 @@ class JobStatusConfig(AppConfig):
 
 
 def environ() -> dict[str, str]:
-    """The environment with Django's settings in it."""
-    names = [name for name in dir(settings) if name.startswith(PREFIX)]
-    return {**os.environ, **{name: _text(getattr(settings, name)) for name in names}}
+    """The environment with Django's settings in it. A setting that is None is as one that is not there."""
+    given = {name: getattr(settings, name) for name in dir(settings) if name.startswith(PREFIX)}
+    return {**os.environ, **{name: _text(value) for name, value in given.items() if value is not None}}
 
 
 def check_settings(app_configs: Any, **_: Any) -> list[checks.CheckMessage]:

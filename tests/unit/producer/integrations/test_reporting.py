@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from jobstatus_producer.errors import ProducerClosedError
 from jobstatus_producer.integrations.reporting import Reporter
+from support.kept import Kept
 
 
 class Closed:
@@ -25,19 +26,6 @@ class Closed:
 
     def flush(self, _seconds: float) -> int:
         raise self._error
-
-
-class Kept:
-    """A producer that keeps what was reported."""
-
-    def __init__(self) -> None:
-        self.reports: list[tuple[Any, ...]] = []
-
-    def update_job_status(self, *report: Any, attempt: int | None = None) -> None:
-        self.reports.append((*report, attempt))
-
-    async def aupdate_job_status(self, *report: Any, attempt: int | None = None) -> None:
-        self.reports.append((*report, attempt))
 
 
 @pytest.mark.parametrize("error", [ProducerClosedError("closed"), ValueError("status: too long"), TypeError("job_id")])
