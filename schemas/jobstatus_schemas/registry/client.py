@@ -82,7 +82,8 @@ class RegistryClient:
         with self._lock:
             client, self._client = self._client, None
         if client is not None and client[0] == os.getpid():
-            client[1].close()
+            leave: Callable[..., object] = client[1].__exit__  # a method `close` came with confluent-kafka 2.16
+            leave(None, None, None)
 
     def _ask(self, question: Callable[[SchemaRegistryClient], T]) -> T:
         try:
