@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from jobstatus_schemas import UndecodableError
@@ -50,6 +51,8 @@ class AskedSchemas:
         self.awaited: object = None
         """the record that waits for its schema: the first of those that were polled"""
         self._stop = threading.Event()
+        self._failure: Exception | None = None
+        """what has ended the thread, if that was no request to stop"""
         self._thread: threading.Thread | None = None
         self._log = OutageLog(logger, lambda _whom, _error: "registry")
 
@@ -57,12 +60,15 @@ class AskedSchemas:
         """The schema of the id, if it is known. Blocks for 0.05 s when an id is asked for.
 
         Raises `SchemaPendingError` until the registry has answered, and `UndecodableError` if the answer is no schema
-        that a status event can be read with.
+        that a status event can be read with. Raises `RuntimeError` if an error has ended the thread.
         """
         with self._condition:
             if self._wanted != schema_id:
                 self._ask(schema_id)
-                self._condition.wait_for(lambda: self._wanted is None, PATIENCE)
+                self._condition.wait_for(lambda: self._wanted is None or self._failure is not None, PATIENCE)
+            if self._failure is not None:
+                # a class that decoding does not take for a fault of the record
+                raise RuntimeError("the thread that asks the schema registry has ended") from self._failure
             refused = self._refused.pop(schema_id, None)
             if refused is not None:
                 raise refused
@@ -111,16 +117,23 @@ class AskedSchemas:
     # -- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._ask_until_stopped()
+        except StopRequestedError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
+            with self._condition:
+                self._failure = error
+                self._condition.notify_all()
+
+    def _ask_until_stopped(self) -> None:
         while (schema_id := self._next()) is not None:
-            try:
-                answered = retry(
-                    lambda: self._answer(schema_id),
-                    retry_on=UnavailableError,
-                    stop=self._stop,
-                    observe=self._log.report(REGISTRY),
-                )
-            except StopRequestedError:
-                return
+            answered = retry(
+                partial(self._answer, schema_id),
+                retry_on=UnavailableError,
+                stop=self._stop,
+                observe=self._log.report(REGISTRY),
+            )
             if answered:
                 self._log.end(REGISTRY)
             else:

@@ -107,3 +107,15 @@ def test_a_wait_ends_with_the_partition_of_its_record(registry: Registry, asked:
     registry.open.set()
     until(lambda: not is_pending(asked, 2), "another id is asked for")
     assert asked.outage is None
+
+
+def test_an_error_that_ends_the_thread_ends_the_loop_and_is_no_fault_of_the_record(
+    registry: Registry, asked: AskedSchemas
+) -> None:
+    registry.answers[1] = ValueError("nothing that the registry answers")
+    registry.open.set()
+    with pytest.raises(RuntimeError, match="has ended") as caught:
+        until(lambda: not is_pending(asked, 1), "the loop has the error")
+    assert caught.value.__cause__ is registry.answers[1]
+    with pytest.raises(RuntimeError):
+        asked.schema_of(2)
