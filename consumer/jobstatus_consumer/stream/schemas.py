@@ -30,7 +30,7 @@ logger = logging.getLogger("jobstatus.consumer")
 
 REGISTRY: Final = "schema registry"
 PATIENCE: Final = 0.05
-"""Seconds for which the loop waits when it asks for an id. Most answers come sooner, and then nothing is paused."""
+"""Seconds for which the loop waits in one step. Most answers come sooner, and then nothing is paused."""
 SILENT_SECONDS: Final = 1.0
 """After so long without an answer the consumer says that it waits."""
 
@@ -47,6 +47,8 @@ class AskedSchemas:
         self._condition = threading.Condition()
         self._wanted: int | None = None
         self._since = 0.0
+        self._patience = PATIENCE
+        """seconds for which the loop still waits in this step"""
         self._refused: dict[int, UndecodableError] = {}
         self.awaited: object = None
         """the record that waits for its schema: the first of those that were polled"""
@@ -57,7 +59,7 @@ class AskedSchemas:
         self._log = OutageLog(logger, lambda _whom, _error: "registry")
 
     def schema_of(self, schema_id: int) -> Schema:
-        """The schema of the id, if it is known. Blocks for 0.05 s when an id is asked for.
+        """The schema of the id, if it is known. Blocks for 0.05 s in a step at most.
 
         Raises `SchemaPendingError` until the registry has answered, and `UndecodableError` if the answer is no schema
         that a status event can be read with. Raises `RuntimeError` if an error has ended the thread.
@@ -65,7 +67,7 @@ class AskedSchemas:
         with self._condition:
             if self._wanted != schema_id:
                 self._ask(schema_id)
-                self._condition.wait_for(lambda: self._wanted is None or self._failure is not None, PATIENCE)
+                self._wait()
             if self._failure is not None:
                 # a class that decoding does not take for a fault of the record
                 raise RuntimeError("the thread that asks the schema registry has ended") from self._failure
@@ -78,7 +80,11 @@ class AskedSchemas:
             return found
 
     def settle(self, polled: Sequence[object]) -> None:
-        """End a wait whose record is in a batch now, or was dropped because its partition was revoked."""
+        """Begin a step of the loop.
+
+        A wait ends here if its record is in a batch now, or was dropped because its partition was revoked.
+        """
+        self._patience = PATIENCE
         if self.awaited is not None and not (polled and polled[0] is self.awaited):
             with self._condition:
                 self.awaited = self._wanted = None
@@ -107,6 +113,13 @@ class AskedSchemas:
             self._thread = threading.Thread(target=self._run, name="jobstatus-schemas", daemon=True)
             self._thread.start()
         self._condition.notify_all()
+
+    def _wait(self) -> None:
+        if self._wanted is None or self._patience <= 0:
+            return
+        began = time.monotonic()
+        self._condition.wait_for(lambda: self._wanted is None or self._failure is not None, self._patience)
+        self._patience -= time.monotonic() - began
 
     def _is_known(self, schema_id: int) -> bool:
         try:

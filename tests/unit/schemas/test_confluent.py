@@ -18,7 +18,7 @@ from jobstatus_schemas import (
 )
 from jobstatus_schemas.framing.confluent import FIRST_BYTE
 from jobstatus_schemas.registry.errors import NotFoundError, RefusedError, UnavailableError
-from jobstatus_schemas.registry.schemas import Schemas
+from jobstatus_schemas.registry.schemas import UNKNOWN_SECONDS, Schemas
 from jobstatus_schemas.registry.settings import RegistrySettings
 from jobstatus_schemas.registry.sound import MOST_PARTS
 from jobstatus_schemas.registry.writers import writer_schema
@@ -136,12 +136,16 @@ class Answers:
 
 
 def test_what_the_registry_does_not_know_is_asked_again_and_what_it_knows_is_not() -> None:
+    now = [0.0]
     from jobstatus_schemas.registry.client import Registered
 
     client: Any = Answers(NotFoundError("no"), Registered(3, schema_text(), "AVRO"), RefusedError("no"))
-    schemas = Schemas(client)
-    with pytest.raises(UndecodableError, match="schema id 3, which the schema registry does not know"):
-        schemas.ask(3)
+    schemas = Schemas(client, clock=lambda: now[0])
+    for ask in (schemas.ask, schemas.ask, schemas.known):
+        with pytest.raises(UndecodableError, match="schema id 3, which the schema registry does not know"):
+            ask(3)
+    assert len(client.left) == 2, "one question was enough"
+    now[0] += UNKNOWN_SECONDS
     assert schemas.known(3) is None
     assert schemas.ask(3) is schemas.ask(3) is schemas.known(3) is newest_schema()
     with pytest.raises(UnavailableError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -107,6 +108,23 @@ def test_a_wait_ends_with_the_partition_of_its_record(registry: Registry, asked:
     registry.open.set()
     until(lambda: not is_pending(asked, 2), "another id is asked for")
     assert asked.outage is None
+
+
+def test_the_loop_waits_once_in_a_step_however_many_ids_are_new(
+    registry: Registry, asked: AskedSchemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
+    asked.settle([])
+    began = time.monotonic()
+    assert is_pending(asked, 1)
+    waited = time.monotonic() - began
+    assert waited >= 1.0
+    assert all(is_pending(asked, schema_id) for schema_id in range(2, 10))
+    assert time.monotonic() - began - waited < 1.0, "none of the eight was waited for"
+    registry.answers = dict.fromkeys(range(1, 11), newest_schema())
+    registry.open.set()
+    asked.settle([])
+    assert asked.schema_of(10) is newest_schema(), "the next step waits again"
 
 
 def test_an_error_that_ends_the_thread_ends_the_loop_and_is_no_fault_of_the_record(
