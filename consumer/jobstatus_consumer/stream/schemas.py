@@ -88,6 +88,8 @@ class AskedSchemas:
         if self.awaited is not None and not (polled and polled[0] is self.awaited):
             with self._condition:
                 self.awaited = self._wanted = None
+                # it was for that record; a later one asks anew
+                self._refused.clear()
 
     @property
     def outage(self) -> Outage | None:
@@ -170,10 +172,10 @@ class AskedSchemas:
         except UnavailableError as error:
             raise UnavailableError(f"{error}; schema id {schema_id} is needed") from None
         with self._condition:
-            if refused is not None:
-                self._refused[schema_id] = refused
             if self._wanted == schema_id:
                 self._wanted = None
+                if refused is not None:
+                    self._refused[schema_id] = refused
             self._condition.notify_all()
         return True
 

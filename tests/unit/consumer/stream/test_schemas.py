@@ -110,6 +110,25 @@ def test_a_wait_ends_with_the_partition_of_its_record(registry: Registry, asked:
     assert asked.outage is None
 
 
+@pytest.mark.parametrize("is_answered_first", [True, False])
+def test_a_refusal_that_nobody_waits_for_any_more_is_not_kept(
+    registry: Registry, asked: AskedSchemas, monkeypatch: pytest.MonkeyPatch, *, is_answered_first: bool
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+    registry.answers = {1: UndecodableError("unknown_schema", "unknown"), 2: newest_schema()}
+    asked.settle([])
+    assert is_pending(asked, 1)
+    asked.awaited = object()
+    if is_answered_first:
+        registry.open.set()
+        until(lambda: asked.outage is None, "the answer is there")
+    asked.settle([])  # the record was revoked
+    registry.open.set()
+    until(lambda: not is_pending(asked, 2), "the thread has done with the first id")
+    registry.answers[1] = newest_schema()
+    until(lambda: not is_pending(asked, 1), "it is asked for anew")
+
+
 def test_the_loop_waits_once_in_a_step_however_many_ids_are_new(
     registry: Registry, asked: AskedSchemas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
