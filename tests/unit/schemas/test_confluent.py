@@ -97,6 +97,25 @@ def test_a_schema_that_could_end_the_process_is_refused() -> None:
     assert refused(fields).endswith(f"more than {MOST_PARTS:,} parts")
 
 
+def record(name: str, *types: object) -> dict[str, Any]:
+    fields = [{"name": f"{name}_{number}", "type": kind} for number, kind in enumerate(types)]
+    return {"type": "record", "name": name, "fields": fields}
+
+
+@pytest.mark.parametrize("kind", ["items", "values"])
+def test_items_with_many_values_for_each_byte_are_refused(kind: str) -> None:
+    def many(items: object) -> dict[str, object]:
+        return {"type": "array" if kind == "items" else "map", kind: items}
+
+    few_bytes = record("Few", "boolean", *["null"] * 9_000)
+    for items in (few_bytes, ["null", few_bytes], record("Around", "int", few_bytes)):
+        assert refused(many(items)).endswith("items of more than 100 values for each byte")
+    assert refused(record("Outer", many(many(few_bytes)))).endswith("for each byte")
+    nullable = record("Wide", *[["null", "string"]] * 500)
+    for items in (nullable, ["null", nullable], many(nullable), record("Holds", many(["null", nullable]))):
+        assert writer_schema(7, json.dumps(many(items))) is not newest_schema()
+
+
 @pytest.mark.parametrize("text", ["", "{", "3", "null", '{"type": "recrd"}', '"com.acme.Unknown"', "[" * 5000])
 def test_what_is_no_avro_schema_is_refused(text: str) -> None:
     assert refused(text).startswith("schema id 7 is no")
