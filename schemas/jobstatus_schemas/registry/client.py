@@ -18,7 +18,13 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from jobstatus_schemas.masking import masked
-from jobstatus_schemas.registry.errors import NotFoundError, RefusedError, UnavailableError
+from jobstatus_schemas.registry.errors import (
+    ForbiddenError,
+    LoginRefusedError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 from jobstatus_schemas.registry.settings import RegistrySettings
 
 ANSWER_SECONDS: Final = 5.0
@@ -150,7 +156,8 @@ def _classified(error: SchemaRegistryError, name: str) -> Exception:
     if status == 404 and code in _NOT_FOUND_CODES:
         return NotFoundError(f"{name} does not have it")
     if status in _LOGIN:
-        return UnavailableError(f"{name} refuses the login (HTTP {status})")
+        kind = LoginRefusedError if status == 401 else ForbiddenError
+        return kind(f"{name} refuses the login (HTTP {status})")
     if status in _REFUSED:
         return RefusedError(f"{name} refuses the schema (HTTP {status}, code {code})")
     hint = "; is it a schema registry, and is the path right?" if status < 500 and status != 429 else ""
