@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jobstatus_schemas.masking import masked
 from jobstatus_schemas.registry import client as module
 from jobstatus_schemas.registry.client import RegistryClient
 from jobstatus_schemas.registry.errors import UnavailableError
@@ -48,3 +49,15 @@ def test_a_file_of_a_secret_that_cannot_be_read_is_named(tmp_path: Path, name: s
     why = f"{variable}: the file {secret} cannot be read: No such file or directory"
     assert str(caught.value) == f"http://localhost:1 is not asked: {why}"
     client.close()
+
+
+def test_only_the_newest_tokens_of_a_file_are_remembered_and_every_other_secret_is(tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("first")
+    settings = RegistrySettings(url="http://localhost:1", files=(("token", str(secret)),))
+    RegistrySettings(url="http://localhost:1", token="bearer-of-a-variable")
+    RegistrySettings(url="http://localhost:1", user_info="somebody:swordfish-8")
+    for number in range(100):
+        secret.write_text(f"bearer-{number}-")
+        settings.secret("token")
+    assert masked("bearer-1- bearer-99- bearer-of-a-variable swordfish-8") == "bearer-1- *** *** ***"
