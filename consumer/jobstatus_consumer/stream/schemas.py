@@ -99,11 +99,15 @@ class AskedSchemas:
             return None
         return found or Outage(since, f"{REGISTRY}: no answer for schema id {wanted} yet", time.time(), "registry")
 
-    def close(self, timeout: float) -> None:
-        """End the thread. A question that is under way is not awaited for longer than `timeout`."""
+    def stop(self) -> None:
+        """Have the thread end. Does not wait for that."""
         self._stop.set()
         with self._condition:
             self._condition.notify_all()
+
+    def close(self, timeout: float) -> None:
+        """End the thread. A question that is under way is not awaited for longer than `timeout`."""
+        self.stop()
         if self._thread is not None:
             self._thread.join(timeout)
 
