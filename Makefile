@@ -58,10 +58,10 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# four processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
+# six processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: setup
 	@$(MAKE) --no-print-directory -j2 check compiled
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 6
 
 # pytest rewrites each test file once and keeps the result; without it each of the four processes would do that for all
 compiled: setup

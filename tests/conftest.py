@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from jobstatus_schemas import masking
 from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
 from support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from support.shared_broker import pytest_configure_node, pytest_sessionfinish
@@ -45,3 +46,13 @@ def no_thread_of_ours_is_left() -> Iterator[None]:
     for thread in left:
         thread.join(max(0.0, deadline - time.monotonic()))
     assert not [thread.name for thread in left if thread.is_alive()]
+
+
+@pytest.fixture(autouse=True)
+def secrets_are_forgotten() -> Iterator[None]:
+    """What a process was given as a secret is masked in all that it says, also in what a later test looks for."""
+    known, tokens = set(masking._KNOWN), list(masking._TOKENS)
+    yield
+    masking._KNOWN.intersection_update(known)
+    masking._TOKENS.clear()
+    masking._TOKENS.extend(tokens)

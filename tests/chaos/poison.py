@@ -61,7 +61,11 @@ KINDS: Final[Mapping[str, tuple[Maker, str]]] = {
     "too long a status": (lambda event, _: _keyed(event._replace(status="s" * 65)), "out_of_contract"),
     "too long a job_id": (lambda event, _: _keyed(event._replace(job_id="j" * 513)), "out_of_contract"),
     "random bytes": (
-        lambda event, chance: (event.job_id.encode(), b"\x00" + chance.randbytes(chance.randrange(1, 300))),
+        lambda event, chance: (event.job_id.encode(), b"\x01" + chance.randbytes(chance.randrange(1, 300))),
+        "not_avro_single_object",
+    ),
+    "a schema registry's framing": (
+        lambda event, chance: (event.job_id.encode(), bytes((0, chance.randrange(128))) + chance.randbytes(50)),
         "not_avro_single_object",
     ),
     "cut short": (lambda event, _: (event.job_id.encode(), encode(event)[:-3]), "malformed"),

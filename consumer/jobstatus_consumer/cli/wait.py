@@ -11,6 +11,7 @@ from jobstatus_reader import (
     NotReachedError,
     ReaderError,
     ReaderSettingsError,
+    ReaderSetupError,
     check_timeout,
     check_until,
 )
@@ -55,6 +56,8 @@ def command(settings: Settings, job_id: str, until: str, timeout: float, as_json
         raise JobStatusError(f"{error}. Nothing was changed; jobstatus history JOB lists its events") from None
     except ReaderSettingsError as error:
         raise SettingsError(str(error)) from None
+    except ReaderSetupError as error:
+        raise JobStatusError(f"{error}. Nothing was waited for") from None
     except ReaderError as error:
         raise JobStatusError(f"{error}. Nothing was waited for; jobstatus check names what is wrong") from None
     show.show(job, time.monotonic() - began, as_json=as_json, values=show_values)

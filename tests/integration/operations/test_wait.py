@@ -106,7 +106,8 @@ def test_a_database_that_does_not_answer_or_has_no_table_ends_the_wait_at_once(d
     assert "the database does not answer" in done.stderr
     assert "s3cret" not in done.stderr
     done = run_inside(deployed, "wait", "a", "--until", "x", "--table", "no_such", code=1)
-    assert 'relation "no_such" does not exist. jobstatus check names what is missing' in done.stderr
+    assert 'relation "no_such" does not exist. This role needs SELECT on the table' in done.stderr
+    assert "jobstatus check names what is missing. Nothing was waited for\n" in done.stderr
     wrong = {"JOBSTATUS_DATABASE_URL": "postgresql://u:s3@cret@host/none"}
     assert "s3" not in run_inside(deployed, "wait", "a", "--until", "x", code=2, **wrong).stderr
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError, StartError
+from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.store import Finished, PurgeTable, Store, check, check_purge, migrate, overview, remarks
 from law.events import NOON, batch, event
 from psycopg.rows import TupleRow
@@ -261,11 +261,12 @@ def test_a_commit_never_waits_for_less_than_the_administrator_wants(url: str, th
 def test_a_schema_that_may_not_be_used_is_a_problem_not_a_crash(clerk: str, database: Database) -> None:
     database.execute("CREATE SCHEMA IF NOT EXISTS closed")
     (problem,) = check(clerk, "closed.jobs")
-    assert "permission denied for schema closed" in problem.what
+    assert problem.what.endswith(" may not use the schema closed")
+    assert problem.remedy.startswith('GRANT USAGE ON SCHEMA "closed" TO ')
 
 
 def test_a_schema_that_is_not_there_is_named(empty_url: str) -> None:
-    with pytest.raises(DeploymentError, match='schema "nowhere" does not exist'):
+    with pytest.raises(StartError, match=r"there is no schema nowhere .*\(CREATE SCHEMA nowhere\)"):
         migrate(empty_url, "nowhere.jobs")
 
 

@@ -54,8 +54,11 @@ def test_a_question_without_an_answer_is_given_up_and_those_beyond_the_queue_are
     asyncio.run(ask())
 
 
-def test_the_threads_end_although_questions_wait_for_them(questions: Questions) -> None:
+def test_the_threads_end_although_questions_wait_for_them() -> None:
     """A full queue has no room for the word that they should end."""
+    before = set(threading.enumerate())
+    questions = Questions(threads=1, waiting=1)
+    own = set(threading.enumerate()) - before
     free, begun = threading.Event(), threading.Event()
     asked: list[str] = []
 
@@ -77,10 +80,8 @@ def test_the_threads_end_although_questions_wait_for_them(questions: Questions) 
         with pytest.raises(TooSlowError):
             await behind
 
-    before = set(threading.enumerate())
     asyncio.run(ask())
-    name = "jobstatus-console-question-0"
-    until(lambda: name not in {item.name for item in threading.enumerate() if item in before}, "its thread has ended")
+    until(lambda: own and not any(thread.is_alive() for thread in own), "its thread has ended")
     assert asked == []
 
 
