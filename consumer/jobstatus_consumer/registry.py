@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Final
 from jobstatus_schemas import UndecodableError, schema_text
 from jobstatus_schemas.event import SCHEMA_VERSIONS
 from jobstatus_schemas.framing.confluent import SchemaOf
-from jobstatus_schemas.registry.errors import NotFoundError, RegistryError, UnavailableError
-from jobstatus_schemas.registry.settings import RegistrySettings
+from jobstatus_schemas.registry.errors import (
+    ForbiddenError,
+    LoginRefusedError,
+    NotFoundError,
+    RefusedError,
+    RegistryError,
+    UnavailableError,
+)
+from jobstatus_schemas.registry.settings import RegistrySettings, variable
 from jobstatus_schemas.schema import Schema
 
 from jobstatus_consumer.errors import RegistryAwayError, SettingsError
@@ -92,7 +99,7 @@ def state_of(registry: RegistrySettings, subject: str) -> SubjectState:
     """What the registry has. Blocks for a few answers. Raises `RegistryAwayError`."""
     from jobstatus_schemas.registry.subjects import registered
 
-    with _translated(), _asking(registry) as client:
+    with _translated("read"), _asking(registry) as client:
         try:
             latest = client.latest(subject)
         except NotFoundError:
@@ -108,7 +115,7 @@ def state_of(registry: RegistrySettings, subject: str) -> SubjectState:
 
 def register(registry: RegistrySettings, subject: str) -> int:
     """Register the event's schema, and return its id. Blocks for one answer. Raises `RegistryAwayError`."""
-    with _translated(), _asking(registry) as client:
+    with _translated("write"), _asking(registry) as client:
         return client.register(subject, schema_text())
 
 
@@ -148,9 +155,22 @@ def _installed() -> Iterator[None]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(doing: str) -> Iterator[None]:
+    """`doing` is what the login needs the right to: read or write."""
     try:
         yield
     except RegistryError as error:
-        text = f"the schema registry {error}. Nothing was changed; try again when it answers"
+        text = f"the schema registry {error}. Nothing was changed; {_remedy(error, doing)}"
         raise RegistryAwayError(text) from None
+
+
+def _remedy(error: RegistryError, doing: str) -> str:
+    match error:
+        case RefusedError():
+            return "look at the registry's mode (is it READONLY?) and at its rules for the subject"
+        case ForbiddenError():
+            return f"this login may not {doing} there: give it the right, or use another login"
+        case LoginRefusedError():
+            return f"correct {variable('user_info')} or {variable('token')}"
+        case _:
+            return "try again when it answers"

@@ -13,7 +13,7 @@ from jobstatus_consumer.console.background import Letters, Verified, compare, re
 from jobstatus_consumer.console.sources import Sources
 from jobstatus_consumer.console.trends import Position, Trends
 from jobstatus_consumer.console.watch import Seen, Watch
-from jobstatus_consumer.errors import BrokerAwayError, JobStatusError
+from jobstatus_consumer.errors import BrokerAwayError, CoordinatorAwayError, JobStatusError
 from jobstatus_consumer.kafka import Topics
 from jobstatus_consumer.operations import (
     BrokerSide,
@@ -204,6 +204,10 @@ class Live:
         try:
             self._topics = self._topics or self._sources.new_topics()
             found = ask_broker(self._settings, self._topics)
+        except CoordinatorAwayError:
+            # the brokers were reached before, so new clients would change nothing
+            self._broker_answered = time.monotonic()
+            raise
         except BrokerAwayError:
             if time.monotonic() - self._broker_answered > RENEW_AFTER:
                 self._broker_answered = time.monotonic()

@@ -23,21 +23,18 @@ LAST_WORDS: Final = 2000
 
 
 class ChildEndedError(Exception):
-    """The child has ended, or was ended because it gave no answer."""
+    """The child has ended, was ended because it gave no answer, or could not be started."""
 
 
 class AskingChild:
-    """One child process with its pipes. For one thread, but for `end`."""
+    """One child process with its pipes. For one thread, but for `end`.
+
+    Making it raises `ChildEndedError` if the process cannot be started.
+    """
 
     def __init__(self, properties: dict[str, Any]) -> None:
         self.properties = properties
-        self._process = subprocess.Popen(
-            # -P: the folder of the script is no place to import from
-            [sys.executable, "-P", str(SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        self._process = _started()
         pipes: Any = self._process  # whose annotations say that they may be None
         self._in, self._out, self._err = pipes.stdin, pipes.stdout, pipes.stderr
         # a process that the child has started may keep it open
@@ -114,6 +111,16 @@ class AskingChild:
         """Close the pipes, once it has ended and nobody asks it."""
         for stream in (self._in, self._out, self._err):
             stream.close()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    # -P: the folder of the script is no place to import from
+    command = [sys.executable, "-P", str(SCRIPT)]
+    pipe = subprocess.PIPE
+    try:
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    except OSError as error:  # the limit of processes or of open files, or no memory
+        raise ChildEndedError(f"cannot be started ({error.strerror})") from None
 
 
 def _how(code: int | None) -> str:

@@ -112,7 +112,7 @@ class _Delivery:
                 on_delivery=partial(self._ended, letter),
             )
         except BufferError:
-            self._producer.poll(STEP_SECONDS)
+            self._poll()
             raise DeadLetterError("the queue for dead letters is full", retriable=True) from None
         except KafkaException as error:
             if error.args[0].code() not in TOO_LARGE:
@@ -135,7 +135,7 @@ class _Delivery:
         try:
             self._producer.poll(STEP_SECONDS)
         except KafkaException as error:
-            raise _refused(self._topic, error.args[0], self._open) from None
+            raise _refused(self._topic, error.args[0], max(1, self._open)) from None
 
     def _ended(self, letter: DeadLetter, error: KafkaError | None, _message: Message) -> None:
         self._open -= 1

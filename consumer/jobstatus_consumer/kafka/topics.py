@@ -184,8 +184,10 @@ class Topics:
         """Return these properties of one broker, as far as it knows them. Needs the right to ask the cluster."""
 
         def question() -> dict[str, str]:
-            broker = min(self._admin.list_topics(timeout=ANSWER_SECONDS).brokers)
-            return self._properties(ResourceType.BROKER, str(broker), wanted)
+            brokers = self._admin.list_topics(timeout=ANSWER_SECONDS).brokers
+            if not brokers:  # as a broker answers that has just started
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no broker is known yet"))
+            return self._properties(ResourceType.BROKER, str(min(brokers)), wanted)
 
         return self._ask("asking for a broker's properties", question)
 

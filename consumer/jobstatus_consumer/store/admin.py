@@ -59,8 +59,7 @@ def migrate(url: str, table: str, *, target: Target | None = None, dry_run: bool
         with session_at(url, name) as (session, place):
             refuse_same(session, target, place)
     with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
-        if closed := closed_schema(connection, place):
-            raise StartError(f"{closed.what} ({closed.remedy}). Nothing was changed")
+        _refuse_closed_schema(connection, place)
         _ask(connection, "lock", place)
         missing, changes = [], []
         for part, layout in made_tables(place, with_waiting=target is not None):
@@ -219,10 +218,25 @@ def _server_problems(connection: Connection[TupleRow], table: TableName, *, to_w
 
 
 def closed_schema(connection: Connection[TupleRow], name: TableName) -> Problem | None:
-    """The schema that this role may not use, and in which the table may be: the server hides what is there."""
-    for schema, role in _ask(connection, "closed_schemas", name, schema=name.schema):
-        return Problem(f"the role {role} may not use the schema {schema}", usage_grant(schema, role))
+    """The schema that this role may not use, and in which the table may be: the server hides what is there.
+
+    Where a new table would go to another schema, it may as well be that no table was made yet.
+    """
+    for schema, role, elsewhere in _ask(connection, "closed_schemas", name, schema=name.schema):
+        grant = usage_grant(schema, role)
+        if elsewhere is None:
+            return Problem(f"the role {role} may not use the schema {schema}", grant)
+        what = f"there is no table {name.name} in a schema that the role {role} may use"
+        return Problem(what, f"jobstatus migrate; or, if it is in the schema {schema}: {grant}")
     return None
+
+
+def _refuse_closed_schema(connection: Connection[TupleRow], name: TableName) -> None:
+    """Raise StartError if the table may be in a closed schema, and this role may not make it in another one."""
+    for schema, role, elsewhere in _ask(connection, "closed_schemas", name, schema=name.schema):
+        if elsewhere is None or why_not_made(connection, name, name):
+            grant = usage_grant(schema, role)
+            raise StartError(f"the role {role} may not use the schema {schema} ({grant}). Nothing was changed")
 
 
 def _refuse_to_make(connection: Connection[TupleRow], name: TableName) -> None:

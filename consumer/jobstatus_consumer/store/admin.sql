@@ -40,8 +40,10 @@ LEFT JOIN pg_namespace AS n ON n.nspname = place.schema
 
 -- closed_schemas --
 -- The schemas that this role may not use, and in which the table may be: the one in its name, or those of the user's
--- search_path where it is not found. A question about a table in such a schema is an error.
-SELECT n.nspname::text, current_user::text
+-- search_path where it is not found. A question about a table in such a schema is an error. The last column is the open
+-- schema that a new table would go to; it is NULL for a name with a schema, and where there is none.
+SELECT n.nspname::text, current_user::text,
+       CASE WHEN %(schema)s::text IS NULL THEN nullif(current_schema()::text, 'pg_catalog') END
 FROM pg_namespace AS n
 WHERE NOT has_schema_privilege(n.oid, 'USAGE')
   AND CASE WHEN %(schema)s::text IS NOT NULL THEN n.nspname = %(schema)s::text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import Event
@@ -202,15 +202,17 @@ class ConsumerRun:
         consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
         schemas = asked_schemas(settings)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget, schemas=schemas)
-        writer.start()
-        member = self._standing.member = Member(consumer, pipeline, writer, schemas)
-        try:
-            yield member
-        finally:
-            writer.close(CLOSE_SECONDS)
-            sender.close()
+        # from the last end to the first, and each comes although another one fails
+        with ExitStack() as ends:
             if schemas is not None:
-                schemas.close(CLOSE_SECONDS)
+                ends.callback(schemas.close, CLOSE_SECONDS)
+            ends.callback(sender.close)
+            ends.callback(writer.close, CLOSE_SECONDS)
+            if schemas is not None:
+                ends.callback(schemas.stop)  # its question ends while the writer does
+            writer.start()
+            member = self._standing.member = Member(consumer, pipeline, writer, schemas)
+            yield member
 
     def _member_counts(self) -> MemberCounts:
         metrics = self._metrics

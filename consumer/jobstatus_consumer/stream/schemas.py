@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from jobstatus_schemas import UndecodableError
@@ -29,7 +30,7 @@ logger = logging.getLogger("jobstatus.consumer")
 
 REGISTRY: Final = "schema registry"
 PATIENCE: Final = 0.05
-"""Seconds for which the loop waits when it asks for an id. Most answers come sooner, and then nothing is paused."""
+"""Seconds for which the loop waits in one step. Most answers come sooner, and then nothing is paused."""
 SILENT_SECONDS: Final = 1.0
 """After so long without an answer the consumer says that it waits."""
 
@@ -46,23 +47,30 @@ class AskedSchemas:
         self._condition = threading.Condition()
         self._wanted: int | None = None
         self._since = 0.0
+        self._patience = PATIENCE
+        """seconds for which the loop still waits in this step"""
         self._refused: dict[int, UndecodableError] = {}
         self.awaited: object = None
         """the record that waits for its schema: the first of those that were polled"""
         self._stop = threading.Event()
+        self._failure: Exception | None = None
+        """what has ended the thread, if that was no request to stop"""
         self._thread: threading.Thread | None = None
         self._log = OutageLog(logger, lambda _whom, _error: "registry")
 
     def schema_of(self, schema_id: int) -> Schema:
-        """The schema of the id, if it is known. Blocks for 0.05 s when an id is asked for.
+        """The schema of the id, if it is known. Blocks for 0.05 s in a step at most.
 
         Raises `SchemaPendingError` until the registry has answered, and `UndecodableError` if the answer is no schema
-        that a status event can be read with.
+        that a status event can be read with. Raises `RuntimeError` if an error has ended the thread.
         """
         with self._condition:
             if self._wanted != schema_id:
                 self._ask(schema_id)
-                self._condition.wait_for(lambda: self._wanted is None, PATIENCE)
+                self._wait()
+            if self._failure is not None:
+                # a class that decoding does not take for a fault of the record
+                raise RuntimeError("the thread that asks the schema registry has ended") from self._failure
             refused = self._refused.pop(schema_id, None)
             if refused is not None:
                 raise refused
@@ -72,10 +80,16 @@ class AskedSchemas:
             return found
 
     def settle(self, polled: Sequence[object]) -> None:
-        """End a wait whose record is in a batch now, or was dropped because its partition was revoked."""
+        """Begin a step of the loop.
+
+        A wait ends here if its record is in a batch now, or was dropped because its partition was revoked.
+        """
+        self._patience = PATIENCE
         if self.awaited is not None and not (polled and polled[0] is self.awaited):
             with self._condition:
                 self.awaited = self._wanted = None
+                # it was for that record; a later one asks anew
+                self._refused.clear()
 
     @property
     def outage(self) -> Outage | None:
@@ -85,11 +99,15 @@ class AskedSchemas:
             return None
         return found or Outage(since, f"{REGISTRY}: no answer for schema id {wanted} yet", time.time(), "registry")
 
-    def close(self, timeout: float) -> None:
-        """End the thread. A question that is under way is not awaited for longer than `timeout`."""
+    def stop(self) -> None:
+        """Have the thread end. Does not wait for that."""
         self._stop.set()
         with self._condition:
             self._condition.notify_all()
+
+    def close(self, timeout: float) -> None:
+        """End the thread. A question that is under way is not awaited for longer than `timeout`."""
+        self.stop()
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -102,6 +120,13 @@ class AskedSchemas:
             self._thread.start()
         self._condition.notify_all()
 
+    def _wait(self) -> None:
+        if self._wanted is None or self._patience <= 0:
+            return
+        began = time.monotonic()
+        self._condition.wait_for(lambda: self._wanted is None or self._failure is not None, self._patience)
+        self._patience -= time.monotonic() - began
+
     def _is_known(self, schema_id: int) -> bool:
         try:
             return self._schemas.known(schema_id) is not None
@@ -111,16 +136,23 @@ class AskedSchemas:
     # -- in the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        try:
+            self._ask_until_stopped()
+        except StopRequestedError:
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
+            with self._condition:
+                self._failure = error
+                self._condition.notify_all()
+
+    def _ask_until_stopped(self) -> None:
         while (schema_id := self._next()) is not None:
-            try:
-                answered = retry(
-                    lambda: self._answer(schema_id),
-                    retry_on=UnavailableError,
-                    stop=self._stop,
-                    observe=self._log.report(REGISTRY),
-                )
-            except StopRequestedError:
-                return
+            answered = retry(
+                partial(self._answer, schema_id),
+                retry_on=UnavailableError,
+                stop=self._stop,
+                observe=self._log.report(REGISTRY),
+            )
             if answered:
                 self._log.end(REGISTRY)
             else:
@@ -144,10 +176,10 @@ class AskedSchemas:
         except UnavailableError as error:
             raise UnavailableError(f"{error}; schema id {schema_id} is needed") from None
         with self._condition:
-            if refused is not None:
-                self._refused[schema_id] = refused
             if self._wanted == schema_id:
                 self._wanted = None
+                if refused is not None:
+                    self._refused[schema_id] = refused
             self._condition.notify_all()
         return True
 

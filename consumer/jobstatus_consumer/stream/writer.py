@@ -36,8 +36,7 @@ from jobstatus_consumer.errors import (
 from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
-from jobstatus_consumer.stream.outage import Outage as Outage
-from jobstatus_consumer.stream.outage import OutageLog
+from jobstatus_consumer.stream.outage import Outage, OutageLog
 from jobstatus_consumer.stream.settling import Settling
 
 logger = logging.getLogger("jobstatus.writer")

@@ -18,8 +18,16 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from jobstatus_schemas.masking import masked
-from jobstatus_schemas.registry.errors import NotFoundError, RefusedError, UnavailableError
-from jobstatus_schemas.registry.settings import RegistrySettings
+from jobstatus_schemas.protocol import FILE_SUFFIX
+from jobstatus_schemas.registry.errors import (
+    ForbiddenError,
+    LoginRefusedError,
+    NotFoundError,
+    RefusedError,
+    RegistryError,
+    UnavailableError,
+)
+from jobstatus_schemas.registry.settings import RegistrySettings, variable
 
 ANSWER_SECONDS: Final = 5.0
 _NOT_FOUND_CODES: Final = (40401, 40402, 40403)
@@ -82,7 +90,8 @@ class RegistryClient:
         with self._lock:
             client, self._client = self._client, None
         if client is not None and client[0] == os.getpid():
-            client[1].close()
+            leave: Callable[..., object] = client[1].__exit__  # a method `close` came with confluent-kafka 2.16
+            leave(None, None, None)
 
     def _ask(self, question: Callable[[SchemaRegistryClient], T]) -> T:
         try:
@@ -91,6 +100,8 @@ class RegistryClient:
             if error.http_status_code in _LOGIN:
                 self.close()  # the next question logs in with what the file of the secret has then
             raise _classified(error, self._settings.name) from None
+        except RegistryError:
+            raise
         except Exception as error:  # noqa: BLE001 - a wrong answer fails anywhere in the client
             self.close()
             raise UnavailableError(f"{self._settings.name} {_why(error)}") from None
@@ -108,19 +119,27 @@ def _configuration(settings: RegistrySettings) -> dict[str, Any]:
     for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
         if path := getattr(settings, name):
             found[name.replace("_", ".")] = path
-    if password := settings.secret("ssl_key_password"):
+    if password := _secret(settings, "ssl_key_password"):
         found["ssl.key.password"] = password
-    if login := settings.secret("user_info"):
+    if login := _secret(settings, "user_info"):
         found["basic.auth.user.info"] = login
-    if settings.secret("token"):
+    if _secret(settings, "token"):
         found["bearer.auth.credentials.source"] = "CUSTOM"
         found["bearer.auth.custom.provider.config"] = {}
         # asked for each request, so a file that was replaced counts at once; the client wants a cluster's name, too
         found["bearer.auth.custom.provider.function"] = lambda _: {
-            "bearer.auth.token": settings.secret("token"),
+            "bearer.auth.token": _secret(settings, "token"),
             "bearer.auth.logical.cluster": "",
         }
     return found
+
+
+def _secret(settings: RegistrySettings, name: str) -> str:
+    """As `RegistrySettings.secret`; raises `UnavailableError` for a file that cannot be read: it may be replaced."""
+    try:
+        return settings.secret(name)
+    except ValueError as error:
+        raise UnavailableError(f"{settings.name} is not asked: {variable(name)}{FILE_SUFFIX}: {error}") from None
 
 
 def _avro(text: str) -> Schema:
@@ -149,7 +168,8 @@ def _classified(error: SchemaRegistryError, name: str) -> Exception:
     if status == 404 and code in _NOT_FOUND_CODES:
         return NotFoundError(f"{name} does not have it")
     if status in _LOGIN:
-        return UnavailableError(f"{name} refuses the login (HTTP {status})")
+        kind = LoginRefusedError if status == 401 else ForbiddenError
+        return kind(f"{name} refuses the login (HTTP {status})")
     if status in _REFUSED:
         return RefusedError(f"{name} refuses the schema (HTTP {status}, code {code})")
     hint = "; is it a schema registry, and is the path right?" if status < 500 and status != 429 else ""

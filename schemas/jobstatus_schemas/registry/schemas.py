@@ -17,6 +17,8 @@ from jobstatus_schemas.schema import Schema
 PATIENCE_SECONDS: Final = 10.0
 """How long `ask_patiently` asks a registry that gives no answer, and for how long it then raises at once."""
 PAUSE_SECONDS: Final = 0.5
+UNKNOWN_SECONDS: Final = 1.0
+"""How long an id counts as unknown without another question: a thousand records with it need not cost as many."""
 
 
 class Schemas:
@@ -26,15 +28,19 @@ class Schemas:
         self._client = client
         self._clock = clock
         self._known: dict[int, Schema | UndecodableError] = {}
+        self._unknown: dict[int, float] = {}
+        """until when each of these ids counts as unknown"""
         self._no_answer_until = 0.0
         self._no_answer = UnavailableError("")
 
     def known(self, schema_id: int) -> Schema | None:
         """The schema of the id, if the registry has been asked for it. Never blocks.
 
-        Raises `UndecodableError` for a schema that is no use.
+        Raises `UndecodableError` for a schema that is no use, and for an id that was unknown within the last second.
         """
         found = self._known.get(schema_id)
+        if found is None and self._clock() < self._unknown.get(schema_id, 0.0):
+            raise _unknown(schema_id)
         if isinstance(found, UndecodableError):
             raise UndecodableError(found.reason, str(found))
         return found
@@ -43,7 +49,7 @@ class Schemas:
         """The schema of the id. Blocks for one answer of the registry, unless the id is known.
 
         Raises `UndecodableError` for an id that the registry does not know and for a schema that is no use, and
-        `UnavailableError`. What is unknown is asked again: it may be registered at any time.
+        `UnavailableError`. What is unknown is asked again after a second: it may be registered at any time.
         """
         known = self.known(schema_id)
         if known is not None:
@@ -51,8 +57,10 @@ class Schemas:
         try:
             answer = self._client.schema(schema_id)
         except NotFoundError:
-            detail = f"Confluent framing, schema id {schema_id}, which the schema registry does not know"
-            raise UndecodableError("unknown_schema", detail) from None
+            now = self._clock()
+            still = {each: until for each, until in self._unknown.items() if until > now}
+            self._unknown = {**still, schema_id: now + UNKNOWN_SECONDS}
+            raise _unknown(schema_id) from None
         except RefusedError as error:
             raise UnavailableError(str(error)) from None
         try:
@@ -75,6 +83,11 @@ class Schemas:
                     self._no_answer, self._no_answer_until = error, self._clock() + PATIENCE_SECONDS
                     raise
             time.sleep(PAUSE_SECONDS)
+
+
+def _unknown(schema_id: int) -> UndecodableError:
+    detail = f"Confluent framing, schema id {schema_id}, which the schema registry does not know"
+    return UndecodableError("unknown_schema", detail)
 
 
 @cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from jobstatus_schemas.masking import remember
+from jobstatus_schemas.masking import remember, remember_token
 from jobstatus_schemas.protocol import FILE_SUFFIX, REGISTRY_ENV_PREFIX
 from jobstatus_schemas.secret_files import read_secret
 
@@ -67,11 +67,15 @@ class RegistrySettings:
     def secret(self, name: str) -> str:
         """A secret, from its file if it has one; empty if it is not set. Raises `ValueError` if a file is unreadable.
 
-        From here on it is hidden in every text that `masked` returns.
+        From here on it is hidden in every text that `masked` returns. A token from a file is hidden until 64 newer ones
+        have come.
         """
         path = dict(self.files).get(name)
         found = read_secret(path) if path else str(getattr(self, name))
-        remember([found, found.partition(":")[2]])
+        if path and name == "token":
+            remember_token(found)
+        else:
+            remember([found, found.partition(":")[2]])
         return found
 
     @classmethod

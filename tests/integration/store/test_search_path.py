@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from jobstatus_consumer.errors import DeploymentError
+from jobstatus_consumer.errors import DeploymentError, StartError
 from jobstatus_consumer.store import Row, RowRepair, Store, Table, check, migrate, new_table, overview
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
@@ -83,6 +83,42 @@ def test_the_table_is_found_where_the_roles_search_path_has_it(owner: Database, 
     assert owner.execute("SELECT log_offset FROM ours.jobs").fetchall() == [(1,)]
     assert owner.execute("SELECT next_offset FROM ours.jobs_progress").fetchall() == [(2,)]
     assert owner.execute("SELECT to_regclass('public.jobs')").fetchone() == (None,)
+
+
+@pytest.fixture
+def hardened(owner: Database, database_url: str) -> Iterator[str]:
+    """The URL of a role that has a schema of its name, in a database whose schema public nobody else may use."""
+    name = f"app_{owner.info.dbname}"
+    owner.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    owner.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'swordfish-7'".encode())
+    owner.execute(f"CREATE SCHEMA {name} AUTHORIZATION {name}".encode())
+    yield psycopg.conninfo.make_conninfo(database_url, user=name, password="swordfish-7")
+    owner.execute(f"DROP OWNED BY {name} CASCADE".encode())
+    owner.execute(f"DROP ROLE {name}".encode())
+
+
+def test_a_closed_schema_beside_an_open_one_keeps_nobody_from_making_the_tables(hardened: str, owner: Database) -> None:
+    role = f"app_{owner.info.dbname}"
+    remedy = f'jobstatus migrate; or, if it is in the schema public: GRANT USAGE ON SCHEMA "public" TO "{role}"'
+    what = f"there is no table jobs in a schema that the role {role} may use"
+    assert [(found.what, found.remedy) for found in check(hardened, "jobs")] == [(what, remedy)]
+    with pytest.raises(StartError) as caught:
+        overview(hardened, "jobs")
+    assert str(caught.value) == f"{what} ({remedy})"
+    migrate(hardened, "jobs")
+    assert check(hardened, "jobs") == []
+    assert overview(hardened, "jobs").rows == {}
+    assert owner.execute(f"SELECT to_regclass('{role}.jobs') IS NOT NULL".encode()).fetchone() == (True,)
+
+
+def test_a_closed_schema_is_named_where_no_other_one_can_take_the_tables(hardened: str, owner: Database) -> None:
+    role = f"app_{owner.info.dbname}"
+    owner.execute(f"REVOKE CREATE ON SCHEMA {role} FROM {role}".encode())
+    refusal = rf'the role {role} may not use the schema public \(GRANT USAGE ON SCHEMA "public" TO "{role}"\)'
+    with pytest.raises(StartError, match=refusal):
+        migrate(hardened, "jobs")
+    owner.execute(f"DROP SCHEMA {role}".encode())
+    assert [found.what for found in check(hardened, "jobs")] == [f"the role {role} may not use the schema public"]
 
 
 def test_a_session_that_a_pooler_hands_over_again_finds_the_table_too(owner: Database, database_url: str) -> None:

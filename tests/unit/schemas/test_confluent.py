@@ -18,7 +18,7 @@ from jobstatus_schemas import (
 )
 from jobstatus_schemas.framing.confluent import FIRST_BYTE
 from jobstatus_schemas.registry.errors import NotFoundError, RefusedError, UnavailableError
-from jobstatus_schemas.registry.schemas import Schemas
+from jobstatus_schemas.registry.schemas import UNKNOWN_SECONDS, Schemas
 from jobstatus_schemas.registry.settings import RegistrySettings
 from jobstatus_schemas.registry.sound import MOST_PARTS
 from jobstatus_schemas.registry.writers import writer_schema
@@ -97,6 +97,25 @@ def test_a_schema_that_could_end_the_process_is_refused() -> None:
     assert refused(fields).endswith(f"more than {MOST_PARTS:,} parts")
 
 
+def record(name: str, *types: object) -> dict[str, Any]:
+    fields = [{"name": f"{name}_{number}", "type": kind} for number, kind in enumerate(types)]
+    return {"type": "record", "name": name, "fields": fields}
+
+
+@pytest.mark.parametrize("kind", ["items", "values"])
+def test_items_with_many_values_for_each_byte_are_refused(kind: str) -> None:
+    def many(items: object) -> dict[str, object]:
+        return {"type": "array" if kind == "items" else "map", kind: items}
+
+    few_bytes = record("Few", "boolean", *["null"] * 9_000)
+    for items in (few_bytes, ["null", few_bytes], record("Around", "int", few_bytes)):
+        assert refused(many(items)).endswith("items of more than 100 values for each byte")
+    assert refused(record("Outer", many(many(few_bytes)))).endswith("for each byte")
+    nullable = record("Wide", *[["null", "string"]] * 500)
+    for items in (nullable, ["null", nullable], many(nullable), record("Holds", many(["null", nullable]))):
+        assert writer_schema(7, json.dumps(many(items))) is not newest_schema()
+
+
 @pytest.mark.parametrize("text", ["", "{", "3", "null", '{"type": "recrd"}', '"com.acme.Unknown"', "[" * 5000])
 def test_what_is_no_avro_schema_is_refused(text: str) -> None:
     assert refused(text).startswith("schema id 7 is no")
@@ -136,12 +155,16 @@ class Answers:
 
 
 def test_what_the_registry_does_not_know_is_asked_again_and_what_it_knows_is_not() -> None:
+    now = [0.0]
     from jobstatus_schemas.registry.client import Registered
 
     client: Any = Answers(NotFoundError("no"), Registered(3, schema_text(), "AVRO"), RefusedError("no"))
-    schemas = Schemas(client)
-    with pytest.raises(UndecodableError, match="schema id 3, which the schema registry does not know"):
-        schemas.ask(3)
+    schemas = Schemas(client, clock=lambda: now[0])
+    for ask in (schemas.ask, schemas.ask, schemas.known):
+        with pytest.raises(UndecodableError, match="schema id 3, which the schema registry does not know"):
+            ask(3)
+    assert len(client.left) == 2, "one question was enough"
+    now[0] += UNKNOWN_SECONDS
     assert schemas.known(3) is None
     assert schemas.ask(3) is schemas.ask(3) is schemas.known(3) is newest_schema()
     with pytest.raises(UnavailableError):

@@ -23,6 +23,7 @@ class Library:
     def __init__(self, *errors: int | None) -> None:
         self.errors = list(errors)
         self.refuses: Exception | None = None
+        self.has_ended: KafkaError | None = None
         self.reports: list[Report] = []
         self.flushed = 0.0
         self.now = 0.0
@@ -34,6 +35,8 @@ class Library:
 
     def poll(self, seconds: float) -> None:
         self.now += seconds
+        if self.has_ended is not None:
+            raise KafkaException(self.has_ended)
         if self.reports and self.errors:
             code = self.errors.pop(0)
             self.reports.pop(0)(None if code is None else KafkaError(code), None)
@@ -103,6 +106,15 @@ def test_a_full_queue_may_be_tried_again() -> None:
     library = Library()
     library.refuses = BufferError()
     assert failure(library).retriable
+
+
+def test_a_final_error_of_the_client_is_reported_as_such_behind_a_full_queue_too() -> None:
+    library = Library()
+    library.refuses = BufferError()
+    library.has_ended = KafkaError(KafkaError._FATAL, "the client has ended", True)
+    found = failure(library)
+    assert not found.retriable
+    assert "the broker refuses 1 dead letter to job-status.dlq" in str(found)
 
 
 def test_one_that_the_library_refuses_is_not_sent_again() -> None:

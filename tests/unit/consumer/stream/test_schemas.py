@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from threading import Event
 from typing import Any
@@ -107,3 +108,51 @@ def test_a_wait_ends_with_the_partition_of_its_record(registry: Registry, asked:
     registry.open.set()
     until(lambda: not is_pending(asked, 2), "another id is asked for")
     assert asked.outage is None
+
+
+@pytest.mark.parametrize("is_answered_first", [True, False])
+def test_a_refusal_that_nobody_waits_for_any_more_is_not_kept(
+    registry: Registry, asked: AskedSchemas, monkeypatch: pytest.MonkeyPatch, *, is_answered_first: bool
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 0.0)
+    registry.answers = {1: UndecodableError("unknown_schema", "unknown"), 2: newest_schema()}
+    asked.settle([])
+    assert is_pending(asked, 1)
+    asked.awaited = object()
+    if is_answered_first:
+        registry.open.set()
+        until(lambda: asked.outage is None, "the answer is there")
+    asked.settle([])  # the record was revoked
+    registry.open.set()
+    until(lambda: not is_pending(asked, 2), "the thread has done with the first id")
+    registry.answers[1] = newest_schema()
+    until(lambda: not is_pending(asked, 1), "it is asked for anew")
+
+
+def test_the_loop_waits_once_in_a_step_however_many_ids_are_new(
+    registry: Registry, asked: AskedSchemas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 1.0)
+    asked.settle([])
+    began = time.monotonic()
+    assert is_pending(asked, 1)
+    waited = time.monotonic() - began
+    assert waited >= 1.0
+    assert all(is_pending(asked, schema_id) for schema_id in range(2, 10))
+    assert time.monotonic() - began - waited < 1.0, "none of the eight was waited for"
+    registry.answers = dict.fromkeys(range(1, 11), newest_schema())
+    registry.open.set()
+    asked.settle([])
+    assert asked.schema_of(10) is newest_schema(), "the next step waits again"
+
+
+def test_an_error_that_ends_the_thread_ends_the_loop_and_is_no_fault_of_the_record(
+    registry: Registry, asked: AskedSchemas
+) -> None:
+    registry.answers[1] = ValueError("nothing that the registry answers")
+    registry.open.set()
+    with pytest.raises(RuntimeError, match="has ended") as caught:
+        until(lambda: not is_pending(asked, 1), "the loop has the error")
+    assert caught.value.__cause__ is registry.answers[1]
+    with pytest.raises(RuntimeError):
+        asked.schema_of(2)

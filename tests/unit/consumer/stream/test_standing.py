@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.stream.lag import Lag
+from jobstatus_consumer.stream.outage import Outage
 from jobstatus_consumer.stream.standing import ANSWER_WITHIN, Member, Standing
-from jobstatus_consumer.stream.writer import Outage
 from jobstatus_consumer.telemetry.metrics import WAITING_FOR, Metrics
 
 REBALANCE = 60.0

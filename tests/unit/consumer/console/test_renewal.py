@@ -1,0 +1,41 @@
+"""When the console makes its Kafka clients anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.console import live
+from jobstatus_consumer.console.live import Live
+from jobstatus_consumer.errors import BrokerAwayError, CoordinatorAwayError
+
+
+class Sources:
+    """Counts how often the clients were made anew."""
+
+    renewed = 0
+
+    def new_topics(self) -> object:
+        return object()
+
+    def renew(self) -> None:
+        self.renewed += 1
+
+
+@pytest.mark.parametrize(
+    ("error", "renewed"), [(BrokerAwayError("no broker"), 1), (CoordinatorAwayError("no child"), 0)]
+)
+def test_clients_are_made_anew_where_no_broker_answers_and_not_where_the_child_process_has_ended(
+    error: Exception, renewed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(live, "ask_broker", refuse)
+    monkeypatch.setattr(live, "RENEW_AFTER", -1.0)
+    sources: Any = Sources()
+    watched = Live(load_settings({"JOBSTATUS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}), sources)
+    with pytest.raises(type(error)):
+        watched._ask_broker()
+    assert sources.renewed == renewed
