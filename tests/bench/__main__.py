@@ -174,6 +174,8 @@ def _console(place: Place, _options: argparse.Namespace, console: Console) -> Me
 
 def _waits(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     events, rounds = _size(options)
+    # a drain of seconds: beside shorter ones the console's questions, one or more seconds apart, come or do not
+    events *= 4
     place.make_topic("waits")
     place.fill("waits", events, JOBS)
     found = waits.measure(place, "waits", events, rounds, console.print)

@@ -27,7 +27,7 @@ from jobstatus_consumer.store import Limits as StoreLimits
 from jobstatus_consumer.store import OverviewTable, TableOverview, WatchedTable, open_read_only
 
 BROKER_EVERY: Final = 1.0
-TABLE_EVERY: Final = 0.7
+TABLE_EVERY: Final = 0.95
 ROWS_EVERY: Final = 10.0
 LETTERS_EVERY: Final = 5.0
 OLDEST_EVERY: Final = 3.0

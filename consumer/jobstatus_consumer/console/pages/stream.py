@@ -16,7 +16,7 @@ from jobstatus_consumer.console.trends import columns
 
 LIVE: Final = {"overview": "overview_live.html", "consumers": "consumers_live.html"}
 """The pages that move, and the template of the part that does."""
-LEAST_SECONDS: Final = 0.25
+LEAST_SECONDS: Final = 0.5
 """Between two events of a stream."""
 SILENCE_SECONDS: Final = 5.0
 """After so long without news the page is sent again: its ages have grown."""

@@ -1,7 +1,7 @@
 """A page shows a commit within two seconds: proved by a clock of the test's own, so that no machine is too slow for it.
 
 Three steps are between a commit and the page, and each is bounded: the watch looks at the database at least once a
-second, a stream sends what was seen after a quarter of a second at most, and the browser puts it on the page when it
+second, a stream sends what was seen after half a second at most, and the browser puts it on the page when it
 arrives. `test_a_commit_is_seen_on_the_page` shows that the steps are joined, in a real browser.
 """
 
