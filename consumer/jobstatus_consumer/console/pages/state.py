@@ -94,8 +94,15 @@ async def _while_connected(request: Request, answer: Awaitable[T]) -> T:
             raise HTTPException(499, "the client has gone")
         return waiting.result()
     finally:
-        waiting.cancel()
-        gone.cancel()
+        for task in (waiting, gone):
+            task.add_done_callback(_look_at)
+            task.cancel()
+
+
+def _look_at(task: asyncio.Future[Any]) -> None:
+    """Take the error of a task that nobody waits for any more: asyncio would log it, once for each of a thousand."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _disconnected(request: Request) -> None:
