@@ -9,6 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Row = Sequence[Any]
+"""A row of `selected`, as the driver gives it."""
 TIMES: Final = ("occurred_at", "latest_occurred_at", "updated_at")
 """The columns with times. They are read as numbers, so that no setting of a session changes them."""
 
@@ -39,7 +41,7 @@ class Job:
     """when the row was written, by the database's clock"""
 
     @classmethod
-    def of_row(cls, row: Sequence[Any]) -> Job:
+    def of_row(cls, row: Row) -> Job:
         """The job of a row of `selected`."""
         given = dict(zip(COLUMNS, row, strict=True))
         return cls(**given | {name: _time(given[name]) for name in TIMES})
@@ -55,6 +57,9 @@ class Job:
 
 COLUMNS: Final = tuple(item.name for item in fields(Job))
 """The columns of the managed table, in its order."""
+JOB_ID: Final = COLUMNS.index("job_id")
+STATUS: Final = COLUMNS.index("status")
+"""Places in a row of `selected`."""
 
 
 def selected() -> str:

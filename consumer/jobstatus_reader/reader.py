@@ -17,7 +17,7 @@ from jobstatus_schemas.event import check_job_id, check_status
 from psycopg import sql
 
 from jobstatus_reader.errors import NotReachedError, ReaderSettingsError
-from jobstatus_reader.job import Job, selected
+from jobstatus_reader.job import JOB_ID, Job, Row, selected
 from jobstatus_reader.line import Line
 from jobstatus_reader.waiting import Waiter, Waits
 
@@ -82,7 +82,7 @@ class JobStatusReader:
         This and every other lookup raises `ValueError` or `TypeError` for an impossible argument, and `ReaderError`.
         """
         text = check_job_id(job_id)
-        return self._look([text]).get(text)
+        return self._jobs([text]).get(text)
 
     def jobs(self, job_ids: Iterable[JobId]) -> dict[str, Job]:
         """By job id, the rows of these jobs; a job without a row is left out. Blocks for the answer.
@@ -92,7 +92,7 @@ class JobStatusReader:
         found: dict[str, Job] = {}
         wanted = iter(dict.fromkeys(map(check_job_id, job_ids)))
         while some := list(islice(wanted, AT_ONCE)):
-            found.update(self._look(some))
+            found.update(self._jobs(some))
         return found
 
     def by_status(self, status: str, *, after: JobId | None = None, limit: int = 100) -> list[Job]:
@@ -156,16 +156,19 @@ class JobStatusReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _look(self, jobs: Iterable[str]) -> dict[str, Job]:
-        found = map(Job.of_row, self._line.fetch(self._of_jobs, {"jobs": list(jobs)}))
+    def _jobs(self, jobs: list[str]) -> dict[str, Job]:
+        return {job_id: Job.of_row(row) for job_id, row in self._look(jobs).items()}
+
+    def _look(self, jobs: Iterable[str]) -> dict[str, Row]:
+        found = self._line.fetch(self._of_jobs, {"jobs": list(jobs)})
         self._waits.answered = True
-        return {job.job_id: job for job in found}
+        return {row[JOB_ID]: row for row in found}
 
     def _last_look(self, waiter: Waiter, seconds: float | None) -> Job:
         """What a wait ends with at its time-out. One that was too short for any lookup gets one."""
         trouble = self._waits.trouble
         if not waiter.looks and not trouble:
-            waiter.take(self.job(waiter.job_id), 0.0)
+            waiter.take(self._look([waiter.job_id]).get(waiter.job_id), 0.0)
         job = waiter.last
         if job is not None and job.status in waiter.until:
             return job

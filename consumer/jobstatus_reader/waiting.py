@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Final
 
 from jobstatus_reader.errors import DatabaseUnavailableError, ReaderClosedError, ReaderError
-from jobstatus_reader.job import Job
+from jobstatus_reader.job import STATUS, Job, Row
 
 logger = logging.getLogger("jobstatus.reader")
 
@@ -26,14 +26,14 @@ LONGEST: Final = 1.0
 SHARE: Final = 20
 """A waiter that has waited for so many seconds gets its answer one second late at most, and never later than that."""
 
-Look = Callable[[Iterable[str]], Mapping[str, Job]]
+Look = Callable[[Iterable[str]], Mapping[str, Row]]
 """Returns by job the rows of these jobs."""
 
 
 class Waiter:
     """One wait: `future` gets the job when its status is one of `until`. Times are those of the clock."""
 
-    __slots__ = ("due", "future", "job_id", "last", "looks", "since", "until")
+    __slots__ = ("_row", "due", "future", "job_id", "looks", "since", "until")
 
     def __init__(self, job_id: str, until: frozenset[str], now: float) -> None:
         self.job_id = job_id
@@ -41,18 +41,24 @@ class Waiter:
         self.since = now
         self.due = now
         self.future: Future[Job] = Future()
-        self.last: Job | None = None
+        self._row: Row | None = None
         self.looks = 0
 
-    def take(self, job: Job | None, now: float) -> None:
+    @property
+    def last(self) -> Job | None:
+        """The job as the last lookup found it; None if there was no row of it, or no lookup."""
+        return None if self._row is None else Job.of_row(self._row)
+
+    def take(self, row: Row | None, now: float) -> None:
         """Note what a lookup found, and say when to look again."""
-        self.last = job
+        # a job is made of the last row alone: most rows of a thousand waits are not what anybody waits for
+        self._row = row
         self.looks += 1
         self.postpone(now)
-        if job is not None and job.status in self.until:
+        if row is not None and row[STATUS] in self.until:
             # the caller may have given up just now
             with suppress(InvalidStateError):
-                self.future.set_result(job)
+                self.future.set_result(Job.of_row(row))
 
     def fail(self, error: ReaderError) -> None:
         """End the wait with an error of its own, because each thread adds its traceback to it."""

@@ -8,26 +8,27 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 import pytest
-from jobstatus_reader import DatabaseUnavailableError, Job, ReaderClosedError, ReaderError, ReaderSetupError
+from jobstatus_reader import DatabaseUnavailableError, ReaderClosedError, ReaderError, ReaderSetupError
+from jobstatus_reader.job import COLUMNS, Row
 from jobstatus_reader.waiting import LONGEST, SHORTEST, Waiter, Waits
 from support.waiting import until
 
 DONE = frozenset({"success", "error"})
 
 
-def job(job_id: str, status: str) -> Job:
-    return Job(job_id, status, None, None, None, None, None, None, None, None, None)
+def job(job_id: str, status: str) -> Row:
+    return (job_id, status, *[None] * (len(COLUMNS) - 2))
 
 
 class Table:
     """What the hub asks; it counts the lookups and fails with `error` while there is one."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Job] = {}
+        self.rows: dict[str, Row] = {}
         self.looks: list[set[str]] = []
         self.error: Exception | None = None
 
-    def look(self, jobs: Iterable[str]) -> Mapping[str, Job]:
+    def look(self, jobs: Iterable[str]) -> Mapping[str, Row]:
         self.looks.append(set(jobs))
         if self.error is not None:
             raise self.error
@@ -146,7 +147,7 @@ def test_a_wait_that_nobody_awaits_any_more_is_looked_up_no_more(table: Table, w
 def test_a_slow_database_is_asked_no_more_often_than_a_twentieth_of_the_time() -> None:
     spans: list[tuple[float, float]] = []
 
-    def look(_: Iterable[str]) -> Mapping[str, Job]:
+    def look(_: Iterable[str]) -> Mapping[str, Row]:
         began = time.monotonic()
         time.sleep(0.02)
         spans.append((began, time.monotonic()))
