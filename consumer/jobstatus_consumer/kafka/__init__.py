@@ -15,7 +15,14 @@ from jobstatus_consumer.kafka.group import end_offsets
 from jobstatus_consumer.kafka.group_consumer import AssignedPartition, GroupConsumer, new_client
 from jobstatus_consumer.kafka.guarded import GuardedCoordinator
 from jobstatus_consumer.kafka.member_properties import protocol
-from jobstatus_consumer.kafka.offsets import clear_budget, commits, refuse_active, refuse_without_right, reset
+from jobstatus_consumer.kafka.offsets import (
+    clear_budget,
+    commits,
+    commits_of_described,
+    refuse_active,
+    refuse_without_right,
+    reset,
+)
 from jobstatus_consumer.kafka.range_reader import Checkpoint, RangeReader
 from jobstatus_consumer.kafka.reading import EndOfPartition, Polled
 from jobstatus_consumer.kafka.rights import PRINCIPALS, Principal, Right, acl_commands, consumer_rights
@@ -53,6 +60,7 @@ __all__ = [
     "checkpoint_group",
     "clear_budget",
     "commits",
+    "commits_of_described",
     "consumer_rights",
     "dead_letters_plan",
     "denied",

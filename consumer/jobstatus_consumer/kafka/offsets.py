@@ -59,6 +59,11 @@ def commit(
 def commits(settings: Settings, topics: Topics) -> dict[int, CommittedOffset]:
     """Return what the group has committed of each partition, without joining it. Blocks; raises `BrokerError`."""
     refuse_without_right(topics, settings.group_id, "DESCRIBE")
+    return commits_of_described(settings, topics)
+
+
+def commits_of_described(settings: Settings, topics: Topics) -> dict[int, CommittedOffset]:
+    """As `commits`, for a caller that has just described the group: the same right was needed for that."""
     numbers = topics.partitions(settings.topic)
     with _observer(settings) as observer:
         return committed(observer, settings.topic, numbers)

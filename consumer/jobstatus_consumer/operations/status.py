@@ -20,7 +20,15 @@ from jobstatus_consumer.errors import (
     StartError,
     StopRequestedError,
 )
-from jobstatus_consumer.kafka import FETCH_LITTLE, CommittedOffset, GroupFacts, RangeReader, Topics, commits, unfit
+from jobstatus_consumer.kafka import (
+    FETCH_LITTLE,
+    CommittedOffset,
+    GroupFacts,
+    RangeReader,
+    Topics,
+    commits_of_described,
+    unfit,
+)
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
 from jobstatus_consumer.store import Table, TableOverview, overview
@@ -162,7 +170,7 @@ def ask_broker(settings: Settings, topics: Topics) -> BrokerSide:
         topics.group_facts(settings.group_id),
         topics.topic_id(settings.topic),
         topics.watermarks(settings.topic, topics.partitions(settings.topic)),
-        commits(settings, topics),
+        commits_of_described(settings, topics),
         sum(high - low for low, high in marks.values()),
     )
 
