@@ -194,7 +194,7 @@ class Pipeline:
     def _wait_for_schema(self, item: RawRecord) -> None:
         """Fetch no more, and write what comes before the record that waits for its schema."""
         if self._schemas is not None:
-            self._schemas.awaited = item
+            self._schemas.hold(item)
         self._builder.hurry()
         if self._state is State.READING:
             self._pause()

@@ -40,7 +40,7 @@ class SchemaPendingError(Exception):
 
 
 class AskedSchemas:
-    """What the loop needs of the registry. `schema_of` and `settle` are for the loop's thread alone."""
+    """What the loop needs of the registry. `schema_of`, `hold` and `settle` are for the loop's thread alone."""
 
     def __init__(self, schemas: Schemas) -> None:
         self._schemas = schemas
@@ -78,6 +78,10 @@ class AskedSchemas:
             if found is None:
                 raise SchemaPendingError
             return found
+
+    def hold(self, record: object) -> None:
+        """Note that this record, the first of those that were polled, waits for its schema."""
+        self.awaited = record
 
     def settle(self, polled: Sequence[object]) -> None:
         """Begin a step of the loop.

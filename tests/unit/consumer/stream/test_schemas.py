@@ -100,7 +100,7 @@ def test_a_wait_ends_with_the_partition_of_its_record(registry: Registry, asked:
     registry.answers = {1: UnavailableError("it is down"), 2: newest_schema()}
     record, other = object(), object()
     assert is_pending(asked, 1)
-    asked.awaited = record
+    asked.hold(record)
     asked.settle([record, other])
     assert asked.awaited is record
     asked.settle([other])
@@ -118,7 +118,7 @@ def test_a_refusal_that_nobody_waits_for_any_more_is_not_kept(
     registry.answers = {1: UndecodableError("unknown_schema", "unknown"), 2: newest_schema()}
     asked.settle([])
     assert is_pending(asked, 1)
-    asked.awaited = object()
+    asked.hold(object())
     if is_answered_first:
         registry.open.set()
         until(lambda: asked.outage is None, "the answer is there")
