@@ -17,7 +17,7 @@ from fastavro.read import SchemaResolutionError
 from jobstatus_schemas.body import has_negative_branch, read_usual, write
 from jobstatus_schemas.errors import UndecodableError
 from jobstatus_schemas.event import JobStatusEvent
-from jobstatus_schemas.framing import Framing
+from jobstatus_schemas.framing import Framing, ReadFraming
 from jobstatus_schemas.schema import Schema, newest_schema
 
 _LONG_RUN: Final = re.compile(rb"[\x80-\xff]{9}")
@@ -31,7 +31,7 @@ class Codec:
     method blocks, unless a framing of `also` asks a registry.
     """
 
-    def __init__(self, framing: Framing, also: Mapping[bytes, Framing] = MappingProxyType({})) -> None:
+    def __init__(self, framing: Framing, also: Mapping[bytes, ReadFraming] = MappingProxyType({})) -> None:
         self._framing = framing
         self._also = also
         self._newest = newest_schema()

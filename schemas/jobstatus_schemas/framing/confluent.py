@@ -40,10 +40,6 @@ class Confluent:
         self._schema_of = schema_of
         self._schemas: dict[bytes, Schema] = {}
 
-    def header(self, schema: Schema) -> bytes:
-        """Not known here: a registry gives the id. Raises `NotImplementedError`."""
-        raise NotImplementedError("a producer asks the registry for the id")
-
     def writer_of(self, value: bytes) -> Schema:
         """The schema whose id is in the header of `value`. Blocks as `schema_of` does, for an id that is new here.
 

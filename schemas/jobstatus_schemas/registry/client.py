@@ -2,8 +2,8 @@
 
 Measured with confluent-kafka 2.16: its import takes 0.35 to 0.8 s and 409 modules, so it is imported only if a
 registry is configured. Without a time-out it waits without a limit, and each try has three more behind it after pauses
-of up to 20 s, so both are set here: whoever asks decides when to ask again. What it raises is classified here by class,
-HTTP status and the registry's own code, because it passes on whatever an answer led to.
+of up to 20 s. So both are set here, and the caller decides when to ask again. The client passes on any error that an
+answer leads to. So errors are classified here, by their class, the HTTP status and the registry's own code.
 """
 
 from __future__ import annotations
