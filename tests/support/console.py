@@ -96,8 +96,7 @@ def shown_deployment(
 @contextmanager
 def running_console(deployed: Deployment, options: Options = Options(), **settings: Any) -> Iterator[Console]:  # noqa: B008
     """A console in a thread, which has ended at the end."""
-    environ = {name: value for name, value in deployed.environ.items() if name.startswith("JOBSTATUS_")}
-    server = ConsoleServer(load_settings(environ, {"console_address": "127.0.0.1:0", **settings}), options)
+    server = ConsoleServer(load_settings(deployed.variables, {"console_address": "127.0.0.1:0", **settings}), options)
     thread = threading.Thread(target=server.run, name="jobstatus-console-server")
     thread.start()
     try:

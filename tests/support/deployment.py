@@ -97,6 +97,11 @@ class Deployment:
         }
         return {name: value for name, value in wanted.items() if name not in self.without}
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """Our own variables of `environ`, as `load_settings` and a producer take them."""
+        return {name: value for name, value in self.environ.items() if name.startswith("JOBSTATUS_")}
+
     def run(
         self, *arguments: str, code: int | None = 0, timeout: float = 120.0, **environ: str
     ) -> subprocess.CompletedProcess[str]:

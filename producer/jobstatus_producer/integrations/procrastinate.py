@@ -8,7 +8,7 @@ Call it where the App is made, so that it runs in workers and in the programs th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from procrastinate import App
@@ -49,6 +49,10 @@ def report_jobs(
     ]
     app.job_manager = jobs
     app.worker_defaults["worker_middleware"] = [jobs.noted, *others]
+
+
+def _waiting(jobs: Iterable[Job]) -> list[Job]:
+    return [job for job in jobs if job.status == Status.TODO.value]
 
 
 def _number(job: Job) -> JobId | None:
@@ -106,7 +110,7 @@ class _Jobs(JobManager):
 
     def cancel_job_by_id(self, job_id: int, *args: Any, **kwargs: Any) -> bool:
         """Report `revoked` for a job that waited; one that runs is reported by its worker."""
-        waited = [job for job in self.list_jobs(id=job_id) if job.status == Status.TODO.value]
+        waited = _waiting(self.list_jobs(id=job_id))
         cancelled = super().cancel_job_by_id(job_id, *args, **kwargs)
         for job in waited if cancelled else ():
             self._reporter.report(self._id(job), "revoked", "cancelled", job.attempts + 1)
@@ -114,7 +118,7 @@ class _Jobs(JobManager):
 
     async def cancel_job_by_id_async(self, job_id: int, *args: Any, **kwargs: Any) -> bool:
         """As `cancel_job_by_id`."""
-        waited = [job for job in await self.list_jobs_async(id=job_id) if job.status == Status.TODO.value]
+        waited = _waiting(await self.list_jobs_async(id=job_id))
         cancelled = await super().cancel_job_by_id_async(job_id, *args, **kwargs)
         for job in waited if cancelled else ():
             await self._report(job, "revoked", "cancelled", job.attempts + 1)

@@ -28,8 +28,7 @@ SCRIPT = "coordinator_child.py"
 
 
 def guarded(deployed: Deployment, seconds: float = 30.0, **environ: str) -> GuardedCoordinator:
-    given = {name: value for name, value in {**deployed.environ, **environ}.items() if name.startswith("JOBSTATUS_")}
-    return GuardedCoordinator(load_settings(given), seconds=seconds)
+    return GuardedCoordinator(load_settings({**deployed.variables, **environ}), seconds=seconds)
 
 
 def unheard(error: KafkaError) -> None:

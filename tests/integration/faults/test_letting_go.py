@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 def test_a_reader_of_the_log(deployed: Deployment) -> None:
     deployed.produce_events(made_events(20, 5))
-    settings = load_settings({name: value for name, value in deployed.environ.items() if name.startswith("JOBSTATUS_")})
+    settings = load_settings(deployed.variables)
 
     def read() -> None:
         topics = Topics(settings)

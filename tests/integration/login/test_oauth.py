@@ -65,7 +65,7 @@ def calls(deployed: Deployment) -> list[str]:
 
 
 def producer(deployed: Deployment, **more: str) -> JobStatusProducer:
-    environ = {name: value for name, value in {**deployed.environ, **more}.items() if name.startswith("JOBSTATUS_")}
+    environ = {**deployed.variables, **more}
     for name in ("GROUP_ID", "DATABASE_URL", "TABLE", "HTTP_ADDRESS", "KAFKA_SESSION_TIMEOUT_MS"):
         environ.pop(f"JOBSTATUS_{name}", None)
     return JobStatusProducer.from_env(environ)

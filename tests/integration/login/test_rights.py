@@ -63,8 +63,7 @@ class Scene:
 
     @property
     def settings(self) -> Settings:
-        names = {name: value for name, value in self.deployed.environ.items() if name.startswith("JOBSTATUS_")}
-        return load_settings(names)
+        return load_settings(self.deployed.variables)
 
     def fill(self) -> None:
         """Events of nine jobs, and a dead letter."""

@@ -40,8 +40,7 @@ def audit(written: Deployment) -> Iterator[AuditTable]:
 
 
 def settings_of(deployed: Deployment, **flags: Any) -> Settings:
-    environ = {name: value for name, value in deployed.environ.items() if name.startswith("JOBSTATUS_")}
-    return load_settings(environ, flags)
+    return load_settings(deployed.variables, flags)
 
 
 def asked(deployed: Deployment, name: str, **given: str) -> Action:

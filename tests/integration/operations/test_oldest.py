@@ -47,7 +47,7 @@ def fetched(deployed: Deployment, fetch: Mapping[str, Any]) -> tuple[int, float 
         made.append(Consumer({**properties, "statistics.interval.ms": 50, "stats_cb": note}))
         return made[-1]
 
-    settings = load_settings({name: value for name, value in deployed.environ.items() if name.startswith("JOBSTATUS_")})
+    settings = load_settings(deployed.variables)
     topics = Topics(settings)
     with RangeReader(settings, topics, make_client=make, fetch=fetch) as reader:
         found = oldest_unwritten(reader, unwritten(deployed, reader.watermarks(), reader.topic_id))
