@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock dist clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -23,6 +23,9 @@ help:
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make dist   the wheel and the sdist of this commit, in dist; the same commit gives the same bytes"
+	@echo "make image  the container image, with Docker, Podman or Buildah (PYTHON_IMAGE=NAME:TAG@sha256:... for a release)"
+	@echo "make sbom   bills of materials (CycloneDX) of the wheel and the image, in dist"
+	@echo "make image-test  builds the image with Buildah and runs it; needs root on Debian"
 	@echo "make clean  remove what the other targets made"
 
 $(BIN)/python:
@@ -123,6 +126,17 @@ dist: setup-demo
 	rm -rf dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
 	cd dist && sha256sum -- *.whl *.tar.gz > SHA256SUMS
+
+# needs Python alone; ENGINE chooses, ARGS="-- --no-cache" gives the engine more options
+image:
+	@$(PYTHON) infra/docker/build_image.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE)) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+
+sbom: setup
+	@$(BIN)/python infra/docker/make_sbom.py $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
+
+# the base is made on this machine, unless PYTHON_IMAGE names one that Buildah can pull
+image-test: setup
+	$(BIN)/python -m pytest tests/integration/docker --long -n 0
 
 clean:
 	rm -rf $(VENV) .cache build dist .hypothesis

@@ -14,6 +14,7 @@ from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+import make_sbom
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -203,6 +204,17 @@ def test_the_image_has_neither_the_demo_nor_the_local_servers_and_says_so(consum
     done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60, check=False)
     told = "jobstatus: the container image has no demo, so nothing was started; in a checkout, type: make demo\n"
     assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_the_bill_of_materials_lists_what_is_locked_with_versions(consumer_python: Path, tmp_path: Path) -> None:
+    make_sbom.scan(f"dir:{consumer_python.parents[1]}", "jobstatus", tmp_path / "bill.json")
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    found = {canonicalize_name(item["name"]): item["version"] for item in bill["components"]}
+    code = "from importlib.metadata import distributions as d; print(*sorted(f'{x.name}=={x.version}' for x in d()))"
+    installed = (pair.split("==") for pair in run([consumer_python, "-c", code], env={}).split())
+    assert found == {canonicalize_name(name): version for name, version in installed}
+    assert all(item["purl"].startswith("pkg:pypi/") for item in bill["components"])
 
 
 def test_a_consumer_without_its_settings_says_what_is_missing(consumer_python: Path) -> None:

@@ -18,7 +18,13 @@ REQUIREMENTS = ROOT / "requirements" / "consumer.txt"
 RUN_SECONDS = 240.0
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = RUN_SECONDS,
+) -> str:
     """What the command printed. The test fails with all its output if it did not exit with 0."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -26,7 +32,7 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, 
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=RUN_SECONDS,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
