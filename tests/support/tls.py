@@ -101,6 +101,7 @@ class Mounted:
         shutil.copy(own.certificate, content / "tls.crt")
         shutil.copy(own.key, content / "tls.key")
         data, new = self._folder / "..data", self._folder / "..new"
+        (content / "tls.key").chmod(0o600)
         new.symlink_to(content.name)
         os.replace(new, data)
         for path in (self.authorities, self.certificate, self.key):

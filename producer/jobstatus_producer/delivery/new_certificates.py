@@ -51,7 +51,8 @@ class NewCertificates:
 
     def _try(self) -> bool:
         try:
-            trial = self._trial = self._trial or self._opened()
+            # a transport that holds no record is false
+            trial = self._trial = self._opened() if self._trial is None else self._trial
         except SettingsError as error:
             self._warn(str(error))
             return False

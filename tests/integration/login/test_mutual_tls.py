@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +15,11 @@ import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.errors import BrokerAwayError
 from jobstatus_consumer.kafka import Topics
+from jobstatus_consumer.kafka.renewing import NewCertificates
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.proxy import TcpProxy
 from jobstatus_producer import JobStatusProducer
+from jobstatus_schemas.certificates import CertificateFiles
 from support.certificates import Authority, Certificate
 from support.console import Console, running_console
 from support.deployment import Deployment, events_of
@@ -28,6 +30,7 @@ from support.waiting import until
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
 RENEWED = "the certificates have changed"
+MADE_AGAIN = "the client was made again, with a certificate that expires at"
 NOT_USED = "new certificates are not used"
 
 
@@ -116,8 +119,9 @@ def worker(deployed: Deployment, **more: str) -> JobStatusProducer:
 class Reporting:
     """Reports the statuses of a few jobs, steadily, until it is ended."""
 
-    def __init__(self, jobs: JobStatusProducer) -> None:
+    def __init__(self, jobs: JobStatusProducer, name: str) -> None:
         self._jobs = jobs
+        self.name = name
         self.count = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting")
@@ -125,7 +129,7 @@ class Reporting:
 
     def _run(self) -> None:
         while not self._end.wait(0.02):
-            self._jobs.update_job_status(f"job-{self.count % 7}", f"status-{self.count}")
+            self._jobs.update_job_status(f"{self.name}-{self.count % 7}", f"status-{self.count}")
             self.count += 1
 
     def end(self) -> None:
@@ -134,9 +138,9 @@ class Reporting:
 
 
 @contextmanager
-def reporting(deployed: Deployment, **more: str) -> Iterator[Reporting]:
+def reporting(deployed: Deployment, name: str, **more: str) -> Iterator[Reporting]:
     with worker(deployed, **more) as jobs:
-        found = Reporting(jobs)
+        found = Reporting(jobs, name)
         try:
             yield found
         finally:
@@ -154,20 +158,17 @@ def answered_at(console: Console) -> float:
     return datetime.fromisoformat(console.get("/api/overview").json["true_at"]).timestamp()
 
 
-def statuses(deployed: Deployment) -> dict[str, list[int]]:
-    """The numbers of the events in the log, of each job."""
-    found: dict[str, list[int]] = {}
-    for event in events_of(deployed.records()):
-        found.setdefault(event.job_id, []).append(int(event.status.removeprefix("status-")))
-    return found
-
-
-def assert_nothing_is_lost(deployed: Deployment, count: int) -> None:
+def assert_nothing_is_lost(deployed: Deployment, all_reports: Sequence[Reporting]) -> None:
     deployed.settled()
     deployed.assert_exact()
-    found = statuses(deployed)
-    assert sorted({number for numbers in found.values() for number in numbers}) == list(range(count))
-    assert all(row.status == f"status-{max(found[job])}" for job, row in deployed.rows().items())
+    found: dict[str, set[int]] = {reports.name: set() for reports in all_reports}
+    for event in events_of(deployed.records()):
+        found[event.job_id.partition("-")[0]].add(int(event.status.removeprefix("status-")))
+    assert found == {reports.name: set(range(reports.count)) for reports in all_reports}
+    rows = deployed.rows()
+    for reports in all_reports:
+        last = {f"{reports.name}-{number % 7}": f"status-{number}" for number in range(reports.count)}
+        assert {job: rows[job].status for job in last} == last, "no event has overtaken another of its job"
 
 
 @contextmanager
@@ -185,6 +186,11 @@ def trusted_alone(mutual: Mutual, old: Authority, new: Authority) -> Iterator[No
             reconfigure(mutual.kafka, {name: before[f"listener.name.client.{name}"]})
 
 
+def mixed(authority: Authority) -> Certificate:
+    """A certificate, and a key that does not belong to it."""
+    return Certificate(authority.sign("one").certificate, authority.sign("another").key)
+
+
 def test_renewed_certificates_are_used_while_everything_runs(
     mutual: Mutual,
     with_certificate: Deployment,
@@ -194,31 +200,78 @@ def test_renewed_certificates_are_used_while_everything_runs(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Then the broker trusts the old ones no more, and every connection is cut."""
+    """First with a key that does not fit; at last the broker trusts the old ones no more, and cuts every connection."""
     caplog.set_level(logging.INFO, "jobstatus")
     deployed = with_certificate
-    both = tmp_path / "both.pem"
+    old, both = authority.sign("old"), tmp_path / "both.pem"
     both.write_text(authority.certificate.read_text() + newer.certificate.read_text())
     reconfigure(mutual.kafka, {"ssl.truststore.location": str(both)})
-    consumer = deployed.consumer(JOBSTATUS_KAFKA_STATISTICS_INTERVAL_MS="1000")
-    with running_console(deployed) as console, reporting(deployed) as reports:
+    consumer = deployed.consumer()
+    spool = {"JOBSTATUS_SPOOL_DIR": str(tmp_path / "spool"), "JOBSTATUS_DURABLE": "1"}
+    with (
+        running_console(deployed) as console,
+        reporting(deployed, "direct") as direct,
+        reporting(deployed, "durable", **spool) as durable,
+    ):
         until(lambda: is_well(console), "the console asks the broker")
-        old = Certificate(tmp_path / "old.pem", tmp_path / "old.key")
-        for path, source in zip(old, (mounted.certificate, mounted.key), strict=True):
-            path.write_bytes(source.read_bytes())
+        mounted.replace(mixed(newer), [authority, newer])
+        consumer.says(f"{NOT_USED}: the key in {mounted.key} does not belong to the certificate in")
+        until(lambda: caplog.text.count(NOT_USED) == 4, "both workers and the two clients of the console say so")
         mounted.replace(newer.sign("worker"), [authority, newer])
         consumer.says("joining the group anew")
         consumer.says("got partitions", count=2)
-        until(lambda: RENEWED in caplog.text, "the worker has a new client")
-        until(lambda: "the client was made again" in caplog.text, "the console has a new client")
+        until(lambda: caplog.text.count(RENEWED) == 2, "both workers have new clients")
+        until(lambda: MADE_AGAIN in caplog.text, "the console has new clients")
         with trusted_alone(mutual, authority, newer):
             until(lambda: is_refused(deployed, old), "the broker trusts the old certificate no more", every=0.5)
             mutual.proxy.cut()
-            before, cut_at = reports.count, time.time()
-            until(lambda: reports.count > before + 50, "more is reported")
+            before, cut_at = direct.count + durable.count, time.time()
+            until(lambda: direct.count + durable.count > before + 100, "more is reported")
             until(lambda: is_well(console) and answered_at(console) > cut_at, "the console goes on")
-            reports.end()
+            for reports in (direct, durable):
+                reports.end()
             deployed.settled()
-            assert consumer.process.poll() is None
-    assert_nothing_is_lost(deployed, reports.count)
+    assert_nothing_is_lost(deployed, [direct, durable])
+    assert consumer.text().count(NOT_USED) == 2, "once for the member, once for the client that watches the topic"
     assert consumer.stop() == 0
+
+
+def spoil_nothing(mounted: Mounted) -> None:
+    """The certificate itself is wrong."""
+
+
+WRONG: Mapping[str, tuple[Callable[[Mounted], object], str]] = {
+    "missing": (lambda mounted: mounted.key.unlink(), "there is no file {0.key}"),
+    "empty": (lambda mounted: mounted.certificate.write_text(""), "the file {0.certificate} is empty"),
+    "half": (lambda mounted: mounted.key.write_text(mounted.key.read_text()[:60]), "the key in {0.key} or the"),
+    "expired": (spoil_nothing, "the certificate in {0.certificate} expired at"),
+    "foreign": (spoil_nothing, "_"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_certificates_are_named_and_not_used(
+    with_certificate: Deployment,
+    mounted: Mounted,
+    authority: Authority,
+    tmp_path_factory: pytest.TempPathFactory,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The clock of the looks runs ten times as fast."""
+    settings = load_settings(with_certificate.variables)
+    found = NewCertificates(settings, files=CertificateFiles(settings.kafka, lambda: 10 * time.monotonic()))
+    signs = Authority(tmp_path_factory.mktemp("foreign"), "foreign") if what == "foreign" else authority
+    spoil, words = WRONG[what]
+    mounted.replace(signs.sign("new", days=0 if what == "expired" else 1), [authority])
+    spoil(mounted)
+
+    def warned() -> bool:
+        assert not found.accepted
+        return NOT_USED in caplog.text
+
+    until(warned, "the trouble is named")
+    assert f"{NOT_USED}: {words.format(mounted)}" in caplog.text
+    mounted.replace(authority.sign("new"), [authority])
+    until(lambda: found.accepted, "the right certificate is accepted")
+    assert caplog.text.count(NOT_USED) == 1
