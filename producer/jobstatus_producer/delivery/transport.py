@@ -121,6 +121,9 @@ class Transport(Protocol):
     def find_broker(self) -> None:
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
 
+    def reach(self, seconds: float) -> Failure | None:
+        """Why no broker answers this client; None if one does. May block for `seconds`."""
+
     def not_ready(self, seconds: float) -> Failure | None:
         """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
 
@@ -229,6 +232,15 @@ class KafkaTransport:
             self.poll(FIND_STEP_SECONDS)
         if not self._is_new:
             process.note_client_quiet(self)
+
+    def reach(self, seconds: float) -> Failure | None:
+        """Why no broker answers this client; None if one does. May block for `seconds`. Not for a closed client."""
+        try:
+            if self._producer is not None:
+                self._producer.list_topics(self._topic, seconds)
+        except KafkaException as error:
+            return failure_of(error.args[0], self._secrets, self._topic)
+        return None
 
     def not_ready(self, seconds: float) -> Failure | None:
         """Nothing keeps records from being handed over."""
