@@ -122,7 +122,7 @@ def test_no_secret_is_in_a_variable() -> None:
 
 
 def test_every_pod_is_unprivileged() -> None:
-    user, group = (int(part) for part in final_stage("USER").split(":"))
+    user, group = (int(part) for part in final_stage().only("USER").split(":"))
     for pod in pods():
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False
