@@ -63,9 +63,9 @@ def answers(requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def render_request(values: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """A request for all texts that Helm makes of the chart with these values."""
-    return {"what": "render", "values": values, "options": options}
+def render_request(values: dict[str, Any], archive: str = "", **options: Any) -> dict[str, Any]:
+    """A request for all texts that Helm makes of the chart, or of an archive of it, with these values."""
+    return {"what": "render", "values": values, "chart": archive, "options": options}
 
 
 def whole(texts: dict[str, str]) -> str:
