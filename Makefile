@@ -38,10 +38,11 @@ $(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
 	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
-# arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
+# The file names every package that is needed, and most of their modules are never imported: pip takes half the time if
+# it resolves and compiles nothing. arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
 $(VENV)/.dev: $(VENV)/.demo requirements/dev.txt requirements/arq.txt
 	@echo "installing what the checks and tests need into $(VENV) ..."
-	@$(PIP) install -q --require-hashes -r requirements/dev.txt
+	@$(PIP) install -q --require-hashes --no-deps --no-compile -r requirements/dev.txt
 	@$(PIP) install -q --require-hashes --no-deps --no-warn-conflicts -r requirements/arq.txt
 	@touch $@
 
@@ -62,12 +63,13 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# six processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
+# eight processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: setup
 	@$(MAKE) --no-print-directory -j2 check compiled
-	$(BIN)/python -m pytest -n 6
+	$(BIN)/python -m pytest -n 8
 
-# pytest rewrites each test file once and keeps the result; without it each of the four processes would do that for all
+# Each test file and each module is compiled once, and the parts that tests need are fetched; without it each of the
+# eight processes would compile them all. Its errors are those of the tests, which come next.
 compiled: setup
 	@$(BIN)/python -m pytest --collect-only -qq > /dev/null 2>&1 || true
 
