@@ -187,7 +187,7 @@ class ConsumerRun:
     def _joined(self) -> Iterator[Member]:
         settings = self._settings
         sender = DeadLetterSender(settings)
-        store = store_of(settings)
+        store = store_of(settings, settings.group_id)
         settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
             store,
