@@ -16,7 +16,7 @@ from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, Written
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import BatchReturned, BatchWritten, ProgressRead, ReadProgress, Result, Task
+from jobstatus_consumer.stream.tasks import BatchReturned, BatchWritten, ProgressRead, ReadProgress, Result, Task
 from jobstatus_consumer.telemetry.metrics import Metrics
 
 SETTINGS = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, {"batch_linger_seconds": 0})
