@@ -71,9 +71,10 @@ class Window:
         Returns the epoch of the oldest one.
         """
         epoch = self._submitted[0].epoch
-        for task, partitions, at in self._submitted:
+        # they are older than those that have been returned before
+        for task, partitions, at in reversed(self._submitted):
             if isinstance(task, Batch) and (left := task.without(changed_since(at, partitions))) is not None:
-                self._returned.append(left)
+                self._returned.appendleft(left)
         self._submitted.clear()
         return epoch
 

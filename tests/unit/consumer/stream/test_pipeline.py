@@ -94,6 +94,8 @@ class FakeWriter:
         return found
 
     def do(self, task: Task) -> Result:
+        if self._window > 1 and self._rng.random() < 0.2:
+            self._connection = -1  # it was lost; often twice in a row
         if isinstance(task, ReadProgress) or self._connection != self._database.connection:
             self._connection = self._database.connection
             progress = dict(self._database.progress)
