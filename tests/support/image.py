@@ -35,12 +35,13 @@ class Storage(NamedTuple):
     folder: Path
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The variables that lead Buildah here."""
+        return {"CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"), "BUILDAH_ISOLATION": "chroot"}
+
+    @property
     def environ(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
-            "BUILDAH_ISOLATION": "chroot",
-        }
+        return {**os.environ, **self.settings}
 
     def buildah(self, *words: str | Path) -> str:
         """Run Buildah and return what it printed."""

