@@ -21,6 +21,7 @@ from support.parts import MissingPartError
 CHART: Final = ROOT / "infra" / "kubernetes" / "chart"
 MANIFESTS: Final = ROOT / "infra" / "kubernetes" / "manifests"
 GOLDEN: Final = ROOT / "tests" / "contract" / "kubernetes" / "golden"
+TOOLS: Final = ROOT / ".cache" / "tools"
 REQUIREMENTS: Final = ROOT / "requirements" / "chart.txt"
 SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table")
 BEFORE: Final = "1-setup.yaml"
@@ -109,7 +110,7 @@ def tools() -> Path:
     Raises `MissingPartError` if that fails: the tests of the chart are never skipped.
     """
     name = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    folder = ROOT / ".cache" / "tools" / f"chart-{name}"
+    folder = TOOLS / f"chart-{name}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

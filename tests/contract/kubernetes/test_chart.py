@@ -11,8 +11,10 @@ from typing import Any, Final
 import pytest
 import yaml
 from jobstatus_consumer.config import Settings, env_name
+from support import chart
 from support.chart import CHART, GOLDEN, MANIFESTS, SETS, answers, manifests, objects, render_request, values_of, whole
 from support.pages import ROOT
+from support.parts import MissingPartError
 from support.prometheus import RULES
 
 VERSION: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
@@ -276,3 +278,13 @@ def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> No
     assert "helm test jobstatus --namespace apps --logs" in notes
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
+
+
+def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    missing = tmp_path / "requirements.txt"
+    missing.write_text(f"{tmp_path}/none-1-py3-none-any.whl\n")
+    monkeypatch.setattr(chart, "REQUIREMENTS", missing)
+    monkeypatch.setattr(chart, "TOOLS", tmp_path)
+    with pytest.raises(MissingPartError, match="Helm's library and the schemas of Kubernetes, and pip could not"):
+        chart.tools.__wrapped__()
+    assert list(tmp_path.glob("*/complete")) == []
