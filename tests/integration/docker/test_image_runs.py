@@ -34,7 +34,7 @@ def test_it_says_its_version_and_where_it_is_from(image: BuiltImage) -> None:
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels[f"{LABEL}revision"])
     assert labels[f"{LABEL}source"] == "https://git.example/jobstatus"
     assert labels[f"{LABEL}licenses"] == "Apache-2.0"
-    assert labels[f"{LABEL}base.name"].startswith("python:")
+    assert re.fullmatch(r"python:\S+@sha256:[0-9a-f]{64}", labels[f"{LABEL}base.name"])
 
 
 def test_it_runs_as_a_user_without_rights_on_a_root_that_nobody_can_write(image: BuiltImage) -> None:
