@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -20,6 +20,7 @@ help:
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
 	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
+	@echo "make upgrade  restarts, an upgrade and a rollback of three consumers under load, with the latest event printed"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make dist   the wheel and the sdist of this commit, in dist; the same commit gives the same bytes"
@@ -99,6 +100,10 @@ rights: setup
 frameworks: setup
 	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
+# `make test` has one restart of three consumers; here no event may be later than the linger and 3 s, so let nothing else run
+upgrade: setup
+	JOBSTATUS_TESTS_STRICT_LATENESS=1 $(BIN)/python -m pytest tests/integration/upgrades --long -n 0 -s -p no:randomly
+
 # a whole run writes what docs/reference/versions.md shows
 matrix: setup
 	$(BIN)/python -m pytest tests/integration/versions --long -n 0 -p no:randomly
@@ -120,6 +125,7 @@ lock:
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml -o requirements/consumer.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/chart.in -o requirements/chart.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
 
 # the time of the commit stands in every archive, so that a second build of it is the same to the byte
