@@ -142,6 +142,11 @@ class ConsumerRun:
         settings, started = self._settings, time.monotonic()
         server, questions = self._serve(), self._ask_questions()
         logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
+        if settings.batches_in_flight > 1 and settings.prepared_statements == "off":
+            logger.warning(
+                "JOBSTATUS_BATCHES_IN_FLIGHT has no effect: JOBSTATUS_PREPARED_STATEMENTS is off, for a pooler that "
+                "may give each transaction another session, so one batch is on its way at a time"
+            )
         try:
             while not stop.is_set():
                 clients = self._kafka_clients(stop)
@@ -215,7 +220,7 @@ class ConsumerRun:
     @contextmanager
     def _joined(self, consumer: GroupConsumer, sender: DeadLetterSender) -> Iterator[Member]:
         settings = self._settings
-        store = store_of(settings)
+        store = store_of(settings, settings.group_id)
         settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
             store,
@@ -226,6 +231,7 @@ class ConsumerRun:
             table=settings.table,
             settling=settling,
             count_connection=self._metrics.connections.inc,
+            several=settings.batches_in_flight,
         )
         schemas = asked_schemas(settings)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget, schemas=schemas)

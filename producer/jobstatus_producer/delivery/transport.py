@@ -164,9 +164,11 @@ class KafkaTransport:
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets, topic))
+        process.note_client_start(self)
         try:
             self._producer: Producer | None = open_client(config, logger=client_logger)
         except KafkaException as error:
+            process.note_client_quiet(self)
             trouble = trouble_of(config)
             text = f"{variable_of(LOGIN)}: {trouble}; no token, so no login" if trouble else ""
             raise SettingsError(text or _refused_property(error, properties)) from None
@@ -215,6 +217,8 @@ class KafkaTransport:
         if a broker is connected by then; else it looks again 0.5 s later. The first metadata come over the bootstrap
         connection, mostly before any other. So this requests metadata until a broker has sent them itself.
         """
+        if not self._is_new:
+            return
         deadline = time.monotonic() + FIND_SECONDS
         if self._new_until is None:
             self._new_until = deadline + NEW_SECONDS
@@ -226,6 +230,8 @@ class KafkaTransport:
                 # no broker within that time
                 self._is_new = time.monotonic() < self._new_until
             self.poll(FIND_STEP_SECONDS)
+        if not self._is_new:
+            process.note_client_quiet(self)
 
     def reach(self, seconds: float) -> Failure | None:
         """Why no broker answers this client; None if one does. May block for `seconds`. Not for a closed client."""
@@ -253,6 +259,7 @@ class KafkaTransport:
         """Let go of the client. Blocks for 1.5 s at most, however long its threads take to end."""
         if self._producer is None:
             return
+        process.note_client_quiet(self)
         self.purge()
         self._run_callbacks(self._producer)
         client = [self._producer]
