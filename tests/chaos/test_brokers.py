@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from chaos.stage import Stage
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.core.start_offsets import Watermarks
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka import Topics, events_plan
+from jobstatus_local.kafka import live_brokers
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
@@ -22,6 +24,32 @@ def _knows(topics: Topics, name: str) -> bool:
     except BrokerError:
         return False
     return True
+
+
+def test_three_brokers_go_on_without_one(stage: Stage) -> None:
+    """`LocalKafka` itself: copies on all three, a broker that is killed, and one that comes back."""
+    kafka, servers = stage.kafka, stage.kafka.bootstrap_servers
+    assert len(servers.split(",")) == 3
+    # with as many copies as the cluster's default
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic("copied", 1)], operation_timeout=20)["copied"].result(timeout=30)
+    kafka.node(2).kill()
+    outcome: list[object] = []
+    producer = Producer({"bootstrap.servers": servers, "acks": "all", "message.timeout.ms": 30_000, "log_level": 0})
+    producer.produce("copied", b"without the second", on_delivery=lambda error, _: outcome.append(error))
+    assert producer.flush(60) == 0
+    assert outcome == [None]
+    kafka.node(2).start()
+    assert live_brokers(kafka.node(2).internal_address) >= {2}
+    until(lambda: _in_step(servers, "copied") == {1, 2, 3}, "every copy is in step again", 90)
+
+
+def _in_step(servers: str, topic: str) -> set[int]:
+    try:
+        metadata = AdminClient({"bootstrap.servers": servers}).list_topics(topic, timeout=5)
+    except KafkaException:
+        return set()
+    return set(metadata.topics[topic].partitions[0].isrs)
 
 
 def test_the_topic_is_described_although_the_broker_that_was_asked_for_it_is_dead(stage: Stage) -> None:

@@ -131,7 +131,8 @@ class Deployment:
         """Start another command that runs until it is stopped; what it prints goes to its file, log lines apart."""
         log = self.folder / f"watching-{len(self.consumers)}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen([COMMAND, *arguments], env=self.environ, stdout=out, stderr=subprocess.DEVNULL)
+            command = [COMMAND, *arguments]
+            process = Command[bytes](command, env=self.environ, stdout=out, stderr=subprocess.DEVNULL)
         found = ConsumerProcess(process, log)
         self.consumers.append(found)
         return found

@@ -1,10 +1,11 @@
 """Runs the command `jobstatus`, or a Python script, in forks of this process, which has imported everything already.
 
-fork_server.py <descriptor of a socket>
+fork_server.py <descriptor of a socket> <descriptor of a socket that listens>
 
 A request is a JSON object behind its length; with the length come four descriptors: the new process's standard input,
 output and error, and a pipe. The answer is the new process's id. When that process ends, its wait status is written to
-the pipe. The server ends when the other side closes the socket; processes that still run then go on.
+the pipe. Requests come through the first socket, and each new connection to the second brings one more. The server ends
+when the other side closes the first socket; processes that still run then go on.
 """
 
 from __future__ import annotations
@@ -52,36 +53,62 @@ def import_everything() -> None:
     gc.freeze()
 
 
-def serve(requests: socket.socket) -> Request | None:
-    """Fork for each request until there are no more. Returns the request in the fork, and None in the server."""
-    ended, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake)
-    results: dict[int, int] = {}
-    while True:
-        ready, _, _ = select.select([requests.fileno(), ended], [], [])
-        if ended in ready:
-            os.read(ended, 4096)
-            _report(results)
-        if requests.fileno() not in ready:
-            continue
-        header, descriptors, _, _ = socket.recv_fds(requests, LENGTH.size, 4)
-        if not header:
-            return None
+class Server:
+    """Forks for each request."""
+
+    def __init__(self, requests: socket.socket, listener: socket.socket) -> None:
+        self._requests = requests
+        self._listener = listener
+        self._ended, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._results: dict[int, int] = {}
+        self._events = select.poll()
+        for source in (requests, listener, self._ended):
+            self._events.register(source, select.POLLIN)
+
+    def serve(self) -> Request | None:
+        """Fork until there are no more requests. Returns the request in the fork, and None in the server."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake)
+        while True:
+            ready = {descriptor for descriptor, _ in self._events.poll()}
+            if self._ended in ready:
+                os.read(self._ended, 4096)
+                _report(self._results)
+            if self._listener.fileno() in ready:
+                connection, _ = self._listener.accept()
+                with connection:
+                    if (request := self._take(connection)) is not None:
+                        return request
+            if self._requests.fileno() in ready:
+                header, descriptors, _, _ = socket.recv_fds(self._requests, LENGTH.size, 4)
+                if not header:
+                    return None
+                if (request := self._fork(self._requests, header, descriptors)) is not None:
+                    return request
+
+    def _take(self, connection: socket.socket) -> Request | None:
+        """What `_fork` returns for the one request of a connection."""
+        header, descriptors, _, _ = socket.recv_fds(connection, LENGTH.size, 4)
+        return self._fork(connection, header, descriptors) if header else None
+
+    def _fork(self, source: socket.socket, header: bytes, descriptors: list[int]) -> Request | None:
+        """In the fork, the request; in the server, None."""
         *streams, result = descriptors
-        request = Request(**json.loads(_exactly(requests, *LENGTH.unpack(header))), streams=streams)
+        request = Request(**json.loads(_exactly(source, *LENGTH.unpack(header))), streams=streams)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            for descriptor in (requests.detach(), ended, wake, result, *results.values()):
+            ours = (self._requests.detach(), self._listener.detach(), self._ended, self._wake)
+            for descriptor in (*ours, result, *self._results.values()):
                 os.close(descriptor)
             return request
-        results[pid] = result
+        self._results[pid] = result
         for descriptor in streams:
             os.close(descriptor)
-        requests.sendall(LENGTH.pack(pid))
+        source.sendall(LENGTH.pack(pid))
+        return None
 
 
 def _exactly(requests: socket.socket, count: int) -> bytes:
@@ -113,7 +140,8 @@ def become(request: Request) -> None:
     os.environ.update(request.environ)
     time.tzset()
     sys.argv = request.argv
-    sys.path[0] = str(Path(request.argv[0]).parent)
+    more = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:1] = [str(Path(request.argv[0]).parent), *(path for path in more if path and path not in sys.path)]
     sys.stdin = _opened(sys.stdin, 0, "r")
     sys.stdout = _opened(sys.stdout, 1, "w")
     sys.stderr = _opened(sys.stderr, 2, "w", line_buffering=True)
@@ -142,7 +170,7 @@ if __name__ == "__main__":
     # an interrupt at the terminal is for the tests
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_everything()
-    wanted = serve(socket.socket(fileno=int(sys.argv[1])))
+    wanted = Server(*(socket.socket(fileno=int(number)) for number in sys.argv[1:])).serve()
     if wanted is not None:
         become(wanted)
         run(wanted)

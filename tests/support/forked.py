@@ -10,9 +10,12 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shlex
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,11 +25,14 @@ from support.fork_server import LENGTH
 from support.waiting import readable
 
 COMMAND: Final = str(Path(sys.executable).parent / "jobstatus")
+OBEYED: Final = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED")
+"""What a fork does as an interpreter would. A module that is imported already is the one of the server, however."""
 
 
 def _needs_an_interpreter(environ: Mapping[str, str]) -> bool:
     """Whether the variables ask for what Python does only where it starts, such as another encoding."""
-    ours = any(name.startswith("PYTHON") and os.environ.get(name) != value for name, value in environ.items())
+    others = {name: value for name, value in environ.items() if name.startswith("PYTHON") and name not in OBEYED}
+    ours = any(os.environ.get(name) != value for name, value in others.items())
     locale = (environ.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG"))
     return ours or any(value and not value.lower().endswith(("utf-8", "utf8")) for value in locale)
 
@@ -38,15 +44,26 @@ class _Server:
         self._lock = threading.Lock()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JOBSTATUS_", "LC_"))}
         self._requests, theirs = socket.socketpair()
-        with theirs:
+        self.folder = Path(tempfile.mkdtemp(prefix="jobstatus-forks-"))
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.folder / "socket"))
+            listener.listen(64)
+            self._write_program()
             script = str(Path(__file__).with_name("fork_server.py"))
+            descriptors = [theirs.fileno(), listener.fileno()]
             self._process = subprocess.Popen(
-                [sys.executable, script, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+                [sys.executable, script, *map(str, descriptors)],
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 env={**kept, "LANG": "C.UTF-8"},
             )
         atexit.register(self._close)
+
+    def _write_program(self) -> None:
+        client = [sys.executable, "-IS", str(Path(__file__).with_name("forked_client.py")), str(self.folder / "socket")]
+        program = self.folder / "jobstatus"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+        program.chmod(0o755)
 
     def fork(self, request: bytes, descriptors: Sequence[int]) -> int:
         """The id of a new process."""
@@ -60,6 +77,7 @@ class _Server:
     def _close(self) -> None:
         self._requests.close()
         self._process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 _server: list[_Server] = []
@@ -71,6 +89,11 @@ def _the_server() -> _Server:
         if not _server:
             _server.append(_Server())
         return _server[0]
+
+
+def folder_of_programs() -> str:
+    """A folder for the PATH of a shell: its program `jobstatus` is a fork as well."""
+    return str(_the_server().folder)
 
 
 class Command(subprocess.Popen[AnyStr]):

@@ -20,7 +20,7 @@ from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
 from jobstatus_consumer.store.stuck import OverdueJob, WatchedTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
-from jobstatus_consumer.store.target_check import target_remarks
+from jobstatus_consumer.store.target_check import compare_problems, target_remarks
 from jobstatus_consumer.store.target_draft import draft
 from jobstatus_consumer.store.target_sql import TargetSql, grants_on_target, target_grants, target_sql
 from jobstatus_consumer.store.target_trial import refused_words
@@ -70,6 +70,7 @@ __all__ = [
     "WatchedTable",
     "check",
     "check_purge",
+    "compare_problems",
     "content_of",
     "described",
     "draft",

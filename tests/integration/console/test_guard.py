@@ -18,7 +18,7 @@ from jobstatus_consumer.store import JobList, open_read_only
 from support.console import Answer, Console, running_console
 from support.console_scene import event
 from support.deployment import Deployment
-from support.forked import COMMAND
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.processes import wait_until_gone
 from support.waiting import until
@@ -219,7 +219,7 @@ def test_a_hundred_streams_get_the_news_though_one_of_them_takes_nothing(console
 def test_sigterm_ends_it_with_streams_open(shown: Deployment) -> None:
     """uvicorn itself waits for open streams without a limit."""
     environ = {**shown.environ, "JOBSTATUS_CONSOLE_ADDRESS": "127.0.0.1:0"}
-    with subprocess.Popen([COMMAND, "console"], env=environ, stderr=subprocess.PIPE, text=True) as process:
+    with Command[str]([COMMAND, "console"], env=environ, stderr=subprocess.PIPE, text=True) as process:
         errors = process.stderr
         assert errors is not None
         line = errors.readline()

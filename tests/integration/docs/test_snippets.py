@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from jobstatus_local.kafka import LocalKafka
+from support.forked import folder_of_programs
 from support.pages import Block, blocks, runnable_pages
 
 SECONDS = 60.0
@@ -18,7 +19,7 @@ SECONDS = 60.0
 def environment(folder: Path, kafka: LocalKafka, database_url: str, name: str) -> dict[str, str]:
     """A user's shell: the commands of this checkout, the servers' addresses, names that no other test has."""
     return {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": os.pathsep.join((folder_of_programs(), str(Path(sys.executable).parent), os.environ["PATH"])),
         "HOME": str(folder),
         "JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "JOBSTATUS_DATABASE_URL": database_url,

@@ -20,6 +20,8 @@ MIB: Final = 1024 * 1024
 BASE: Final = 160 * MIB
 """More than a consumer has without large records."""
 LARGE: Final = 64 * MIB
+BOMBS: Final = 5
+"""Three of them at a time are more than may be in memory."""
 
 
 def memory(consumer: ConsumerProcess, name: str) -> int:
@@ -33,7 +35,7 @@ def memory(consumer: ConsumerProcess, name: str) -> int:
 def test_of_many_bombs_there_are_few_in_memory_at_a_time(deployed: Deployment) -> None:
     # over half of what one answer to a fetch may hold, and sixty times as much once it is expanded
     bomb = random.Random(1).randbytes(700_000) + bytes(LARGE - 700_000)
-    produce_compressed(deployed.bootstrap, deployed.topic, [(f"bomb-{n}".encode(), bomb) for n in range(8)])
+    produce_compressed(deployed.bootstrap, deployed.topic, [(f"bomb-{n}".encode(), bomb) for n in range(BOMBS)])
     deployed.produce_events(made_events(100, 10))
     consumer = deployed.consumer()
     deployed.caught_up(120)
@@ -41,7 +43,7 @@ def test_of_many_bombs_there_are_few_in_memory_at_a_time(deployed: Deployment) -
     assert memory(consumer, "VmHWM") < BASE + 2 * LARGE
     assert memory(consumer, "VmRSS") < BASE
     deployed.assert_exact()
-    assert len(deployed.dead_letters()) == 8
+    assert len(deployed.dead_letters()) == BOMBS
 
 
 def test_records_with_large_headers_do_not_pile_up_behind_a_slow_database(deployed: Deployment) -> None:

@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local import jars
 from jobstatus_local.errors import LocalServerError
 from jobstatus_local.kafka import LocalKafka, live_brokers
 from jobstatus_local.proxy import TcpProxy
-from support.processes import is_running, wait_until
+from support.processes import is_running
 
 pytestmark = pytest.mark.kafka
 
@@ -138,23 +138,3 @@ def test_altered_jars_are_refused_before_anything_runs(tmp_path: Path, monkeypat
     with pytest.raises(LocalServerError, match=r"kafka-server-4.*is not the org\.apache\.kafka:kafka-server"):
         LocalKafka(workdir=tmp_path / "work").start()
     assert not (tmp_path / "work").exists()
-
-
-def test_three_brokers_go_on_without_one() -> None:
-    with LocalKafka(brokers=3, properties={"broker.session.timeout.ms": "3000"}) as kafka:
-        servers = kafka.bootstrap_servers
-        assert len(servers.split(",")) == 3
-        topic = create_topic(servers, "copied")
-        kafka.node(2).kill()
-        assert send(servers, topic, b"without the second") is None
-        kafka.node(2).start()
-        assert live_brokers(kafka.node(2).internal_address) >= {2}
-        wait_until(lambda: in_step(servers, topic) == {1, 2, 3}, "every copy is in step again", timeout=90)
-
-
-def in_step(servers: str, topic: str) -> set[int]:
-    try:
-        metadata = AdminClient({"bootstrap.servers": servers}).list_topics(topic, timeout=5)
-    except KafkaException:
-        return set()
-    return set(metadata.topics[topic].partitions[0].isrs)

@@ -17,7 +17,7 @@ from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.operations import offsets
 from jobstatus_consumer.store import Table
 from support.deployment import Deployment, made_events
-from support.forked import COMMAND
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -182,20 +182,21 @@ def test_an_output_that_is_full_is_named_with_what_is_true_all_the_same(
     # as for an operator: what was refused is tried again at the end of the process
     environ = {**deployed.environ, "PYTHONUNBUFFERED": ""}
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
+        process = Command[str](
             [COMMAND, *arguments],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=60,
         )
-    last = done.stderr.splitlines()[-1]
+        with process:
+            _, said = process.communicate(timeout=60)
+    last = said.splitlines()[-1]
     assert last.startswith(f"jobstatus: the output could not be written: No space left on device{known}")
     assert bool(known) or last.endswith("device")
-    assert "Traceback" not in done.stderr
-    assert done.returncode == 1
+    assert "Traceback" not in said
+    assert process.returncode == 1
 
 
 def test_a_character_that_the_output_cannot_hold_is_named(deployed: Deployment) -> None:

@@ -18,6 +18,7 @@ import pytest
 from jobstatus_schemas import JobStatusEvent
 from law.model import one_by_one
 from support.deployment import Deployment, events_of, made_events
+from support.forked import folder_of_programs
 from support.inside import run_inside
 from support.pages import ROOT, Block, blocks
 
@@ -56,7 +57,8 @@ def run(block: Block, deployed: Deployment) -> None:
 
 
 def run_in_a_shell(block: Block, deployed: Deployment) -> None:
-    env = {**deployed.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    path = (folder_of_programs(), str(Path(sys.executable).parent), os.environ["PATH"])
+    env = {**deployed.environ, "PATH": os.pathsep.join(path)}
     bash = [shutil.which("bash") or "bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(
         bash,

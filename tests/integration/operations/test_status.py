@@ -6,14 +6,13 @@ import json
 import os
 import pty
 import signal
-import subprocess
 import threading
 import time
 from typing import Any
 
 import pytest
 from support.deployment import Deployment, locked, made_events
-from support.forked import COMMAND
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -89,7 +88,7 @@ def test_the_members_their_partitions_and_the_lock_that_they_wait_for_are_shown(
 def test_watch_redraws_one_overview_in_a_terminal_and_gives_the_terminal_back(deployed: Deployment) -> None:
     keyboard, terminal = pty.openpty()
     environ = {**deployed.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "40"}
-    process = subprocess.Popen(
+    process = Command[bytes](
         [COMMAND, "status", "--watch"], env=environ, stdin=terminal, stdout=terminal, stderr=terminal
     )
     os.close(terminal)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jobstatus_schemas import JobStatusEvent
 from support.deployment import Deployment
-from support.forked import COMMAND
+from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.waiting import until
 
@@ -113,7 +113,7 @@ def test_a_database_that_does_not_answer_or_has_no_table_ends_the_wait_at_once(d
 
 
 def test_a_signal_ends_the_wait(deployed: Deployment) -> None:
-    process = subprocess.Popen(
+    process = Command[str](
         [COMMAND, "wait", "a", "--until", "success"],
         env={**os.environ, **deployed.environ},
         stderr=subprocess.PIPE,

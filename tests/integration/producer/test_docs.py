@@ -15,6 +15,7 @@ import pytest
 from integration.producer.conftest import Environ
 from integration.producer.reading import read_all, statuses_by_job
 from support.deployment import Deployment
+from support.forked import folder_of_programs
 from support.inside import run_inside
 
 ROOT = Path(__file__).parents[3]
@@ -32,7 +33,7 @@ def test_a_snippet_runs(topic: str, environ: Environ, number: int, tmp_path: Pat
     script = tmp_path / f"snippet.{language}"
     script.write_text(text)
     command = [sys.executable, "-W", "error", str(script)] if language == "python" else ["sh", "-e", str(script)]
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    path = f"{folder_of_programs()}:{Path(sys.executable).parent}:/usr/bin:/bin"
     seen = subprocess.run(
         command, env={"PATH": path, **environ(topic)}, capture_output=True, text=True, timeout=60, cwd=tmp_path
     )

@@ -15,6 +15,7 @@ from integration.producer.reading import events_of, read_all, statuses_by_job
 from integration.producer.scripts import NOBODY
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
+from support.forked import Command
 
 
 def test_one_event_by_flags(kafka: LocalKafka, topic: str, environ: Environ) -> None:
@@ -36,18 +37,13 @@ def test_json_lines_from_standard_input(kafka: LocalKafka, topic: str, environ: 
 def test_on_a_terminal_the_events_are_counted(topic: str, environ: Environ) -> None:
     reader, terminal = pty.openpty()
     lines = "".join(json.dumps({"job_id": n, "status": "ok"}) + "\n" for n in range(1234))
-    seen = subprocess.run(
-        [*COMMAND, "emit"],
-        env={"PATH": "/usr/bin:/bin", "TERM": "xterm", **environ(topic)},
-        input=lines,
-        stderr=terminal,
-        text=True,
-        timeout=60,
-    )
+    wanted = {"PATH": "/usr/bin:/bin", "TERM": "xterm", **environ(topic)}
+    with Command[str]([*COMMAND, "emit"], env=wanted, stdin=subprocess.PIPE, stderr=terminal, text=True) as process:
+        process.communicate(lines, timeout=60)
     os.close(terminal)
     shown = os.read(reader, 100_000).decode()
     os.close(reader)
-    assert seen.returncode == 0
+    assert process.returncode == 0
     assert "1,234 events" in shown
 
 
@@ -235,13 +231,15 @@ def test_a_line_break_within_a_field_of_csv_stays_as_it_is(kafka: LocalKafka, to
 
 
 def emit_bytes(environment: dict[str, str], format_of: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
+    with Command[bytes](
         [*COMMAND, "emit", "--format", format_of],
         env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environment},
-        input=given,
-        capture_output=True,
-        timeout=60,
-    )
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        out, err = process.communicate(given, timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 @pytest.mark.parametrize(
