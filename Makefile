@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -20,8 +20,13 @@ help:
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
 	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
+	@echo "make upgrade  restarts, an upgrade and a rollback of three consumers under load, with the latest event printed"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
+	@echo "make dist   the wheel and the sdist of this commit, in dist; the same commit gives the same bytes"
+	@echo "make image  the container image, with Docker, Podman or Buildah (PYTHON_IMAGE=NAME:TAG@sha256:... for a release)"
+	@echo "make sbom   bills of materials (CycloneDX) of the wheel and the image, in dist"
+	@echo "make image-test  builds the image with Buildah and runs it; needs root on Debian"
 	@echo "make clean  remove what the other targets made"
 
 $(BIN)/python:
@@ -95,6 +100,10 @@ rights: setup
 frameworks: setup
 	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
+# `make test` has one restart of three consumers; here no event may be later than the linger and 3 s, so let nothing else run
+upgrade: setup
+	JOBSTATUS_TESTS_STRICT_LATENESS=1 $(BIN)/python -m pytest tests/integration/upgrades --long -n 0 -s -p no:randomly
+
 # a whole run writes what docs/reference/versions.md shows
 matrix: setup
 	$(BIN)/python -m pytest tests/integration/versions --long -n 0 -p no:randomly
@@ -114,8 +123,28 @@ lock:
 	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip install -q uv
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
-	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/consumer.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml -o requirements/consumer.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/chart.in -o requirements/chart.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
+
+# the time of the commit stands in every archive, so that a second build of it is the same to the byte
+dist: setup-demo
+	@test -z "$$(git status --porcelain)" || { echo "make dist: some changes are not committed, so nothing was built; see: git status" >&2; exit 1; }
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+	cd dist && sha256sum -- *.whl *.tar.gz > SHA256SUMS
+
+# needs Python alone; ENGINE chooses, ARGS="-- --no-cache" gives the engine more options
+image:
+	@$(PYTHON) infra/docker/build_image.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE)) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+
+sbom: setup
+	@$(BIN)/python infra/docker/make_sbom.py $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)
+
+# the base is made on this machine, unless PYTHON_IMAGE names one that Buildah can pull
+image-test: setup
+	$(BIN)/python -m pytest tests/integration/docker --long -n 0
 
 clean:
 	rm -rf $(VENV) .cache build dist .hypothesis

@@ -122,6 +122,13 @@ class Settings(BaseModel):
         allow_inf_nan=False,
         description="write a batch when its first event has waited this many seconds",
     )
+    batches_in_flight: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="how many batches may be on their way to the database at once, each as its own transaction; more "
+        "than 1 helps where the database is some milliseconds from the consumer",
+    )
     dlq_topic: TopicName | None = Field(
         None, description="the topic for dead letters, which are events that cannot be written; <topic>.dlq if not set"
     )

@@ -10,8 +10,12 @@ from typing import Final
 from jobstatus_schemas.masking import masked
 
 logger: Final = logging.getLogger("jobstatus.producer")
-USUAL: Final = "Coordinator load in progress: retrying"
-"""librdkafka warns of this when it is the first client of a fresh broker. A lasting problem shows in other lines."""
+USUAL: Final = (
+    "Coordinator load in progress: retrying",
+    "Broker handle destroyed without termination: retrying",
+)
+"""librdkafka warns of these when it is the first client of a fresh broker, and when it asked over the connection that
+only finds the brokers. A lasting problem shows in other lines."""
 client_logger: Final = logger.getChild("client")
 """librdkafka's own lines. It repeats them for every attempt to connect."""
 

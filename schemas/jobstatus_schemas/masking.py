@@ -18,8 +18,8 @@ _USER_INFO = re.compile(r"([^\s,/@]+)@")
 
 
 def is_secret(name: str) -> bool:
-    """Return whether librdkafka's property `name` may hold a secret."""
-    return any(word in name for word in SECRET_WORDS)
+    """Return whether librdkafka's property `name` may hold a secret. The path of a key is none."""
+    return not name.endswith(".location") and any(word in name for word in SECRET_WORDS)
 
 
 def secrets_of(properties: Mapping[str, str]) -> list[str]:

@@ -20,6 +20,7 @@ from . import (
     firsts,
     framing,
     freshness,
+    in_flight,
     memory,
     own,
     poison,
@@ -97,6 +98,16 @@ def _own(place: Place, options: argparse.Namespace, console: Console) -> Measure
     found = own.measure(place, "own", events, JOBS, rounds, console.print)
     console.print(own.table(found, events, JOBS))
     return own.as_dict(found), own.targets(found)
+
+
+def _window(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    for topic, size in in_flight.topics(events).items():
+        place.make_topic(topic)
+        place.fill(topic, size, JOBS)
+    found = in_flight.measure(place, events, rounds, console.print)
+    console.print(in_flight.table(found, events))
+    return in_flight.as_dict(found), in_flight.targets(found)
 
 
 def _poison(place: Place, options: argparse.Namespace, console: Console) -> Measured:
@@ -206,9 +217,10 @@ SECTIONS: Final[dict[str, Section]] = {
     "console": _console,
     "store": _store,
     "waits": _waits,
+    "window": _window,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store", "console", "waits", "framing")
+LONG: Final = ("memory", "away", "store", "console", "waits", "framing", "window")
 
 if __name__ == "__main__":
     sys.exit(main())

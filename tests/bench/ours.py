@@ -7,7 +7,7 @@ from unittest import mock
 
 from jobstatus_consumer.cli.main import main as jobstatus
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import BatchWritten
+from jobstatus_consumer.stream.tasks import BatchWritten
 
 from .marks import Marks
 

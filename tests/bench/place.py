@@ -21,6 +21,7 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.kafka import Topics, dead_letters_plan, events_plan
 from jobstatus_consumer.store import migrate
 from jobstatus_local.jars import CACHE_VARIABLE
+from jobstatus_local.proxy import TcpProxy
 from jobstatus_local.stack import LocalStack, local_stack
 from jobstatus_schemas import JobStatusEvent, encode
 
@@ -116,13 +117,14 @@ class Place:
         prepare: Callable[[str], object] = lambda url: None,
         look: Callable[[str], object] = lambda url: None,
         settings: Mapping[str, str] = MappingProxyType({}),
+        through: TcpProxy | None = None,
     ) -> Measured:
         """One run of a contender in a process of its own, over the whole topic, in a database made ready by
-        `prepare`; `look` is called with its URL afterwards."""
+        `prepare`; `look` is called with its URL afterwards. The contender connects through a proxy, if one is given."""
         with self.database() as url:
             prepare(url)
             before = self._transaction_ids()
-            env = {**self.environment(topic, batch, url), **settings}
+            env = {**self.environment(topic, batch, through.through(url) if through else url), **settings}
             run = Run(**json.loads(child(contender, [str(events)], env).splitlines()[-1]))
             found = Measured(run, (self._transaction_ids() - before) / events * 1000)
             look(url)

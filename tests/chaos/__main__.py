@@ -38,6 +38,7 @@ def main() -> int:
         broken=asked.broken,
         logs=asked.logs,
         target=asked.target,
+        windows=asked.window,
         command=broken_command(asked.broken) if asked.broken else (COMMAND,),
     )
     with open_stage() as stage:
@@ -59,6 +60,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--broken", choices=list(WAYS), help="break this in the consumers: the checker must say so")
     parser.add_argument("--target", action="store_true", help="an application has a jobs table, which is written, too")
+    parser.add_argument(
+        "--window",
+        type=int,
+        nargs="+",
+        default=[1],
+        choices=range(1, 5),
+        help="how many batches each consumer has in flight, in turn: `1 4` for every other one",
+    )
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the logs of consumers and workers there")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")
     return parser

@@ -19,7 +19,7 @@ from jobstatus_consumer.kafka.dead_letters import DeadLetterSender
 from jobstatus_consumer.records import Batch, Written
 from jobstatus_consumer.store import sqlstate as classify
 from jobstatus_consumer.store import writer as store
-from jobstatus_consumer.stream import writer
+from jobstatus_consumer.stream import tasks, writer
 
 LATE_SECONDS: Final = 60.0
 SLOW_SECONDS: Final = 0.02
@@ -50,14 +50,14 @@ def guard() -> None:
 def commit_order() -> None:
     """A batch counts as written when it is handed to the writer, so its offsets are committed before the write."""
     submit, result = writer.Writer.submit, writer.Writer.result
-    early: dict[writer.Writer, writer.Result] = {}
+    early: dict[writer.Writer, tasks.Result] = {}
 
-    def submit_and_answer(self: writer.Writer, task: writer.Task) -> None:
+    def submit_and_answer(self: writer.Writer, task: tasks.Task) -> None:
         submit(self, task)
         if isinstance(task, Batch):
-            early[self] = writer.BatchWritten(task, Written(applied=len(task.events)), 0)
+            early[self] = tasks.BatchWritten(task, Written(applied=len(task.events)), 0)
 
-    def early_result(self: writer.Writer, timeout: float) -> writer.Result | None:
+    def early_result(self: writer.Writer, timeout: float) -> tasks.Result | None:
         return early.pop(self, None) or result(self, timeout)
 
     writer.Writer.submit = submit_and_answer  # type: ignore[method-assign]

@@ -25,12 +25,18 @@ class Fleet:
     """So many members of one group; each has a place, which is filled again after an end that was wanted."""
 
     def __init__(
-        self, folder: Path, findings: Findings, command: Sequence[str] = (COMMAND,), arguments: Sequence[str] = ()
+        self,
+        folder: Path,
+        findings: Findings,
+        command: Sequence[str] = (COMMAND,),
+        arguments: Sequence[str] = (),
+        windows: Sequence[int] = (1,),
     ) -> None:
         self._environ: dict[str, str] = {}
         self._folder = folder
         self._findings = findings
         self._command = [*command, "consume", *ARGUMENTS, *arguments]
+        self._windows = windows
         self._lock = threading.RLock()
         self._started = 0
         self.longest_stop = 0.0
@@ -39,13 +45,15 @@ class Fleet:
     def start(self, size: int, environ: Mapping[str, str] | None = None) -> None:
         """Fill so many places; with the same environment as before unless another is given."""
         self._environ = dict(environ or self._environ)
-        self.members = [self._start() for _ in range(size)]
+        self.members = [self._start(place) for place in range(size)]
 
-    def _start(self) -> ConsumerProcess:
+    def _start(self, place: int) -> ConsumerProcess:
         self._started += 1
+        window = self._windows[place % len(self._windows)]
+        command = [*self._command, "--batches-in-flight", str(window)]
         log = self._folder / f"consumer-{self._started}.log"
         with log.open("wb") as out:
-            process = Command[bytes](self._command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
+            process = Command[bytes](command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)
         return ConsumerProcess(process, log)
 
     def ready(self, place: int, timeout: float = 60.0) -> None:
@@ -72,14 +80,14 @@ class Fleet:
                 if code is not None:
                     detail = f"{member.log.name} ended with {code}: {_last_words(member)}"
                     self._findings.add(ENDED_BY_ITSELF, member.log.name, detail)
-                    self.members[place] = self._start()
+                    self.members[place] = self._start(place)
 
     def kill(self, place: int) -> float:
         """SIGKILL, and a new one in its place; returns when it was killed."""
         with self._lock:
             self.members[place].kill()
             killed = time.monotonic()
-            self.members[place] = self._start()
+            self.members[place] = self._start(place)
         return killed
 
     def freeze(self, place: int) -> ConsumerProcess:
@@ -93,7 +101,7 @@ class Fleet:
         with self._lock:
             self._stop([self.members[place]])
             ended = time.monotonic()
-            self.members[place] = self._start()
+            self.members[place] = self._start(place)
         return ended
 
     def stop(self) -> None:

@@ -25,6 +25,8 @@ class Options:
     script: Sequence[Step] | None = None
     command: Sequence[str] = (COMMAND,)
     arguments: Sequence[str] = ()
+    windows: Sequence[int] = (1,)
+    """how many batches each consumer has in flight, in turn"""
     broken: str | None = None
     patience: float = 1.0
     """0.1: the run is expected to fail, so nothing is awaited for long"""

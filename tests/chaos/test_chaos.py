@@ -32,7 +32,9 @@ EVERYTHING_ONCE: list[Step] = [
 
 @pytest.mark.timeout(900)
 def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> None:
-    report = run(stage, Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=45, target=True), print)
+    # one batch and several in flight, side by side
+    options = Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=60, target=True, windows=(1, 4))
+    report = run(stage, options, print)
     print(*report.lines(), sep="\n")
     assert report.violations == 0, report.details
     assert {item.name for item in report.injected} == {name for step in EVERYTHING_ONCE for name in step}

@@ -14,9 +14,11 @@ from email.parser import Parser
 from pathlib import Path
 from typing import Any
 
+import make_sbom
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from support.copies import committed, copy_of
 from support.installing import REQUIREMENTS, ROOT, install, make_venv, offline, run, wheelhouse
 
 PACKAGES = {
@@ -55,6 +57,17 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def image_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that the image installs: built from the files alone that .dockerignore lets through."""
+    folder = tmp_path_factory.mktemp("image")
+    for source in re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE):
+        copy_of(source, folder)
+    run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"], cwd=folder)
+    (found,) = (folder / "dist").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
 def names(wheel: Path) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         return archive.namelist()
@@ -76,11 +89,11 @@ def worker_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def consumer_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def consumer_python(image_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of an environment that is installed as the image does it: what is locked, then the wheel."""
     python = make_venv(tmp_path_factory.mktemp("consumer") / "venv")
     install(python, "--only-binary=:all:", "--require-hashes", "-r", REQUIREMENTS)
-    install(python, "--no-deps", wheel)
+    install(python, "--no-deps", image_wheel)
     return python
 
 
@@ -184,6 +197,26 @@ def test_what_the_image_installs_is_what_is_locked_and_nothing_else(consumer_pyt
     assert installed == locked | {"jobstatus"}
 
 
+def test_the_image_has_neither_the_demo_nor_the_local_servers_and_says_so(consumer_python: Path) -> None:
+    code = "from importlib.util import find_spec as f; print(f('jobstatus_local'), f('jobstatus_demo'), f('pip'))"
+    assert run([consumer_python, "-c", code], env={}) == "None None None\n"
+    command = [str(consumer_python.parent / "jobstatus"), "demo"]
+    done = subprocess.run(command, env={}, capture_output=True, text=True, timeout=60, check=False)
+    told = "jobstatus: the container image has no demo, so nothing was started; in a checkout, type: make demo\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
+def test_the_bill_of_materials_lists_what_is_locked_with_versions(consumer_python: Path, tmp_path: Path) -> None:
+    make_sbom.scan(f"dir:{consumer_python.parents[1]}", "jobstatus", tmp_path / "bill.json")
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    found = {canonicalize_name(item["name"]): item["version"] for item in bill["components"]}
+    code = "from importlib.metadata import distributions as d; print(*sorted(f'{x.name}=={x.version}' for x in d()))"
+    installed = (pair.split("==") for pair in run([consumer_python, "-c", code], env={}).split())
+    assert found == {canonicalize_name(name): version for name, version in installed}
+    assert all(item["purl"].startswith("pkg:pypi/") for item in bill["components"])
+
+
 def test_a_consumer_without_its_settings_says_what_is_missing(consumer_python: Path) -> None:
     done = subprocess.run(
         [consumer_python.parent / "jobstatus", "consume"],
@@ -236,6 +269,30 @@ def test_the_requirement_files_agree_with_each_other_and_with_the_project(projec
     for requirement in map(Requirement, wanted):
         if requirement.name != "jobstatus":
             assert requirement.specifier.contains(known[canonicalize_name(requirement.name)]), requirement
+
+
+def test_a_commit_gives_the_same_wheel_and_sdist_in_any_folder_at_any_time(tmp_path: Path) -> None:
+    sums = []
+    for name, mask, modified in (("first", 0o022, 1_500_000_000), ("second folder", 0o077, 1_700_000_000)):
+        checkout = committed(tmp_path / name, mask, modified)
+        venv = Path(sys.prefix)
+        run(["make", "-C", checkout, "dist", f"VENV={venv}", f"--assume-old={venv}/.demo"], env=_bare())
+        sums.append((checkout / "dist" / "SHA256SUMS").read_text())
+        with zipfile.ZipFile(next((checkout / "dist").glob("*.whl"))) as archive:
+            assert {entry.date_time for entry in archive.infolist()} == {(2020, 9, 13, 12, 26, 40)}, "the commit's time"
+    assert [line.split()[1].partition("-")[0] for line in sums[0].splitlines()] == ["jobstatus"] * 2
+    assert sums[0] == sums[1]
+
+
+def test_what_is_not_committed_is_not_built(tmp_path: Path) -> None:
+    checkout = committed(tmp_path / "checkout", 0o022, 1_500_000_000, "Makefile")
+    (checkout / "left.py").touch()
+    venv = Path(sys.prefix)
+    command: list[str | Path] = ["make", "-C", checkout, "dist", f"VENV={venv}", f"--assume-old={venv}/.demo"]
+    done = subprocess.run(command, env=_bare(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "some changes are not committed, so nothing was built" in done.stderr
+    assert not (checkout / "dist").exists()
 
 
 def test_the_checkout_holds_no_file_with_a_registry_in_it() -> None:

@@ -34,7 +34,7 @@ from jobstatus_schemas.registry.settings import MEANING, SECRETS, variable
 
 from .frameworks_page import INTRO, OUTRO, tables
 from .generate_models import MODELS
-from .rights import page_lines
+from .rights import page_lines, without_rights
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 DOCS: Final = ROOT / "docs"
@@ -292,7 +292,7 @@ def rights_page() -> str:
         "",
         "The tests run every command below with exactly these rights, on a broker with `StandardAuthorizer`.",
         "They also run it without each of them: the command then fails, and names what is missing.",
-        "`console`, `spool drain` and `target` are not in the tables, and the tests do not run them in this way.",
+        "A test compares these commands with those of the parser, so none is left out.",
         "",
         *page_lines(),
         "",
@@ -301,7 +301,11 @@ def rights_page() -> str:
         "`replay --name` also needs READ on the group of its checkpoint, `<group>.replay.<name>`.",
         "A command that changes something notes it in the table `_audit`.",
         "Without a right to write there it works too, and warns.",
-        "`spool drain` needs what `emit` needs.",
+        "Without a right to read there the console shows all but the page of what was changed.",
+        "`target sync` also needs UPDATE on the mapped columns of your table; its dry run needs SELECT there.",
+        "A console that may change something needs the role and the client `operator`, as the commands do.",
+        "",
+        *without_rights(),
     )
 
 

@@ -20,15 +20,17 @@ PROGRAMS: Final = {
     "redis-server": ("Redis", "redis-server"),
 }
 """by command: its name for a person, and Debian's package"""
+FOR_LONG_TESTS: Final = {"buildah": ("Buildah", "buildah"), "debootstrap": ("debootstrap", "debootstrap")}
+"""The same, for tests marked long alone; nothing else installs them."""
 _PATH: Final = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
 def program(command: str) -> str:
-    """The path of one of `PROGRAMS`. May block for minutes, while it is installed.
+    """The path of one of `PROGRAMS` or `FOR_LONG_TESTS`. May block for minutes, while it is installed.
 
     Raises `MissingPartError` if it is not there and cannot be installed: its tests are never skipped.
     """
-    name, package = PROGRAMS[command]
+    name, package = (PROGRAMS | FOR_LONG_TESTS)[command]
     refusal = ""
     if _path(command) is None and os.geteuid() == 0 and shutil.which("apt-get"):
         refusal = _install(command, package)

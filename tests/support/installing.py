@@ -18,7 +18,13 @@ REQUIREMENTS = ROOT / "requirements" / "consumer.txt"
 RUN_SECONDS = 240.0
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    command: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout: float = RUN_SECONDS,
+) -> str:
     """What the command printed. The test fails with all its output if it did not exit with 0."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -26,19 +32,19 @@ def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, 
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=RUN_SECONDS,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def wheelhouse() -> Path:
-    """The wheels of requirements/consumer.txt, each checked against its hash; fetched the first time only.
+def wheelhouse(requirements: Path = REQUIREMENTS) -> Path:
+    """The wheels of a requirement file, each checked against its hash; fetched the first time only.
 
     Raises `MissingPartError`, which stops the session, if they cannot be fetched.
     """
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()[:12]
     cache = ROOT / ".cache" / "wheels"
     cache.mkdir(parents=True, exist_ok=True)
     found = cache / wanted
@@ -52,20 +58,20 @@ def wheelhouse() -> Path:
                     "--require-hashes",
                     "--only-binary=:all:",
                     "-r",
-                    REQUIREMENTS,
+                    requirements,
                     "-d",
                     f"{folder}/wheels",
                 ]
-                _download([*pip, "download", *options])
+                _download([*pip, "download", *options], requirements)
                 os.rename(f"{folder}/wheels", found)
     return found
 
 
-def _download(command: Sequence[str | Path]) -> None:
+def _download(command: Sequence[str | Path], requirements: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
     if done.returncode != 0:
         raise MissingPartError(
-            f"the tests need the wheels of {REQUIREMENTS.relative_to(ROOT)}, and pip could not download them:\n"
+            f"the tests need the wheels of {requirements.relative_to(ROOT)}, and pip could not download them:\n"
             f"{done.stderr.strip()}\nCheck the package index in pip's configuration, then run the tests again."
         )
 

@@ -84,6 +84,9 @@ class MemoryTransport:
     def find_broker(self) -> None:
         """There is nothing to find."""
 
+    def reach(self, seconds: float) -> Failure | None:
+        return None
+
     def not_ready(self, seconds: float) -> Failure | None:
         return None
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+import click
+from jobstatus_consumer.cli.commands import main
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.kafka import PRINCIPALS, Right
 from jobstatus_consumer.store import ROLES, TableName
@@ -18,14 +20,18 @@ INCLUDE_DESCRIBE: Final = {"READ", "WRITE", "DELETE", "ALTER"}
 """Operations that a broker takes for DESCRIBE as well."""
 READING: Final = ("READ", "DESCRIBE_CONFIGS")
 Tables = Sequence[Privileges]
+MAPPED: Final = "mapped"
+"""The managed table of the commands with a target."""
+OWN: Final = "orders"
+"""The table of the user's own."""
 
 
 class Case(NamedTuple):
-    """A command, and what it needs. `tables` is in the order: the table, `_progress`, `_purged`."""
+    """A command, and what it needs. `tables` is in the order: the table, `_progress`, `_purged`, `_waiting`."""
 
     name: str
     arguments: tuple[str, ...]
-    """with POSITION, NEW, JOB and STATUS in place of what only a running test knows"""
+    """with POSITION, NEW, JOB, STATUS, TARGET and SPOOL in place of what only a running test knows"""
     topic: tuple[str, ...] = ()
     letters: tuple[str, ...] = ()
     group: tuple[str, ...] = ()
@@ -34,6 +40,9 @@ class Case(NamedTuple):
     creates: bool = False
     prepare: str = ""
     """the name of a step of the test before each run"""
+    audit: Privileges = ()
+    own: Privileges = ()
+    """on columns of the user's own table, such as `SELECT (id)`"""
 
     @property
     def uses_database(self) -> bool:
@@ -52,14 +61,15 @@ class Case(NamedTuple):
     def privileges(self, place: TableName) -> list[tuple[str, str]]:
         """What it needs in PostgreSQL, each as the privilege and what it is on."""
         schema = [("USAGE", "SCHEMA public"), *([("CREATE", "SCHEMA public")] if self.creates else [])]
-        names = (place, place.progress, place.purged)
-        tables = [
-            (item, f"TABLE {name.name}") for name, items in zip(names, self.tables, strict=False) for item in items
-        ]
+        place = TableName.parse(MAPPED) if "TARGET" in self.arguments else place
+        names = (place, place.progress, place.purged, place.waiting)
+        needs = [*zip(names, self.tables, strict=False), (place.audit, self.audit), (TableName.parse(OWN), self.own)]
+        tables = [(item, f"TABLE {name.name}") for name, items in needs for item in items]
         return [*schema, *tables] if self.uses_database else []
 
 
 READER: Final = READS[:3]
+WITH_TARGET: Final = ("--table", MAPPED, "--target", "TARGET")
 WRITER: Final = WRITES[:3]
 PURGER: Final = PURGES[:3]
 DESCRIBE: Final = ("DESCRIBE",)
@@ -133,6 +143,23 @@ CASES: Final = (
     Case("wait", ("wait", "JOB", "--until", "STATUS", "--timeout", "5"), tables=(("SELECT",),)),
     Case("stuck", ("stuck", "--status", "nothing", "--older-than", "1s"), tables=READER),
     Case("status", ("status",), READING, READING, ("DESCRIBE",), tables=READER),
+    Case("console", ("console",), READING, READING, ("DESCRIBE",), tables=READER, audit=("SELECT",)),
+    Case("spool drain", ("spool", "drain", "--spool-dir", "SPOOL", "--timeout", "3"), ("WRITE",), prepare="spool"),
+    Case("target init", ("target", "init", OWN), tables=((),)),
+    Case("target sql", ("target", "sql", *WITH_TARGET), tables=((),)),
+    Case(
+        "target sync --dry-run",
+        ("target", "sync", "--dry-run", *WITH_TARGET),
+        tables=READS,
+        own=("SELECT (id)", "SELECT (status)"),
+    ),
+    Case(
+        "target sync",
+        ("target", "sync", *WITH_TARGET),
+        tables=WRITES,
+        own=("SELECT (id)", "SELECT (status)", "UPDATE (status)"),
+        prepare="wrong order",
+    ),
     Case(
         "dlq purge",
         ("dlq", "purge", "--before", "now", "--even-open", "--yes"),
@@ -141,7 +168,32 @@ CASES: Final = (
         prepare="bad letter",
     ),
 )
-"""Every command that asks a server, but for `console`, `spool drain` and `target`. `dlq purge` is the last."""
+"""Every command that asks the broker or the database. `dlq purge` is the last."""
+
+WITHOUT_RIGHTS: Final = {
+    "demo": "it starts servers of its own",
+    "grants": "it asks the database's catalog, and only with a target",
+    "acls": "it prints what the settings say",
+    "schema show": "it prints what is installed",
+    "schema check": "it asks a schema registry",
+    "schema register": "it asks a schema registry",
+    "spool list": "it reads files",
+}
+"""The other commands, and why neither server has to let them in."""
+
+
+def all_commands() -> Iterator[str]:
+    """Every command that a user can type, as the parser knows them."""
+    yield from _commands_in(main, "", click.Context(main))
+
+
+def _commands_in(group: click.Group, before: str, context: click.Context) -> Iterator[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands_in(command, f"{before}{name} ", context)
+        else:
+            yield before + name
 
 
 def _has(given: Sequence[str], needed: Sequence[str]) -> bool:
@@ -166,6 +218,9 @@ def roles_of(case: Case) -> list[str]:
         name
         for name, role in ROLES.items()
         if case.uses_database
+        and (role.writes_target or not any(item.startswith("UPDATE") for item in case.own))
+        and (role.writes_target or role.reads_target or not case.own)
+        and set(case.audit) <= set(role.audit)
         and (role.makes_tables or not case.creates)
         and all(set(need) <= set(has) for need, has in zip(case.tables, role.tables, strict=False))
     ]
@@ -177,14 +232,20 @@ def page_lines() -> Iterator[str]:
     yield from _matrix("The role in PostgreSQL", list(ROLES), [(case.name, roles_of(case)) for case in CASES])
     yield from _matrix("The client on the broker", list(PRINCIPALS), [(c.name, clients_of(c, settings)) for c in CASES])
     yield from ("## What each command needs", "")
-    yield "| command | topic | dead letters' topic | group | table | `_progress` | `_purged` |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| command | topic | dead letters' topic | group | table | `_progress` | `_purged` | `_waiting` | `_audit` |"
+    yield "|---" * 9 + "|"
     for case in CASES:
-        tables = [*case.tables, *[()] * (3 - len(case.tables))]
+        tables = [*case.tables, *[()] * (4 - len(case.tables)), case.audit]
         if case.creates:
             tables[0] = (*tables[0], "CREATE on the schema")
         cells = [case.topic, case.letters, case.group, *tables]
         yield f"| `{case.name}` | {' | '.join(', '.join(cell) for cell in cells)} |"
+
+
+def without_rights() -> Iterator[str]:
+    """What the page says of the other commands."""
+    yield from ("## Commands that need no right", "")
+    yield from (f"- `{name}`: {why}." for name, why in WITHOUT_RIGHTS.items())
 
 
 def _matrix(title: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> Iterator[str]:

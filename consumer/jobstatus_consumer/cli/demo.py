@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Final
 
 import click
 
 from jobstatus_consumer.cli.options import json_flag
 from jobstatus_consumer.errors import SettingsError, StartError
+
+LEFT_OUT: Final = "the container image has no demo, so nothing was started; in a checkout, type: make demo"
 
 
 @click.command("demo")
@@ -54,7 +57,12 @@ def command(jobs: int, workers: int, work_seconds: float, before_seconds: float,
     is set, it uses that server instead, with a topic and tables of its own, and removes them at the end. It kills the
     consumer half way. Exit code 1: an update was lost, a row went back, a bound was broken, or a server is missing.
     """
-    from jobstatus_demo.errors import DemoError
+    try:
+        from jobstatus_demo.errors import DemoError
+    except ModuleNotFoundError as error:
+        if error.name != "jobstatus_demo":
+            raise
+        raise StartError(LEFT_OUT) from error
     from jobstatus_demo.plan import Plan
     from jobstatus_demo.report import Report
     from jobstatus_demo.run import run_demo

@@ -67,7 +67,7 @@ def drain(environ: dict[str, str], timeout: float) -> None:
         try:
             before = producer.stats().spool_depth
             left = producer.flush(timeout)
-            refused = producer.stats().refused
+            refused, why = producer.stats().refused, producer.stats().last_error
         finally:
             # what is left has been tried for as long as was asked, and stays in its spool
             producer.close(0)
@@ -76,7 +76,9 @@ def drain(environ: dict[str, str], timeout: float) -> None:
     failures = []
     if left or refused:
         are_left = counted(left, "event is", "events are")
-        failures.append(f"{are_left} left, {refused} were refused (jobstatus spool list --refused)")
+        failures.append(
+            f"{are_left} left, {refused} were refused (jobstatus spool list --refused)" + (f": {why}" if why else "")
+        )
     if alone:
         failures.append(f"{counted(alone, 'spool')} of this topic left alone")
     if failures:

@@ -12,12 +12,29 @@ from jobstatus_schemas.database_url import TABLE_NAME
 
 from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
-from jobstatus_consumer.cli.session import already, dry_run_flag, progress, ready_table, role_flag, say, stopping
+from jobstatus_consumer.cli.session import (
+    already,
+    dry_run_flag,
+    progress,
+    ready_table,
+    refuse,
+    role_flag,
+    say,
+    stopping,
+)
 from jobstatus_consumer.cli.show import target as screen
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.errors import DatabaseAwayError, JobStatusError, SettingsError
 from jobstatus_consumer.operations import TargetReport, compare_target, sync_target
-from jobstatus_consumer.store import Target, TargetTable, described, draft, target_of, target_sql
+from jobstatus_consumer.store import (
+    Target,
+    TargetTable,
+    compare_problems,
+    described,
+    draft,
+    target_of,
+    target_sql,
+)
 
 NO_TARGET = "no target is set; give the target file with --target or JOBSTATUS_TARGET"
 
@@ -115,6 +132,7 @@ def sync(settings: Settings, dry_run: bool, as_json: bool) -> None:
     """
     target = _target(settings)
     ready_table(settings, to_write=not dry_run).close()
+    refuse(compare_problems(settings.database, settings.table, target))
     with stopping() as stop, TargetTable(settings.database, settings.table, target) as table:
         table.connect()
         try:

@@ -35,12 +35,13 @@ def make_app(context: Context) -> Guard:
     @asynccontextmanager
     async def running(_app: Starlette) -> AsyncIterator[None]:
         context.live.start()
-        recording = asyncio.create_task(context.live.record())
+        tasks = [asyncio.create_task(work) for work in (context.live.record(), context.live.wake_after_silence())]
         try:
             yield
         finally:
             context.live.close()
-            recording.cancel()
+            for task in tasks:
+                task.cancel()
             context.questions.close()
             context.sources.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -32,6 +33,8 @@ ROWS_EVERY: Final = 10.0
 LETTERS_EVERY: Final = 5.0
 OLDEST_EVERY: Final = 3.0
 POINT_EVERY: Final = 1.0
+SILENCE_SECONDS: Final = 2.0
+"""After so long without an answer of the database the streams send again: ages have grown, and the rest is news."""
 ROWS_SHARE: Final = 0.05
 """Counting reads the whole table, so it takes at most this share of the time."""
 COUNTED_UP_TO: Final = 5_000_000
@@ -93,7 +96,10 @@ def is_stale(seen: Seen[Any], now: float) -> bool:
 
 
 class Live:
-    """Watches Kafka and the database, and wakes the streams when something was asked anew.
+    """Watches Kafka and the database, and wakes the streams each time that the database was asked.
+
+    One watch wakes them, not each: what Kafka answered is shown with the next look at the database, within a second.
+    So a hundred open pages cost one event a second each.
 
     All but the watches' own threads belongs to the event loop.
     """
@@ -115,13 +121,13 @@ class Live:
         self.trends = Trends()
         self._version = 0
         self._made: dict[str, tuple[int, bytes]] = {}
-        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, told=self._tell, end=self._let_go)
+        self.broker = Watch("broker", self._ask_broker, every=BROKER_EVERY, end=self._let_go)
         self.table = Watch("table", self._table.look, every=TABLE_EVERY, told=self._tell, end=self._table.close)
         self._watched = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
-        self.rows = Watch("rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, told=self._tell, end=self._uncount)
+        self.rows = Watch("rows", self._count, every=ROWS_EVERY, share=ROWS_SHARE, end=self._uncount)
         self.oldest = Watch("oldest", self._oldest, every=OLDEST_EVERY)
         overdue = WatchedTable(settings.database, settings.table, opener=open_read_only, limits=COUNT_LIMITS)
-        self.letters = Watch("letters", self._letters, every=LETTERS_EVERY, share=ROWS_SHARE, told=self._tell)
+        self.letters = Watch("letters", self._letters, every=LETTERS_EVERY, share=ROWS_SHARE)
         self.overdue = Watch(
             "overdue", lambda: read_overdue(settings, overdue), every=ROWS_EVERY, share=ROWS_SHARE, end=overdue.close
         )
@@ -172,16 +178,17 @@ class Live:
         report = StatusReport(now, broker.value, table.value, problems, partitions)
         return Snapshot(now, self._with_waits(report, broker, table), broker, table, rows)
 
-    async def next_change(self, least: float, most: float) -> None:
-        """Return once something was asked anew after `least` seconds, the console ends, or `most` seconds are over."""
-        version = self._version
-        await asyncio.sleep(least)
-        if self.ended or version != self._version:
-            return
-        try:
-            await asyncio.wait_for(self._changed.wait(), most)
-        except TimeoutError:
-            self._version += 1
+    async def next_change(self) -> None:
+        """Return once the database was asked anew, the console ends, or `SILENCE_SECONDS` are over."""
+        await self._changed.wait()
+
+    async def wake_after_silence(self) -> None:
+        """Wake the streams while the database does not answer, until the console ends."""
+        while not self.ended:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), SILENCE_SECONDS)
+                continue
+            self._wake()
 
     def shared(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return what `make` made of what is known now; for all who ask for `name` it is made once."""

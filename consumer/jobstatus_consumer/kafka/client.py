@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_schemas.masking import masked, remember, secrets_of
@@ -148,32 +148,6 @@ def make(make_client: Callable[[dict[str, Any]], T], properties: dict[str, Any])
         text = masked(inner.str() if inner is not None else str(error))
         named = [name for name in properties if f'"{name}"' in text]
         raise SettingsError(f"{variable_of(named[0]) if named else 'JOBSTATUS_KAFKA_*'} (--kafka): {text}") from None
-
-
-class Renewing(Generic[T]):
-    """A client of the library that is made again once a file with one of its properties has changed.
-
-    The old one keeps its connections; only its next log-in would fail.
-    """
-
-    def __init__(self, settings: Settings, make_client: Callable[[], T]) -> None:
-        self._settings = settings
-        self._make_client = make_client
-        self._used = current_kafka(settings)
-        self._client = make_client()
-
-    @property
-    def outdated(self) -> bool:
-        """Whether a file has changed since the client was made."""
-        return bool(self._settings.kafka_files) and current_kafka(self._settings) != self._used
-
-    def get(self) -> T:
-        """Return the client, a new one if it was outdated."""
-        if self.outdated:
-            self._used = current_kafka(self._settings)
-            self._client = self._make_client()
-            logger.info("a file with a property of the Kafka client has changed; the client was made again")
-        return self._client
 
 
 def describe(error: KafkaException | KafkaError) -> str:

@@ -12,8 +12,9 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import DeadLetter, as_reference, sendable_time
 from jobstatus_consumer.errors import DeadLetterError
-from jobstatus_consumer.kafka.client import Renewing, describe, make, producer_properties
+from jobstatus_consumer.kafka.client import describe, make, producer_properties
 from jobstatus_consumer.kafka.error_codes import DO_NOT_SEND_AGAIN, NOT_ALLOWED, TOO_LARGE
+from jobstatus_consumer.kafka.renewing import Renewing
 from jobstatus_consumer.kafka.rights import Right
 from jobstatus_consumer.words import counted
 

@@ -26,7 +26,6 @@ from jobstatus_consumer.core import BudgetState, StartOffset
 from jobstatus_consumer.errors import BrokerAwayError, BrokerError, OffsetsLostError
 from jobstatus_consumer.kafka.client import (
     QuietErrors,
-    Renewing,
     broker_error,
     consumer_properties,
     error_of,
@@ -39,6 +38,7 @@ from jobstatus_consumer.kafka.member_properties import is_cooperative, member_de
 from jobstatus_consumer.kafka.offsets import committed
 from jobstatus_consumer.kafka.positions import Position
 from jobstatus_consumer.kafka.reading import Polled, Reading
+from jobstatus_consumer.kafka.renewing import Renewing
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.records import NO_EPOCH, Log
 
@@ -128,6 +128,9 @@ class GroupConsumer:
         }
         self._clients = Renewing(settings, lambda: make_client(properties))
         self._consumer = self._clients.get()
+        self.certificate_expires_at = self._clients.expires_at
+        self.has_new_certificates = False
+        """whether a broker has accepted new ones, as `check_topic` saw it: this member should end, and join again"""
 
     @property
     def rebalances(self) -> int:
@@ -312,7 +315,7 @@ class GroupConsumer:
         return max(self._topics.ends.of(partition), marks[1] if marks else 0)
 
     def check_topic(self, topic_id: str | None) -> None:
-        """Look at the topic, the ends of its partitions and the membership; to be called about every second.
+        """Look at the topic, its partitions' ends, the membership, certificates; to be called about every second.
 
         Raise `OffsetsLostError` where the topic no longer has the id `topic_id`. Never blocks.
 
@@ -321,6 +324,7 @@ class GroupConsumer:
         """
         self._topics.ends.watch(self._positions)
         self._check_membership()
+        self.has_new_certificates = self._clients.has_new_certificates
         found = self._topics.watch(self._topic)
         if topic_id is None or found is None or found == topic_id:
             return

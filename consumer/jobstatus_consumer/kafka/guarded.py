@@ -15,6 +15,7 @@ from jobstatus_consumer.errors import CoordinatorAwayError, StopRequestedError
 from jobstatus_consumer.kafka.asking_child import AskingChild, ChildEndedError
 from jobstatus_consumer.kafka.client import admin_properties
 from jobstatus_consumer.kafka.coordinator import GroupFacts
+from jobstatus_consumer.kafka.renewing import NewCertificates
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -39,6 +40,7 @@ class GuardedCoordinator:
         self._seconds = seconds
         self._asking = threading.Lock()
         self._child: AskingChild | None = None
+        self._certificates = NewCertificates(settings)
         self._pause = FIRST_PAUSE
         self._not_before = 0.0
         self._closed = False
@@ -90,12 +92,13 @@ class GuardedCoordinator:
         if self._closed:
             raise _stopped()
         properties = {name: value for name, value in admin_properties(self._settings).items() if name != "logger"}
-        if self._child is not None and self._child.properties != properties:
-            self._forget()  # a file with one of them has changed
+        if self._child is not None and (self._child.properties != properties or self._certificates.accepted):
+            self._forget()  # a file with one of them, or with a certificate, has changed
         if self._child is None:
             wait = self._not_before - time.monotonic()
             if wait > 0:
                 raise _unknown(group, f"the process that asks for it has ended, and is started again in {wait:.1f} s")
+            self._certificates = NewCertificates(self._settings)
             self._child = AskingChild(properties)
         return self._child
 

@@ -30,7 +30,6 @@ from jobstatus_consumer.kafka.client import (
     ANSWER_SECONDS,
     ASK_FOR_SECONDS,
     QuietErrors,
-    Renewing,
     admin_properties,
     ask,
     describe,
@@ -40,6 +39,7 @@ from jobstatus_consumer.kafka.client import (
 from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
 from jobstatus_consumer.kafka.ends import EndOffsets
 from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
+from jobstatus_consumer.kafka.renewing import Renewing
 from jobstatus_consumer.kafka.rights import Right, needing, refusal
 from jobstatus_consumer.kafka.topic_plans import TopicPlan
 from jobstatus_consumer.records import NO_EPOCH

@@ -8,6 +8,7 @@ from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Diffe
 from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.grants import role_grants
+from jobstatus_consumer.store.groups import other_groups
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.listing import JobFilter, JobLine, JobList, JobPage, JobPlace
 from jobstatus_consumer.store.names import TableName
@@ -19,7 +20,7 @@ from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
 from jobstatus_consumer.store.stuck import OverdueJob, WatchedTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
-from jobstatus_consumer.store.target_check import target_remarks
+from jobstatus_consumer.store.target_check import compare_problems, target_remarks
 from jobstatus_consumer.store.target_draft import draft
 from jobstatus_consumer.store.target_sql import TargetSql, grants_on_target, target_grants, target_sql
 from jobstatus_consumer.store.target_trial import refused_words
@@ -69,6 +70,7 @@ __all__ = [
     "WatchedTable",
     "check",
     "check_purge",
+    "compare_problems",
     "content_of",
     "described",
     "draft",
@@ -76,6 +78,7 @@ __all__ = [
     "migrate",
     "new_table",
     "open_read_only",
+    "other_groups",
     "overview",
     "refuse_taken",
     "refused_words",

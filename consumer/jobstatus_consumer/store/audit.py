@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import json_params
@@ -15,6 +15,8 @@ from jobstatus_consumer.store.privileges import NOTES
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
 
+MAY_NOT: Final = "42501"
+"""PostgreSQL's code where the role has no right."""
 Outcome = Literal["done", "failed"]
 
 
@@ -52,7 +54,7 @@ class AuditTable(Session):
 
     def check(self) -> None:
         """Raise `DeploymentError` if there is no such table, or if this role may not write it."""
-        shown, place = self._name.audit, self._located()
+        place = self._located()
         with self.use() as connection:
             trouble = audit_trouble(connection, place, self._name)
         if trouble:
@@ -60,8 +62,7 @@ class AuditTable(Session):
         name = place.audit.identifier.as_string(None)
         missing = [name for (name,) in self._ask("missing_privileges", name=name, needed=list(NOTES))]
         if missing:
-            remedy = granted(", ".join(missing), [place.audit], self._role())
-            raise DeploymentError(f"this role has no {', '.join(missing)} on {shown} ({remedy})")
+            raise self._refused(missing)
 
     def begin(self, actor: str, action: str, plan: Mapping[str, Any]) -> int:
         """Note an action before it changes anything; returns its number."""
@@ -74,7 +75,16 @@ class AuditTable(Session):
 
     def latest(self, rows: int, before: int | None = None) -> list[AuditEntry]:
         """The newest actions, or those before an action's number."""
-        return [AuditEntry(*row) for row in self._ask("latest", rows=rows, before=before)]
+        try:
+            return [AuditEntry(*row) for row in self._ask("latest", rows=rows, before=before)]
+        except DeploymentError as error:
+            if error.sqlstate != MAY_NOT:
+                raise
+            raise self._refused(["SELECT"]) from None
+
+    def _refused(self, missing: Sequence[str]) -> DeploymentError:
+        remedy = granted(", ".join(missing), [self._place.audit], self._role())
+        return DeploymentError(f"this role has no {', '.join(missing)} on {self._name.audit} ({remedy})")
 
     def _role(self) -> str:
         ((*_, role),) = self.execute(block("admin.sql", "server", self._place), {})

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.store.connection import Limits
+from jobstatus_consumer.store.hidden import hidden_in
 from jobstatus_consumer.store.names import LONGEST_IDENTIFIER, TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
@@ -63,7 +64,11 @@ def described(url: str, table: str) -> DraftTable:
         place = session.located(name)
         kind = next((str(kind) for kind, _ in _ask(session, "kind", place)), "")
         if kind not in KINDS:
-            what = f"{table} is neither a table nor a view" if kind else f"there is no table {table} in this database"
+            what = (
+                f"{table} is neither a table nor a view"
+                if kind
+                else f"there is no table {table} in this database{hidden_in(session, name)}"
+            )
             raise StartError(f"{what}. Nothing was written. Give it as name or schema.name")
         words = _checked_words(_ask(session, "checks", place))
         columns = [DraftColumn(*row) for row in _ask(session, "columns", place)]

@@ -25,10 +25,11 @@ from jobstatus_consumer.store.blocking import row_of
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.projection import Projection
 from jobstatus_consumer.store.raw_query import RawQuery
+from jobstatus_consumer.store.sending import SendingStore
 from jobstatus_consumer.store.target import Missing, Target, target_of
 from jobstatus_consumer.store.target_catalog import read_shape, wrong_target
 from jobstatus_consumer.store.waiting import waiting_now
-from jobstatus_consumer.store.writer import CANCELLED, Store
+from jobstatus_consumer.store.writer import CANCELLED
 
 logger = logging.getLogger("jobstatus.store")
 
@@ -50,15 +51,20 @@ class Waiting:
     since: float = 0.0
 
 
-def store_of(settings: Settings) -> Store:
-    """The store of a deployment, not connected yet. Raises SettingsError if the target file is wrong."""
+def store_of(settings: Settings, group: str = "") -> SendingStore:
+    """The store of a deployment, not connected yet; `group` as for `Store`.
+
+    Raises SettingsError if the target file is wrong.
+    """
     target = target_of(settings)
     if target is None:
-        return Store(settings.database, settings.table)
-    return ProjectingStore(settings.database, settings.table, target, waiting_budget=settings.waiting_budget)
+        return SendingStore(settings.database, settings.table, group=group)
+    return ProjectingStore(
+        settings.database, settings.table, target, waiting_budget=settings.waiting_budget, group=group
+    )
 
 
-class ProjectingStore(Store):
+class ProjectingStore(SendingStore):
     """A store whose statement also writes the target, and which settles what could not be written."""
 
     def __init__(self, url: str, table: str, target: Target, *, waiting_budget: int = MANY, **given: Any) -> None:
@@ -85,6 +91,7 @@ class ProjectingStore(Store):
             self._filled.append((shape.place, [item.column for item in (*self._target.key, *self._target.assigned)]))
         self._every_event = projection.every_event
         self._project = projection.write()
+        self._sent_write = projection.sent()
         self._settle = projection.statement("settle")
         self._due = projection.statement("due")
         self._postpone = projection.statement("postpone")
@@ -129,6 +136,19 @@ class ProjectingStore(Store):
         again = super().write(Batch([item for item in batch.events if (item.log_id, item.offset) in taken], (), ()))
         kept = [item for item in written.rejected if item.sqlstate not in TAKEN]
         return replace(written, rejected=kept).plus(again)
+
+    def send(self, batch: Batch) -> bool:
+        """Send a batch as `SendingStore.send` does. False also if too many jobs wait: `write` sees to that."""
+        return self.waiting.jobs < self._budget and super().send(batch)
+
+    def receive(self, wake: int | None = None) -> Written | None:
+        """As `SendingStore.receive`, with what became of the rows of the target."""
+        self._done = Projected()
+        written = super().receive(wake)
+        return None if written is None else replace(written, projected=self._done)
+
+    def _note_target(self, counts: Sequence[int]) -> None:
+        self._count(Projected(*counts))
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""

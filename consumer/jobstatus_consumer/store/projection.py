@@ -40,7 +40,14 @@ class Projection:
 
     def write(self) -> RawQuery:
         """The writer's statement."""
-        return RawQuery.of(block("write.sql", "write", self.shape.state, parts=self._parts()))
+        return self._write_with(sql.SQL(""))
+
+    def sent(self) -> RawQuery:
+        """The writer's statement where several batches may be in flight."""
+        return self._write_with(block("write.sql", "refused", self.shape.state))
+
+    def _write_with(self, refused: sql.Composable) -> RawQuery:
+        return RawQuery.of(block("write.sql", "write", self.shape.state, parts={**self._parts(), "refused": refused}))
 
     def statement(self, name: str) -> RawQuery:
         """One of the other statements of projection.sql."""

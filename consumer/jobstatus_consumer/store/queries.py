@@ -2,10 +2,10 @@
 
 A block begins with a line `-- name --`, and the comment after it is its reason. `{table}`, `{progress}`, `{purged}`,
 `{waiting}` and `{audit}` are filled in as quoted identifiers, `{other}` and `{other_purged}` as those of a second
-managed table. `{guard}` is the block of that name, and `{guard_of_purged}` the same condition for what a purge has left
-of a row. A placeholder may also be a part that the caller hands over. Every other placeholder is a list that the
-table's layout makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each item; any
-other list stays on its line.
+managed table. `{guard}` and `{known}` are the blocks of these names, and `{guard_of_purged}` is the guard for what a
+purge has left of a row. A placeholder may also be a part that the caller hands over. Every other placeholder is a list
+that the table's layout makes, such as `{sent}`. A list whose placeholder has a line of its own gets one line for each
+item; any other list stays on its line.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ _NO_TARGET: Final[Mapping[str, sql.Composable]] = {
     "projection": sql.SQL(""),
     "counts": sql.SQL(""),
     "parked": sql.SQL(""),
+    "refused": sql.SQL(""),
 }
 """The parts of statements that also write a target, where there is none."""
 
@@ -68,7 +69,9 @@ def block(
 
 
 def _with_guard(text: str) -> str:
-    """The text with the guard. Of a purged job `p` is what the guard compares, and `n` the new row."""
+    """The text with the guard, and with what it compares. Of a purged job that is `p`, and `n` is the new row."""
+    if "{known}" in text:
+        text = text.replace("{known}", blocks("write.sql")["known"])
     if "{guard" not in text:
         return text
     guard = blocks("write.sql")["guard"]

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import TargetError
+from jobstatus_consumer.store.hidden import hidden_in
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
@@ -99,7 +100,7 @@ def refuse_same(session: Session, target: Target, state: TableName) -> TableName
     place = session.located(target.table)
     found = _ask(session, "relation", place, state)
     if not found:
-        raise wrong_target(target, f"there is no table {target.table}")
+        raise wrong_target(target, f"there is no table {target.table}{hidden_in(session, target.table)}")
     ((_, name, _, is_ours, *_),) = found
     if is_ours or place == state:
         raise wrong_target(

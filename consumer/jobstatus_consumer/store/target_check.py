@@ -42,6 +42,18 @@ def target_problems(url: str, table: str, target: Target) -> Iterator[Problem]:
         yield from _unprepared(url, table, target)
 
 
+def compare_problems(url: str, table: str, target: Target) -> list[Problem]:
+    """What keeps a command from comparing the target with the states: rights to read it, or a file that does not fit.
+
+    Raises StoreError's kinds.
+    """
+    try:
+        with looking_at(url, table, target) as look:
+            return list(look.unreadable())
+    except TargetError as error:
+        return [Problem(error.what, error.remedy)]
+
+
 def _unprepared(url: str, table: str, target: Target) -> Iterator[Problem]:
     """What the server says of the statements, which the consumer's own store prepares."""
     store = ProjectingStore(url, table, target)
@@ -93,6 +105,10 @@ class TargetLook:
     def missing_rights(self) -> Iterator[Problem]:
         """The rights on columns that a consumer lacks, with the one statement that grants them."""
         yield from self._lacking(rights_of(self.projection.target, self.projection.shape).to_write)
+
+    def unreadable(self) -> Iterator[Problem]:
+        """The columns that this role may not read, and that a comparison reads, with the statement that grants it."""
+        yield from self._lacking({"SELECT": rights_of(self.projection.target, self.projection.shape).readable})
 
     def remarks(self) -> Iterator[Problem]:
         """Rights that only other commands need; row-level security; triggers that may keep a row as it is."""

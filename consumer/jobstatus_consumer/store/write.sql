@@ -20,7 +20,8 @@
 
 -- write --
 -- One statement, and so one transaction, for a batch: the rows under the guard, and the progress of the logs.
--- Without a target `projection` and `counts` are empty; otherwise they are made from projection.sql.
+-- Without a target `projection` and `counts` are empty; otherwise they are made from projection.sql. `refused` is the
+-- block of that name where several batches may be in flight, and empty otherwise.
 -- "late_jobs" is an object whose keys are the jobs with a late event, since the guard sees only the table's columns.
 WITH written AS (
   INSERT INTO {table} AS t (
@@ -73,7 +74,7 @@ WITH written AS (
   WHERE p.next_offset < excluded.next_offset
   RETURNING 1
 )
-SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced){counts}
+SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM advanced){counts}{refused}
 
 -- progress --
 -- How far the database has each of these logs.
@@ -85,6 +86,26 @@ JOIN json_array_elements_text(%(logs)s) AS asked (log_id) ON asked.log_id = p.lo
 -- Every log of a topic that the database has, including those of a deleted topic of the same name.
 SELECT p.log_id, p.next_offset, p.leader_epoch FROM {progress} AS p WHERE starts_with(p.log_id, %(prefix)s)
 
+-- refused --
+-- The jobs that the statement did not change, and what the rule compares of them as they were before it. A later question
+-- would see what the batches behind have done since. CASE reads nothing in the usual case, where every row was written.
+, CASE WHEN (SELECT count(*) FROM written) < json_array_length(%(job_id)s) THEN (
+  SELECT json_agg(json_build_array(asked.job_id, t.job_id IS NOT NULL, {state}))
+  FROM json_array_elements_text(%(job_id)s) AS asked (job_id)
+  LEFT JOIN LATERAL {known} AS t ON true
+  WHERE asked.job_id NOT IN (SELECT w.job_id FROM written AS w)
+) END
+
+-- known --
+-- What the rule compares of one job: of its row, or of what a purge has left.
+(
+  SELECT t.job_id, t.attempt, t.latest_occurred_at, t.log_id, t.log_offset FROM {table} AS t
+  WHERE t.job_id = asked.job_id
+  UNION ALL
+  SELECT p.job_id, p.attempt, p.latest_occurred_at, p.log_id, p.log_offset FROM {purged} AS p
+  WHERE p.job_id = asked.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
+)
+
 -- known_states --
 -- What the rule compares of these jobs: of their rows, or of what a purge has left. Asked where the guard refused some
 -- events.
@@ -92,13 +113,7 @@ SELECT
   t.job_id,
   {state}
 FROM json_array_elements_text(%(jobs)s) AS asked (job_id)
-JOIN LATERAL (
-  SELECT t.job_id, t.attempt, t.latest_occurred_at, t.log_id, t.log_offset FROM {table} AS t
-  WHERE t.job_id = asked.job_id
-  UNION ALL
-  SELECT p.job_id, p.attempt, p.latest_occurred_at, p.log_id, p.log_offset FROM {purged} AS p
-  WHERE p.job_id = asked.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
-) AS t ON true
+JOIN LATERAL {known} AS t ON true
 
 -- constrained --
 -- The columns that a constraint, a unique index or a column of this name is about, in the table or its partitions.

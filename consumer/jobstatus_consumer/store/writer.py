@@ -17,6 +17,7 @@ from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Wr
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
+from jobstatus_consumer.store.groups import announce, others_text
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
@@ -53,8 +54,11 @@ class Store(Session):
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         opener: Opener = open_connection,
+        group: str = "",
     ) -> None:
+        """`group` is that of a consumer; an operator's command that writes has none."""
         super().__init__(url, limits, clock=clock, opener=opener)
+        self._group = group
         # the logs whose progress this session has seen
         self._seen: set[str] = set()
         # the user's own table, where there is one
@@ -80,6 +84,10 @@ class Store(Session):
     def prepare(self) -> None:
         """Find the table on a new connection: it may be another server."""
         self._compose(self.located(self._name))
+        if self._group and not self._pooled:
+            others = others_text(self._name, announce(self, self._place, self._group))
+            if others:
+                logger.warning("%s", others)
 
     def connect(self) -> None:
         """Open a new session; an open one is closed first. May block for `Limits.connect`.
@@ -244,11 +252,23 @@ class Store(Session):
 
     def _explain(self, statement: Statement, applied: int, counts: WriteCounts) -> Sequence[Statement]:
         """Count the events that changed nothing. Return those that no row explains, each in a statement of its own."""
-        events, merged = statement
+        events = statement.events
         rows = self._row_states(events)
         left_out = unexplained(events, len(events) - applied, rows)
         if left_out and len(events) == 1:
             return self._left_out(statement, counts)
+        return self._sort_out(statement, applied, rows, left_out, counts)
+
+    @staticmethod
+    def _sort_out(
+        statement: Statement,
+        applied: int,
+        rows: Mapping[str, RowState],
+        left_out: Sequence[Event],
+        counts: WriteCounts,
+    ) -> Sequence[Statement]:
+        """Count the events but those `left_out`, and return each of these in a statement of its own."""
+        events, merged = statement
         gone = {event.job_id for event in left_out}
         kept = [event for event in events if event.job_id not in gone]
         # those that are sent again are counted then
@@ -271,11 +291,7 @@ class Store(Session):
         return ()
 
     def _send_rows(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> tuple[int, int]:
-        parameters: dict[str, JsonText | JsonbText] = {
-            **json_params.column_lists(events),
-            "late_jobs": json_params.late_jobs(events),
-            "logs": json_params.log_ranges(ranges, self._seen),
-        }
+        parameters = self._parameters(events, ranges)
         sent_at = self._clock()
         try:
             applied, advanced = self.execute_write(parameters)
@@ -284,6 +300,13 @@ class Store(Session):
                 raise TooLongError(str(error), sqlstate=error.sqlstate, error_class=error.error_class) from None
             raise
         return applied, advanced
+
+    def _parameters(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> dict[str, JsonText | JsonbText]:
+        return {
+            **json_params.column_lists(events),
+            "late_jobs": json_params.late_jobs(events),
+            "logs": json_params.log_ranges(ranges, self._seen),
+        }
 
     def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
         """Send the statement; returns how many rows it wrote, and of how many logs it advanced the progress."""

@@ -47,6 +47,8 @@ SESSION_TIMEOUT_MS: Final = "45000"
 """Kafka's own default of `session.timeout.ms`."""
 REBALANCE_SECONDS: Final = 15.0
 """How long a rebalance may take, after the session time-out of a member that is gone."""
+TRY_FILES_EVERY: Final = 1.0
+"""Seconds between two tries to make clients of files that cannot be used now."""
 
 ROWS_EVERY: Final = 60.0
 OVERDUE_EVERY: Final = 30.0
@@ -133,15 +135,22 @@ class ConsumerRun:
         session_ms = float(settings.kafka.get("session.timeout.ms", SESSION_TIMEOUT_MS))
         self._standing = Standing(topics, session_ms / 1000 + REBALANCE_SECONDS)
         self._standing.feed(self._metrics, self._budget)
+        self._has_joined = False
 
     def run(self, stop: Event, ends: Mapping[int, int] | None) -> Summary:
         """Run until `stop` is set, or until everything before `ends` is written."""
         settings, started = self._settings, time.monotonic()
         server, questions = self._serve(), self._ask_questions()
         logger.info("reading %s as %s, writing to %s", settings.topic, settings.group_id, settings.table)
+        if settings.batches_in_flight > 1 and settings.prepared_statements == "off":
+            logger.warning(
+                "JOBSTATUS_BATCHES_IN_FLIGHT has no effect: JOBSTATUS_PREPARED_STATEMENTS is off, for a pooler that "
+                "may give each transaction another session, so one batch is on its way at a time"
+            )
         try:
             while not stop.is_set():
-                self._standing.rejoin_reason = self._run_member(stop, ends)
+                clients = self._kafka_clients(stop)
+                self._standing.rejoin_reason = "" if clients is None else self._run_member(*clients, stop, ends)
                 if not self._standing.rejoin_reason:
                     break
         finally:
@@ -160,13 +169,35 @@ class ConsumerRun:
         )
         return summary
 
-    def _run_member(self, stop: Event, ends: Mapping[int, int] | None) -> str:
+    def _kafka_clients(self, stop: Event) -> tuple[GroupConsumer, DeadLetterSender] | None:
+        """The clients of one membership; None after a stop. Raises `SettingsError` at the first membership only.
+
+        Later it blocks instead: the settings were accepted before, so it is what a file or a function gives now.
+        """
+        settings = self._settings
+        while True:
+            try:
+                consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
+                return consumer, DeadLetterSender(settings)
+            except SettingsError as error:
+                if not self._has_joined:
+                    raise
+                self._standing.rejoin_reason = str(error)
+                logger.warning("%s. The group is not joined without it; trying again", error)
+            if stop.wait(TRY_FILES_EVERY):
+                return None
+
+    def _run_member(
+        self, consumer: GroupConsumer, sender: DeadLetterSender, stop: Event, ends: Mapping[int, int] | None
+    ) -> str:
         """Run one membership. Return why to join the group again, or "" at the end of the run.
 
-        The group is joined again where the broker gave no answer during an assignment, and where offsets were lost
-        and the user accepts the loss: the next assignment decides for each partition where to continue.
+        The group is joined again where the broker gave no answer during an assignment, where offsets were lost and
+        the user accepts the loss, and with new certificates: the next assignment decides for each partition where to
+        continue.
         """
-        with self._joined() as member:
+        with self._joined(consumer, sender) as member:
+            self._has_joined = True
             try:
                 member.pipeline.run(_stop_condition(member, stop, ends))
             except BrokerAwayError as error:
@@ -178,16 +209,18 @@ class ConsumerRun:
                 logger.warning("%s", error)
                 reason = str(error)
             else:
-                return ""
+                if stop.is_set() or not member.consumer.has_new_certificates:
+                    return ""
+                reason = "the certificates have changed"
+                logger.info("%s, and a broker accepts the new ones; joining the group anew with them", reason)
             # its writer ends now, and that is no reason to restart the process
             self._standing.member, self._standing.rejoin_reason = None, reason
             return reason
 
     @contextmanager
-    def _joined(self) -> Iterator[Member]:
+    def _joined(self, consumer: GroupConsumer, sender: DeadLetterSender) -> Iterator[Member]:
         settings = self._settings
-        sender = DeadLetterSender(settings)
-        store = store_of(settings)
+        store = store_of(settings, settings.group_id)
         settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
             store,
@@ -198,8 +231,8 @@ class ConsumerRun:
             table=settings.table,
             settling=settling,
             count_connection=self._metrics.connections.inc,
+            several=settings.batches_in_flight,
         )
-        consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
         schemas = asked_schemas(settings)
         pipeline = Pipeline(settings, consumer, writer, self._stats, self._budget, schemas=schemas)
         # from the last end to the first, and each comes although another one fails
@@ -257,10 +290,11 @@ class ConsumerRun:
 
 
 def _stop_condition(member: Member, stop: Event, ends: Mapping[int, int] | None) -> Callable[[], bool]:
+    consumer = member.consumer
     if ends is None:
-        return stop.is_set
-    caught_up = CaughtUp(ends, member.pipeline.assignment, member.consumer)
-    return lambda: stop.is_set() or caught_up.reached()
+        return lambda: stop.is_set() or consumer.has_new_certificates
+    caught_up = CaughtUp(ends, member.pipeline.assignment, consumer)
+    return lambda: stop.is_set() or consumer.has_new_certificates or caught_up.reached()
 
 
 def _log_signal(name: str) -> None:

@@ -8,14 +8,15 @@
     6. Commit what is written: explicit offsets, never past an event that is not written.
     7. After a crash any event may be delivered again; the guard in the table makes that change nothing.
 
-One batch is with the writer and one is being filled. When both are full, the loop waits up to `PATIENCE` seconds
-without pausing (a pause discards the prefetched messages); then it pauses every partition and continues to poll.
+Up to `batches_in_flight` batches are with the writer (window.py), and one is being filled. When all are full, the loop
+waits up to `PATIENCE` seconds without pausing (a pause discards the prefetched messages); then it pauses every
+partition and continues to poll.
 
 A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
 comparison would cost a second. Nothing is submitted before every partition was compared.
 
-On a new connection the writer returns the batch unwritten, together with the progress that the database has. The loop
-compares, seeks back where the database has less, and submits the rest of the batch again.
+On a new connection the writer returns its batches unwritten, together with the progress that the database has. The loop
+compares, seeks back where the database has less, and submits the rest of the batches again, one after the other.
 
 Where a log lost its tail, what was read of the tail is written, and the partition continues with the first record that
 is there now, as another log.
@@ -29,7 +30,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum, auto
-from typing import Final, NamedTuple, NoReturn
+from typing import Final, NoReturn
 
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Budget, StartOffset, decoder_of
@@ -41,7 +42,7 @@ from jobstatus_consumer.stream.batch import BatchBuilder
 from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.schemas import AskedSchemas, SchemaPendingError
-from jobstatus_consumer.stream.writer import (
+from jobstatus_consumer.stream.tasks import (
     BatchReturned,
     BatchWritten,
     Failed,
@@ -50,8 +51,9 @@ from jobstatus_consumer.stream.writer import (
     Result,
     Stopped,
     Task,
-    Writer,
 )
+from jobstatus_consumer.stream.window import Submitted, Window
+from jobstatus_consumer.stream.writer import Writer
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -72,16 +74,9 @@ class State(Enum):
     READING = auto()
     """fetches from every partition"""
     PAUSED = auto()
-    """fetches nothing, since both batches are full, and continues to poll"""
+    """fetches nothing, since all batches are full, and continues to poll"""
     LEAVING = auto()
     """polls no more; writes and commits what it has, and leaves the group"""
-
-
-class Submitted(NamedTuple):
-    """What is kept of the task that the writer has: its partitions, and the assignment epoch at its submission."""
-
-    partitions: frozenset[int] = frozenset()
-    epoch: int = 0
 
 
 class Pipeline:
@@ -108,11 +103,9 @@ class Pipeline:
         self._state = State.READING
         # polled, and not yet in the batch
         self._polled: deque[Polled] = deque()
-        self._returned: Batch | None = None  # unwritten by the writer: the next one to submit
-        self._submitted = Submitted()
+        self._window = Window(settings.batches_in_flight)
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
-        self._in_writer: Batch | None = None
         self._last_commit = self._observed = self._last_task = -math.inf
         self._lag_watch = LagWatch()
         self.lag = Lag({}, {})
@@ -142,7 +135,8 @@ class Pipeline:
         """Go around once. Blocks for `PATIENCE` seconds at most, but for a rebalance."""
         self._poll()
         self._fill(self.polled_at)
-        self._take_result(0)
+        while self._take_result(0):
+            pass
         self._pass_cuts()
         self._advance(self._clock())
         self._commit(wait=False)
@@ -162,7 +156,7 @@ class Pipeline:
         paused = self._state is State.PAUSED
         if self._polled and not paused:
             return 0
-        longest = BUSY_POLL if self._writer.busy else IDLE_POLL
+        longest = BUSY_POLL if self._window.busy else IDLE_POLL
         due = None if paused else self._builder.due_in(self._clock())
         return longest if due is None else min(due, longest)
 
@@ -214,9 +208,9 @@ class Pipeline:
             partition.buffered = end
 
     def _advance(self, now: float) -> None:
-        if self._writer.busy and self._builder.full(now):
+        if not self._has_room and self._builder.full(now):
             self._wait_for_room()
-        if self._writer.busy:
+        if not self._has_room:
             return
         if not self.assignment.all_compared:
             self._submit(ReadProgress())
@@ -225,22 +219,24 @@ class Pipeline:
         elif self._state is State.PAUSED and not (self._schemas and self._schemas.awaited):
             self._state = State.READING
             self._consumer.resume(self.assignment.partitions)
-        elif now - self._last_task >= LOOK_EVERY and self._builder.empty:
+        elif now - self._last_task >= LOOK_EVERY and self._builder.empty and not self._window.busy:
             # the database may have failed over to a standby that lacks something, and no event would show that
             self._submit(ReadProgress())
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether a task may be submitted. A comparison waits until the writer has none."""
+        return not self._window.busy or (self._window.takes_batch and self.assignment.all_compared)
+
     def _next_batch(self, now: float) -> Batch | None:
-        if self._returned is not None:
-            batch, self._returned = self._returned, None
+        if (batch := self._window.next_returned()) is not None:
             return batch
         due = self._builder.full(now) and not self._builder.empty
         return self._builder.take(self._consumer.epoch_before) if due else None
 
     def _submit(self, task: Task) -> None:
-        # 4. the epoch shows later which partitions the result still counts for
-        numbers = frozenset(item.partition for item in task.ranges) if isinstance(task, Batch) else frozenset[int]()
-        self._submitted = Submitted(numbers, self.assignment.epoch)
-        self._in_writer = task if isinstance(task, Batch) else None
+        # 4.
+        self._window.submit(Submitted.at(self.assignment.epoch, task))
         self._last_task = self._clock()
         self._writer.submit(task)
 
@@ -267,9 +263,8 @@ class Pipeline:
 
     def _unwritten(self) -> Iterator[RawRecord]:
         """The records that were polled and are not written."""
-        for batch in (self._in_writer, self._returned):
-            if batch is not None:
-                yield from batch.raw_records()
+        for batch in self._window.batches():
+            yield from batch.raw_records()
         yield from self._builder.raw_records()
         yield from (item for item in self._polled if isinstance(item, RawRecord))
 
@@ -278,11 +273,10 @@ class Pipeline:
     def _take_result(self, timeout: float) -> bool:
         result: Result | None
         result, self._postponed = self._postponed, None
-        if result is None and self._writer.busy:
+        if result is None and self._window.busy:
             result = self._writer.result(timeout)
         if result is None:
             return False
-        self._in_writer = None
         self._on_result(result)
         return True
 
@@ -291,11 +285,11 @@ class Pipeline:
             case BatchWritten():
                 self._on_written(result)
             case BatchReturned():
-                gone = self.assignment.changed_since(self._submitted.epoch, self._submitted.partitions)
-                self._returned = result.batch.without(gone)
-                self._compare(TopicProgress(result.progress, result.epochs))
+                epoch = self._window.given_back(self.assignment.changed_since)
+                self._compare(TopicProgress(result.progress, result.epochs), epoch)
             case ProgressRead():
-                self._compare(TopicProgress(result.progress, result.epochs))
+                epoch = self._window.answered().epoch
+                self._compare(TopicProgress(result.progress, result.epochs), epoch)
             case Failed():
                 self._on_failed(result.error)
             case Stopped():
@@ -303,7 +297,7 @@ class Pipeline:
 
     def _on_written(self, result: BatchWritten) -> None:
         # 5. written now, for partitions that are still assigned as they were
-        self.assignment.mark_written(result.batch.ranges, self._submitted.epoch)
+        self.assignment.mark_written(result.batch.ranges, self._window.answered().epoch)
         if result.batch.records:
             self._stats.wrote(result)
 
@@ -320,10 +314,10 @@ class Pipeline:
             # the batch is gone; to continue would be to commit past it
             raise RuntimeError("the writer has stopped, although the loop goes on")
         # nothing behind the batch that was given up may be written in its place
+        self._window.give_up()
         self._forget(set(self.assignment.partitions))
 
-    def _compare(self, progress: TopicProgress) -> None:
-        epoch = self._submitted.epoch
+    def _compare(self, progress: TopicProgress, epoch: int) -> None:
         for start in self.assignment.compare(progress.offsets, epoch, progress.epochs):
             if start.remark:
                 where = {"partition": start.log.partition, "offset": start.offset, "reason": start.remark}
@@ -358,8 +352,7 @@ class Pipeline:
         """Drop what was polled of these partitions and is not written: it is delivered again."""
         self._builder.drop(numbers)
         self._polled = deque(item for item in self._polled if item.partition not in numbers)
-        if self._returned is not None:
-            self._returned = self._returned.without(numbers)
+        self._window.forget(numbers)
 
     # -- offsets ----------------------------------------------------------------------------------------------------
 
@@ -393,23 +386,26 @@ class Pipeline:
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
-        """Wait up to `REVOKE_WAIT` seconds for their batch in the writer, commit what is written, drop the rest."""
+        """Wait up to `REVOKE_WAIT` seconds for their batches in the writer, commit what is written, drop the rest."""
         leaving = self._state is State.LEAVING
-        in_flight = self._writer.busy and self._submitted.partitions & partitions
-        if in_flight and self._writer.outage is None and not leaving:
-            self._take_result_inside_rebalance()
+        if self._writer.outage is None and not leaving:
+            self._take_results_inside_rebalance(partitions)
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
             logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
 
-    def _take_result_inside_rebalance(self) -> None:
-        result = self._writer.result(REVOKE_WAIT)
-        if isinstance(result, BatchReturned):
-            # the client must not be asked to seek or to resume inside its own callback
-            self._postponed = result
-        elif result is not None:
-            self._on_result(result)
+    def _take_results_inside_rebalance(self, partitions: set[int]) -> None:
+        deadline = self._clock() + REVOKE_WAIT
+        while self._postponed is None and self._window.has_of(partitions):
+            result = self._writer.result(max(0.0, deadline - self._clock()))
+            if result is None:
+                return
+            if isinstance(result, BatchReturned):
+                # the client must not be asked to seek or to resume inside its own callback
+                self._postponed = result
+            else:
+                self._on_result(result)
 
     def on_lost(self, partitions: set[int]) -> None:
         """Commit nothing: they already belong to another member."""
@@ -435,15 +431,18 @@ class Pipeline:
         self._state = State.LEAVING
         self._writer.stop_waiting()
         deadline = self._clock() + STOP_WAIT
-        self._take_result(STOP_WAIT)
-        while not self._writer.busy and self.assignment.all_compared:
-            left = deadline - self._clock()
-            batch = self._next_batch(math.inf) if left > 0 else None
-            if batch is None:
-                break
-            self._submit(batch)
-            self._take_result(left)
+        while self._take_result(max(0.0, deadline - self._clock())) or self._submit_before(deadline):
+            pass
         self._commit(wait=True)
+
+    def _submit_before(self, deadline: float) -> bool:
+        """Submit the next batch, if there is one and still time."""
+        if self._window.busy or not self.assignment.all_compared or self._clock() >= deadline:
+            return False
+        batch = self._next_batch(math.inf)
+        if batch is not None:
+            self._submit(batch)
+        return batch is not None
 
 
 def _named(partitions: Iterable[int]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from jobstatus_consumer.records import Projected
 from jobstatus_consumer.stream.batch_lines import BatchLines
 from jobstatus_consumer.stream.outage import LOG_AGAIN_SECONDS
-from jobstatus_consumer.stream.writer import BatchWritten
+from jobstatus_consumer.stream.tasks import BatchWritten
 from jobstatus_consumer.telemetry.metrics import TARGET_ROWS, Metrics
 from jobstatus_consumer.telemetry.throttle import Throttle
 from jobstatus_consumer.words import counted

@@ -1,12 +1,19 @@
 """The writer thread. It may wait for the database without a limit; the thread that polls Kafka never does.
 
-One task in, one result out:
+Tasks in, results out, in one order:
 
     Batch         ->  BatchWritten    PostgreSQL has it, and its dead letters are acknowledged: commit its offsets
                       BatchReturned   the connection is new; here is the batch, with the progress that the database has
     ReadProgress  ->  ProgressRead    the progress that the database has
     either        ->  Failed          it cannot be done: stop, commit nothing
                       Stopped         a stop request ended it: commit nothing of it
+
+`BatchReturned`, `Failed` and `Stopped` stand for every task that was submitted and has no result yet: nothing of
+it is written. `_round` counts them, and a task that was submitted before one of them is dropped.
+
+With several batches in flight a batch is sent without waiting for the one before (in_flight.py). After an error the
+oldest is written alone, which finds out what is wrong, and the others follow it again. A batch is written alone as well
+if it has dead letters, because the wait for their acknowledgement would delay the answers of the others.
 
 Between two tasks, about once a second, it settles what waits for its row in a target, which writes no state.
 
@@ -20,11 +27,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable
+from typing import Final, TypeGuard, TypeVar
 
-from jobstatus_consumer.core import Budget, DeadLetter, dead_letter
+from jobstatus_consumer.core import Budget, dead_letter
 from jobstatus_consumer.errors import (
     ConnectionStaleError,
     DatabaseAwayError,
@@ -32,17 +39,33 @@ from jobstatus_consumer.errors import (
     DeploymentError,
     LockedError,
     StopRequestedError,
+    StoreError,
 )
-from jobstatus_consumer.records import Batch, Rejected, TopicProgress, Written
+from jobstatus_consumer.records import Batch, Rejected, Written
 from jobstatus_consumer.retry import retry
 from jobstatus_consumer.stream.dead_letter_lines import DeadLetterLines
+from jobstatus_consumer.stream.in_flight import InFlight
 from jobstatus_consumer.stream.outage import Outage, OutageLog
+from jobstatus_consumer.stream.ports import SenderPort, StorePort
 from jobstatus_consumer.stream.settling import Settling
+from jobstatus_consumer.stream.tasks import (
+    BatchReturned,
+    BatchWritten,
+    Failed,
+    ForAll,
+    ProgressRead,
+    Result,
+    Stopped,
+    Task,
+)
 
 logger = logging.getLogger("jobstatus.writer")
 
 ANSWER_WITHIN: Final = 15.0
 """In seconds. It is longer than the server's own statement_timeout: a server that works has answered by then."""
+
+QUIET: Final = 0.05
+"""Seconds without a task after which the connection rests."""
 
 DATABASE: Final = "database"
 DEAD_LETTER_TOPIC: Final = "dead letters' topic"
@@ -50,92 +73,11 @@ DEAD_LETTER_TOPIC: Final = "dead letters' topic"
 T = TypeVar("T")
 
 
-class StorePort(Protocol):
-    """What the writer needs of the database; `jobstatus_consumer.store.Store` is one."""
-
-    @property
-    def connected(self) -> bool:
-        """False before `connect` and after the connection broke."""
-
-    def connect(self) -> None:
-        """Open a new connection, prepared from scratch."""
-
-    def topic_progress(self, topic: str) -> TopicProgress:
-        """Return what the database has of each log of the topic."""
-
-    def write(self, batch: Batch) -> Written:
-        """Write the batch; rows that the database rejects are isolated."""
-
-    @property
-    def statement_age(self) -> float:
-        """Seconds since the running statement was sent; 0 if none runs."""
-
-    def cut(self) -> None:
-        """Break the connection under a statement that gets no answer. May be called from another thread."""
-
-    def close(self) -> None:
-        """Close the connection."""
-
-
-class SenderPort(Protocol):
-    """What the writer needs of the dead letters' topic."""
-
-    def send(self, letters: list[DeadLetter]) -> None:
-        """Send the letters, and return when all are acknowledged."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadProgress:
-    """Task: read the progress that the database has of the topic."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProgressRead:
-    """Result of `ReadProgress`: the next offset of each log of the topic that the database knows, old logs too.
-
-    `epochs` are the leader epochs of the records before those offsets.
-    """
-
-    progress: Mapping[str, int]
-    epochs: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class BatchWritten:
-    """Result of a batch: it is written, and its dead letters are acknowledged."""
-
-    batch: Batch
-    written: Written
-    dead_letters: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchReturned:
-    """Result of a batch that was not written, because the connection is new: compare `progress`, submit it again."""
-
-    batch: Batch
-    progress: Mapping[str, int]
-    epochs: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Result of a task that a stop request ended: commit nothing of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Result of a task that cannot be done: stop, commit nothing."""
-
-    error: BaseException
-
-
-Task = Batch | ReadProgress
-Result = ProgressRead | BatchWritten | BatchReturned | Stopped | Failed
-
-
 class Writer:
-    """Owns the database connection and sends the dead letters. `submit` a task, then take its `result`."""
+    """Owns the database connection and sends the dead letters. `submit` tasks, then take their results, in order.
+
+    The writer takes up to `several` batches before it has the result of the first. Any other task comes alone.
+    """
 
     def __init__(
         self,
@@ -148,6 +90,7 @@ class Writer:
         table: str = "",
         settling: Settling | None = None,
         count_connection: Callable[[], object] = lambda: None,
+        several: int = 1,
     ) -> None:
         self._store = store
         self._sender = sender
@@ -161,8 +104,17 @@ class Writer:
         self._failed_settling: Failed | None = None
         self._lines = DeadLetterLines()
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[int, Task | None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self._several = several
+        self._unanswered = 0
+        # the number of results that stood for every task: as the loop has seen them, and as the thread has sent them
+        self._round_seen = self._round = 0
+        self._in_flight = InFlight(store, several)
+        # tasks that come before those in the inbox, after an error of what was in flight
+        self._put_back: deque[Task] = deque()
+        # the next batch is written alone: it finds out what an error in flight was about
+        self._alone = False
         # the loop has the progress that was read on this connection
         self._progress_returned = False
         # a connection was stale after the last batch that was written
@@ -170,7 +122,6 @@ class Writer:
         self._stop_waiting = threading.Event()
         self._thread = threading.Thread(target=self._run, name="jobstatus-writer", daemon=True)
         self._outages = OutageLog(logger, _kind, clock)
-        self.busy = False
 
     # -- for the loop, none of which blocks longer than its time-out ------------------------------------------------
 
@@ -189,21 +140,27 @@ class Writer:
         return self._thread.is_alive()
 
     def submit(self, task: Task) -> None:
-        """Hand in the next task. The result of the previous one must have been taken."""
-        if self.busy:
-            raise RuntimeError("the writer has a task; take its result first")
-        self.busy = True
-        self._inbox.put(task)
+        """Hand in the next task. Fewer than `several` may be without a result."""
+        if self._unanswered >= self._several:
+            raise RuntimeError("the writer has as many tasks as it takes; take a result first")
+        self._unanswered += 1
+        self._inbox.put((self._round_seen, task))
+        if self._several > 1:
+            self._in_flight.wake()
 
     def result(self, timeout: float) -> Result | None:
-        """Return the task's result, or None after `timeout` seconds. If the thread has died, that is `Failed`."""
+        """Return the oldest task's result, or None after `timeout` seconds; `Failed` if the thread has died."""
         try:
             found = self._outbox.get(timeout=timeout) if timeout > 0 else self._outbox.get_nowait()
         except queue.Empty:
-            if self.busy and not self.alive and self._outbox.empty():
+            if self._unanswered and not self.alive and self._outbox.empty():
                 return Failed(RuntimeError("the writer thread died without a result"))
             return None
-        self.busy = False
+        if isinstance(found, ForAll):
+            self._round_seen += 1
+            self._unanswered = 0
+        else:
+            self._unanswered -= 1
         return found
 
     def stop_waiting(self) -> None:
@@ -223,7 +180,8 @@ class Writer:
     def close(self, timeout: float) -> None:
         """End the thread and the connection. A statement that runs longer than `timeout` is left to the server."""
         self._stop_waiting.set()
-        self._inbox.put(None)
+        self._inbox.put((self._round_seen, None))
+        self._in_flight.wake()
         self._thread.join(timeout)
 
     # -- in the thread ----------------------------------------------------------------------------------------------
@@ -231,23 +189,128 @@ class Writer:
     def _run(self) -> None:
         try:
             while (task := self._next_task()) is not None:
-                self._outbox.put(self._failed_settling or self._do(task))
+                self._take(task)
         finally:
             self._store.close()
+            self._in_flight.close()
+
+    def _take(self, task: Task) -> None:
+        """Send a batch, or do the task alone once everything in flight has its result."""
+        if self._may_be_sent(task) and self._sent(task):
+            return
+        if self._in_flight:
+            self._put_back.append(task)
+            self._receive_all()
+        else:
+            self._answer(self._failed_settling or self._do(task))
+
+    def _may_be_sent(self, task: Task) -> TypeGuard[Batch]:
+        return (
+            self._in_flight.several
+            and isinstance(task, Batch)
+            and not task.rejected
+            and not self._alone
+            and self._store.connected
+            and self._progress_returned
+            and self._failed_settling is None
+        )
+
+    def _sent(self, batch: Batch) -> bool:
+        """Send a batch; False if it has to be written alone."""
+        try:
+            return self._in_flight.send(batch)
+        except StoreError as error:
+            self._put_back.appendleft(batch)
+            self._again(error)
+            return True
+
+    def _receive_all(self) -> None:
+        while self._in_flight:
+            self._receive()
+
+    def _receive(self) -> None:
+        """Wait for the oldest batch in flight, or until there is a task as well as room for it."""
+        try:
+            found = self._in_flight.receive()
+        except StoreError as error:
+            self._again(error)
+            return
+        if found is not None:
+            self._stale = False
+            self._answer(self._result_of(lambda: self._finish(*found)))
+
+    def _again(self, error: StoreError) -> None:
+        """After an error in flight: write the oldest batch alone, and send the others behind it again."""
+        logger.debug("what was in flight is written again: %s", error)
+        self._put_back.extendleft(reversed(self._in_flight.take_all()))
+        self._alone = True
+
+    def _answer(self, result: Result) -> None:
+        if isinstance(result, ForAll):
+            self._round += 1
+            self._put_back.clear()
+            self._in_flight.take_all()
+        self._outbox.put(result)
 
     def _next_task(self) -> Task | None:
-        """The next task; what waits for its row is settled in between, also while one task follows the other."""
-        if self.settling is None:
-            return self._inbox.get()
-        while self._failed_settling is None and (due := self.settling.due_in()) is not None:
-            if due <= 0:
-                self._settle(self.settling)
+        """The next task. In between what is in flight is received, and what waits for its row is settled."""
+        while True:
+            if self._in_flight and (self._in_flight.full or self._must_rest):
+                self._receive()
+            elif self._in_flight.tired:
+                self._rest()
+            elif self._put_back:
+                return self._put_back.popleft()
+            elif not self._in_flight and self._settles_now():
                 continue
-            try:
-                return self._inbox.get(timeout=due)
-            except queue.Empty:
-                continue
-        return self._inbox.get()
+            elif (found := self._from_inbox()) is not None:
+                number, task = found
+                if task is None or number == self._round:
+                    return task
+
+    def _from_inbox(self) -> tuple[int, Task | None] | None:
+        """What is in the inbox; None where something else has to be done before there is a task."""
+        try:
+            if self._in_flight:
+                return self._inbox.get_nowait()
+            return self._inbox.get(timeout=self._idle_for())
+        except queue.Empty:
+            if self._in_flight:
+                self._receive()
+            else:
+                self._rest()
+            return None
+
+    def _idle_for(self) -> float | None:
+        """For how many seconds to wait for a task; None without a limit."""
+        due = self._settling_due()
+        quiet = None if self._in_flight.resting else QUIET
+        return min((item for item in (due, quiet) if item is not None), default=None)
+
+    @property
+    def _must_rest(self) -> bool:
+        due = self._settling_due()
+        return self._in_flight.tired or (due is not None and due <= 0)
+
+    def _settling_due(self) -> float | None:
+        if self.settling is None or self._failed_settling is not None:
+            return None
+        return self.settling.due_in()
+
+    def _settles_now(self) -> bool:
+        """Settle what waits for its row, if that is due."""
+        due = self._settling_due()
+        if self.settling is None or due is None or due > 0:
+            return False
+        self._rest()
+        self._settle(self.settling)
+        return True
+
+    def _rest(self) -> None:
+        try:
+            self._in_flight.rest()
+        except StoreError as error:
+            logger.debug("the connection was lost at rest: %s", error)
 
     def _settle(self, settling: Settling) -> None:
         """Settle once. An error that stops the program is the result of the next task, which comes within seconds."""
@@ -257,8 +320,15 @@ class Writer:
             self._failed_settling = Failed(error)
 
     def _do(self, task: Task) -> Result:
+        self._rest()
+        if isinstance(task, Batch):
+            return self._result_of(lambda: self._write(task))
+        return self._result_of(lambda: self._until_available(self._read_progress))
+
+    @staticmethod
+    def _result_of(action: Callable[[], Result]) -> Result:
         try:
-            return self._write(task) if isinstance(task, Batch) else self._until_available(self._read_progress)
+            return action()
         except StopRequestedError:
             return Stopped()
         except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
@@ -269,6 +339,10 @@ class Writer:
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
             return BatchReturned(batch, found.progress, found.epochs)
+        self._alone = False
+        return self._finish(batch, found)
+
+    def _finish(self, batch: Batch, found: Written) -> BatchWritten:
         self._budget.judge_refusals(len(batch.events), found.rejected)
         # 4.2 the dead letters, acknowledged
         rejected = [*batch.rejected, *found.rejected]

@@ -30,6 +30,7 @@ class ConfluentTransport:
         self._headers: dict[bytes, bytes] = {}
         self.poll = inner.poll
         self.find_broker = inner.find_broker
+        self.reach = inner.reach
         self.purge = inner.purge
         ids.find(newest_schema())
 

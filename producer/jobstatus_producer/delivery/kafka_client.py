@@ -1,13 +1,17 @@
-"""The Kafka client of a producer, which is made anew when it is dead or silent."""
+"""The Kafka client of a producer, which is made anew when it is dead or silent, and with new certificates."""
 
 from __future__ import annotations
 
 import time
 from typing import Final
 
+from jobstatus_schemas.certificates import in_utc
+
 from jobstatus_producer.delivery.acks import Acks
+from jobstatus_producer.delivery.new_certificates import NewCertificates
 from jobstatus_producer.delivery.transport import Failure, FailureKind, OpenTransport, Transport
 from jobstatus_producer.errors import SettingsError
+from jobstatus_producer.log import logger
 from jobstatus_producer.settings import ProducerSettings
 
 SILENT_SECONDS: Final = 30.0
@@ -21,7 +25,7 @@ READY_SECONDS: Final = 0.25
 
 
 class KafkaClient:
-    """Owns the transport. `transport` is replaced by `renew_if_dead`, so it is asked for at each use."""
+    """Owns the transport. `transport` is replaced by `renew` and `renew_if_dead`, so it is asked for at each use."""
 
     def __init__(
         self,
@@ -68,22 +72,47 @@ class KafkaClient:
         Without a token for its login there is no new client, and the old one stays.
         """
         if self._dead:
-            try:
-                opened = self._open()
-            except SettingsError as error:
-                # the properties were accepted before, so it is what a function or a file gives now
-                self._acks.trouble(str(error))
-                return
-            old, self.transport = self.transport, opened
-            self._dead = False
-            self._silent_since = None
-            old.close()
+            self._renew()
+
+    def has_new_certificates(self) -> bool:
+        """Whether the files have other certificates, which a broker has accepted. May block for 0.1 s."""
+        return self._certificates.accepted()
+
+    def renew(self) -> None:
+        """Go on with a new client and what the files have now. Blocks as `renew_if_dead`."""
+        if self._renew():
+            expires_at = self._certificates.expires_at
+            until = "" if expires_at is None else f", one that expires at {in_utc(expires_at)}"
+            logger.info("the certificates have changed; a new Kafka client uses the new ones%s", until)
+
+    def close(self) -> None:
+        """Let go of the client. Blocks for 3 s at most."""
+        self._certificates.close()
+        self.transport.close()
+
+    def _renew(self) -> bool:
+        trial = self._certificates
+        try:
+            opened = self._open()
+        except SettingsError as error:
+            # the properties were accepted before, so it is what a function or a file gives now
+            self._acks.trouble(str(error))
+            return False
+        finally:
+            trial.close()
+        old, self.transport = self.transport, opened
+        self._dead = False
+        self._silent_since = None
+        old.close()
+        return True
 
     def _open(self) -> Transport:
         settings = self._settings
         # librdkafka also counts records that wait for their callbacks; the outbox keeps the bound on events
         max_records = min(10_000_000, 2 * settings.max_pending_events + 10_000)
         self._used = settings.current_kafka()
+        # before the client reads them: what changes in between is noticed later
+        self._certificates = NewCertificates(settings, self._open_transport)
         transport = self._open_transport(settings.topic, self._used, max_records, self._failed)
         return transport if settings.format == "single-object" else _in_confluents_framing(transport, settings)
 

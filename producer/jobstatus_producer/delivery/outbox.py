@@ -89,7 +89,7 @@ class Outbox:
         try:
             self._backlog = Backlog(settings, self._acks.spool_trouble)
         except BaseException:
-            self._client.transport.close()
+            self._client.close()
             raise
         self._first_tries = FirstTries(self._client, self._backlog, self._acks)
         # a bound that is set also holds for the spool's disk, which no thread can be called back from
@@ -282,7 +282,7 @@ class Outbox:
         self._phase = Phase.PROCESS_ENDED if self._phase in _WITH_PROCESS else Phase.CLOSED
         self._leave_direct()
         self._first_tries.call_back_all(seconds)
-        self._client.transport.close()
+        self._client.close()
         if self._spool_calls is not None:
             self._spool_calls.close()
         return self.events_of(self._backlog.close())
@@ -373,6 +373,18 @@ class Outbox:
         found = self._first_tries.call_back_failed(CALL_BACK_SECONDS)
         self._client.renew_if_dead()
         return found
+
+    def use_new_certificates(self) -> None:
+        """Go on with a new client if there are other certificates, and a broker accepts them. May block for 6 s then.
+
+        New events queue in the backlog meanwhile, so none overtakes one that the old client has.
+        """
+        if self._client.has_new_certificates():
+            self._leave_direct()
+            deadline = time.monotonic() + CALL_BACK_SECONDS
+            if not self._first_tries.wait(self._client.transport, lambda: time.monotonic() >= deadline):
+                self._first_tries.call_back_all(CALL_BACK_SECONDS)
+            self._client.renew()
 
     def move_to_spool(self) -> int:
         """Call everything back and write it to the spool. Returns how many events are not in the spool after that."""

@@ -67,6 +67,7 @@ class Sender:
         # runs every callback that is due, so what is left in flight has truly not been acknowledged
         self._outbox.poll(0)
         self._outbox.find_broker()
+        self._outbox.use_new_certificates()
         in_refused_batches = self._outbox.call_back_if_failed()
         if in_refused_batches is not None:
             self._drain.called_back(in_refused_batches)

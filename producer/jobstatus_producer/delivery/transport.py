@@ -121,6 +121,9 @@ class Transport(Protocol):
     def find_broker(self) -> None:
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
 
+    def reach(self, seconds: float) -> Failure | None:
+        """Why no broker answers this client; None if one does. May block for `seconds`."""
+
     def not_ready(self, seconds: float) -> Failure | None:
         """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
 
@@ -161,9 +164,11 @@ class KafkaTransport:
         self._on_error = on_error
         self._let_go_seconds = let_go_seconds
         config["error_cb"] = lambda error: self._on_error(failure_of(error, self._secrets, topic))
+        process.note_client_start(self)
         try:
             self._producer: Producer | None = open_client(config, logger=client_logger)
         except KafkaException as error:
+            process.note_client_quiet(self)
             trouble = trouble_of(config)
             text = f"{variable_of(LOGIN)}: {trouble}; no token, so no login" if trouble else ""
             raise SettingsError(text or _refused_property(error, properties)) from None
@@ -212,6 +217,8 @@ class KafkaTransport:
         if a broker is connected by then; else it looks again 0.5 s later. The first metadata come over the bootstrap
         connection, mostly before any other. So this requests metadata until a broker has sent them itself.
         """
+        if not self._is_new:
+            return
         deadline = time.monotonic() + FIND_SECONDS
         if self._new_until is None:
             self._new_until = deadline + NEW_SECONDS
@@ -223,6 +230,17 @@ class KafkaTransport:
                 # no broker within that time
                 self._is_new = time.monotonic() < self._new_until
             self.poll(FIND_STEP_SECONDS)
+        if not self._is_new:
+            process.note_client_quiet(self)
+
+    def reach(self, seconds: float) -> Failure | None:
+        """Why no broker answers this client; None if one does. May block for `seconds`. Not for a closed client."""
+        try:
+            if self._producer is not None:
+                self._producer.list_topics(self._topic, seconds)
+        except KafkaException as error:
+            return failure_of(error.args[0], self._secrets, self._topic)
+        return None
 
     def not_ready(self, seconds: float) -> Failure | None:
         """Nothing keeps records from being handed over."""
@@ -241,6 +259,7 @@ class KafkaTransport:
         """Let go of the client. Blocks for 1.5 s at most, however long its threads take to end."""
         if self._producer is None:
             return
+        process.note_client_quiet(self)
         self.purge()
         self._run_callbacks(self._producer)
         client = [self._producer]

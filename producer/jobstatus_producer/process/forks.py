@@ -12,7 +12,7 @@ import threading
 from typing import Final
 
 from jobstatus_producer.clock import PROCESS_CLOCK
-from jobstatus_producer.process import signals
+from jobstatus_producer.process import os_fork, signals
 from jobstatus_producer.process.dns_after_fork import LOOKUP_CHECK
 from jobstatus_producer.process.state import STATE, Fork
 from jobstatus_producer.spool.lock import SQLITE_LOCK, reset_sqlite_lock
@@ -67,6 +67,7 @@ def _after_in_child() -> None:
         # a thread that the child does not have may hold it
         reset_sqlite_lock()
     LOOKUP_CHECK.after_fork()
+    os_fork.after_fork()
     # another thread of the parent may have been handling a signal
     STATE.interrupted_frames.clear()
     PROCESS_CLOCK.reset_after_fork()

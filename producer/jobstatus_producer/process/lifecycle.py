@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobstatus_producer.process import end, forks, os_exit, signals, uvicorn_end
+from jobstatus_producer.process import end, forks, os_exit, os_fork, signals, uvicorn_end
 from jobstatus_producer.process.dns_after_fork import LOOKUP_CHECK
 from jobstatus_producer.process.state import STATE, Registered
 
@@ -24,9 +24,10 @@ def register(producer: Registered) -> None:
 
 
 def unregister(producer: Registered) -> None:
-    """Remove a closed producer. After the last one the application's SIGTERM handler and `os._exit` are put back."""
+    """Remove a closed producer. After the last one the SIGTERM handler, `os._exit` and `os.fork` are put back."""
     if producer in STATE.producers:
         STATE.producers.remove(producer)
     if not STATE.producers:
         signals.uninstall()
         os_exit.uninstall()
+        os_fork.uninstall()

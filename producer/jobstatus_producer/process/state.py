@@ -54,10 +54,14 @@ class ProcessState:
         """the SIGTERM handler that ours replaced; None: ours is not installed"""
         self.real_exit: Callable[[int], NoReturn] = os._exit
         """the `os._exit` that ours replaced"""
+        self.real_fork: Callable[[], int] = os.fork
+        """the `os.fork` that ours replaced"""
         self.exiting_pid: int | None = None
         """the process in which `os._exit` was called"""
         self.interrupted_frames: list[FrameType | None] = []
         """for each SIGTERM that is being handled now, the frame that it interrupted"""
+        self.new_clients: dict[int, float] = {}
+        """the Kafka clients whose threads are starting, by id, and until when a fork waits for each (monotonic)"""
         self.fork_hooks_installed = False
         self.forks: dict[int, list[Fork]] = {}
         """the forks that are under way, by thread; a signal's handler may fork in the middle of another fork"""

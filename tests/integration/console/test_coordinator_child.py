@@ -18,6 +18,7 @@ from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.errors import BrokerAwayError, CoordinatorAwayError, StopRequestedError
 from jobstatus_consumer.kafka import GuardedCoordinator, Topics
 from jobstatus_consumer.kafka import guarded as guarded_module
+from jobstatus_consumer.kafka.client import ask
 from support.console import Console, Listening, console_process
 from support.deployment import Deployment
 from support.forked import COMMAND, Command
@@ -37,7 +38,8 @@ def unheard(error: KafkaError) -> None:
 
 def state(coordinator: GuardedCoordinator) -> str:
     """The state of a group that is not there."""
-    return coordinator.describe("nobody's", "none", rights=True, heard=unheard).state
+    # a new broker answers NOT_COORDINATOR for a moment; every command asks again, too
+    return ask("state", lambda: coordinator.describe("nobody's", "none", rights=True, heard=unheard)).state
 
 
 def child_of(pid: int) -> int | None:

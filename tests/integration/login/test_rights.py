@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -16,12 +20,24 @@ from jobstatus_consumer.store import TableName
 from jobstatus_local.jars import kafka_tools_classpath
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
+from support.console import Console, running_console
 from support.deployment import Deployment, deployment, events_of, made_events
 from support.inside import run_inside
 from support.parts import started
-from support.rights import CASES, INCLUDE_DESCRIBE, Case, clients_of, roles_of
+from support.rights import (
+    CASES,
+    INCLUDE_DESCRIBE,
+    MAPPED,
+    OWN,
+    WITHOUT_RIGHTS,
+    Case,
+    all_commands,
+    clients_of,
+    roles_of,
+)
 from support.secured import BROKER, PASSWORD, USER, Acls, inside, login
 from support.shared_broker import NEVER_DELETES, STARVED
+from support.spools import entry, leave_behind
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -29,6 +45,15 @@ pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 (EMIT,) = [case for case in CASES if case.name == "emit"]
 WITHOUT = ("check", "emit", "status", "migrate")
 """The commands of which the default suite leaves out each right in turn."""
+PATHS = ("/api/jobs", "/api/jobs/job-1/history", "/api/stuck?status=x&older_than=1s", "/api/dead-letters", "/api/audit")
+"""What a user of the console asks for."""
+TARGET = f'''table = "{OWN}"
+[key]
+id = "event.job_id"
+[set]
+status = "event.status"
+'''
+WRONG_ORDER = f"DELETE FROM {MAPPED}_waiting; UPDATE {OWN} SET status = 'wrong' WHERE id = 'job-1'"
 WRONG = "UPDATE jobs SET status = 'wrong' WHERE job_id = (SELECT min(job_id) FROM jobs)"
 _numbers = itertools.count(5)
 
@@ -58,7 +83,11 @@ class Scene:
             "wrong row": lambda: deployed.query(WRONG),
             "exact table": lambda: run_inside(deployed, "verify", "--repair"),
             "bad letter": self._bad_letter,
+            "wrong order": lambda: deployed.query(WRONG_ORDER),
+            "spool": self._spool_one,
         }
+        self.target = deployed.folder / "target.toml"
+        self.spool = deployed.folder / "spool"
         self.position = ""
 
     @property
@@ -66,9 +95,15 @@ class Scene:
         return load_settings(self.deployed.variables)
 
     def fill(self) -> None:
-        """Events of nine jobs, and a dead letter."""
+        """Events of nine jobs, a dead letter, and a table of the user's own with a row for each of the jobs."""
         self.deployed.produce_events(made_events(40, 9))
         self.refuse_one()
+        self.target.write_text(TARGET)
+        self.deployed.query(f"CREATE TABLE {OWN} (id text PRIMARY KEY, status text)")
+        run_inside(self.deployed, "migrate", "--table", MAPPED, "--target", str(self.target))
+        self.deployed.query(f"INSERT INTO {MAPPED} SELECT * FROM jobs")
+        self.deployed.query(f"INSERT INTO {OWN} SELECT job_id, status FROM jobs")
+        self.spool.mkdir()
 
     def refuse_one(self) -> None:
         """A dead letter that can be redriven: its status was refused once."""
@@ -81,6 +116,10 @@ class Scene:
     def _bad_letter(self) -> None:
         self.deployed.produce([("job-x", b"rubbish", ())])
         self.deployed.drain()
+
+    def _spool_one(self) -> None:
+        if not any(self.spool.glob("*.db")):
+            leave_behind(self.spool, [entry(time.time_ns() // 1000, "job-1")], self.deployed.topic)
 
     def only(self, rights: list[Right], privileges: list[tuple[str, str]]) -> None:
         """Let the user do exactly this."""
@@ -95,13 +134,36 @@ class Scene:
             self.steps[case.prepare]()
         number = str(next(_numbers))
         words = {"NEW": number, "table_NEW": f"table_{number}", "POSITION": self.position}
+        words |= {"TARGET": str(self.target), "SPOOL": str(self.spool)}
         if "JOB" in case.arguments:
             ((words["JOB"], words["STATUS"]),) = self.deployed.query("SELECT job_id, status FROM jobs LIMIT 1")
+        if case.name == "console":
+            return self._console(code)
         arguments = (words.get(word, word) for word in case.arguments)
         done = run_inside(self.deployed, *arguments, code=code, **self.environ)
         if case.name == "dlq purge" and done.returncode == 0:
             self.refuse_one()
         return done
+
+    def _console(self, code: int | None) -> subprocess.CompletedProcess[str]:
+        """What the console says of its deployment: exit code 1 where a page or an answer has a problem."""
+        deployed = replace(self.deployed, more={**self.deployed.more, **self.environ})
+        with running_console(deployed) as console:
+            overview = until(lambda: _asked(console), "the console has asked both servers")
+            problems = overview["problems"]
+            for path in PATHS:
+                answer = console.get(path)
+                if answer.code != 200 or answer.json.get("problems"):
+                    problems.append(f"{path}: {answer.code} {answer.json.get('error')}")
+        assert code is None or bool(problems) == bool(code), problems
+        return subprocess.CompletedProcess(["console"], int(bool(problems)), "\n".join(problems), "")
+
+
+def _asked(console: Console) -> Any:
+    """The overview, once broker and database have been asked."""
+    overview = console.get("/api/overview").json
+    known = overview["state"] is not None and overview["rows"] is not None
+    return overview if known or overview["problems"] else None
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +187,8 @@ def named(case: Case, right: Right | tuple[str, str], text: str) -> bool:
     privilege, what = right
     if case.name == "wait":
         return "SELECT on the table and USAGE on its schema" in text
+    if match := re.fullmatch(r"(\w+) \((\w+)\)", privilege):
+        return f'GRANT {match[1]} ("{match[2]}") ON "public"."{what.split()[1]}"' in text
     return any(f"GRANT {privilege} ON {on}" in text for on in (_quoted(what), what.title(), what, what.split()[1]))
 
 
@@ -147,6 +211,14 @@ def without_each(scene: Scene, case: Case) -> list[str]:
         ):
             wrong.append(f"{case.name} without {missing}: {done.returncode} {done.stdout[-300:]} {done.stderr[-600:]}")
     return wrong
+
+
+def test_every_command_is_in_the_matrix() -> None:
+    """A new command fails here until it says what it needs."""
+    commands = set(all_commands())
+    in_matrix = {name for name in commands if any(f"{case.name} ".startswith(f"{name} ") for case in CASES)}
+    assert in_matrix | set(WITHOUT_RIGHTS) == commands
+    assert not in_matrix & set(WITHOUT_RIGHTS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "_"))

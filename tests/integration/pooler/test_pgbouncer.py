@@ -121,11 +121,25 @@ def test_purge_says_that_it_needs_a_session_of_its_own(deployed: Deployment, by_
     assert "--prepared-statements on" in done.stderr
 
 
-@pytest.mark.parametrize("prepared", ["on", "off"])
-def test_in_session_mode_it_works_with_and_without_the_setting(
-    deployed: Deployment, by_session: str, prepared: str
+def test_in_transaction_mode_one_batch_is_on_its_way_at_a_time_and_a_line_says_so(
+    deployed: Deployment, by_transaction: str
 ) -> None:
-    deployed.more |= {"JOBSTATUS_DATABASE_URL": by_session, "JOBSTATUS_PREPARED_STATEMENTS": prepared}
+    deployed.more |= {"JOBSTATUS_DATABASE_URL": by_transaction, "JOBSTATUS_BATCHES_IN_FLIGHT": "4", **OFF}
+    deployed.produce_events(made_events(300, 30))
+    done = run_inside(deployed, "consume", "--until-caught-up")
+    assert "JOBSTATUS_BATCHES_IN_FLIGHT has no effect" in done.stderr
+    deployed.assert_exact()
+
+
+@pytest.mark.parametrize(("prepared", "in_flight"), [("on", "1"), ("off", "1"), ("on", "4")])
+def test_in_session_mode_it_works_with_and_without_the_setting(
+    deployed: Deployment, by_session: str, prepared: str, in_flight: str
+) -> None:
+    deployed.more |= {
+        "JOBSTATUS_DATABASE_URL": by_session,
+        "JOBSTATUS_PREPARED_STATEMENTS": prepared,
+        "JOBSTATUS_BATCHES_IN_FLIGHT": in_flight,
+    }
     deployed.produce_events(made_events(200, 30))
     assert run_inside(deployed, "check").stdout.startswith("all is ready")
     deployed.drain()

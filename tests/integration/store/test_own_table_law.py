@@ -6,7 +6,8 @@ LAW_EXAMPLES=2000 runs as many histories.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_consumer.records import Event
+from jobstatus_consumer.errors import StoreError
+from jobstatus_consumer.records import Batch, Event, Written
 from jobstatus_consumer.store import Finished, Limits, ProjectingStore, PurgeTable, Target, migrate
 from law import table
 from law.events import NOON, batch, saying
@@ -154,11 +156,31 @@ def place(empty_url: str, tmp_path: Path) -> Iterator[Place]:
     place.close()
 
 
+Write = Callable[[ProjectingStore, Batch], Written]
+
+
+def alone(store: ProjectingStore, item: Batch) -> Written:
+    return store.write(item)
+
+
+def sent(store: ProjectingStore, item: Batch) -> Written:
+    """As the writer does with several batches in flight: what cannot be sent, or is refused, is written alone."""
+    with suppress(StoreError):
+        if store.send(item):
+            written = store.receive()
+            store.rest()
+            assert written is not None
+            return written
+    store.rest()
+    return store.write(item)
+
+
 class Run:
     """One history, played on the database and on the model."""
 
-    def __init__(self, place: Place, history: History) -> None:
+    def __init__(self, place: Place, history: History, write: Write) -> None:
         self.place = place
+        self.way = write
         self.history = history
         self.store = place.begin(history)
         self.world = World(history.missing, dict(history.state), dict(history.target))
@@ -178,7 +200,7 @@ class Run:
     def write(self, events: Sequence[Event]) -> None:
         self.world.touched = 0
         refused = self.world.write(events)
-        written = self.store.write(batch(events, ranges=()))
+        written = self.way(self.store, batch(events, ranges=()))
         assert written.applied + written.merged + sum(written.stale.values()) + len(written.rejected) == len(events)
         if self.history.every_event:
             # PostgreSQL judges a CHECK of the state also for an event that the guard refuses
@@ -281,10 +303,11 @@ class Run:
         self.world.waiting.add(job)
 
 
-def test_state_target_and_waiting_are_the_models_after_every_step(place: Place) -> None:
-    @settings(max_examples=EXAMPLES)
+@pytest.mark.parametrize(("write", "examples"), [(alone, EXAMPLES), (sent, EXAMPLES // 5)], ids=["alone", "sent"])
+def test_state_target_and_waiting_are_the_models_after_every_step(place: Place, write: Write, examples: int) -> None:
+    @settings(max_examples=examples)
     @given(histories())
     def holds(history: History) -> None:
-        Run(place, history).play()
+        Run(place, history, write).play()
 
     holds()

@@ -29,7 +29,9 @@ def headers(letter: RawRecord) -> dict[str, str]:
     }
 
 
-def test_a_backlog_ends_in_the_table_exactly_and_twice_changes_nothing(deployed: Deployment) -> None:
+@pytest.mark.parametrize("in_flight", ["1", "4"])
+def test_a_backlog_ends_in_the_table_exactly_and_twice_changes_nothing(deployed: Deployment, in_flight: str) -> None:
+    deployed.more["JOBSTATUS_BATCHES_IN_FLIGHT"] = in_flight
     deployed.produce_events(made_events(3000, 400))
     summary = deployed.drain()
     assert summary["events"] == 3000
@@ -131,11 +133,13 @@ def test_a_row_that_a_constraint_refuses_is_isolated_and_the_others_land(deploye
     assert deployed.rows().keys() == {item.job_id for item in events if item.status != "error"}
 
 
+@pytest.mark.parametrize("in_flight", ["1", pytest.param("4", marks=pytest.mark.long)])
 def test_two_consumers_killed_again_and_again_lose_nothing(
-    kafka: LocalKafka, database_url: str, tmp_path_factory: pytest.TempPathFactory
+    kafka: LocalKafka, database_url: str, tmp_path_factory: pytest.TempPathFactory, in_flight: str
 ) -> None:
     rng = random.Random(7)
     with deployment(kafka.bootstrap_servers, database_url, tmp_path_factory.mktemp("killed"), partitions=6) as deployed:
+        deployed.more["JOBSTATUS_BATCHES_IN_FLIGHT"] = in_flight
         events = made_events(50_000, 5_000)
         alive = [deployed.consumer(wait=False), deployed.consumer(wait=False)]
         kills = 0

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jobstatus_consumer.config import current_kafka, load_settings
 from jobstatus_consumer.errors import BrokerError, DatabaseAwayError, SettingsError
-from jobstatus_consumer.kafka.client import Renewing
+from jobstatus_consumer.kafka.renewing import Renewing
 from jobstatus_consumer.kafka.topics import Topics
 from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_producer import ProducerSettings

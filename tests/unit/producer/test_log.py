@@ -39,3 +39,4 @@ def test_the_clients_lines_are_filtered_by_their_first_word() -> None:
     now[0] = 10.0
     assert throttle.filter(lines[0])
     assert not throttle.filter(line("OTHER", "Broker: Coordinator load in progress: retrying\n"))
+    assert not throttle.filter(line("OTHER", "Local: Broker handle destroyed without termination: retrying\n"))

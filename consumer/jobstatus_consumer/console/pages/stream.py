@@ -1,4 +1,4 @@
-"""Streams of server-sent events: the moving part of a page, each time that something was asked anew."""
+"""Streams of server-sent events: the moving part of a page, about once a second."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ from jobstatus_consumer.console.trends import columns
 
 LIVE: Final = {"overview": "overview_live.html", "consumers": "consumers_live.html"}
 """The pages that move, and the template of the part that does."""
-LEAST_SECONDS: Final = 0.5
-"""Between two events of a stream."""
-SILENCE_SECONDS: Final = 5.0
-"""After so long without news the page is sent again: its ages have grown."""
 STREAMS: Final = 500
 
 
@@ -48,7 +44,7 @@ async def _events(request: Request, context: Context, name: str) -> AsyncIterato
         yield b"retry: 2000\n\n"
         while not live.ended:
             yield live.shared(name, lambda: _event(request, name))
-            await live.next_change(LEAST_SECONDS, SILENCE_SECONDS)
+            await live.next_change()
     finally:
         live.streams -= 1
 

@@ -94,6 +94,33 @@ def test_a_child_that_is_told_to_stop_as_soon_as_it_is_forked_ends(topic: str, e
     assert code == 0, err
 
 
+@pytest.mark.parametrize("broker", ["there", "not there"])
+def test_a_fork_right_after_the_first_call_waits_until_the_clients_threads_are_quiet(
+    topic: str, environ: Environ, broker: str
+) -> None:
+    """Else a child may inherit a lock of OpenSSL taken, and can never connect."""
+    code, _, err = scripts.run(
+        """
+        from jobstatus_producer.process.state import STATE
+        jobs = JobStatusProducer.from_env()
+        began = time.monotonic()
+        jobs.update_job_status("parent", "x")
+        assert STATE.new_clients, "a client has just been made"
+        pid = os.fork()
+        if not pid:
+            os._exit(0 if not STATE.new_clients else 1)
+        quiet = all(until <= time.monotonic() for until in STATE.new_clients.values())
+        assert quiet and os.waitpid(pid, 0)[1] == 0
+        found = not STATE.new_clients
+        assert found or time.monotonic() - began >= 1
+        jobs.close(30 if found else 0)
+        """,
+        environ(topic) if broker == "there" else {**scripts.NOBODY, "JOBSTATUS_TOPIC": topic},
+    )
+    assert ("UndeliveredError" in err) == (broker == "not there"), err
+    assert code == (0 if broker == "there" else 1), err
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers_of_multiprocessing_deliver_before_they_end(
     kafka: LocalKafka, topic: str, environ: Environ, method: str, tmp_path: Path

@@ -34,9 +34,7 @@ def test_each_part_is_ended_although_another_one_fails(monkeypatch: pytest.Monke
     ended: list[str] = []
     parts = {
         "Writer": Part("writer", ended),
-        "DeadLetterSender": Part("sender", ended, OSError("no file descriptor")),
         "asked_schemas": Part("schemas", ended),
-        "GroupConsumer": Part("consumer", ended),
         "Pipeline": Part("pipeline", ended),
         "store_of": Part("store", ended),
     }
@@ -44,7 +42,9 @@ def test_each_part_is_ended_although_another_one_fails(monkeypatch: pytest.Monke
         monkeypatch.setattr(app, name, lambda *_, part=part, **__: part)
     settings = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "nowhere:1"})
     topics: Any = object()
+    consumer: Any = Part("consumer", ended)
+    sender: Any = Part("sender", ended, OSError("no file descriptor"))
     run = ConsumerRun(settings, ConsumeOptions(), topics, lambda _: None, None)
-    with pytest.raises(OSError, match="no file descriptor"), run._joined():
+    with pytest.raises(OSError, match="no file descriptor"), run._joined(consumer, sender):
         assert ended == []
     assert ended == ["stop schemas", "close writer", "close sender", "close schemas"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ from jobstatus_consumer.records import NO_EPOCH, Batch, Log, RawRecord, Written
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import (
+from jobstatus_consumer.stream.tasks import (
     BatchReturned,
     BatchWritten,
     Failed,
@@ -59,30 +60,42 @@ class Database:
 
 
 class FakeWriter:
-    """The writer's interface; what it does with a task, and when, is drawn."""
+    """The writer's interface; what it does with a task, and when, is drawn. It takes up to `window` batches."""
 
-    def __init__(self, database: Database, rng: random.Random) -> None:
+    def __init__(self, database: Database, rng: random.Random, window: int) -> None:
         self._database = database
         self._rng = rng
+        self._window = window
         self._connection = -1
-        self.task: Task | None = None
+        self._tasks: deque[Task] = deque()
+        self.most = 0
         self.outage = None
-        self.busy = False
         self.alive = True
         self.stopped = False
         self.settling = None
 
+    @property
+    def task(self) -> Task | None:
+        return self._tasks[0] if self._tasks else None
+
     def submit(self, task: Task) -> None:
-        assert not self.busy
-        self.busy, self.task = True, task
+        assert len(self._tasks) < self._window
+        assert not any(isinstance(item, ReadProgress) for item in self._tasks), "behind a comparison"
+        assert isinstance(task, Batch) or not self._tasks, "a comparison behind a batch"
+        self._tasks.append(task)
+        self.most = max(self.most, len(self._tasks))
 
     def result(self, timeout: float) -> Result | None:
         if self.task is None or (self._rng.random() < 0.5 and timeout < STOP_WAIT / 2):
             return None
-        task, self.task, self.busy = self.task, None, False
-        return self.do(task)
+        found = self.do(self._tasks.popleft())
+        if isinstance(found, BatchReturned | Stopped | Failed):
+            self._tasks.clear()
+        return found
 
     def do(self, task: Task) -> Result:
+        if self._window > 1 and self._rng.random() < 0.2:
+            self._connection = -1  # it was lost; often twice in a row
         if isinstance(task, ReadProgress) or self._connection != self._database.connection:
             self._connection = self._database.connection
             progress = dict(self._database.progress)
@@ -215,19 +228,27 @@ def ticking() -> Callable[[], float]:
     return lambda: next(now)
 
 
-def make(rng: random.Random, database: Database | None = None) -> tuple[Pipeline, FakeConsumer, FakeWriter, Database]:
+def make(
+    rng: random.Random, database: Database | None = None, window: int = 1
+) -> tuple[Pipeline, FakeConsumer, FakeWriter, Database]:
     database = database or Database()
-    writer: Any = FakeWriter(database, rng)
+    writer: Any = FakeWriter(database, rng, window)
     consumer: Any = FakeConsumer(database, rng, 200)
-    settings = load_settings({}, {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0})
+    given = {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0, "batches_in_flight": window}
+    settings = load_settings({}, given)
     loop = Pipeline(settings, consumer, writer, RunStats(Metrics()), Budget(10**9, 100), ticking())
     return loop, consumer, writer, database
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(seed: int) -> None:
+def windows(alone: int, several: int) -> list[tuple[int, int]]:
+    """Seeds and windows: so many seeds with one batch at a time, and so many with each larger window."""
+    return [(seed, window) for window in (1, 2, 3, 4) for seed in range(alone if window == 1 else several)]
+
+
+@pytest.mark.parametrize(("seed", "window"), windows(60, 8))
+def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(seed: int, window: int) -> None:
     rng = random.Random(seed)
-    loop, consumer, _, database = make(rng)
+    loop, consumer, _, database = make(rng, window=window)
     ends = dict.fromkeys(range(PARTITIONS), 200)
     caught_up = CaughtUp(ends, loop.assignment, consumer)
     steps = 0
@@ -243,10 +264,10 @@ def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(se
     assert consumer.group == ends
 
 
-@pytest.mark.parametrize("seed", range(60))
-def test_what_the_database_forgot_is_written_again(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "window"), windows(60, 8))
+def test_what_the_database_forgot_is_written_again(seed: int, window: int) -> None:
     rng = random.Random(1000 + seed)
-    loop, consumer, _, database = make(rng)
+    loop, consumer, _, database = make(rng, window=window)
     consumer.forgot = True
     ends = dict.fromkeys(range(PARTITIONS), 200)
     caught_up = CaughtUp(ends, loop.assignment, consumer)
@@ -263,10 +284,18 @@ def test_what_the_database_forgot_is_written_again(seed: int) -> None:
 
     loop.run(stop)
     # what was forgotten after the last write is seen by the next start, though the group has committed all of it
-    again, consumer_again, _, _ = make(rng, database=database)
+    again, consumer_again, _, _ = make(rng, database, window)
     consumer_again.group, consumer_again.forgot = dict(consumer.group), True
     again.run(CaughtUp(ends, again.assignment, consumer_again).reached)
     assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
+
+
+@pytest.mark.parametrize("window", [1, 2, 4])
+def test_the_window_is_used_whole_and_never_passed(window: int) -> None:
+    """The writer asserts that no more batches come. None waits for another one's result while there is room."""
+    loop, consumer, writer, _ = make(random.Random(7), window=window)
+    loop.run(CaughtUp(dict.fromkeys(range(PARTITIONS), 200), loop.assignment, consumer).reached)
+    assert writer.most == window
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -284,10 +313,10 @@ def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> 
     loop.run(stop)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "window"), windows(20, 5))
+def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int, window: int) -> None:
     rng = random.Random(2000 + seed)
-    loop, consumer, _, database = make(rng)
+    loop, consumer, _, database = make(rng, window=window)
     steps = rng.randrange(150)
 
     def stop() -> bool:
@@ -320,9 +349,10 @@ def test_what_cannot_be_done_stops_the_loop_and_commits_nothing(result: Result, 
     assert consumer.group == {}
 
 
+@pytest.mark.parametrize("window", [1, 4])
 @pytest.mark.parametrize("passed_over", [False, True], ids=["reported", "not reported"])
-def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(passed_over: bool) -> None:
-    loop, consumer, writer, database = make(random.Random(5))
+def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(passed_over: bool, window: int) -> None:
+    loop, consumer, writer, database = make(random.Random(5), window=window)
     real, batches = writer.do, 0
     nothing = BatchWritten(Batch((), (), ()), Written(0), 0)
 
@@ -342,9 +372,9 @@ def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(pa
         assert database.has_all_before(number, consumer.group.get(number, 0))
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int) -> None:
-    loop, consumer, writer, database = make(random.Random(seed))
+@pytest.mark.parametrize(("seed", "window"), windows(20, 3))
+def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int, window: int) -> None:
+    loop, consumer, writer, database = make(random.Random(seed), window=window)
     real, taken, given_up = writer.do, writer.result, False
 
     def done(task: Task) -> Result:

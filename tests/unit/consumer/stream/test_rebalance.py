@@ -16,7 +16,7 @@ from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, Written
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import BatchReturned, BatchWritten, ProgressRead, ReadProgress, Result, Task
+from jobstatus_consumer.stream.tasks import BatchReturned, BatchWritten, ProgressRead, ReadProgress, Result, Task
 from jobstatus_consumer.telemetry.metrics import Metrics
 
 SETTINGS = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, {"batch_linger_seconds": 0})
@@ -146,8 +146,8 @@ class FakeWriter:
         self.busy = False
         return self.results.pop(0)
 
-    def batch(self) -> Batch:
-        task = self.tasks[-1]
+    def batch(self, number: int = -1) -> Batch:
+        task = self.tasks[number]
         assert isinstance(task, Batch)
         return task
 
@@ -158,7 +158,7 @@ class FakeWriter:
 class Member:
     """The loop over the fakes, on a clock that moves one second with each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: int = 1) -> None:
         self.client, self.topics, self.writer = FakeClient(), FakeTopics(), FakeWriter()
         self.now = 0.0
         client: Any = self.client
@@ -167,7 +167,8 @@ class Member:
         make: Callable[[dict[str, Any]], Consumer] = lambda _properties: client  # noqa: E731 - typed here
         consumer = self.consumer = GroupConsumer(SETTINGS, topics, make)
         stats, budget = RunStats(Metrics()), Budget(100, 100)
-        self.loop = Pipeline(SETTINGS, consumer, writer, stats, budget, lambda: self.now)
+        settings = SETTINGS.model_copy(update={"batches_in_flight": window})
+        self.loop = Pipeline(settings, consumer, writer, stats, budget, lambda: self.now)
         consumer.subscribe(self.loop)
 
     def step(self, *results: Result) -> None:
@@ -184,9 +185,9 @@ def written(batch: Batch) -> BatchWritten:
     return BatchWritten(batch, Written(0), 0)
 
 
-def reading(*partitions: int, progress: Mapping[str, int] | None = None) -> Member:
+def reading(*partitions: int, progress: Mapping[str, int] | None = None, window: int = 1) -> Member:
     """A member that may read these partitions."""
-    member = Member()
+    member = Member(window)
     member.client.assign(*partitions)
     member.step()
     assert member.writer.tasks == [ReadProgress()]
@@ -274,6 +275,64 @@ def test_a_batch_returned_inside_a_revocation_is_handled_after_the_poll() -> Non
     assert member.client.sought == [(1, 0)]
     # one partition is gone and the other is read again, so nothing of the batch is submitted again
     assert len(member.writer.tasks) == submitted
+
+
+def ranges(member: Member, number: int) -> list[tuple[int, int, int]]:
+    return [(item.partition, item.start, item.end) for item in member.writer.batch(number).ranges]
+
+
+def test_several_batches_are_submitted_before_the_first_is_written_and_commits_follow_their_results() -> None:
+    member = reading(0, window=3)
+    for offset in range(4):
+        member.polls(Message(0, offset))
+    assert [ranges(member, number) for number in (1, 2, 3)] == [[(0, 0, 1)], [(0, 1, 2)], [(0, 2, 3)]]
+    assert len(member.writer.tasks) == 4, "the fourth batch waits for room"
+    member.step(written(member.writer.batch(1)))
+    assert ranges(member, 4) == [(0, 3, 4)]
+    assert [offset for _, offset, _ in member.client.commits] == [1]
+    member.step(written(member.writer.batch(2)), written(member.writer.batch(3)))
+    assert [offset for _, offset, _ in member.client.commits] == [1, 3]
+
+
+def test_all_batches_in_flight_come_back_and_are_submitted_again_in_order_without_what_is_read_again() -> None:
+    member = reading(0, 1, window=3)
+    for offset in range(3):
+        member.polls(Message(0, offset), Message(1, offset))
+    member.step(BatchReturned(member.writer.batch(1), {"job-status/A/0": 0}))
+    assert member.client.sought == []
+    assert ranges(member, -1) == [(0, 0, 1), (1, 0, 1)]
+    member.polls(Message(0, 3))
+    # what came back goes alone, and before what was polled since
+    assert len(member.writer.tasks) == 5
+    member.step(written(member.writer.batch()))
+    assert ranges(member, -1) == [(0, 1, 2), (1, 1, 2)]
+    member.step(BatchReturned(member.writer.batch(), {"job-status/A/0": 1, "job-status/A/1": 0}))
+    assert member.client.sought == [(1, 0)]
+    assert ranges(member, -1) == [(0, 1, 2)]
+    member.step(written(member.writer.batch()))
+    assert ranges(member, -1) == [(0, 2, 3)]
+    member.step(written(member.writer.batch()))
+    assert ranges(member, -1) == [(0, 3, 4)]
+
+
+def test_a_revocation_waits_for_every_batch_of_the_partition_in_flight() -> None:
+    member = reading(0, 1, window=4)
+    member.polls(Message(0, 0))
+    member.polls(Message(0, 1))
+    member.polls(Message(1, 0))
+    member.writer.results += [written(member.writer.batch(number)) for number in (1, 2, 3)]
+    member.client.before_poll = lambda: member.client.revoke(0)
+    committed: list[tuple[int, int]] = []
+    remove = member.loop.assignment.remove
+
+    def removing(numbers: Iterable[int]) -> None:
+        committed.extend((partition, offset) for partition, offset, _ in member.client.commits)
+        assert len(member.writer.results) == 1, "the batch of the other partition is not waited for"
+        remove(numbers)
+
+    member.loop.assignment.remove = removing  # type: ignore[method-assign]
+    member.step()
+    assert committed[-1] == (0, 2)
 
 
 def test_what_comes_together_with_its_partition_is_kept_and_written_after_the_comparison() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from jobstatus_consumer.records import Batch, Projected, RawRecord, Rejected, Written
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.writer import BatchWritten
+from jobstatus_consumer.stream.tasks import BatchWritten
 from jobstatus_consumer.telemetry.metrics import Metrics
 
 

@@ -13,7 +13,7 @@ from jobstatus_consumer.core.dead_letter_budget import Budget
 from jobstatus_consumer.errors import ConnectionStaleError, DatabaseAwayError, DeploymentError, StoreError
 from jobstatus_consumer.records import Batch, Projected, TopicProgress, Written
 from jobstatus_consumer.stream.settling import Settling
-from jobstatus_consumer.stream.writer import (
+from jobstatus_consumer.stream.tasks import (
     BatchReturned,
     BatchWritten,
     Failed,
@@ -21,8 +21,8 @@ from jobstatus_consumer.stream.writer import (
     ReadProgress,
     Result,
     Task,
-    Writer,
 )
+from jobstatus_consumer.stream.writer import Writer
 from law.events import batch, event
 from support.waiting import until
 
@@ -56,6 +56,15 @@ class Store:
     def write(self, batch: Batch) -> Written:
         self._next(self._writes)
         return Written(len(batch.events))
+
+    def send(self, batch: Batch) -> bool:
+        raise AssertionError("one batch at a time is written, not sent")
+
+    def receive(self, wake: int | None) -> Written | None:
+        raise AssertionError("nothing was sent")
+
+    def rest(self) -> None:
+        raise AssertionError("nothing was sent")
 
     def cut(self) -> None:
         pass
