@@ -289,6 +289,7 @@ def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> No
     assert "helm test jobstatus --namespace apps --logs" in notes
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
+    assert "every other pod could send X-Forwarded-User" in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
 
 
 def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
