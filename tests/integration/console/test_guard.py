@@ -77,6 +77,12 @@ def test_the_token_as_bearer(locked: Console) -> None:
     assert locked.get("/api/overview", Authorization=f"Bearer {TOKEN}").code == 200
 
 
+def test_a_probe_needs_no_log_in(locked: Console) -> None:
+    assert (locked.get("/livez").code, locked.get("/livez").text) == (200, "ok\n")
+    assert locked.ask("GET", "/livez", headers={"Host": "foreign.example"}).code == 403
+    assert locked.get("/livez/jobs").code == 404
+
+
 def test_a_person_types_the_token_once(locked: Console) -> None:
     asked = locked.get("/jobs", **PAGE)
     assert asked.code == 401

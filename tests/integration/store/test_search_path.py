@@ -7,8 +7,19 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from jobstatus_consumer.errors import DeploymentError, StartError
-from jobstatus_consumer.store import Row, RowRepair, Store, Table, check, migrate, new_table, overview
-from jobstatus_consumer.store.listing import JobFilter, JobList, JobPlace
+from jobstatus_consumer.store import (
+    JobFilter,
+    JobList,
+    JobPlace,
+    Row,
+    RowRepair,
+    Store,
+    Table,
+    check,
+    migrate,
+    new_table,
+    overview,
+)
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
 
