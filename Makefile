@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
+	@echo "make chart  the Helm chart by helm and kube-score themselves, which are built where they are missing"
 	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
 	@echo "make upgrade  restarts, an upgrade and a rollback of three consumers under load, with the latest event printed"
@@ -93,6 +94,10 @@ chaos: setup
 # the first build of the client in Rust takes minutes
 clients: setup
 	$(BIN)/python -m pytest tests/integration/clients --long -n 0
+
+# the first build of helm takes minutes
+chart: setup
+	$(BIN)/python -m pytest tests/contract/kubernetes tests/integration/kubernetes --long -n 0
 
 # every command without each of its rights; `make test` has a sample
 rights: setup

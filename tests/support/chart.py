@@ -21,6 +21,7 @@ from support.parts import MissingPartError
 CHART: Final = ROOT / "infra" / "kubernetes" / "chart"
 MANIFESTS: Final = ROOT / "infra" / "kubernetes" / "manifests"
 GOLDEN: Final = ROOT / "tests" / "contract" / "kubernetes" / "golden"
+TOOLS: Final = ROOT / ".cache" / "tools"
 REQUIREMENTS: Final = ROOT / "requirements" / "chart.txt"
 SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table")
 BEFORE: Final = "1-setup.yaml"
@@ -63,9 +64,9 @@ def answers(requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def render_request(values: dict[str, Any], **options: Any) -> dict[str, Any]:
-    """A request for all texts that Helm makes of the chart with these values."""
-    return {"what": "render", "values": values, "options": options}
+def render_request(values: dict[str, Any], archive: str = "", **options: Any) -> dict[str, Any]:
+    """A request for all texts that Helm makes of the chart, or of an archive of it, with these values."""
+    return {"what": "render", "values": values, "chart": archive, "options": options}
 
 
 def whole(texts: dict[str, str]) -> str:
@@ -109,7 +110,7 @@ def tools() -> Path:
     Raises `MissingPartError` if that fails: the tests of the chart are never skipped.
     """
     name = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    folder = ROOT / ".cache" / "tools" / f"chart-{name}"
+    folder = TOOLS / f"chart-{name}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -20,16 +20,25 @@ def main() -> None:
 
 
 def _render(chart: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The text of each template, or Helm's error. The schema is checked first, as `helm install` does."""
+    """The text of each template of our chart or of an archive, or Helm's error. As with `helm install`, the schema is
+    checked first.
+    """
     import helm_python
 
     options = {"name": "jobstatus", "namespace": "apps", **request["options"]}
-    with helm_python.Chart.load(chart) as loaded:
+    with helm_python.Chart.load(request["chart"] or chart) as loaded:
         try:
             loaded.validate_schema(request["values"])
             return {"texts": loaded.render(request["values"], **options)}
         except helm_python.HelmError as error:
             return {"error": str(error)}
+
+
+def _package(chart: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The path of the archive that `helm package` makes."""
+    import helm_python
+
+    return {"path": helm_python.package(chart, destination=request["folder"])}
 
 
 def _lint(chart: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +62,7 @@ def _validate(_chart: str, request: dict[str, Any]) -> dict[str, Any]:
     return {"error": ""}
 
 
-_ANSWERS = {"render": _render, "lint": _lint, "validate": _validate}
+_ANSWERS = {"render": _render, "package": _package, "lint": _lint, "validate": _validate}
 
 if __name__ == "__main__":
     main()

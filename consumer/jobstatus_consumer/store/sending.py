@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from psycopg import sql
@@ -22,6 +22,14 @@ from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.write_counts import WriteCounts, unexplained
 from jobstatus_consumer.store.writer import Store
+
+KEEPALIVES: Final = (
+    b"SELECT pg_catalog.set_config('tcp_keepalives_idle', '15', false),"
+    b" pg_catalog.set_config('tcp_keepalives_interval', '5', false),"
+    b" pg_catalog.set_config('tcp_keepalives_count', '3', false)"
+)
+"""The server ends a session whose client has vanished for 30 s. Where the network fails between the statements of a
+batch and its COMMIT, that session has locked the rows; the server's own default is two hours."""
 
 
 class Sent(NamedTuple):
@@ -134,6 +142,7 @@ class SendingStore(Store):
         try:
             with self.use() as connection:
                 if self._pipe is None:
+                    connection.execute(KEEPALIVES)
                     self._pipe = Pipe(connection)
                 yield self._pipe
         except ConnectionStaleError:

@@ -11,10 +11,13 @@ from typing import Any, Final
 import pytest
 import yaml
 from jobstatus_consumer.config import Settings, env_name
+from support import chart
 from support.chart import CHART, GOLDEN, MANIFESTS, SETS, answers, manifests, objects, render_request, values_of, whole
 from support.pages import ROOT
+from support.parts import MissingPartError
 from support.prometheus import RULES
 
+VERSION: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
 SCHEMAS: Final = Path(__file__).parent / "schemas"
 OWN: Final = {path.stem: json.loads(path.read_text("utf-8")) for path in SCHEMAS.glob("*.json")}
 """The schemas of objects that are not Kubernetes' own, by kind: of KEDA and the Prometheus operator."""
@@ -222,9 +225,8 @@ def test_the_settings_of_the_schema_are_those_of_the_code() -> None:
 
 
 def test_the_charts_versions_are_that_of_the_package() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    assert (chart["version"], chart["appVersion"]) == (version, version)
+    assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
 
 
 def test_an_upgrade_makes_the_objects_of_an_install(helm: dict[str, dict[str, Any]]) -> None:
@@ -264,8 +266,25 @@ def test_the_rules_are_the_files_of_infra_and_no_copy() -> None:
     assert found == shipped
 
 
+def test_the_archive_of_a_release_renders_to_the_same(tmp_path: Path) -> None:
+    (packed,) = answers([{"what": "package", "folder": str(tmp_path)}])
+    (rendered,) = answers([render_request(values_of("full"), packed["path"])])
+    assert whole(texts(rendered)) == (GOLDEN / "full.yaml").read_text("utf-8"), "the archive has what the links name"
+    assert Path(packed["path"]).name == f"jobstatus-{VERSION}.tgz"
+
+
 def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> None:
     notes = texts(helm["full"])["jobstatus/templates/NOTES.txt"]
     assert "helm test jobstatus --namespace apps --logs" in notes
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
+
+
+def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    missing = tmp_path / "requirements.txt"
+    missing.write_text(f"{tmp_path}/none-1-py3-none-any.whl\n")
+    monkeypatch.setattr(chart, "REQUIREMENTS", missing)
+    monkeypatch.setattr(chart, "TOOLS", tmp_path)
+    with pytest.raises(MissingPartError, match="Helm's library and the schemas of Kubernetes, and pip could not"):
+        chart.tools.__wrapped__()
+    assert list(tmp_path.glob("*/complete")) == []

@@ -124,7 +124,14 @@ def test_the_rendered_chart_installs_upgrades_waits_for_its_database_and_stops(
         for role in ("consumer", "console"):
             grant(deployed, role, logins[role])
 
+        # a pod that starts while the database is unreachable waits for it, and is not restarted meanwhile
+        proxy.refuse()
         with rehearsal.running(consumer) as one:
+            until(
+                lambda: "the database does not answer yet" in one.log.read_text(), "the consumer waits for its database"
+            )
+            assert (one.probe("startupProbe"), one.process.poll()) == (0, None)
+            proxy.heal()
             one.starts()
             one.becomes("readinessProbe", 200)
             deployed.produce_events(made_events(200, 20))

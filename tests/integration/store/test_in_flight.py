@@ -317,6 +317,17 @@ def test_the_connection_rests_now_and_then_while_batches_keep_coming(
     assert_whole(database, 40)
 
 
+def test_the_server_looks_for_a_client_that_has_vanished(store: SendingStore, opened: Opened) -> None:
+    store.connect()
+    (item,) = jobs(1)
+    assert store.send(item)
+    assert store.receive() is not None
+    store.rest()
+    row = opened.last.execute("SELECT current_setting('tcp_keepalives_idle')").fetchone()
+    store.close()
+    assert row == ("15",)
+
+
 def test_several_batches_are_in_flight_at_once(store: SendingStore, database: Database) -> None:
     with database.transaction(), looping(store, 4) as loop:
         database.execute("LOCK TABLE jobs")

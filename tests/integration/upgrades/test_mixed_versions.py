@@ -83,7 +83,7 @@ def test_an_upgrade_under_load_and_a_rollback_lose_nothing(deployed: Deployment,
         assert consumer.stop() == 0
     overwritten = [f"first-{number}" for number in range(10)]
     assert differing(new, code=1) == overwritten
-    new.run("verify", "--repair", "--yes")
+    new.run("verify", "--repair")
     assert differing(new) == []
     assert sorted(queues(deployed, "first"), key=str) == [("billing", 30), (None, 10)]
 
