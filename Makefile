@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos clients rights frameworks matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
+.PHONY: demo fast test check compiled unit bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -18,8 +18,10 @@ help:
 	@echo "make bench  speed, freshness, replay and a worker's call, each compared with the way without jobstatus"
 	@echo "make chaos  the long fault run (SECONDS=1800 SEED=1)"
 	@echo "make clients  the example clients in Go, Java, Node and Rust, on a real Kafka; needs their tools"
+	@echo "make chart  the Helm chart by helm and kube-score themselves, which are built where they are missing"
 	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
+	@echo "make upgrade  restarts, an upgrade and a rollback of three consumers under load, with the latest event printed"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
 	@echo "make dist   the wheel and the sdist of this commit, in dist; the same commit gives the same bytes"
@@ -91,6 +93,10 @@ chaos: setup
 clients: setup
 	$(BIN)/python -m pytest tests/integration/clients --long -n 0
 
+# the first build of helm takes minutes
+chart: setup
+	$(BIN)/python -m pytest tests/contract/kubernetes tests/integration/kubernetes --long -n 0
+
 # every command without each of its rights; `make test` has a sample
 rights: setup
 	$(BIN)/python -m pytest tests/integration/login/test_rights.py --long -n 0
@@ -98,6 +104,10 @@ rights: setup
 # every end of a worker; `make test` has the usual ones
 frameworks: setup
 	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
+
+# `make test` has one restart of three consumers; here no event may be later than the linger and 3 s, so let nothing else run
+upgrade: setup
+	JOBSTATUS_TESTS_STRICT_LATENESS=1 $(BIN)/python -m pytest tests/integration/upgrades --long -n 0 -s -p no:randomly
 
 # a whole run writes what docs/reference/versions.md shows
 matrix: setup
@@ -120,6 +130,7 @@ lock:
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml -o requirements/consumer.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/chart.in -o requirements/chart.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
 
 # the time of the commit stands in every archive, so that a second build of it is the same to the byte

@@ -8,17 +8,20 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 from jobstatus_schemas import masking
+from support.collector import pytest_collection_finish, pytest_sessionstart
 from support.parts import pytest_collection, pytest_runtest_logreport, pytest_runtest_makereport
 from support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from support.shared_broker import pytest_configure_node, pytest_sessionfinish
 
 __all__ = [
     "pytest_collection",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure_node",
     "pytest_runtest_logreport",
     "pytest_runtest_makereport",
     "pytest_sessionfinish",
+    "pytest_sessionstart",
     "pytest_xdist_make_scheduler",
 ]
 

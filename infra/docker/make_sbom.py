@@ -43,7 +43,7 @@ def of_wheel(into: Path) -> None:
     """The bill of the wheel in dist, installed with what is locked. Raises `MissingError`."""
     wheel = DIST / f"jobstatus-{version()}-py3-none-any.whl"
     if not wheel.exists():
-        raise MissingError(f"no bill of the wheel was written: {wheel} is not there; type: make dist")
+        raise MissingError(f"no bill of the wheel was written: dist has no {wheel.name}\ntype: make dist")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         pip = [sys.executable, "-m", "pip", "--python", f"{folder}/bin/python", "install", "-q", "--no-compile"]
@@ -65,7 +65,7 @@ def of_image(engine: str | None, tag: str, into: Path) -> None:
         if done.returncode != 0:
             why = (done.stderr.strip().splitlines() or ["it gave no reason"])[-1]
             raise MissingError(
-                f"no bill of the image was written: {words[0]} cannot save {tag}: {why}\ntype: make image"
+                f"no bill of the image was written: {words[0]} cannot save {tag}:\n  {why}\ntype: make image"
             )
         scan(f"{form}:{file}", tag, into)
 

@@ -58,6 +58,7 @@ class Application:
         self._url = url
         self._chance = random.Random(f"application {seed}")
         self._findings = findings
+        self._session: psycopg.Connection[Any] | None = None
         self.cancelled: dict[str, Shown] = {}
         """what a row showed when it was cancelled"""
         self.made_again: set[str] = set()
@@ -72,12 +73,19 @@ class Application:
             (self._make, self._note, self._claim, self._cancel, self._remove, self._alter), (40, 20, 30, 4, 4, 0.3)
         )[0]
         try:
-            with session(self._url) as connection:
-                action(connection)
+            if self._session is None or self._session.closed:
+                self._session = session(self._url)
+            action(self._session)
         except psycopg.errors.DeadlockDetected as error:
             self._findings.add(DEADLOCK, time.monotonic(), f"{action.__name__}: {error}")
         except psycopg.OperationalError:
+            self.close()
             time.sleep(0.2)
+
+    def close(self) -> None:
+        """End the session of `step`."""
+        if self._session is not None:
+            self._session.close()
 
     def _make(self, connection: psycopg.Connection[Any]) -> None:
         """Rows of jobs that have no state yet, and of jobs that have one."""

@@ -66,7 +66,7 @@ class Play:
         """The faults, while workers produce and samplers look; then the end; then the recount."""
         world = self._world
         looking = [
-            Loop("ends", world.ends.step, 0.2),
+            Loop("ends", world.ends.step, 0.4),
             Loop("rows", world.rows.step, 0.2),
             Loop("commits", world.commits.step, 0.3),
             Loop("fleet", world.fleet.look, 0.5),

@@ -19,7 +19,7 @@ CONFIG: Final = {
     "auto.offset.reset": "earliest",
     "log_level": 0,
     # without these there is a fetch for each record of the workers
-    "fetch.wait.max.ms": 200,
+    "fetch.wait.max.ms": 500,
     "fetch.min.bytes": 100_000,
 }
 

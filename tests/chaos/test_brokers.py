@@ -31,8 +31,8 @@ def test_three_brokers_go_on_without_one(stage: Stage) -> None:
     kafka, servers = stage.kafka, stage.kafka.bootstrap_servers
     assert len(servers.split(",")) == 3
     # with as many copies as the cluster's default
-    new = AdminClient({"bootstrap.servers": servers}).create_topics([NewTopic("copied", 1)], operation_timeout=20)
-    new["copied"].result(timeout=30)
+    admin = AdminClient({"bootstrap.servers": servers})
+    admin.create_topics([NewTopic("copied", 1)], operation_timeout=20)["copied"].result(timeout=30)
     kafka.node(2).kill()
     outcome: list[object] = []
     producer = Producer({"bootstrap.servers": servers, "acks": "all", "message.timeout.ms": 30_000, "log_level": 0})

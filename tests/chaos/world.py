@@ -134,6 +134,8 @@ def a_world(stage: Stage, folder: Path, options: Options) -> Iterator[World]:
         on_exit.callback(workers.close)
         endings = Endings(folder, workers.environ, findings)
         application = Application(deployed.database_url, options.seed, findings) if options.target else None
+        if application is not None:
+            on_exit.callback(application.close)
         yield World(
             stage,
             deployed,

@@ -92,7 +92,10 @@ def test_every_metric_of_ours_is_in_a_panel() -> None:
     shown = {name for query in queries() for name in names_in(query.expression)}
     plain = {re.sub("_(bucket|sum|count)$", "", name) for name in shown}
     left = {item.name for item in described()} - plain
-    assert left == {"jobstatus_unreadable_headers_total"}, "it is counted for a person who looks for it"
+    assert left == {
+        "jobstatus_unreadable_headers_total",  # it is counted for a person who looks for it
+        "jobstatus_certificate_expiry_timestamp_seconds",  # it has an alert; most deployments have no such certificate
+    }
     assert {f"{PREFIX}{name}_total" for name in COUNTERS} | {f"{PREFIX}{name}" for name in GAUGES} <= shown
 
 
@@ -157,6 +160,7 @@ HEALTHY: Final[Mapping[str, str]] = {
     f"jobstatus_brokers_reachable{{{ON}}}": f"3x{MINUTES}",
     f'jobstatus_events_total{{{ON},outcome="applied"}}': f"0+1000x{MINUTES}",
     f'jobstatus_events_total{{{ON},outcome="dead_letter"}}': f"0x{MINUTES}",
+    f"jobstatus_certificate_expiry_timestamp_seconds{{{ON}}}": f"{30 * 86400}x{MINUTES}",
     f"jobstatus_dead_letter_budget_used_ratio{{{ON}}}": f"0x{MINUTES}",
     f'jobstatus_overdue_jobs{{{ON},status="processing"}}': f"0x{MINUTES}",
     f"jobstatus_target_oldest_waiting_seconds{{{ON}}}": f"0x{MINUTES}",
@@ -289,6 +293,11 @@ def what_needs_a_person() -> Iterator[dict[str, Any]]:
         "the budget of dead letters is used up to nine tenths",
         faulty(dead_letter_budget_used_ratio="0.9x9 0x60"),
         {61: {"JobstatusDeadLetterBudgetNearlyUsed"}, 71: NONE},
+    )
+    yield case(
+        "a certificate is not renewed before its last three days",
+        faulty(certificate_expiry_timestamp_seconds=f"{2 * 86400}x9 {30 * 86400}x60"),
+        {64: NONE, 66: {"JobstatusCertificateExpires"}, 71: NONE},
     )
     yield case("jobs are overdue", faulty(overdue_jobs="2x9 0x60"), {63: NONE, 66: {"JobstatusOverdueJobs"}, 71: NONE})
     yield case(

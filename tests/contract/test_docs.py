@@ -9,8 +9,6 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
-from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.operations.actions import MOST_OFFSETS
 from jobstatus_producer.settings import _VARIABLES, ProducerSettings
 from jobstatus_schemas.protocol import ALL_ENV, KAFKA_ENV_PREFIX
@@ -21,9 +19,8 @@ from support.pages import ROOT, WRITTEN_ELSEWHERE, Block, blocks, pages
 
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 NOT_RUN = [block for block in ALL_BLOCKS if block.language == "bash" and block.not_run]
-YAML = [block for block in ALL_BLOCKS if block.language == "yaml"]
 LANGUAGES = {"bash", "sh", "python", "text", "yaml", "sql", "json", "toml", "ini"}
-OUTSIDE = {"docker", "cp", "export", "git", "python", "pip", "kubectl", "twine"}
+OUTSIDE = {"docker", "cp", "export", "git", "helm", "python", "pip", "kubectl", "twine"}
 INSTALLED = ("/opt/jobstatus/bin/", "released/bin/")
 
 
@@ -101,21 +98,6 @@ def test_a_command_that_no_test_can_run_exists_all_the_same(block: Block) -> Non
         for word in words[1:]:
             if word in (".env.example", "infra/docker/Dockerfile") or word.startswith("requirements/"):
                 assert (ROOT / word).exists(), line
-
-
-@pytest.mark.parametrize("block", [block for block in YAML if "scrape_configs" not in block.text], ids=place)
-def test_a_fragment_for_kubernetes_fits_the_code(block: Block) -> None:
-    container = yaml.safe_load(block.text)
-    settings = load_settings({item["name"]: item.get("value", "x") for item in container["env"]})
-    assert settings.bootstrap_servers
-    assert settings.database
-    assert parse(container["args"]).name == "consume"
-    (port,) = container["ports"]
-    assert settings.http_address.endswith(f":{port['containerPort']}")
-    probes = {name: container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")}
-    assert probes == {"livenessProbe": "/livez", "readinessProbe": "/readyz", "startupProbe": "/livez"}
-    starts = container["startupProbe"]
-    assert starts["periodSeconds"] * starts["failureThreshold"] > settings.wait_for_database
 
 
 def test_a_function_for_a_clouds_tokens_is_python_and_has_one_argument() -> None:

@@ -161,7 +161,7 @@ def test_a_bill_of_what_is_not_there_is_refused_with_the_next_step(
         make_sbom.of_wheel(tmp_path / "bill.json")
     bench.engine("buildah", "no such image")
     monkeypatch.setenv("PATH", str(bench.folder))
-    with pytest.raises(make_sbom.MissingError, match=r"buildah cannot save a:b: no such image\ntype: make image"):
+    with pytest.raises(make_sbom.MissingError, match=r"buildah cannot save a:b:\n  no such image\ntype: make image"):
         make_sbom.of_image("buildah", "a:b", tmp_path / "bill.json")
     os.unlink(bench.folder / "buildah")
     with pytest.raises(make_sbom.MissingError, match="no bill of the image was written, because no engine works here"):

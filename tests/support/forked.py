@@ -2,7 +2,8 @@
 
 Importing costs a process of the command most of a second of processor time, and there are hundreds in a session. The
 forks have the streams, the environment, the signals and the end of a process of their own. What an interpreter does
-before it imports anything is not in them: a test of that starts `COMMAND` by `subprocess`.
+before it imports anything is not in them, nor is what it does after its exit functions, except in `jobstatus consume`
+and in scripts: a test of that starts `COMMAND` by `subprocess`.
 """
 
 from __future__ import annotations

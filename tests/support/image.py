@@ -35,12 +35,13 @@ class Storage(NamedTuple):
     folder: Path
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The variables that lead Buildah here."""
+        return {"CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"), "BUILDAH_ISOLATION": "chroot"}
+
+    @property
     def environ(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
-            "BUILDAH_ISOLATION": "chroot",
-        }
+        return {**os.environ, **self.settings}
 
     def buildah(self, *words: str | Path) -> str:
         """Run Buildah and return what it printed."""
@@ -105,12 +106,14 @@ def _storage(folder: Path) -> Storage:
 
 
 def _made_base(storage: Storage) -> str:
+    """The name of a new base with its digest, as a release names one."""
     name = image_stages()[0].pairs("ARG")["PYTHON_IMAGE"]
     container = storage.buildah("from", "scratch")
     storage.buildah("add", "-q", container, base_archive(), "/")
     storage.buildah("config", "--env", f"PATH={PATH}", "--env", "LANG=C.UTF-8", container)
     storage.buildah("commit", "-q", "--rm", container, f"docker.io/library/{name}")
-    return name
+    words = ["--type", "image", "--format", "{{.FromImageDigest}}"]
+    return f"{name}@{storage.buildah('inspect', *words, f'docker.io/library/{name}')}"
 
 
 def _build(storage: Storage, base: str) -> None:

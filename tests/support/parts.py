@@ -67,7 +67,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 def _fetch_all() -> None:
     # they raise this module's error
-    from support import apicurio, chromium, installed
+    from support import apicurio, chart, chromium, installed
 
     kafka_classpath()
     apicurio.program()
@@ -75,6 +75,7 @@ def _fetch_all() -> None:
         installed.program(command)
     chromium.executable()
     chromium.axe()
+    chart.tools()
 
 
 @pytest.hookimpl(wrapper=True)

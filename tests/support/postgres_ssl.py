@@ -45,6 +45,24 @@ def postgres_with_tls(certificate: Certificate) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+def renew(owner: psycopg.Connection[Any], certificate: Certificate, clients: Path) -> None:
+    """Give the server another certificate, and have it ask clients for one of the authority `clients`."""
+    ((place,),) = owner.execute("SHOW data_directory").fetchall()
+    data = Path(place)
+    contents = {
+        "server.crt": certificate.certificate.read_bytes(),
+        "server.key": certificate.key.read_bytes(),
+        "clients.crt": clients.read_bytes(),
+        "pg_hba.conf": b"hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n",
+    }
+    for name, content in contents.items():
+        (data / name).write_bytes(content)
+        (data / name).chmod(0o600)
+        _own(_as_account(), data / name)
+    owner.execute("ALTER SYSTEM SET ssl_ca_file = 'clients.crt'")
+    owner.execute("SELECT pg_reload_conf()")
+
+
 def _programs() -> Path:
     program("pg_ctlcluster")
     return max(Path("/usr/lib/postgresql").glob("*/bin"))

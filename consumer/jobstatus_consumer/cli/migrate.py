@@ -22,7 +22,13 @@ def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) 
 
     Among them is <table>_audit, in which commands and the console note what an operator has changed.
     With a target, also the table of the jobs that wait for their row in it. The target itself is never changed.
-    A progress table of an earlier version gets the columns that it lacks.
+    Tables of an earlier version get the columns that they lack, in one transaction.
+    A comment on the progress table notes which version has shaped the tables. A later version's tables are refused
+    only if this version cannot use them.
+
+    A change waits for its lock for half a second at most, so that consumers go on, and is tried again for a minute.
+    Then the command ends with exit code 1 and names the session that uses the table; nothing was changed.
+
     It grants no rights: with a target, --dry-run also prints the GRANTs that the consumer's role needs.
     Running it again changes nothing. A table of the same name with other columns is refused.
     """

@@ -24,7 +24,7 @@ LARGEST_BODY: Final = 65_536
 STEP_SECONDS: Final = 10.0
 """How long the client may take for its whole body, or to take the next piece of an answer."""
 SAFE: Final = ("GET", "HEAD")
-OPEN: Final = ("/login", "/static/")
+OPEN: Final = ("/login", "/livez", "/static/")
 """Paths for which nobody has to log in."""
 
 HEADERS: Final[Mapping[str, str]] = {

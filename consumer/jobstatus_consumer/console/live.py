@@ -209,8 +209,11 @@ class Live:
 
     def _ask_broker(self) -> BrokerSide:
         try:
-            self._topics = self._topics or self._sources.new_topics()
-            found = ask_broker(self._settings, self._topics)
+            topics = self._topics = self._topics or self._sources.new_topics()
+            before = topics.renewals
+            found = ask_broker(self._settings, topics)
+            if topics.renewals != before:
+                self._sources.renew()  # the readers of the log have read the same files
         except CoordinatorAwayError:
             # the brokers were reached before, so new clients would change nothing
             self._broker_answered = time.monotonic()

@@ -29,13 +29,15 @@ class GroupFacts(NamedTuple):
     state: str
     members: Sequence[GroupMember]
     operations: set[str] | None = None
+    assignor: str = ""
+    """the strategy by which partitions are assigned, such as `cooperative-sticky`; `uniform` with KIP-848"""
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> GroupFacts:
         """From what `described` returns."""
         members = sorted(GroupMember(*item) for item in plain["members"])
         operations = plain["operations"]
-        return cls(plain["state"], members, None if operations is None else set(operations))
+        return cls(plain["state"], members, None if operations is None else set(operations), plain["assignor"])
 
 
 class Coordinator(Protocol):

@@ -36,6 +36,7 @@ def described(client: AdminClient, group: str, topic: str, rights: bool, seconds
     operations = found.authorized_operations
     return {
         "state": found.state.name,
+        "assignor": found.partition_assignor or "",
         "members": [[item.client_id, item.host, _partitions_of(item, topic)] for item in found.members],
         "operations": None if operations is None else [item.name for item in operations],
     }

@@ -19,6 +19,8 @@ STOP: Final = frozenset(
         KafkaError.UNSUPPORTED_SASL_MECHANISM,
         KafkaError.UNSUPPORTED_VERSION,
         KafkaError._UNSUPPORTED_FEATURE,
+        # a member with KIP-848 reports only this code when the broker refuses it, and then does nothing more
+        KafkaError._FATAL,
     }
 )
 """Stop the client: the broker refuses it, and will refuse it again. See `is_final`."""

@@ -36,6 +36,8 @@ class Renewing(Generic[T]):
         self._used = current_kafka(settings)
         self._certificates = NewCertificates(settings)
         self._client = make_client()
+        self.renewals = 0
+        """how often the client was made again"""
 
     @property
     def outdated(self) -> bool:
@@ -67,6 +69,7 @@ class Renewing(Generic[T]):
             except SettingsError as error:
                 logger.warning("%s. The old Kafka client goes on until its file changes again", error)
             else:
+                self.renewals += 1
                 logger.info("a file of the Kafka client has changed; the client was made again%s", self._until())
         return self._client
 

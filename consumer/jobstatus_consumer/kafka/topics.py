@@ -101,6 +101,11 @@ class Topics:
         self._coordinator = coordinator or AskedHere(self._clients.get)
 
     @property
+    def renewals(self) -> int:
+        """How often the client was made again, because a file with a property or a certificate has changed."""
+        return self._clients.renewals
+
+    @property
     def _admin(self) -> AdminClient:
         return self._clients.get()
 

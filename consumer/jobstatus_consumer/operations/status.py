@@ -31,7 +31,7 @@ from jobstatus_consumer.kafka import (
 )
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import Table, TableOverview, overview
+from jobstatus_consumer.store import Table, TableOverview, other_groups, overview
 
 BROKER_SECONDS: Final = 4.0
 """How long a broker may take for its first answer."""
@@ -112,6 +112,8 @@ class StatusReport:
     rate: float | None = None
     """offsets a second; None if nothing is to be written, or if it is not known"""
     waiting_for: Sequence[str] = field(default_factory=tuple)
+    remarks: Sequence[str] = ()
+    """what is unusual, and keeps nothing from being written"""
 
     @property
     def lag(self) -> int | None:
@@ -145,7 +147,19 @@ def look(settings: Settings, topics: Topics, stop: Stop = lambda: False) -> Stat
         report = _with_what_is_read(settings, topics, report, broker, problems, stop)
     if report.lag and table is not None:
         report = replace(report, rate=_try(problems, lambda: _rate(settings, table, looked_at)))
-    return replace(report, at=time.time(), problems=problems, waiting_for=list(waiting_for(settings, report)))
+    remarks = _try(problems, lambda: _remarks(settings)) if table is not None else None
+    return replace(
+        report,
+        at=time.time(),
+        problems=problems,
+        waiting_for=list(waiting_for(settings, report)),
+        remarks=remarks or (),
+    )
+
+
+def _remarks(settings: Settings) -> list[str]:
+    found = other_groups(settings.database, settings.table, settings.group_id)
+    return [found] if found else []
 
 
 def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Event
 from typing import Final, NamedTuple
 
 from psycopg import Connection, sql
@@ -18,9 +20,12 @@ from jobstatus_consumer.errors import (
     StoreError,
     TargetError,
 )
+from jobstatus_consumer.retry import retry
+from jobstatus_consumer.store.blocking import oldest_reader
 from jobstatus_consumer.store.connection import Limits, is_pooled
 from jobstatus_consumer.store.grants import granted, usage_grant
 from jobstatus_consumer.store.layout import AUDIT, Column, TableLayout, made_tables, managed_tables
+from jobstatus_consumer.store.mark import mark_in, own_mark
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import PURGES, READS, WRITES
 from jobstatus_consumer.store.problem import Problem
@@ -34,6 +39,11 @@ from jobstatus_consumer.store.target_check import target_problems
 OLDEST_SERVER: Final = 13
 REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, database), and the server up?"
 LIMITS: Final = Limits(statement=60.0)
+LOCK_WAIT: Final = b"SET LOCAL lock_timeout = '500ms'"
+"""Every write of a consumer waits behind a change of a table that waits for its lock."""
+NOT_FREE: Final = "55P03"
+PATIENCE: Final = 60.0
+"""Seconds for which `migrate` tries to get its locks."""
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
 """RETURNING and ON CONFLICT read, too."""
 
@@ -47,39 +57,105 @@ class _Found(NamedTuple):
     is_key: bool
 
 
-def migrate(url: str, table: str, *, target: Target | None = None, dry_run: bool = False) -> list[str]:
+def migrate(
+    url: str, table: str, *, target: Target | None = None, dry_run: bool = False, patience: float = PATIENCE
+) -> list[str]:
     """Create the tables that are missing, add the columns that an earlier version did not have, and return the SQL.
 
-    Nothing else is altered, a target neither; with one, the table of waiting jobs is made too. With `dry_run` nothing
-    is changed at all. Raises StartError for a table that is not ours, TargetError, and StoreError's kinds.
+    Nothing else is altered, a target neither; with one, the table of waiting jobs is made too. All of it is one
+    transaction. With `dry_run` nothing is changed at all, and no table is locked.
+    A change waits for its lock for half a second at most, lets the writes go on, and tries again. Blocks for
+    `patience` seconds and some more. Raises StartError for a table that is not ours, for one of a later version that
+    this program cannot use, and for a lock that did not become free; TargetError, and StoreError's kinds.
     """
     name = TableName.parse(table)
-    done = []
     if target is not None:
         with session_at(url, name) as (session, place):
             refuse_same(session, target, place)
-    with _connected(url, name) as (connection, place), connection.transaction(force_rollback=dry_run):
+    try:
+        return retry(
+            lambda: _migrate(url, name, dry_run=dry_run, with_waiting=target is not None),
+            retry_on=lambda error: isinstance(error, StoreError) and error.sqlstate == NOT_FREE,
+            stop=Event(),
+            deadline=time.monotonic() + patience,
+        )
+    except StoreError as error:
+        if error.sqlstate != NOT_FREE:
+            raise
+        raise StartError(_not_free(url, name, patience)) from None
+
+
+def _migrate(url: str, name: TableName, *, dry_run: bool, with_waiting: bool) -> list[str]:
+    """One try of `migrate`."""
+    with _connected(url, name) as (connection, place), connection.transaction():
         _refuse_closed_schema(connection, place)
         _ask(connection, "lock", place)
-        missing, changes = [], []
-        for part, layout in made_tables(place, with_waiting=target is not None):
-            if not _exists(connection, part):
-                _refuse_to_make(connection, part)
-                missing.append((part, layout))
-            elif differences := _differences(connection, part, layout):
-                if layout is AUDIT:
-                    continue  # a table of the user's own may have this name; `remarks` says what that means
-                raise StartError(
-                    f"there is a table {part.within(name.schema)} that is not ours: {'; '.join(differences)}. "
-                    "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
-                )
-            elif additions := _additions(connection, part, layout):
-                changes.append(block("schema.sql", "add_columns", part, TableLayout(additions)))
-        changes += [block("schema.sql", "create", part, layout) for part, layout in missing]
-        for change in changes:
+        if problem := _version_problem(connection, place):
+            raise StartError(f"{problem.what} ({problem.remedy}). Nothing was changed")
+        changes = _changes(connection, place, name, with_waiting=with_waiting)
+        connection.execute(LOCK_WAIT)
+        for change in () if dry_run else changes:
             connection.execute(change)
-            done.append(change.as_string(connection))
-    return done
+        return [change.as_string(connection) for change in changes]
+
+
+def _changes(
+    connection: Connection[TupleRow], place: TableName, shown: TableName, *, with_waiting: bool
+) -> list[sql.Composed]:
+    """The statements that are needed: they alter tables in the order in which a write locks them, then make tables."""
+    missing, changes = [], []
+    for part, layout in made_tables(place, with_waiting=with_waiting):
+        if not _exists(connection, part):
+            _refuse_to_make(connection, part)
+            missing.append((part, layout))
+        elif differences := _differences(connection, part, layout):
+            if layout is AUDIT:
+                continue  # a table of the user's own may have this name; `remarks` says what that means
+            raise StartError(
+                f"there is a table {part.within(shown.schema)} that is not ours: {'; '.join(differences)}. "
+                "Nothing was changed. Choose another name with JOBSTATUS_TABLE"
+            )
+        elif additions := _additions(connection, part, layout):
+            changes.append(block("schema.sql", "add_columns", part, TableLayout(additions)))
+    changes += [block("schema.sql", "create", part, layout) for part, layout in missing]
+    if _lacks_mark(connection, place):
+        changes.append(mark_statement(place))
+    return changes
+
+
+def mark_statement(place: TableName) -> sql.Composed:
+    """The statement that notes which version has shaped the tables."""
+    return block("schema.sql", "mark", place, parts={"mark": sql.Literal(str(own_mark()))})
+
+
+def _not_free(url: str, name: TableName, patience: float) -> str:
+    """Why `migrate` got no lock, with the session that has it where that is known."""
+    with _connected(url, name) as (connection, place):
+        holder = oldest_reader(connection, place)
+    by = f"; the oldest transaction on it is of {holder.who}" if holder else ""
+    return (
+        f"{name}: no lock in {patience:g} s{by}. Nothing was changed. "
+        "Wait for that transaction, or end it; then: jobstatus migrate"
+    )
+
+
+def _version_problem(connection: Connection[TupleRow], place: TableName) -> Problem | None:
+    """That the tables are of a later version that this program cannot use."""
+    mark = mark_in(_comment(connection, place)[0])
+    return mark.problem if mark else None
+
+
+def _lacks_mark(connection: Connection[TupleRow], place: TableName) -> bool:
+    """Whether the mark is missing or older, and this role may write it. A comment of the user's own stays."""
+    comment, may_write = _comment(connection, place)
+    mark = mark_in(comment)
+    return may_write and (mark.is_older if mark else comment is None)
+
+
+def _comment(connection: Connection[TupleRow], place: TableName) -> tuple[str | None, bool]:
+    """The comment on the progress table, and whether this role may write it; a table that is not there has none."""
+    found = _ask(connection, "comment", place.progress)
+    return (found[0][0], found[0][1]) if found else (None, True)
 
 
 def check(url: str, table: str, *, target: Target | None = None, to_write: bool = True) -> list[Problem]:
@@ -106,6 +182,8 @@ def _check(url: str, table: str, privileges: Sequence[Sequence[str]], target: Ta
                 return [*problems, closed]
             if target is not None and (same := _same_table(url, name, target)):
                 return [*problems, same]
+            if later := _version_problem(connection, place):
+                return [*problems, later]
             with_waiting = target is not None or (privileges is PURGES and _exists(connection, place.waiting))
             tables = managed_tables(place, with_waiting=with_waiting)
             for (part, layout), needed in zip(tables, privileges, strict=False):
@@ -150,6 +228,9 @@ def _remarks(connection: Connection[TupleRow], place: TableName, shown: TableNam
             f"the trigger {trigger} runs before each row of {shown}",
             "a row that it leaves out (RETURN NULL), or that it changes itself (27000), becomes a dead letter",
         )
+    mark = mark_in(_comment(connection, place)[0])
+    if mark and mark.remark:
+        yield mark.remark
     if trouble := audit_trouble(connection, place, shown):
         yield Problem(
             f"what operators change is not noted: {trouble}", "rename a table in its place; jobstatus migrate"

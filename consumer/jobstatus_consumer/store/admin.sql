@@ -23,6 +23,11 @@ ORDER BY a.attnum
 -- Which kind of relation has this name, if any.
 SELECT c.relkind::text FROM pg_class AS c WHERE c.oid = to_regclass(%(table)s)
 
+-- comment --
+-- The comment on the table, and whether this role may write one.
+SELECT obj_description(c.oid, 'pg_class'), pg_has_role(c.relowner, 'USAGE')
+FROM pg_class AS c WHERE c.oid = to_regclass(%(table)s)
+
 -- missing_privileges --
 -- The privileges on the table that this role lacks.
 SELECT privilege

@@ -103,6 +103,14 @@ def oldest_holder(connection: Connection[TupleRow], place: TableName) -> Blocker
     return next(iter(_asked(connection, "holders", place)), None)
 
 
+def oldest_reader(connection: Connection[TupleRow], place: TableName) -> Blocker | None:
+    """Of the sessions that use the tables, also by reading, that with the oldest transaction.
+
+    Raises what psycopg raises.
+    """
+    return next(iter(_asked(connection, "readers", place)), None)
+
+
 def _asked(
     connection: Connection[TupleRow], name: str, place: TableName, target: TableName | None = None
 ) -> list[Blocker]:

@@ -21,6 +21,21 @@ WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backen
 GROUP BY l.pid, a.application_name, a.query_start, a.xact_start
 ORDER BY whole DESC, a.xact_start
 
+-- readers --
+-- The other sessions whose transactions have used the two tables, also by reading, the oldest first: a change of a table
+-- waits for each of them.
+SELECT l.pid, coalesce(a.application_name, ''),
+       extract(epoch FROM clock_timestamp() - a.query_start)::float8,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
+       NULL::text, false
+FROM pg_locks AS l
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+  AND l.relation IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+ORDER BY a.xact_start
+LIMIT 1
+
 -- locked_row --
 -- The first of these jobs whose row another session has locked, and that session, unless several share the lock.
 WITH free AS MATERIALIZED (

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.store import json_params
-from jobstatus_consumer.store.admin import why_not_made
+from jobstatus_consumer.store.admin import mark_statement, why_not_made
 from jobstatus_consumer.store.layout import MANAGED, Row, managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -83,6 +83,7 @@ def new_table(url: str, table: str) -> Iterator[NewTable]:
             try:
                 for part, layout in managed_tables(place):
                     connection.execute(block("schema.sql", "create", part, layout))
+                connection.execute(mark_statement(place))
             except (psycopg.errors.UniqueViolation, psycopg.errors.DuplicateTable):
                 raise StartError(f"{name} was made by another session just now; nothing was changed") from None
             yield NewTable(connection, place)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from psycopg import sql
-from psycopg.rows import TupleRow
 
 from jobstatus_consumer.store.connection import Limits, open_connection
 from jobstatus_consumer.store.names import TableName
@@ -107,21 +106,23 @@ class JobList(Session):
                 return JobPage(found, JobPlace(place), searched)
 
     def _window_end(self, after: str) -> str | None:
-        rows = self._ask(block(FILE, "window_end", self._place), after=after, window=WINDOW)
+        rows = self.execute(block(FILE, "window_end", self._located()), {"after": after, "window": WINDOW})
         return str(rows[0][0]) if rows else None
 
     def _jobs(self, name: str, wanted: JobFilter, rows: int, **place: Any) -> list[JobLine]:
         """The jobs that pass the filters that are given; `place` has the names of further ones, and `after`."""
+        table = self._located()
         given = {"after": "", **wanted._asdict(), **place, "rows": rows, "letters": LETTERS}
         active = [part for part in FILTERS if given.get(part) is not None]
-        filters = [sql.SQL(" AND ") + block(FILE, part, self._place) for part in active]
-        parts = {"columns": block(FILE, "columns", self._place), "filters": sql.Composed(filters)}
-        return [JobLine(*row) for row in self._ask(block(FILE, name, self._place, parts=parts), **given)]
+        filters = [sql.SQL(" AND ") + block(FILE, part, table) for part in active]
+        parts = {"columns": block(FILE, "columns", table), "filters": sql.Composed(filters)}
+        return [JobLine(*row) for row in self.execute(block(FILE, name, table, parts=parts), given)]
 
-    def _ask(self, query: sql.Composed, **given: Any) -> list[TupleRow]:
+    def _located(self) -> TableName:
+        """The name as the session finds it. Only a connection knows it, so one is made where there is none."""
         if not self.connected:
             self.connect()
-        return self.execute(query, given)
+        return self._place
 
 
 def _page(found: Sequence[JobLine], rows: int) -> JobPage:

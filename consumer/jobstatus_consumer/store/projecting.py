@@ -51,12 +51,17 @@ class Waiting:
     since: float = 0.0
 
 
-def store_of(settings: Settings) -> SendingStore:
-    """The store of a deployment, not connected yet. Raises SettingsError if the target file is wrong."""
+def store_of(settings: Settings, group: str = "") -> SendingStore:
+    """The store of a deployment, not connected yet; `group` as for `Store`.
+
+    Raises SettingsError if the target file is wrong.
+    """
     target = target_of(settings)
     if target is None:
-        return SendingStore(settings.database, settings.table)
-    return ProjectingStore(settings.database, settings.table, target, waiting_budget=settings.waiting_budget)
+        return SendingStore(settings.database, settings.table, group=group)
+    return ProjectingStore(
+        settings.database, settings.table, target, waiting_budget=settings.waiting_budget, group=group
+    )
 
 
 class ProjectingStore(SendingStore):

@@ -10,3 +10,7 @@ CREATE TABLE {table} (
 -- A table that an earlier version made lacks these columns; they are empty for what it has.
 ALTER TABLE {table}
   {additions}
+
+-- mark --
+-- Which version has shaped the tables; `mark.py` reads it.
+COMMENT ON TABLE {progress} IS {mark}

@@ -17,6 +17,7 @@ from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Wr
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
+from jobstatus_consumer.store.groups import announce, others_text
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
@@ -53,8 +54,11 @@ class Store(Session):
         limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], float] = time.monotonic,
         opener: Opener = open_connection,
+        group: str = "",
     ) -> None:
+        """`group` is that of a consumer; an operator's command that writes has none."""
         super().__init__(url, limits, clock=clock, opener=opener)
+        self._group = group
         # the logs whose progress this session has seen
         self._seen: set[str] = set()
         # the user's own table, where there is one
@@ -80,6 +84,10 @@ class Store(Session):
     def prepare(self) -> None:
         """Find the table on a new connection: it may be another server."""
         self._compose(self.located(self._name))
+        if self._group and not self._pooled:
+            others = others_text(self._name, announce(self, self._place, self._group))
+            if others:
+                logger.warning("%s", others)
 
     def connect(self) -> None:
         """Open a new session; an open one is closed first. May block for `Limits.connect`.

@@ -220,7 +220,7 @@ class ConsumerRun:
     @contextmanager
     def _joined(self, consumer: GroupConsumer, sender: DeadLetterSender) -> Iterator[Member]:
         settings = self._settings
-        store = store_of(settings)
+        store = store_of(settings, settings.group_id)
         settling = Settling(store, self._stats.projected) if isinstance(store, ProjectingStore) else None
         writer = Writer(
             store,

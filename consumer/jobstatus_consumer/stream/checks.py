@@ -15,12 +15,14 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError, StoreError
 from jobstatus_consumer.kafka import CommittedOffset, Topics, commits, consumer_rights, denied, protocol
 from jobstatus_consumer.store import Problem, Table
 from jobstatus_consumer.telemetry.http import address_family
+from jobstatus_consumer.words import counted
 
 PROBE_SECONDS: Final = 1.0
 PROTOCOLS: Final = "group.coordinator.rebalance.protocols"
 """The property of a broker that lists the protocols of groups; Kafka has it since 3.7."""
 CLASSIC: Final = "group.initial.rebalance.delay.ms"
 """A property that every broker has which shows its properties."""
+COOPERATIVE: Final = "cooperative-sticky"
 
 
 def missing_rights(settings: Settings, topics: Topics) -> Iterator[Problem]:
@@ -52,6 +54,30 @@ def unknown_protocol(settings: Settings, topics: Topics) -> Iterator[Problem]:
         yield Problem(
             "the brokers do not offer group.protocol=consumer (KIP-848), which Kafka 4.0 and newer have",
             f"unset JOBSTATUS_KAFKA_GROUP_PROTOCOL, or on Kafka 3.7 to 3.9 set {PROTOCOLS}=classic,consumer",
+        )
+
+
+def group_of_the_other_protocol(settings: Settings, topics: Topics) -> Iterator[Problem]:
+    """Yield that running members keep this consumer out, because it has `group.protocol=consumer` and they do not.
+
+    A broker takes over members of the classic protocol, but not with `cooperative-sticky`: librdkafka then sends data
+    of its own, which the broker would lose. Nothing is known where this client may not describe the group. Blocks;
+    raises `BrokerAwayError`.
+    """
+    if protocol(settings.kafka) != "consumer":
+        return
+    try:
+        found = topics.group_facts(settings.group_id)
+    except BrokerAwayError:
+        raise
+    except BrokerError:
+        return
+    if found.members and found.assignor == COOPERATIVE:
+        yield Problem(
+            f"the group {settings.group_id} has {counted(len(found.members), 'member')} with group.protocol=classic "
+            f"and {COOPERATIVE}, which no member with group.protocol=consumer can join",
+            "stop all its consumers, and start them again with the same JOBSTATUS_KAFKA_GROUP_PROTOCOL",
+            may_pass=True,
         )
 
 

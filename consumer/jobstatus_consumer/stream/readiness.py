@@ -12,7 +12,12 @@ from jobstatus_consumer.kafka import Topics, unfit
 from jobstatus_consumer.registry import trouble_with
 from jobstatus_consumer.retry import Observer, retry
 from jobstatus_consumer.store import Problem, Store, check, target_of
-from jobstatus_consumer.stream.checks import further_problems, missing_rights, unknown_protocol
+from jobstatus_consumer.stream.checks import (
+    further_problems,
+    group_of_the_other_protocol,
+    missing_rights,
+    unknown_protocol,
+)
 
 logger = logging.getLogger("jobstatus.consumer")
 
@@ -100,7 +105,11 @@ def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, 
 
 
 def _broker_problems(settings: Settings, topics: Topics) -> list[Problem]:
-    return [*_topic_problems(settings, topics), *unknown_protocol(settings, topics)]
+    return [
+        *_topic_problems(settings, topics),
+        *unknown_protocol(settings, topics),
+        *group_of_the_other_protocol(settings, topics),
+    ]
 
 
 def _topic_problems(settings: Settings, topics: Topics) -> list[Problem]:

@@ -106,6 +106,7 @@ class Standing:
         metrics.partitions.read = lambda: {(): self.health().assigned_partitions}
         metrics.topic_partitions.read = self._topic_partitions
         metrics.brokers_reachable.read = lambda: {(): self._reachable()}
+        metrics.certificate_expiry.read = self._certificate_expiry
         metrics.budget_used.read = lambda: {(): budget.used}
         metrics.target_waiting.read = lambda: {(): self._settling()[0]}
         metrics.target_oldest_waiting.read = lambda: {(): self._settling()[1]}
@@ -120,6 +121,10 @@ class Standing:
 
     def _topic_partitions(self) -> dict[Labels, float]:
         found = self._topics.watched_partitions
+        return {} if found is None else {(): found}
+
+    def _certificate_expiry(self) -> dict[Labels, float]:
+        found = None if self.member is None else self.member.consumer.certificate_expires_at
         return {} if found is None else {(): found}
 
     def _reachable(self) -> int:

@@ -90,6 +90,11 @@ class Metrics(Declaring):
             "brokers_reachable",
             "brokers to which the consumer's Kafka client has a connection; it connects to those that it needs",
         )
+        self.certificate_expiry = self._gauge(
+            "certificate_expiry_timestamp_seconds",
+            "when the certificate expires that the Kafka client in use shows to the brokers; no series without one in "
+            "PEM",
+        )
         self.connections = self._counter("database_connections", "database connections made")
 
     def _declare_what_needs_a_person(self) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 from jobstatus_local.errors import LocalServerError
 
 _ANSWER_SECONDS = 30.0
-_POLL_SECONDS = 0.02
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.2
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 #: The servers get nothing of our environment: no PGDATA, no JAVA_TOOL_OPTIONS, no locale, no time zone.
@@ -123,9 +123,9 @@ class Supervisor:
 
     def wait(self, name: str, timeout: float) -> int | None:
         """As `poll`, but blocks for up to `timeout` seconds until the server has ended."""
-        deadline = time.monotonic() + timeout
-        while (code := self.poll(name)) is None and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+        began = time.monotonic()
+        while (code := self.poll(name)) is None and time.monotonic() < began + timeout:
+            _pause(began)
         return code
 
     def stop(self, name: str, number: int, timeout: float) -> None:
@@ -159,7 +159,7 @@ class Supervisor:
         Raises:
             LocalServerError: the server ended, or was not ready within `timeout` seconds.
         """
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
         while True:
             if (code := self.poll(name)) is not None:
                 raise LocalServerError(f"{name} ended {_describe_exit(code)} while it was starting", log)
@@ -167,9 +167,9 @@ class Supervisor:
                 probe()
                 return
             except NotReady as error:
-                if time.monotonic() > deadline:
+                if time.monotonic() > began + timeout:
                     raise LocalServerError(f"{name} did not answer within {timeout:.0f} s: {error}", log) from error
-            time.sleep(_POLL_SECONDS)
+            _pause(began)
 
     def close(self, grace: float = 5.0) -> None:
         """Stop the servers, by SIGKILL after `grace` seconds, then the supervisor. Blocks; idempotent."""
@@ -188,6 +188,11 @@ class Supervisor:
 
 class NotReady(Exception):  # noqa: N818 (a state, not a failure)
     """Raised by a readiness probe: the server is not ready yet. The text says why."""
+
+
+def _pause(began: float) -> None:
+    """Sleep until the next look at a server: looks cost processor time, of which its start needs much."""
+    time.sleep(min(max(_FIRST_PAUSE, (time.monotonic() - began) / 10), _LONGEST_PAUSE))
 
 
 def _describe_exit(code: int) -> str:

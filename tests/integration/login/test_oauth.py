@@ -10,6 +10,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from confluent_kafka.admin import AdminClient
+from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.kafka import PRINCIPALS
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.ports import LOOPBACK
 from jobstatus_producer import JobStatusProducer, SettingsError
@@ -18,10 +21,14 @@ from support.deployment import Deployment, deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.parts import started
-from support.shared_broker import NEVER_DELETES
+from support.secured import Acls
+from support.shared_broker import NEVER_DELETES, WITH_RIGHTS
 from support.tokens import BROKER, FOLDER, HANGS
 from support.waiting import until
 
+SUBJECT = "worker"
+"""Of each token, and so the name of the user."""
+EMIT = ("emit", "--job-id", "job", "--status", "done", "--timeout", "5")
 FUNCTION = "support.tokens:make"
 SHORT = "10.25"
 """A connection ends with its token, and a broker refuses another login within a second of the last."""
@@ -37,7 +44,8 @@ TESTS = str(Path(__file__).parents[2])
 @pytest.fixture(scope="module")
 def asking() -> Iterator[LocalKafka]:
     """A broker that asks clients for tokens."""
-    with started("a real Apache Kafka", LocalKafka(properties={**NEVER_DELETES, **BROKER})) as server:
+    guarded = {**NEVER_DELETES, **BROKER, **WITH_RIGHTS, "super.users": "User:ANONYMOUS"}
+    with started("a real Apache Kafka", LocalKafka(properties=guarded)) as server:
         yield server
 
 
@@ -80,6 +88,28 @@ def test_producer_consumer_and_commands_log_in_with_tokens(with_tokens: Deployme
     assert len(with_tokens.rows()) == 9
     run_inside(with_tokens, "verify")
     assert len(calls(with_tokens)) >= 4
+
+
+def test_the_subject_of_a_token_is_the_principal_of_acls(with_tokens: Deployment) -> None:
+    """Exactly the printed ACLs of a producer and a consumer are enough, and each that is missing is named."""
+    settings = load_settings(with_tokens.variables)
+    acls = Acls(AdminClient({"bootstrap.servers": with_tokens.bootstrap}))
+    rights = [right for name in ("producer", "consumer") for right in PRINCIPALS[name].rights(settings)]
+    # a resource without any ACL is open to everybody on this broker, as an ACL of another user shows it is not
+    acls.give("another", rights)
+    acls.give(SUBJECT, rights)
+    assert run_inside(with_tokens, "check").stdout.startswith("all is ready")
+    run_inside(with_tokens, *EMIT)
+    assert with_tokens.drain()["dead_letters"] == 0
+    assert with_tokens.rows()["job"].status == "done"
+    acls.give(SUBJECT, [right for right in rights if right.operations != ("WRITE",)])
+    refused = run_inside(with_tokens, *EMIT, code=1)
+    assert f"no right WRITE on the topic {with_tokens.topic}" in " ".join(refused.stderr.split())
+    acls.give(SUBJECT, [right for right in rights if right.kind != "group"])
+    text = " ".join(run_inside(with_tokens, "check", code=1).stdout.split())
+    assert f"READ on the group {with_tokens.group}" in text
+    for user in (SUBJECT, "another"):
+        acls.forget(user)
 
 
 @pytest.mark.slow

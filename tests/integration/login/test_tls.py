@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from confluent_kafka.admin import AdminClient, ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 from jobstatus_local.kafka import LocalKafka
 from support.certificates import Authority
-from support.deployment import Deployment, deployment
+from support.deployment import Deployment, deployment, made_events
 from support.inside import run_inside
 from support.parts import started
-from support.postgres_ssl import postgres_with_tls
+from support.postgres_ssl import postgres_with_tls, renew
 from support.secured import PASSWORD, USER, inside
-from support.tls import produces_drains_and_checks, refusal, secured, with_tls
+from support.tls import Mounted, produces_drains_and_checks, refusal, secured, with_tls
+from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -86,6 +88,42 @@ def test_postgresql_with_verify_full(kafka: LocalKafka, database: str, authority
     with deployment(kafka.bootstrap_servers, url, tmp_path) as deployed:
         produces_drains_and_checks(deployed)
         assert deployed.query("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") == [(True,)]
+
+
+def test_renewed_certificates_of_the_database_are_used_at_the_next_connection(
+    kafka: LocalKafka, authority: Authority, other: Authority, tmp_path: Path
+) -> None:
+    """Those of the server and of its clients, by another authority, while a consumer runs."""
+    mounted = Mounted(tmp_path / "certificates")
+    mounted.replace(authority.sign("jobstatus"), [authority])
+    names = {"sslrootcert": mounted.authorities, "sslcert": mounted.certificate, "sslkey": mounted.key}
+    with (
+        postgres_with_tls(authority.sign("first")) as url,
+        psycopg.connect(f"{url}?sslmode=require", autocommit=True) as owner,
+    ):
+        renew(owner, authority.sign("second"), authority.certificate)
+        full = f"{url}?sslmode=verify-full&" + "&".join(f"{name}={path}" for name, path in names.items())
+        until(lambda: connects(full) and not connects(f"{url}?sslmode=require"), "clients need a certificate")
+        with deployment(kafka.bootstrap_servers, full, tmp_path) as deployed:
+            consumer = deployed.consumer()
+            deployed.produce_events(made_events(60, 10))
+            deployed.settled()
+            mounted.replace(other.sign("jobstatus"), [other])
+            renew(owner, other.sign("third"), other.certificate)
+            until(lambda: connects(full), "the server has the new certificates")
+            owner.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            deployed.produce_events(made_events(60, 10, seed=2))
+            deployed.settled()
+            deployed.assert_exact()
+            assert consumer.stop() == 0
+
+
+def connects(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def test_a_database_that_cannot_prove_itself_is_refused(

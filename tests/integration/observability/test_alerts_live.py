@@ -40,8 +40,8 @@ BURNS: Final = {"JobstatusFreshnessBurnFast", "JobstatusFreshnessBurnSlow"}
 TOKEN: Final = "a-token-of-some-length"
 VERIFY_EVERY: Final = 2
 """Seconds; an alert comes after three times that."""
-ELSEWHERE: Final = {"JobstatusTargetWaiting"}
-"""Shown by promtool alone: this run has no table of an application."""
+ELSEWHERE: Final = {"JobstatusTargetWaiting", "JobstatusCertificateExpires"}
+"""Shown by promtool alone: this run has no table of an application, and no certificates."""
 
 
 class Worker:

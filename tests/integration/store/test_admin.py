@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.store import Finished, PurgeTable, Store, check, check_purge, migrate, overview, remarks
+from jobstatus_consumer.store.mark import own_mark
 from law.events import NOON, batch, event
 from psycopg.rows import TupleRow
 
@@ -34,6 +35,7 @@ def test_migrate_creates_the_tables_and_says_how(empty_url: str, nothing: Databa
         'CREATE TABLE "jobs_progress"',
         'CREATE TABLE "jobs_purged"',
         'CREATE TABLE "jobs_audit"',
+        f"COMMENT ON TABLE \"jobs_progress\" IS '{own_mark()}'",
     ]
     assert tables(nothing) == ["jobs", "jobs_audit", "jobs_progress", "jobs_purged"]
     options = nothing.execute("SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'jobs%' AND relkind = 'r'")
@@ -66,8 +68,9 @@ def test_twice_is_harmless(url: str, store: Store) -> None:
 
 def test_only_what_is_missing_is_created(url: str, database: Database) -> None:
     database.execute("DROP TABLE jobs_progress")
-    (statement,) = migrate(url, "jobs")
+    statement, mark = migrate(url, "jobs")
     assert statement.startswith('CREATE TABLE "jobs_progress"')
+    assert mark.startswith('COMMENT ON TABLE "jobs_progress"')
 
 
 def test_a_table_of_an_earlier_version_gets_its_new_columns_and_keeps_its_rows(url: str, database: Database) -> None:
@@ -97,7 +100,7 @@ def test_many_at_once_create_it_once(empty_url: str) -> None:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 4]
+    assert sorted(results, key=str) == [0, 0, 0, 0, 0, 5]
 
 
 @pytest.mark.parametrize(

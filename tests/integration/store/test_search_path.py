@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from jobstatus_consumer.errors import DeploymentError, StartError
 from jobstatus_consumer.store import Row, RowRepair, Store, Table, check, migrate, new_table, overview
+from jobstatus_consumer.store.listing import JobFilter, JobList, JobPlace
 from law.events import LOG_A, batch, event
 from psycopg.rows import TupleRow
 
@@ -47,6 +48,20 @@ def trapped(owner: Database, database_url: str) -> Iterator[str]:
     yield database_url
     owner.execute(f"DROP OWNED BY {name} CASCADE".encode())
     owner.execute(f"DROP ROLE {name}".encode())
+
+
+def test_the_list_of_jobs_finds_a_table_beside_which_another_role_may_create(
+    owner: Database, database_url: str
+) -> None:
+    migrate(database_url, "jobs")
+    with Store(database_url, "jobs") as store:
+        store.connect()
+        store.write(batch([event(time=1)]))
+    for wanted in (JobFilter(), JobFilter(status="processing")):
+        with JobList(database_url, "jobs") as jobs:
+            assert [job.job_id for job in jobs.by_id(wanted, JobPlace(), 10, 1.0).jobs] == ["job-1"]
+    with JobList(database_url, "jobs") as jobs:
+        assert [job.job_id for job in jobs.newest(JobFilter(), JobPlace(), 10).jobs] == ["job-1"]
 
 
 def test_an_operator_of_another_role_is_never_run_with_our_rights(trapped: str, owner: Database) -> None:

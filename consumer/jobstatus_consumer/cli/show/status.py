@@ -38,6 +38,7 @@ def as_dict(settings: Settings, report: StatusReport) -> dict[str, Any]:
         "target": None if report.table is None else target.waiting_as_dict(report.table.waiting),
         "waiting_for": list(report.waiting_for),
         "problems": [str(error) for error in report.problems],
+        **({"remarks": list(report.remarks)} if report.remarks else {}),
     }
 
 
@@ -53,6 +54,8 @@ def show(settings: Settings, report: StatusReport, console: Console | None = Non
         console.print(line)
     for what in report.waiting_for:
         print_fitted(console, f"waiting for {what}")
+    for what in report.remarks:
+        print_fitted(console, f"to know: {what}")
     if report.table is not None and report.table.waiting is not None:
         target.show_waiting(report.table.waiting, console)
     if report.table is not None and report.table.rows is not None:

@@ -66,7 +66,7 @@ def test_the_printed_grants_are_enough_for_a_consumer_and_every_command(own: Own
 def test_migrate_shows_the_grants_before_it_has_made_a_table(own: OwnTable) -> None:
     own.run(f"DROP TABLE {STATE}, {STATE}_progress, {STATE}_purged, {STATE}_waiting")
     found = document(own, "migrate", "--dry-run", "--role", "app user")
-    assert len(found["statements"]) == 4
+    assert len(found["statements"]) == 5
     assert found["grants"] == document(own, "migrate", "--dry-run", "--role", "app user")["grants"]
     printed = command(own, "migrate", "--dry-run", "--role", "app user").stdout
     assert "-- the rights of the consumer's role; migrate does not grant them\n" in printed

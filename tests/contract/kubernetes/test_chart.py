@@ -1,0 +1,290 @@
+"""The Helm chart: what Helm makes of it is valid, is what was reviewed, and bad values get a clear error."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from jobstatus_consumer.config import Settings, env_name
+from support import chart
+from support.chart import CHART, GOLDEN, MANIFESTS, SETS, answers, manifests, objects, render_request, values_of, whole
+from support.pages import ROOT
+from support.parts import MissingPartError
+from support.prometheus import RULES
+
+VERSION: Final = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+SCHEMAS: Final = Path(__file__).parent / "schemas"
+OWN: Final = {path.stem: json.loads(path.read_text("utf-8")) for path in SCHEMAS.glob("*.json")}
+"""The schemas of objects that are not Kubernetes' own, by kind: of KEDA and the Prometheus operator."""
+INFO: Final = 1
+"""Helm's number of a remark that is no warning: the chart has no icon."""
+VERSIONS: Final = ("1.27", "1.37")
+"""The oldest version that the chart allows, and the newest whose schemas are there."""
+OF_THE_CHART: Final = {
+    "JOBSTATUS_TOPIC",
+    "JOBSTATUS_GROUP_ID",
+    "JOBSTATUS_TABLE",
+    "JOBSTATUS_TARGET",
+    "JOBSTATUS_DLQ_TOPIC",
+    "JOBSTATUS_DATABASE_URL",
+    "JOBSTATUS_DATABASE_URL_FILE",
+    "JOBSTATUS_WAIT_FOR_DATABASE",
+    "JOBSTATUS_HTTP_ADDRESS",
+    "JOBSTATUS_CONSOLE_ADDRESS",
+    "JOBSTATUS_CONSOLE_TOKEN",
+    "JOBSTATUS_CONSOLE_TOKEN_FILE",
+    "JOBSTATUS_CONSOLE_USER_HEADER",
+    "JOBSTATUS_CONSOLE_HOSTS",
+}
+"""Settings that have a value of their own in the chart."""
+BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
+    "no brokers": ({"kafka": {"bootstrapServers": ""}}, "kafka.bootstrapServers is empty"),
+    "no database": ({"database": {"urlSecret": {"name": ""}}}, "database.urlSecret.name is empty"),
+    "an unknown name": ({"consumer": {"replica": 3}}, "additional properties 'replica' not allowed"),
+    "an unknown setting": ({"settings": {"JOBSTATUS_BATCH_MAX": "5"}}, "invalid propertyName 'JOBSTATUS_BATCH_MAX'"),
+    "a setting that has a value of its own": ({"settings": {"JOBSTATUS_TABLE": "jobs"}}, "invalid propertyName"),
+    "a number where a text is wanted": ({"settings": {"JOBSTATUS_BATCH_MAX_EVENTS": 200}}, "want string"),
+    "a secret among the properties": (
+        {"kafka": {"properties": {"sasl.password": "x"}}},
+        "has sasl.password, which is a secret: use kafka.saslSecret",
+    ),
+    "a property that has a value of its own": (
+        {"kafka": {"properties": {"group.id": "x"}}},
+        "has group.id, which has a value of its own",
+    ),
+    "a table that is no name": ({"table": "jobs; --"}, "/table"),
+    "SASL without a mechanism": ({"kafka": {"securityProtocol": "SASL_SSL"}}, "kafka.saslMechanism is empty"),
+    "SASL without a login": (
+        {"kafka": {"securityProtocol": "SASL_SSL", "saslMechanism": "PLAIN"}},
+        "kafka.saslSecret.name is empty",
+    ),
+    "a login that is not sent": ({"kafka": {"saslSecret": {"name": "kafka"}}}, "which does not log in: use SASL_SSL"),
+    "an authority without encryption": ({"kafka": {"ca": {"name": "ca"}}}, "which does not encrypt"),
+    "one member id for all pods": (
+        {"kafka": {"properties": {"group.instance.id": "a"}}},
+        "all pods of a Deployment would have the same one",
+    ),
+    "too many consumers": ({"consumer": {"replicas": 7}}, "consumer.replicas is 7, and topic.partitions is 6"),
+    "a grace shorter than a stop": ({"consumer": {"terminationGracePeriodSeconds": 5}}, "minimum: got 5, want 20"),
+    "two tables": ({"target": {"toml": "a", "configMap": {"name": "b"}}}, "target.toml and target.configMap.name"),
+    "a console without a login of its own": (
+        {"console": {"enabled": True, "tokenSecret": {"name": "t"}}},
+        "console.databaseUrlSecret.name is empty",
+    ),
+    "a console with the consumers' login": (
+        {"console": {"enabled": True, "databaseUrlSecret": {"name": "jobstatus-database"}}},
+        "which can write",
+    ),
+    "a console without a log-in": (
+        {"console": {"enabled": True, "databaseUrlSecret": {"name": "c"}}},
+        "nobody would have to log in",
+    ),
+    "scaling beyond the partitions": (
+        {"autoscaling": {"enabled": True, "maxReplicas": 9, "prometheus": {"serverAddress": "http://p:9090"}}},
+        "autoscaling.maxReplicas is 9, and topic.partitions is 6",
+    ),
+    "scaling to zero": ({"autoscaling": {"enabled": True, "minReplicas": 0}}, "minimum: got 0, want 1"),
+    "scaling without Prometheus": ({"autoscaling": {"enabled": True}}, "autoscaling.prometheus.serverAddress is empty"),
+}
+
+
+def merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with some of them changed, as Helm merges two files."""
+    found = dict(values)
+    for name, value in changes.items():
+        old = found.get(name)
+        found[name] = merged(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return found
+
+
+@pytest.fixture(scope="module")
+def helm() -> dict[str, dict[str, Any]]:
+    """What Helm answers, all in one process: every set, every bad value, an upgrade, and its own check."""
+    default = values_of("default")
+    requests = {
+        **{name: render_request(values_of(name)) for name in SETS},
+        **{f"bad: {name}": render_request(merged(default, changes)) for name, (changes, _) in BAD.items()},
+        "no values": render_request({}),
+        "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
+        "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
+        "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
+        "lint": {"what": "lint", "values": values_of("full")},
+    }
+    return dict(zip(requests, answers(list(requests.values())), strict=True))
+
+
+def texts(answer: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = answer["texts"]
+    return found
+
+
+# -- what Helm makes of it ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_chart_renders_to_what_was_reviewed(helm: dict[str, dict[str, Any]], name: str) -> None:
+    reviewed = (GOLDEN / f"{name}.yaml").read_text("utf-8")
+    assert whole(texts(helm[name])) == reviewed, (
+        "run: python -m tests.support.generate_chart, and review the difference"
+    )
+
+
+def test_the_plain_manifests_are_those_of_the_chart(helm: dict[str, dict[str, Any]]) -> None:
+    made = manifests(whole(texts(helm["default"])))
+    assert {path.name: path.read_text("utf-8") for path in MANIFESTS.glob("*.yaml")} == made
+    kept = [item["kind"] for text in made.values() for item in objects(text)]
+    assert kept == ["Job", "Deployment", "PodDisruptionBudget"]
+    assert "helm" not in "".join(made.values()).lower()
+
+
+def everything() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in (*GOLDEN.glob("*.yaml"), *MANIFESTS.glob("*.yaml")):
+        for item in objects(path.read_text("utf-8")):
+            yield f"{path.name}: {item['kind']} {item['metadata']['name']}", item
+
+
+def test_every_object_is_valid_for_the_oldest_and_the_newest_kubernetes() -> None:
+    found = [
+        (f"{name} {version}", {"what": "validate", "object": item, "version": version, "schema": schema})
+        for name, item in everything()
+        for schema in [OWN.get(item["kind"].lower())]
+        for version in (VERSIONS if schema is None else VERSIONS[:1])
+    ]
+    wrong = {"what": "validate", "object": {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [], "a": 1}}}
+    *answered, refused = answers([*(request for _, request in found), {**wrong, "version": "1.37", "schema": None}])
+    assert {name: answer["error"] for (name, _), answer in zip(found, answered, strict=True) if answer["error"]} == {}
+    assert "'a' was unexpected" in refused["error"]
+    assert set(OWN) <= {item["kind"].lower() for _, item in everything()}
+
+
+def test_helms_own_check_finds_nothing(helm: dict[str, dict[str, Any]]) -> None:
+    assert [item for item in helm["lint"]["found"]["messages"] if item["severity"] > INFO] == []
+
+
+# -- bad values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_value_is_refused_and_named(helm: dict[str, dict[str, Any]], name: str) -> None:
+    assert BAD[name][1] in helm[f"bad: {name}"].get("error", "it was rendered")
+
+
+def test_without_values_the_chart_says_what_it_needs(helm: dict[str, dict[str, Any]]) -> None:
+    assert "such as --set kafka.bootstrapServers=kafka:9092" in helm["no values"]["error"]
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    missing, loose = list(_differences(schema, schema, values, "")), list(_loose(schema, ""))
+    assert (missing, loose) == ([], [])
+
+
+def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = root["definitions"][name] if name else schema
+    return found
+
+
+def _differences(root: dict[str, Any], schema: dict[str, Any], values: Any, place: str) -> Iterator[str]:
+    properties = _resolved(root, schema).get("properties", {})
+    if isinstance(values, dict) and properties:
+        # Helm gives every chart the values of its parent under `global`
+        yield from (f"{place}.{name}" for name in set(properties) ^ set(values) - {"global"} if name != "global")
+        for name in set(properties) & set(values):
+            if not place.endswith("resources"):
+                yield from _differences(root, properties[name], values[name], f"{place}.{name}")
+
+
+def _loose(schema: Any, place: str) -> Iterator[str]:
+    if isinstance(schema, dict):
+        if (
+            "properties" in schema
+            and isinstance(schema.get("type"), str)
+            and schema.get("additionalProperties") is not False
+        ):
+            yield place
+        for name, part in schema.items():
+            yield from _loose(part, f"{place}/{name}")
+
+
+def test_the_settings_of_the_schema_are_those_of_the_code() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    allowed = set(schema["properties"]["settings"]["propertyNames"]["enum"])
+    ours = {env_name(name) for name in Settings.model_fields if name not in ("kafka", "kafka_files", "registry")}
+    assert allowed == ours - OF_THE_CHART
+    assert ours >= OF_THE_CHART
+
+
+# -- versions, and what follows from a change --------------------------------------------------------------------------
+
+
+def test_the_charts_versions_are_that_of_the_package() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
+
+
+def test_an_upgrade_makes_the_objects_of_an_install(helm: dict[str, dict[str, Any]]) -> None:
+    installed, upgraded = (whole(texts(helm[name])) for name in ("full", "upgrade"))
+    assert objects(installed) == objects(upgraded)
+    (job,) = [item for item in objects(upgraded) if item["kind"] == "Job"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+
+
+def test_another_target_file_replaces_the_pods_and_a_rollback_takes_that_back(helm: dict[str, dict[str, Any]]) -> None:
+    one, other = (objects(whole(texts(helm[name]))) for name in ("own-table", "other target"))
+    changed = [a["metadata"]["name"] for a, b in zip(one, other, strict=True) if a != b]
+    assert changed == ["jobstatus-consumer", "jobstatus-target-setup", "jobstatus-target"]
+    pods = [item["spec"]["template"]["metadata"] for item in (*one, *other) if item["kind"] == "Deployment"]
+    assert pods[0]["annotations"] != pods[1]["annotations"]
+    assert pods[0]["labels"] == pods[1]["labels"]
+
+
+def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, Any]]) -> None:
+    names = [item["metadata"]["name"] for item in objects(whole(texts(helm["renamed"])))]
+    assert max(len(name) for name in names) <= 63
+    assert len(names) == len(objects((GOLDEN / "default.yaml").read_text("utf-8")))
+
+
+def test_the_rules_are_the_files_of_infra_and_no_copy() -> None:
+    for name in ("alerts", "recording"):
+        assert (CHART / "files" / f"{name}.yml").resolve() == RULES / f"{name}.yml"
+    found = {
+        item["metadata"]["name"]: item["spec"]
+        for item in objects((GOLDEN / "full.yaml").read_text("utf-8"))
+        if item["kind"] == "PrometheusRule"
+    }
+    shipped = {
+        f"jobstatus-{name}": yaml.safe_load((RULES / f"{name}.yml").read_text("utf-8"))
+        for name in ("recording", "alerts")
+    }
+    assert found == shipped
+
+
+def test_the_archive_of_a_release_renders_to_the_same(tmp_path: Path) -> None:
+    (packed,) = answers([{"what": "package", "folder": str(tmp_path)}])
+    (rendered,) = answers([render_request(values_of("full"), packed["path"])])
+    assert whole(texts(rendered)) == (GOLDEN / "full.yaml").read_text("utf-8"), "the archive has what the links name"
+    assert Path(packed["path"]).name == f"jobstatus-{VERSION}.tgz"
+
+
+def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> None:
+    notes = texts(helm["full"])["jobstatus/templates/NOTES.txt"]
+    assert "helm test jobstatus --namespace apps --logs" in notes
+    assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
+    assert "not encrypted" in notes
+
+
+def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    missing = tmp_path / "requirements.txt"
+    missing.write_text(f"{tmp_path}/none-1-py3-none-any.whl\n")
+    monkeypatch.setattr(chart, "REQUIREMENTS", missing)
+    monkeypatch.setattr(chart, "TOOLS", tmp_path)
+    with pytest.raises(MissingPartError, match="Helm's library and the schemas of Kubernetes, and pip could not"):
+        chart.tools.__wrapped__()
+    assert list(tmp_path.glob("*/complete")) == []

@@ -1,0 +1,69 @@
+"""Consumers are restarted one by one under load: no event is late, none is lost, and none changes a row twice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+from support.deployment import Deployment
+from support.rolling import (
+    LINGER,
+    WITHIN,
+    lateness,
+    load,
+    members,
+    record,
+    repeated_changes,
+    replace,
+    running,
+    with_variables,
+)
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+
+STRICT = "JOBSTATUS_TESTS_STRICT_LATENESS"
+"""Set by `make upgrade`: on a machine that does nothing else, the bound holds as it is."""
+RANGE = {"JOBSTATUS_KAFKA_PARTITION_ASSIGNMENT_STRATEGY": "range"}
+CONSUMER = {"JOBSTATUS_KAFKA_GROUP_PROTOCOL": "consumer"}
+BROKERS_OWN = {"JOBSTATUS_KAFKA_SESSION_TIMEOUT_MS", "JOBSTATUS_KAFKA_HEARTBEAT_INTERVAL_MS"}
+
+
+def roll(deployed: Deployment, before: dict[str, str], after: dict[str, str]) -> None:
+    """Three consumers under load, first undisturbed, then replaced one by one."""
+    record(deployed)
+    with load(deployed) as found:
+        consumers = members(with_variables(deployed, before), 3)
+        quiet = running(6, found)
+        start = time.time()
+        replaced = replace(consumers, with_variables(deployed, after))
+        end = running(3, found)[1]
+    deployed.caught_up()
+    alone, rolled = lateness(deployed, *quiet), lateness(deployed, start, end)
+    print(f"\nundisturbed: {alone}\nrolling: {rolled}; {found.sent:,} events in all")
+    deployed.assert_exact()
+    assert sum(deployed.ends().values()) == found.sent
+    assert repeated_changes(deployed) == []
+    assert deployed.dead_letters() == []
+    # a machine that is busy with other programs makes every event late; the run before says by how much
+    slowness = 1.0 if os.environ.get(STRICT) else max(1.0, alone.latest / (LINGER + 0.5))
+    assert rolled.latest <= WITHIN * slowness
+    for consumer in replaced:
+        assert consumer.stop() == 0
+
+
+def test_a_rolling_restart_delays_no_event_and_loses_none(deployed: Deployment) -> None:
+    roll(deployed, {}, {})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(CONSUMER, CONSUMER), (RANGE, CONSUMER), (CONSUMER, {})],
+    ids=["consumer", "from range to consumer", "from consumer to classic"],
+)
+def test_a_rolling_change_of_the_group_protocol_delays_no_event(
+    deployed: Deployment, before: dict[str, str], after: dict[str, str]
+) -> None:
+    deployed.without |= BROKERS_OWN
+    roll(deployed, before, after)
