@@ -280,6 +280,18 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_o
     scene.console(options=Options(allow_actions=True))
 
 
+@pytest.mark.parametrize("missing", ["INSERT", "DELETE"])
+def test_an_action_of_a_console_names_the_right_that_it_lacks(scene: Scene, missing: str) -> None:
+    scene.only([], [])
+    scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
+    scene.deployed.query(f"REVOKE {missing} ON jobs FROM {USER}")
+    scene.acls.give(USER, PRINCIPALS["operator"].rights(scene.settings))
+    scene.steps["open letter"]()
+    text = scene.console(1, Options(allow_actions=True)).stdout
+    assert f'GRANT {missing} ON "jobs" TO "{USER}"' in text
+    assert "permission denied" not in text
+
+
 def test_kafkas_own_tool_takes_the_printed_acls(scene: Scene, tmp_path: Path) -> None:
     scene.only([], [])
     tool = tmp_path / "kafka-acls.sh"
