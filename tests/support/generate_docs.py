@@ -303,7 +303,8 @@ def rights_page() -> str:
         "Without a right to write there it works too, and warns.",
         "Without a right to read there the console shows all but the page of what was changed.",
         "`target sync` also needs UPDATE on the mapped columns of your table; its dry run needs SELECT there.",
-        "A console that may change something needs the role and the client `operator`, as the commands do.",
+        "A console with `--allow-actions` needs the role and the client `operator`.",
+        "It must be able to write in `_audit`: an action that cannot be noted is not done.",
         "",
         *without_rights(),
     )

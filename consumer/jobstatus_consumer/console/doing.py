@@ -9,10 +9,10 @@ from threading import Event
 from typing import Any
 
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.errors import StartError
+from jobstatus_consumer.errors import DeploymentError, StartError
 from jobstatus_consumer.kafka import Coordinator
 from jobstatus_consumer.operations import ActionPlan, Means, action_of, apply_exactly
-from jobstatus_consumer.store import AuditTable
+from jobstatus_consumer.store import MAY_NOT, AuditTable, check, check_purge, target_of
 
 
 class Actions:
@@ -26,7 +26,10 @@ class Actions:
 
     def plan(self, name: str, given: Mapping[str, str]) -> ActionPlan:
         """What would change. Blocks while it reads; raises `JobStatusError`."""
-        return action_of(name, given, self._means).plan()
+        try:
+            return action_of(name, given, self._means).plan()
+        except DeploymentError as error:
+            raise self._named(error) from None
 
     def apply(self, name: str, given: Mapping[str, str], digest: str, user: str) -> Future[Mapping[str, Any]]:
         """Begin to apply the plan that has this digest, and return at once; the future gets what was done.
@@ -54,7 +57,16 @@ class Actions:
             result = work()
         except BaseException as error:  # noqa: BLE001 - the page raises it again
             self._turn.release()
-            done.set_exception(error)
+            done.set_exception(self._named(error))
         else:
             self._turn.release()
             done.set_result(result)
+
+    def _named(self, error: BaseException) -> BaseException:
+        """The error; where the server refused a right, with every GRANT that the role lacks for actions. May block."""
+        if not isinstance(error, DeploymentError) or error.sqlstate != MAY_NOT:
+            return error
+        url, table = self._settings.database, self._settings.table
+        problems = [*check(url, table, target=target_of(self._settings)), *check_purge(url, table)]
+        found = dict.fromkeys(f"{item.what} ({item.remedy})" for item in problems)
+        return DeploymentError("; ".join(found) or str(error), sqlstate=error.sqlstate)

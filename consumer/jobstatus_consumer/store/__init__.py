@@ -17,6 +17,7 @@ from jobstatus_consumer.store.privileges import ROLES, Role
 from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.projecting import ProjectingStore, store_of
 from jobstatus_consumer.store.purging import Finished, FinishedRows, PurgeTable
+from jobstatus_consumer.store.sqlstate import MAY_NOT
 from jobstatus_consumer.store.stuck import OverdueJob, WatchedTable
 from jobstatus_consumer.store.table import PurgedJob, RowPosition, RowRepair, Table
 from jobstatus_consumer.store.target import Target, target_of
@@ -29,6 +30,7 @@ from jobstatus_consumer.store.writer import Store
 
 __all__ = [
     "CONTENT",
+    "MAY_NOT",
     "ROLES",
     "AuditEntry",
     "AuditTable",

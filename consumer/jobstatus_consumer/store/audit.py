@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jobstatus_consumer.errors import DeploymentError
 from jobstatus_consumer.store import json_params
@@ -14,9 +14,8 @@ from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import NOTES
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
+from jobstatus_consumer.store.sqlstate import MAY_NOT
 
-MAY_NOT: Final = "42501"
-"""PostgreSQL's code where the role has no right."""
 Outcome = Literal["done", "failed"]
 
 

@@ -91,6 +91,8 @@ WITHOUT_SQLSTATE: Final[tuple[tuple[type[Exception], type[StoreError], str], ...
     (psycopg.Error, WRONG, "we used the client wrongly, or it is broken"),
 )
 
+MAY_NOT: Final = "42501"
+"""The role has no right to do this."""
 POOLED: Final = ("26000", "42P05")
 """What prepared statements run into behind a pooler in transaction mode."""
 POOLER_REMEDY: Final = (

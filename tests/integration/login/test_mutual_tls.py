@@ -201,6 +201,7 @@ def mixed(authority: Authority) -> Certificate:
     return Certificate(authority.sign("one").certificate, authority.sign("another").key)
 
 
+@pytest.mark.slow
 def test_renewed_certificates_are_used_while_everything_runs(
     mutual: Mutual,
     with_certificate: Deployment,

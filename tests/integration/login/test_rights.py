@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
+from jobstatus_consumer.console import Options
 from jobstatus_consumer.kafka import PRINCIPALS, Right
 from jobstatus_consumer.store import TableName
 from jobstatus_local.jars import kafka_tools_classpath
@@ -47,6 +49,15 @@ WITHOUT = ("check", "emit", "status", "migrate")
 """The commands of which the default suite leaves out each right in turn."""
 PATHS = ("/api/jobs", "/api/jobs/job-1/history", "/api/stuck?status=x&older_than=1s", "/api/dead-letters", "/api/audit")
 """What a user of the console asks for."""
+ACTIONS = {
+    "redrive": {},
+    "repair": {},
+    "undo": {"from": "1h ago"},
+    "replay": {},
+    "offsets-reset": {"to": "beginning"},
+    "purge": {"status": "success", "older_than": "1s"},
+}
+OBSERVING = Options()
 TARGET = f'''table = "{OWN}"
 [key]
 id = "event.job_id"
@@ -137,26 +148,38 @@ class Scene:
         words |= {"TARGET": str(self.target), "SPOOL": str(self.spool)}
         if "JOB" in case.arguments:
             ((words["JOB"], words["STATUS"]),) = self.deployed.query("SELECT job_id, status FROM jobs LIMIT 1")
-        if case.name == "console":
-            return self._console(code)
+        if case.arguments[0] == "console":
+            return self.console(code)
         arguments = (words.get(word, word) for word in case.arguments)
         done = run_inside(self.deployed, *arguments, code=code, **self.environ)
         if case.name == "dlq purge" and done.returncode == 0:
             self.refuse_one()
         return done
 
-    def _console(self, code: int | None) -> subprocess.CompletedProcess[str]:
+    def console(self, code: int | None = 0, options: Options = OBSERVING) -> subprocess.CompletedProcess[str]:
         """What the console says of its deployment: exit code 1 where a page or an answer has a problem."""
         deployed = replace(self.deployed, more={**self.deployed.more, **self.environ})
-        with running_console(deployed) as console:
+        with running_console(deployed, options) as console:
             overview = until(lambda: _asked(console), "the console has asked both servers")
             problems = overview["problems"]
             for path in PATHS:
                 answer = console.get(path)
                 if answer.code != 200 or answer.json.get("problems"):
                     problems.append(f"{path}: {answer.code} {answer.json.get('error')}")
+            if options.allow_actions:
+                problems += [trouble for name, given in ACTIONS.items() if (trouble := _refused(console, name, given))]
         assert code is None or bool(problems) == bool(code), problems
         return subprocess.CompletedProcess(["console"], int(bool(problems)), "\n".join(problems), "")
+
+
+def _refused(console: Console, name: str, given: dict[str, str]) -> str:
+    """Why an action cannot be planned or done; empty if it is done."""
+    headers = {"Content_Type": "application/json", "Origin": console.url}
+    answer = console.ask("POST", f"/api/actions/{name}/plan", json.dumps(given), headers)
+    if answer.code == 200:
+        wanted = {**answer.json["request"], "digest": answer.json["digest"]}
+        answer = console.ask("POST", f"/api/actions/{name}/apply", json.dumps(wanted), headers)
+    return "" if answer.code in (200, 202) else f"{name}: {answer.code} {answer.json.get('error')}"
 
 
 def _asked(console: Console) -> Any:
@@ -247,6 +270,26 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough(scene: Scene) -> 
         if case.name in ("replay --name", "offsets reset", "verify --repair", "purge --forget-after", "dlq purge"):
             assert "operator" in {*roles_of(case)} & {*clients_of(case, scene.settings), "operator"}
             scene.run(case)
+
+
+def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_of_a_console(scene: Scene) -> None:
+    scene.only([], [])
+    scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
+    scene.acls.give(USER, PRINCIPALS["operator"].rights(scene.settings))
+    scene.steps["open letter"]()
+    scene.console(options=Options(allow_actions=True))
+
+
+@pytest.mark.parametrize("missing", ["INSERT", "DELETE"])
+def test_an_action_of_a_console_names_the_right_that_it_lacks(scene: Scene, missing: str) -> None:
+    scene.only([], [])
+    scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
+    scene.deployed.query(f"REVOKE {missing} ON jobs FROM {USER}")
+    scene.acls.give(USER, PRINCIPALS["operator"].rights(scene.settings))
+    scene.steps["open letter"]()
+    text = scene.console(1, Options(allow_actions=True)).stdout
+    assert f'GRANT {missing} ON "jobs" TO "{USER}"' in text
+    assert "permission denied" not in text
 
 
 def test_kafkas_own_tool_takes_the_printed_acls(scene: Scene, tmp_path: Path) -> None:
