@@ -40,13 +40,15 @@ $(VENV)/.demo: $(BIN)/python requirements/demo.txt pyproject.toml
 	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
 	@touch $@
 
-# The file names every package that is needed, and most of their modules are never imported: pip takes half the time if
-# it resolves and compiles nothing. arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
-$(VENV)/.dev: $(VENV)/.demo requirements/dev.txt requirements/arq.txt
+# The file names every package that is needed, also for the demo, and most of their modules are never imported: pip
+# takes half the time if it resolves and compiles nothing.
+# arq allows no redis from 6 on, and Celery none before 6.1; arq works with both
+$(VENV)/.dev: $(BIN)/python requirements/dev.txt requirements/arq.txt pyproject.toml
 	@echo "installing what the checks and tests need into $(VENV) ..."
 	@$(PIP) install -q --require-hashes --no-deps --no-compile -r requirements/dev.txt
 	@$(PIP) install -q --require-hashes --no-deps --no-warn-conflicts -r requirements/arq.txt
-	@touch $@
+	@$(PIP) install -q --no-deps --no-index --no-build-isolation -e .
+	@touch $(VENV)/.demo $@
 
 setup-demo: $(VENV)/.demo
 setup: $(VENV)/.dev

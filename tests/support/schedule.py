@@ -32,8 +32,18 @@ ONE_REGISTRY = ("tests/integration/registry/",)
 """They share a schema registry, which takes some seconds to start, and much memory."""
 ONE_CONSOLE = ("tests/integration/console/",)
 """They share a console, its deployment and a browser."""
-FIRST = ("tests/chaos/", "tests/integration/demo/", *ONE_BROKER, *ONE_REGISTRY)
-"""What takes longest, in this order."""
+FIRST = (
+    "tests/chaos/test_chaos.py",
+    "tests/chaos/",
+    *ONE_BROKER,
+    *ONE_CONSOLE,
+    *ONE_REGISTRY,
+    "tests/integration/login/",
+    "tests/integration/demo/",
+    "tests/contract/test_packaging.py",
+    "tests/integration/local/",
+)
+"""What takes longest, in this order. What is marked slow comes next."""
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -71,4 +81,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _place(item: pytest.Item) -> int:
-    return next((place for place, start in enumerate(FIRST) if item.nodeid.startswith(start)), len(FIRST))
+    after = len(FIRST) if item.get_closest_marker("slow") else len(FIRST) + 1
+    return next((place for place, start in enumerate(FIRST) if item.nodeid.startswith(start)), after)
