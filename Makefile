@@ -107,7 +107,7 @@ rights: setup
 frameworks: setup
 	$(BIN)/python -m pytest tests/integration/frameworks --long -n 0
 
-# `make test` has one restart of three consumers; here no event may be later than the linger and 3 s, so let nothing else run
+# `make test` has one restart of three consumers; here the bounds of how late an event may be hold as they are, so let nothing else run
 upgrade: setup
 	JOBSTATUS_TESTS_STRICT_LATENESS=1 $(BIN)/python -m pytest tests/integration/upgrades --long -n 0 -s -p no:randomly
 
