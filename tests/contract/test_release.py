@@ -18,21 +18,13 @@ LINES = [shlex.split(line, comments=True) for block in blocks(PAGE) for line in 
 TARGETS = sorted({words[1] for words in LINES if words[:1] == ["make"]})
 
 
-def chart() -> dict[str, str]:
-    """The chart's own versions, if the checkout has a chart."""
-    found = ROOT / "infra" / "kubernetes" / "chart" / "Chart.yaml"
-    if not found.exists():
-        return {}
-    text = yaml.safe_load(found.read_text("utf-8"))
-    return {f"Chart.yaml, {name}": str(text[name]) for name in ("version", "appVersion")}
-
-
 def test_the_version_is_the_same_everywhere() -> None:
+    chart = yaml.safe_load((ROOT / "infra" / "kubernetes" / "chart" / "Chart.yaml").read_text("utf-8"))
     written = {
         "CHANGELOG.md": next(re.finditer(r"^## \[.*?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.M))[1],
         "infra/docker/Dockerfile": final_stage().pairs("ARG")["VERSION"],
         "docker-compose.yml": services()["consumer"]["image"].partition(":")[2],
-        **chart(),
+        **{f"Chart.yaml, {name}": chart[name] for name in ("version", "appVersion")},
     }
     for place, found in enumerate(re.findall(r"\bjobstatus:(\d[\w.]*)", (ROOT / "docs/how-to/deploy.md").read_text())):
         written[f"docs/how-to/deploy.md, image {place + 1}"] = found

@@ -6,18 +6,21 @@ What a cluster would give is replaced: a mounted folder by one of the test's, a 
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jobstatus_local.ports import LOOPBACK, PortLease
 from support.forked import COMMAND, Command
 from support.waiting import until
 
 Object = dict[str, Any]
+_MODE: Final = 0o440 if os.geteuid() == 0 else 0o400
+"""As in the chart, whose mounted files belong to root. libpq refuses a key of another owner that a group may read."""
 
 
 def pod_of(item: Object) -> Object:
@@ -135,7 +138,10 @@ class Rehearsal:
             folder = self.folder / f"{container['name']}-{mount['name']}"
             folder.mkdir(exist_ok=True)
             for item in volume["items"]:
-                (folder / item["path"]).write_text(self.files[source][item["key"]])
+                path = folder / item["path"]
+                path.unlink(missing_ok=True)
+                path.write_text(self.files[source][item["key"]])
+                path.chmod(_MODE)
             found[mount["mountPath"] + "/"] = f"{folder}/"
         return found
 

@@ -85,9 +85,17 @@ class Store(Session):
         """Find the table on a new connection: it may be another server."""
         self._compose(self.located(self._name))
         if self._group and not self._pooled:
+            self._look_for_other_groups()
+
+    def _look_for_other_groups(self) -> None:
+        try:
             others = others_text(self._name, announce(self, self._place, self._group))
-            if others:
-                logger.warning("%s", others)
+        except DeploymentError as error:
+            # an administrator may have taken the right to such locks from everybody; writing needs none
+            logger.info("whether another group writes %s is not known: %s", self._name, error)
+            return
+        if others:
+            logger.warning("%s", others)
 
     def connect(self) -> None:
         """Open a new session; an open one is closed first. May block for `Limits.connect`.

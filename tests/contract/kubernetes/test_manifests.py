@@ -177,7 +177,7 @@ def test_each_network_policy_is_for_one_component_and_lets_in_only_who_is_named(
     }
     for spec in policies.values():
         ports = [port["port"] for rule in spec["egress"] for port in rule["ports"]]
-        assert ports == [53, 53, 9092, 5432]
+        assert ports == [53, 53, 9092, 5432, 443]
         assert spec["policyTypes"] == ["Ingress", "Egress"]
 
 

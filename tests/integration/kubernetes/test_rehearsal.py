@@ -18,10 +18,14 @@ from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
 from jobstatus_local.proxy import TcpProxy
 from psycopg.sql import SQL, Identifier, Literal
+from support.certificates import Authority
 from support.chart import GOLDEN, objects
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.parts import started
+from support.postgres_ssl import postgres_with_tls, renew
 from support.rehearsal import Object, Rehearsal, named, pod_of
+from support.tls import with_tls
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -166,3 +170,42 @@ def test_the_rendered_chart_installs_upgrades_waits_for_its_database_and_stops(
             assert one.process.wait(consumer["terminationGracePeriodSeconds"]) == 0
         assert deployed.committed() == deployed.ends()
         deployed.assert_exact()
+
+
+@pytest.mark.long
+def test_the_rendered_chart_works_with_certificates_on_both_sides_of_both_connections(tmp_path: Path) -> None:
+    rendered = objects((GOLDEN / "mutual-tls.yaml").read_text("utf-8"))
+    (tmp_path / "authority").mkdir()
+    authority = Authority(tmp_path / "authority")
+    broker = with_tls(authority, tmp_path, "SSL", {"ssl.client.auth": "required"})
+    own = {name: authority.sign(name) for name in ("setup", "consumer", "console", "database")}
+    pairs = {
+        f"jobstatus-{name}-tls": {"tls.crt": pair.certificate.read_text(), "tls.key": pair.key.read_text()}
+        for name, pair in own.items()
+    }
+    trusted = {"ca.crt": authority.certificate.read_text()}
+    with started("a real Apache Kafka", broker), postgres_with_tls(authority.sign("server")) as url:
+        with psycopg.connect(f"{url}?sslmode=require", autocommit=True) as administrator:
+            renew(administrator, authority.sign("server"), authority.certificate)
+        files = {
+            **pairs,
+            "kafka-ca": trusted,
+            "database-ca": trusted,
+            "jobstatus-database": {"url": url},
+            "jobstatus-console": {"url": url},
+        }
+        here = {"kafka:9093": broker.bootstrap_servers, "--replication=3": "--replication=1"}
+        rehearsal = Rehearsal(tmp_path, files, here)
+        rehearsal.to_the_end(pod_of(named(rendered, "Job", "setup")))
+        with (
+            rehearsal.running(pod_of(named(rendered, "Deployment", "consumer"))) as consumer,
+            rehearsal.running(pod_of(named(rendered, "Deployment", "console"))) as console,
+        ):
+            consumer.starts()
+            consumer.becomes("readinessProbe", 200)
+            assert rehearsal.to_the_end(pod_of(named(rendered, "Pod", "test")))[-1].startswith("all is ready")
+            console.starts()
+            assert ask(f"http://127.0.0.1:{console.port}/api/overview")[0] == 401
+            for container in (consumer, console):
+                container.process.terminate()
+                assert container.process.wait(30) == 0

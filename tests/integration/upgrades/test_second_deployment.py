@@ -6,7 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psycopg
 import pytest
+from jobstatus_consumer.store import Store
+from law.events import batch, event
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
 
@@ -78,3 +81,23 @@ def test_two_groups_on_one_table_are_named(deployed: Deployment) -> None:
     assert "to know" not in run_inside(deployed, "status").stdout
     for one_of_ours in (first, again):
         assert one_of_ours.stop() == 0
+
+
+def test_a_consumer_without_the_right_to_such_locks_writes_all_the_same(
+    deployed: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    role = f"hardened_{deployed.group.replace('-', '_')}"
+    deployed.query(f"CREATE ROLE {role} LOGIN PASSWORD 'swordfish'")
+    try:
+        for statement in run_inside(deployed, "grants", "consumer", "--role", role).stdout.split(";"):
+            if statement.strip():
+                deployed.query(statement)
+        deployed.query("REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock_shared(integer, integer) FROM PUBLIC")
+        url = psycopg.conninfo.make_conninfo(deployed.database_url, user=role, password="swordfish")
+        with caplog.at_level("INFO", "jobstatus.store"), Store(url, "jobs", group="g") as store:
+            store.connect()
+            assert store.write(batch([event()])).applied == 1
+        assert "whether another group writes jobs is not known" in caplog.text
+    finally:
+        deployed.query(f"DROP OWNED BY {role}")
+        deployed.query(f"DROP ROLE {role}")
