@@ -85,7 +85,8 @@ def test_a_broken_promise_is_reported_by_its_name(
         command=broken_command(broken),
         arguments=("--batch-max-events", "1") if singly else (),
         broken=broken,
-        patience=0.2,
+        # without an order of commits the promise is broken while the lock is held, and consumers end again and again
+        patience=0.05 if broken == "commit-order" else 0.2,
     )
     report = run(stage, options, print)
     print(*report.lines(), sep="\n")

@@ -2,6 +2,9 @@
 
 Each xdist worker had a broker of its own before, and together they took a quarter of the session's processor time. The
 controller starts the one that all workers use, because it lives as long as the last of them.
+
+`PYTHONPATH=tests python -m support.shared_broker` makes the archive of the brokers' classes, if there is none: `make
+test` does so beside the checks, because nothing else can run while a session's first broker starts.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from jobstatus_local.class_archive import ClassArchive
+from jobstatus_local.jars import kafka_classpath
 from jobstatus_local.kafka import LocalKafka
 from support.parts import INTEGRATION, started, stop_if_missing
 
@@ -61,3 +66,15 @@ def pytest_sessionfinish() -> None:
     while _running:
         context, _ = _running.pop()
         context.__exit__(None, None, None)
+
+
+def make_archive() -> None:
+    """Start a broker that makes the archive, unless there is one. Blocks for some fifteen seconds."""
+    broker = session_broker()
+    if not ClassArchive(broker.java, kafka_classpath(), Path()).path.exists():
+        broker.start()
+        broker.close()
+
+
+if __name__ == "__main__":
+    make_archive()
