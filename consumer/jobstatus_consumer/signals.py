@@ -6,7 +6,8 @@ import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from threading import Event, local
+from queue import SimpleQueue
+from threading import Event, Thread, local
 from types import FrameType
 from typing import Any, Final
 
@@ -48,6 +49,28 @@ def stop_once(stop: Event, tell: Callable[[str], None] = lambda name: None) -> H
         tell(signal.Signals(number).name)
 
     return handle
+
+
+@contextmanager
+def stopped_by_signals(stop: Event, tell: Callable[[str], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT set `stop`; a thread calls `tell` with the signal's name. For the main thread only.
+
+    A handler must not log: it may have interrupted the writing of another line.
+    """
+    names: SimpleQueue[str] = SimpleQueue()
+    thread = Thread(target=_tell_each, args=(names, tell), name="jobstatus-signals", daemon=True)
+    thread.start()
+    try:
+        with handled_by(stop_once(stop, names.put)):
+            yield
+    finally:
+        names.put("")
+        thread.join()
+
+
+def _tell_each(names: SimpleQueue[str], tell: Callable[[str], None]) -> None:
+    while name := names.get():
+        tell(name)
 
 
 def stop_at_once(stop: Event) -> Handler:

@@ -24,7 +24,7 @@ from jobstatus_consumer.kafka import (
     end_offsets,
     new_client,
 )
-from jobstatus_consumer.signals import handled_by, stop_once
+from jobstatus_consumer.signals import stopped_by_signals
 from jobstatus_consumer.store import ProjectingStore, WatchedTable, store_of
 from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import Pipeline
@@ -87,7 +87,7 @@ def consume(
     counts open dead letters for the metric, which has no series without it.
     """
     stop = Event()
-    with handled_by(stop_once(stop, _log_signal)):
+    with stopped_by_signals(stop, _log_signal):
         topics = topics or Topics(settings)
         try:
             wait_until_ready(settings, topics, stop)
