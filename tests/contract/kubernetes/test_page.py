@@ -58,7 +58,21 @@ def test_the_pages_values_give_what_it_says(rendered: list[str]) -> None:
 def test_an_upgrade_of_the_page_changes_a_value_that_exists() -> None:
     (upgrade,) = [line for line in LINES if line.startswith("helm upgrade")]
     (error,) = answers([render_request(given_by(upgrade))])
-    assert "kafka.bootstrapServers is empty" in error["error"], "what --reuse-values adds is all that is missing"
+    assert "kafka.bootstrapServers is empty" in error["error"], "the values of the install are all that is missing"
+
+
+def test_no_upgrade_of_a_page_keeps_the_defaults_or_the_image_of_the_old_version() -> None:
+    upgrades = [
+        line
+        for page in sorted((ROOT / "docs").rglob("*.md"))
+        for block in blocks(page)
+        for line in block.text.splitlines()
+        if line.startswith("helm upgrade")
+    ]
+    assert len(upgrades) >= 2
+    for line in upgrades:
+        assert "--reset-then-reuse-values" in line, "--reuse-values lacks what the new chart's values.yaml has added"
+        assert "image.tag" not in line, "a digest wins over it, and it stays set at the next upgrade"
 
 
 def test_the_commands_name_what_the_manifests_have() -> None:
