@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 from jobstatus_consumer.config import Settings, env_name
+from jobstatus_consumer.console import Access
 from support import chart
 from support.chart import (
     CHART,
@@ -290,6 +292,50 @@ def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> No
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
     assert "every other pod could send X-Forwarded-User" in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
+
+
+def _may_run(command: str) -> list[set[str]]:
+    """Who may run a command, by docs/reference/rights.md: the roles in the database, and the clients of the broker."""
+    tables = (ROOT / "docs" / "reference" / "rights.md").read_text("utf-8").split("## What each command needs")[0]
+    header: list[str] = []
+    found = []
+    for line in tables.splitlines():
+        name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if name == "command":
+            header = cells
+        elif name == f"`{command}`":
+            found.append({role for role, cell in zip(header, cells, strict=True) if cell == "yes"})
+    return found
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_command_of_the_notes_may_be_run_by_the_login_of_its_pod(
+    helm: dict[str, dict[str, Any]], name: str
+) -> None:
+    notes = texts(helm[name])["jobstatus/templates/NOTES.txt"]
+    ((component, command),) = re.findall(r"deploy/\S+-(\w+) -- jobstatus (.*)", notes)
+    allowed = _may_run(command)
+    assert len(allowed) == 2
+    assert all(component in roles for roles in allowed), f"{command} in the {component}'s pod"
+
+
+def test_the_console_answers_under_every_name_that_the_notes_and_the_probes_use() -> None:
+    rendered = objects((GOLDEN / "full.yaml").read_text("utf-8"))
+    (pod,) = [
+        item["spec"]["template"]["spec"]
+        for item in rendered
+        if item["kind"] == "Deployment" and item["metadata"]["name"].endswith("-console")
+    ]
+    given = {item["name"]: item.get("value", "") for item in pod["containers"][0]["env"]}
+    host, _, port = given["JOBSTATUS_CONSOLE_ADDRESS"].rpartition(":")
+    access = Access(host, int(port), token="t" * 16, hosts=frozenset(given["JOBSTATUS_CONSOLE_HOSTS"].split(",")))
+    for name in ("statuses.example.com", "console-jobstatus:9465", "127.0.0.1:9465", "localhost:9465"):
+        assert access.allows_host(name), name
+    assert not access.allows_host("evil.example")
+
+
+def test_the_notes_offer_no_token_where_a_proxy_logs_users_in(helm: dict[str, dict[str, Any]]) -> None:
+    assert "port-forward" not in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
 
 
 def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
