@@ -100,9 +100,30 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         {"autoscaling": {"enabled": True, "maxReplicas": 9, "prometheus": {"serverAddress": "http://p:9090"}}},
         "autoscaling.maxReplicas is 9, and topic.partitions is 6",
     ),
+    "a policy that shuts out a broker": (
+        {"kafka": {"bootstrapServers": "a:9092,b:9093"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.kafka.ports lacks the port of b:9093",
+    ),
+    "a policy that shuts out the registry": (
+        {"schemaRegistry": {"url": "https://registry.example.com"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 443, the port of https://registry.example.com",
+    ),
+    "a policy that shuts out a registry on a port of its own": (
+        {"schemaRegistry": {"url": "http://registry:8085/api"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 8085",
+    ),
     "scaling to zero": ({"autoscaling": {"enabled": True, "minReplicas": 0}}, "minimum: got 0, want 1"),
     "scaling without Prometheus": ({"autoscaling": {"enabled": True}}, "autoscaling.prometheus.serverAddress is empty"),
 }
+
+GOOD: Final[Mapping[str, dict[str, Any]]] = {
+    "a policy that opens what is used": {
+        "kafka": {"bootstrapServers": "a:9092,b:9093"},
+        "schemaRegistry": {"url": "http://registry:8081/api"},
+        "networkPolicy": {"enabled": True, "kafka": {"ports": [9092, 9093]}},
+    },
+}
+"""Values that are near to a bad one, and right."""
 
 
 def merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +142,7 @@ def helm() -> dict[str, dict[str, Any]]:
     requests = {
         **{name: render_request(values_of(name)) for name in SETS},
         **{f"bad: {name}": render_request(merged(default, changes)) for name, (changes, _) in BAD.items()},
+        **{f"good: {name}": render_request(merged(default, changes)) for name, changes in GOOD.items()},
         "no values": render_request({}),
         "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
@@ -179,6 +201,11 @@ def test_helms_own_check_finds_nothing(helm: dict[str, dict[str, Any]]) -> None:
 
 
 # -- bad values --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_value_that_is_near_to_a_bad_one_is_taken(helm: dict[str, dict[str, Any]], name: str) -> None:
+    assert "error" not in helm[f"good: {name}"]
 
 
 @pytest.mark.parametrize("name", BAD)
