@@ -147,6 +147,7 @@ def helm() -> dict[str, dict[str, Any]]:
         "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
         "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
+        "without the setup": render_request(merged(values_of("own-table"), {"setup": {"enabled": False}})),
         "lint": {"what": "lint", "values": values_of("full")},
     }
     return dict(zip(requests, answers(list(requests.values())), strict=True))
@@ -283,6 +284,13 @@ def test_another_target_file_replaces_the_pods_and_a_rollback_takes_that_back(he
     pods = [item["spec"]["template"]["metadata"] for item in (*one, *other) if item["kind"] == "Deployment"]
     assert pods[0]["annotations"] != pods[1]["annotations"]
     assert pods[0]["labels"] == pods[1]["labels"]
+
+
+def test_without_the_setup_nothing_of_it_is_made(helm: dict[str, dict[str, Any]]) -> None:
+    made = objects(whole(texts(helm["without the setup"])))
+    parts = [item["metadata"]["labels"]["app.kubernetes.io/component"] for item in made]
+    assert "consumer" in parts
+    assert "setup" not in parts
 
 
 def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, Any]]) -> None:

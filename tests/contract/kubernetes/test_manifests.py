@@ -254,6 +254,15 @@ def test_what_the_setup_needs_is_there_before_it(name: str) -> None:
     assert all(weight < 0 for (kind, _), weight in hooks.items() if kind != "Job")
 
 
+@pytest.mark.parametrize("name", SETS)
+def test_no_policy_or_map_of_a_hook_outlives_its_hook(name: str) -> None:
+    for item in of(name):
+        annotations = item["metadata"].get("annotations", {})
+        if "helm.sh/hook" in annotations and item["kind"] not in ("Job", "Pod"):
+            policy = annotations["helm.sh/hook-delete-policy"].split(",")
+            assert {"hook-succeeded", "hook-failed"} <= set(policy), item["metadata"]["name"]
+
+
 def test_the_topics_are_made_as_the_values_say() -> None:
     arguments = next(
         container["args"]
