@@ -77,6 +77,14 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     ),
     "a login that is not sent": ({"kafka": {"saslSecret": {"name": "kafka"}}}, "which does not log in: use SASL_SSL"),
     "an authority without encryption": ({"kafka": {"ca": {"name": "ca"}}}, "which does not encrypt"),
+    "an authority that checks nothing": (
+        {"database": {"ca": {"name": "ca"}}},
+        "database.sslMode is empty, so the server's certificate would not be checked",
+    ),
+    "a certificate that may be sent to anybody": (
+        {"database": {"clientCertificate": {"name": "c"}, "sslMode": "prefer"}},
+        "database.sslMode is prefer, so the server's certificate would not be checked",
+    ),
     "one member id for all pods": (
         {"kafka": {"properties": {"group.instance.id": "a"}}},
         "all pods of a Deployment would have the same one",
