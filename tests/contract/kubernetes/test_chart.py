@@ -125,6 +125,7 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
 }
 
 GOOD: Final[Mapping[str, dict[str, Any]]] = {
+    "no consumer at all, for a command that needs a group without members": {"consumer": {"replicas": 0}},
     "a policy that opens what is used": {
         "kafka": {"bootstrapServers": "a:9092,b:9093"},
         "schemaRegistry": {"url": "http://registry:8081/api"},

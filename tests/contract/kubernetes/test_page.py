@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 from support.chart import CHART, GOLDEN, MANIFESTS, answers, objects, render_request, whole
+from support.command_line import parse
 from support.pages import ROOT, blocks
 
 PAGE: Final = ROOT / "docs" / "how-to" / "deploy.md"
@@ -84,6 +85,13 @@ def test_the_commands_name_what_the_manifests_have() -> None:
     assert f"secretName: {secret}\n" in (MANIFESTS / "1-setup.yaml").read_text("utf-8")
     jobs = {item["metadata"]["name"] for item in plain if item["kind"] == "Job"}
     assert set(re.findall(r"\bjob[ /]([a-z-]+)", SECTION)) == jobs
+
+
+def test_every_command_that_a_pod_runs_exists() -> None:
+    inside = [shlex.split(line.split(" -- ")[1]) for line in LINES if " -- " in line]
+    assert len(inside) >= 3
+    for words in inside:
+        parse(words[1:] if words[0] == "jobstatus" else words)
 
 
 def test_every_value_that_the_page_names_exists() -> None:
