@@ -157,6 +157,9 @@ def helm() -> dict[str, dict[str, Any]]:
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
         "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
         "without the setup": render_request(merged(values_of("own-table"), {"setup": {"enabled": False}})),
+        "scaled with labels": render_request(
+            merged(values_of("full"), {"autoscaling": {"prometheus": {"labels": {"namespace": "b", "cluster": "c"}}}})
+        ),
         "lint": {"what": "lint", "values": values_of("full")},
     }
     return dict(zip(requests, answers(list(requests.values())), strict=True))
@@ -300,6 +303,12 @@ def test_without_the_setup_nothing_of_it_is_made(helm: dict[str, dict[str, Any]]
     parts = [item["metadata"]["labels"]["app.kubernetes.io/component"] for item in made]
     assert "consumer" in parts
     assert "setup" not in parts
+
+
+def test_labels_that_tell_deployments_apart_are_asked_for(helm: dict[str, dict[str, Any]]) -> None:
+    (scaled,) = [i for i in objects(whole(texts(helm["scaled with labels"]))) if i["kind"] == "ScaledObject"]
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    assert query.count('topic="job-status",group="jobstatus",cluster="c",namespace="b"') == 5
 
 
 def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, Any]]) -> None:
