@@ -25,7 +25,7 @@ MANIFESTS: Final = ROOT / "infra" / "kubernetes" / "manifests"
 GOLDEN: Final = ROOT / "tests" / "contract" / "kubernetes" / "golden"
 TOOLS: Final = ROOT / ".cache" / "tools"
 REQUIREMENTS: Final = ROOT / "requirements" / "chart.txt"
-SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table")
+SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table", "tokens")
 BEFORE: Final = "1-setup.yaml"
 """The manifests of what runs before everything else, as a hook of Helm does."""
 AFTER: Final = "2-jobstatus.yaml"

@@ -76,6 +76,48 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         "kafka.saslSecret.name is empty",
     ),
     "a login that is not sent": ({"kafka": {"saslSecret": {"name": "kafka"}}}, "which does not log in: use SASL_SSL"),
+    "a secret among the properties, under its other name": (
+        {"kafka": {"properties": {"sasl_password": "x"}}},
+        "has sasl_password, which is a secret",
+    ),
+    "a property of its own, under its other name": (
+        {"kafka": {"properties": {"bootstrap_servers": "x:1"}}},
+        "has bootstrap_servers, which has a value of its own",
+    ),
+    "a member id under its other name": (
+        {"kafka": {"properties": {"group_instance_id": "a"}}},
+        "all pods of a Deployment would have the same one",
+    ),
+    "a secret property that has a value of its own": (
+        {"kafka": {"secretProperties": {"sasl.password": {"name": "a", "key": "b"}}}},
+        "kafka.secretProperties has sasl.password, which has a value of its own",
+    ),
+    "a secret property without its Secret": (
+        {"kafka": {"secretProperties": {"ssl.key.password": {"name": "a"}}}},
+        "missing property 'key'",
+    ),
+    "a password with OAUTHBEARER": (
+        {
+            "kafka": {
+                "securityProtocol": "SASL_SSL",
+                "saslMechanism": "OAUTHBEARER",
+                "saslSecret": {"name": "a"},
+            }
+        },
+        "OAUTHBEARER has no user and password",
+    ),
+    "a login of the setup that is not sent": (
+        {"setup": {"kafkaSaslSecret": {"name": "a"}}},
+        "setup.kafkaSaslSecret is set, and kafka.securityProtocol is PLAINTEXT, which does not log in",
+    ),
+    "a certificate of the console that is not sent": (
+        {"console": {"kafkaClientCertificate": {"name": "a"}}},
+        "console.kafkaClientCertificate is set, and kafka.securityProtocol is PLAINTEXT, which does not encrypt",
+    ),
+    "two logins to the registry": (
+        {"schemaRegistry": {"userInfoSecret": {"name": "a"}, "tokenSecret": {"name": "b"}}},
+        "schemaRegistry.userInfoSecret and schemaRegistry.tokenSecret are both set",
+    ),
     "an authority without encryption": ({"kafka": {"ca": {"name": "ca"}}}, "which does not encrypt"),
     "an authority that checks nothing": (
         {"database": {"ca": {"name": "ca"}}},
@@ -119,6 +161,10 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
     "a policy that shuts out a registry on a port of its own": (
         {"schemaRegistry": {"url": "http://registry:8085/api"}, "networkPolicy": {"enabled": True}},
         "networkPolicy.schemaRegistry.ports lacks 8085",
+    ),
+    "a policy that shuts out the second registry": (
+        {"schemaRegistry": {"url": "http://a:8081,http://b"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 80, the port of http://b",
     ),
     "scaling to zero": ({"autoscaling": {"enabled": True, "minReplicas": 0}}, "minimum: got 0, want 1"),
     "scaling without Prometheus": ({"autoscaling": {"enabled": True}}, "autoscaling.prometheus.serverAddress is empty"),

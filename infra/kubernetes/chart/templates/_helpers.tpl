@@ -69,6 +69,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range $name, $value := $values.kafka.properties }}
 - {name: JOBSTATUS_KAFKA_{{ $name | upper | replace "." "_" }}, value: {{ $value | quote }}}
 {{- end }}
+{{- range $name, $_ := $values.kafka.secretProperties }}
+{{- /* the value of a property that names a file is the file, and that of another one is in the file */}}
+- {name: JOBSTATUS_KAFKA_{{ $name | upper | replace "." "_" }}{{ ternary "" "_FILE" (regexMatch "\\.(file|location)$" $name) }}, value: /etc/jobstatus/{{ include "jobstatus.ofProperty" $name }}/value}
+{{- end }}
 - {name: JOBSTATUS_DATABASE_URL_FILE, value: /etc/jobstatus/database/url}
 {{- if $values.database.sslMode }}
 - {name: PGSSLMODE, value: {{ $values.database.sslMode | quote }}}
@@ -84,6 +88,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - {name: JOBSTATUS_SCHEMA_REGISTRY_URL, value: {{ $values.schemaRegistry.url | quote }}}
 {{- if $values.schemaRegistry.userInfoSecret.name }}
 - {name: JOBSTATUS_SCHEMA_REGISTRY_USER_INFO_FILE, value: /etc/jobstatus/registry-login/userInfo}
+{{- end }}
+{{- if $values.schemaRegistry.tokenSecret.name }}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_TOKEN_FILE, value: /etc/jobstatus/registry-token/token}
+{{- end }}
+{{- if $values.schemaRegistry.clientCertificate.name }}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_CERTIFICATE_LOCATION, value: /etc/jobstatus/registry-certificate/tls.crt}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_KEY_LOCATION, value: /etc/jobstatus/registry-certificate/tls.key}
 {{- end }}
 {{- if $values.schemaRegistry.ca.name }}
 - {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_CA_LOCATION, value: /etc/jobstatus/registry-ca/ca.crt}
@@ -101,6 +112,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range $name, $value := $values.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
+{{- end -}}
+
+{{/* the volume of a secret property of librdkafka */}}
+{{- define "jobstatus.ofProperty" -}}
+{{- printf "kafka-%s" (replace "." "-" .) | trunc 63 -}}
 {{- end -}}
 
 {{- define "jobstatus.hasTarget" -}}
@@ -144,6 +160,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}{{- end }}
 {{- with $of.certificate }}{{- if .name }}
 {{ include "jobstatus.volume" (dict "name" "kafka-certificate" "from" . "items" (dict "tls.crt" .certificateKey "tls.key" .privateKeyKey)) }}
+{{- end }}{{- end }}
+{{- range $name, $from := $values.kafka.secretProperties }}
+{{ include "jobstatus.volume" (dict "name" (include "jobstatus.ofProperty" $name) "from" $from "items" (dict "value" $from.key)) }}
+{{- end }}
+{{- with $values.schemaRegistry.tokenSecret }}{{- if .name }}
+{{ include "jobstatus.volume" (dict "name" "registry-token" "from" . "items" (dict "token" .key)) }}
+{{- end }}{{- end }}
+{{- with $values.schemaRegistry.clientCertificate }}{{- if .name }}
+{{ include "jobstatus.volume" (dict "name" "registry-certificate" "from" . "items" (dict "tls.crt" .certificateKey "tls.key" .privateKeyKey)) }}
 {{- end }}{{- end }}
 {{- with $values.schemaRegistry.userInfoSecret }}{{- if .name }}
 {{ include "jobstatus.volume" (dict "name" "registry-login" "from" . "items" (dict "userInfo" .key)) }}
