@@ -20,7 +20,7 @@ from support.pages import ROOT, WRITTEN_ELSEWHERE, Block, blocks, pages
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 NOT_RUN = [block for block in ALL_BLOCKS if block.language == "bash" and block.not_run]
 LANGUAGES = {"bash", "sh", "python", "text", "yaml", "sql", "json", "toml", "ini"}
-OUTSIDE = {"docker", "cp", "export", "git", "helm", "python", "pip", "kubectl", "twine"}
+OUTSIDE = {"docker", "cp", "export", "git", "helm", "python", "pip", "kubectl", "psql", "twine"}
 INSTALLED = ("/opt/jobstatus/bin/", "released/bin/")
 
 

@@ -202,6 +202,7 @@ def helm() -> dict[str, dict[str, Any]]:
         "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
         "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
+        "three copies": render_request(merged(default, {"topic": {"replication": 3}})),
         "without the setup": render_request(merged(values_of("own-table"), {"setup": {"enabled": False}})),
         "scaled with labels": render_request(
             merged(values_of("full"), {"autoscaling": {"prometheus": {"labels": {"namespace": "b", "cluster": "c"}}}})
@@ -355,6 +356,10 @@ def test_labels_that_tell_deployments_apart_are_asked_for(helm: dict[str, dict[s
     (scaled,) = [i for i in objects(whole(texts(helm["scaled with labels"]))) if i["kind"] == "ScaledObject"]
     query = scaled["spec"]["triggers"][0]["metadata"]["query"]
     assert query.count('topic="job-status",group="jobstatus",cluster="c",namespace="b"') == 5
+
+
+def test_a_number_of_copies_that_is_given_is_used(helm: dict[str, dict[str, Any]]) -> None:
+    assert "- --replication=3\n" in whole(texts(helm["three copies"]))
 
 
 def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, Any]]) -> None:

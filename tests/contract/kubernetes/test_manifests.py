@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.stream.app import CLOSE_SECONDS
@@ -256,6 +257,17 @@ def test_what_the_setup_needs_is_there_before_it(name: str) -> None:
     assert all(weight < 0 for (kind, _), weight in hooks.items() if kind != "Job")
 
 
+def test_a_wrong_setting_ends_the_setup_at_once_and_nothing_else_does() -> None:
+    for job in (item for item in everything() if item["kind"] == "Job"):
+        (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+        assert (rule["action"], rule["onExitCodes"]) == (
+            "FailJob",
+            {"operator": "In", "values": [click.UsageError.exit_code]},
+        )
+        assert job["spec"]["backoffLimit"] > 0
+        assert pod_of(job)["restartPolicy"] == "Never"
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_no_policy_or_map_of_a_hook_outlives_its_hook(name: str) -> None:
     for item in of(name):
@@ -275,3 +287,4 @@ def test_the_topics_are_made_as_the_values_say() -> None:
     topic = values_of("own-table")["topic"]
     assert f"--partitions={topic['partitions']}" in arguments
     assert f"--retention-days={topic['retentionDays']}" in arguments
+    assert "--replication" not in " ".join(arguments), "a broker alone refuses three copies; the command adapts"
