@@ -132,6 +132,10 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         "all pods of a Deployment would have the same one",
     ),
     "too many consumers": ({"consumer": {"replicas": 7}}, "consumer.replicas is 7, and topic.partitions is 6"),
+    "more consumers than a topic that exists seems to have": (
+        {"consumer": {"replicas": 7}, "setup": {"createTopics": False}},
+        "If the topic has more, set topic.partitions to what it has",
+    ),
     "a grace shorter than a stop": ({"consumer": {"terminationGracePeriodSeconds": 5}}, "minimum: got 5, want 20"),
     "two tables": ({"target": {"toml": "a", "configMap": {"name": "b"}}}, "target.toml and target.configMap.name"),
     "a console without a login of its own": (
