@@ -154,6 +154,8 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         {"autoscaling": {"enabled": True, "maxReplicas": 9, "prometheus": {"serverAddress": "http://p:9090"}}},
         "autoscaling.maxReplicas is 9, and topic.partitions is 6",
     ),
+    "a name that no Service may have": ({"fullnameOverride": "a.b"}, "/fullnameOverride"),
+    "a batch that is no number": ({"settings": {"JOBSTATUS_BATCH_MAX_EVENTS": "abc"}}, "JOBSTATUS_BATCH_MAX_EVENTS"),
     "a policy that shuts out a broker": (
         {"kafka": {"bootstrapServers": "a:9092,b:9093"}, "networkPolicy": {"enabled": True}},
         "networkPolicy.kafka.ports lacks the port of b:9093",
@@ -175,6 +177,7 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
 }
 
 GOOD: Final[Mapping[str, dict[str, Any]]] = {
+    "a parent that switches the chart on": {"enabled": True},
     "no consumer at all, for a command that needs a group without members": {"consumer": {"replicas": 0}},
     "a policy that opens what is used": {
         "kafka": {"bootstrapServers": "a:9092,b:9093"},
@@ -206,6 +209,15 @@ def helm() -> dict[str, dict[str, Any]]:
         "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
         "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
+        "numbers": render_request(
+            merged(default, {"database": {"urlSecret": {"name": "12", "key": "34"}}, "serviceAccountName": "56"}),
+            name="123",
+        ),
+        **{
+            region: render_request(default, name=f"a-release-with-a-very-long-name-for-europe-{region}")
+            for region in ("west", "east")
+        },
+        "IPv6": render_request(merged(values_of("full"), {"listenAddress": "[::]", "podLabels": {"mesh": "off"}})),
         "three copies": render_request(merged(default, {"topic": {"replication": 3}})),
         "without the setup": render_request(merged(values_of("own-table"), {"setup": {"enabled": False}})),
         "scaled with labels": render_request(
@@ -297,8 +309,9 @@ def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 def _differences(root: dict[str, Any], schema: dict[str, Any], values: Any, place: str) -> Iterator[str]:
     properties = _resolved(root, schema).get("properties", {})
     if isinstance(values, dict) and properties:
-        # Helm gives every chart the values of its parent under `global`
-        yield from (f"{place}.{name}" for name in set(properties) ^ set(values) - {"global"} if name != "global")
+        # Helm gives every chart the values of its parent under `global`, and a parent may switch it off
+        of_parents = set() if place else {"global", "enabled"}
+        yield from (f"{place}.{name}" for name in set(properties) ^ set(values) if name not in of_parents)
         for name in set(properties) & set(values):
             if not place.endswith("resources"):
                 yield from _differences(root, properties[name], values[name], f"{place}.{name}")
@@ -370,6 +383,32 @@ def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, 
     names = [item["metadata"]["name"] for item in objects(whole(texts(helm["renamed"])))]
     assert max(len(name) for name in names) <= 63
     assert len(names) == len(objects((GOLDEN / "default.yaml").read_text("utf-8")))
+
+
+def test_two_releases_with_long_names_have_other_names(helm: dict[str, dict[str, Any]]) -> None:
+    west, east = ({item["metadata"]["name"] for item in objects(whole(texts(helm[name])))} for name in ("west", "east"))
+    assert not west & east
+    assert max(map(len, west | east)) <= 63
+
+
+def test_a_name_of_digits_stays_a_text(helm: dict[str, dict[str, Any]]) -> None:
+    for item in objects(whole(texts(helm["numbers"]))):
+        assert {type(value) for value in item["metadata"]["labels"].values()} == {str}
+        pod = item["spec"].get("template", item)["spec"]
+        for volume in pod.get("volumes", []):
+            secret = volume["secret"]
+            assert (secret["secretName"], secret["items"][0]["key"], pod["serviceAccountName"]) == ("12", "34", "56")
+
+
+def test_every_pod_has_the_labels_and_the_address_that_are_given(helm: dict[str, dict[str, Any]]) -> None:
+    listening = []
+    for item in objects(whole(texts(helm["IPv6"]))):
+        if item["kind"] in ("Deployment", "Job", "Pod"):
+            pod = item if item["kind"] == "Pod" else item["spec"]["template"]
+            assert pod["metadata"]["labels"]["mesh"] == "off"
+            given = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"].endswith("_ADDRESS")]
+            listening += [entry["value"] for entry in given]
+    assert sorted(listening) == ["[::]:9464", "[::]:9465"]
 
 
 def test_the_rules_are_the_files_of_infra_and_no_copy() -> None:

@@ -85,7 +85,7 @@ def test_the_commands_name_what_the_manifests_have() -> None:
     plain = [item for path in sorted(MANIFESTS.glob("*.yaml")) for item in objects(path.read_text("utf-8"))]
     setup = (MANIFESTS / "1-setup.yaml").read_text("utf-8")
     made = [line.split()[4:] for line in LINES if line.startswith("kubectl create secret generic")]
-    assert f"secretName: {made[0][0]}\n" in setup
+    assert f'secretName: "{made[0][0]}"\n' in setup
     used = SECTION.split("```yaml")[1].split("```")[0]
     for secret, *given in made[1:]:
         (line,) = [item for item in used.splitlines() if f"{{name: {secret}}}" in item]

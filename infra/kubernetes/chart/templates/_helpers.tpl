@@ -2,19 +2,24 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* a long name is cut, and keeps its difference to another one that begins as it does */}}
 {{- define "jobstatus.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "jobstatus.name" .) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains (include "jobstatus.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
+{{- end -}}
+{{- if gt (len $name) 40 -}}
+{{- printf "%s-%s" (trunc 33 $name | trimSuffix "-") (sha256sum $name | trunc 6) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "jobstatus.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "jobstatus.selector" -}}
-app.kubernetes.io/name: {{ include "jobstatus.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "jobstatus.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -128,16 +133,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - name: {{ .name }}
   {{- if eq (default "Secret" .from.kind) "ConfigMap" }}
   configMap:
-    name: {{ .from.name }}
+    name: {{ .from.name | quote }}
   {{- else }}
   secret:
-    secretName: {{ .from.name }}
+    secretName: {{ .from.name | quote }}
     # readable for the pod's group, which owns it; libpq refuses a key that others can read
     defaultMode: 0440
   {{- end }}
     items:
       {{- range $file, $key := .items }}
-      - {key: {{ $key }}, path: {{ $file }}}
+      - {key: {{ $key | quote }}, path: {{ $file }}}
       {{- end }}
 {{- end -}}
 
@@ -209,15 +214,15 @@ automountServiceAccountToken: false
 # a Service whose name begins with jobstatus would set variables that a consumer refuses
 enableServiceLinks: false
 {{- with $values.serviceAccountName }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
