@@ -199,7 +199,8 @@ class Writer:
         if self._may_be_sent(task) and self._sent(task):
             return
         if self._in_flight:
-            self._put_back.append(task)
+            # what was put back and is not sent yet is newer
+            self._put_back.appendleft(task)
             self._receive_all()
         else:
             self._answer(self._failed_settling or self._do(task))
