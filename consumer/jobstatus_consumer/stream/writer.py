@@ -250,7 +250,9 @@ class Writer:
         if isinstance(result, ForAll):
             self._round += 1
             self._put_back.clear()
-            self._in_flight.take_all()
+            if self._in_flight.take_all():
+                # the store would take an answer that is left for that of a later batch
+                self._store.close()
         self._outbox.put(result)
 
     def _next_task(self) -> Task | None:

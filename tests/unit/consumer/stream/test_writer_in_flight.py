@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from jobstatus_consumer.core import Budget
-from jobstatus_consumer.errors import DatabaseAwayError
+from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError
 from jobstatus_consumer.records import Batch, TopicProgress, Written
-from jobstatus_consumer.stream.tasks import BatchWritten, ProgressRead, ReadProgress
+from jobstatus_consumer.stream.tasks import BatchWritten, Failed, ProgressRead, ReadProgress
 from jobstatus_consumer.stream.writer import Writer
 from law.events import batch, event
 
@@ -116,3 +116,23 @@ def test_no_batch_overtakes_one_that_has_too_many_rows_to_be_sent() -> None:
     with writing(store) as writer:
         assert results(writer, batches(a=50, b=20, c=50, d=20), store) == ["a", "b", "c", "d"]
     assert store.written == ["a", "b", "c", "d"]
+
+
+class Exceeded:
+    """A budget of dead letters that is exceeded at once."""
+
+    def judge_refusals(self, *_: object) -> None:
+        raise DeploymentError("too many")
+
+
+def test_nothing_is_in_flight_after_a_failure_that_the_database_does_not_know() -> None:
+    """An answer that is left would be taken for that of a later batch, whose offset would be committed too early."""
+    store = Store()
+    with writing(store, Exceeded()) as writer:
+        for item in batches(a=1, b=1, c=1, d=1):
+            writer.submit(item)
+        store.answers.set()
+        assert isinstance(writer.result(WITHIN), Failed)
+        assert not store.in_flight
+        assert not store.connected
+    assert store.written == ["a"]
