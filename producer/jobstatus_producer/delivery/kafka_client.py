@@ -75,7 +75,7 @@ class KafkaClient:
             self._renew()
 
     def has_new_certificates(self) -> bool:
-        """Whether the files have other certificates, which a broker has accepted. May block for 0.1 s."""
+        """Whether the files have other certificates, which a broker has accepted. May block for 1.6 s."""
         return self._certificates.accepted()
 
     def renew(self) -> None:

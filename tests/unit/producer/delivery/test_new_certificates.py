@@ -28,6 +28,9 @@ class Broker(MemoryLog):
         self.opened: list[MemoryTransport] = []
         self.refuses = ""
         self.raises = ""
+        self.seconds = 0.0
+        """how long an answer takes; a client that waits less gets none"""
+        self.waits: list[float] = []
 
     def open(self, topic: str, properties: Any, max_records: int, on_error: Any) -> MemoryTransport:
         if self.raises:
@@ -43,6 +46,9 @@ class _Client(MemoryTransport):
         self._broker = broker
 
     def reach(self, seconds: float) -> Failure | None:
+        self._broker.waits.append(seconds)
+        if seconds < self._broker.seconds:
+            return Failure("_TIMED_OUT")
         return Failure(self._broker.refuses) if self._broker.refuses else None
 
 
@@ -150,6 +156,26 @@ def test_certificates_that_no_broker_accepts_are_tried_again_and_named_once(
     broker.refuses = ""
     look(sending, 1)
     assert len(broker.opened) == 3
+
+
+def test_a_broker_that_answers_slowly_accepts_new_certificates_too(
+    sending: Outbox, broker: Broker, authority: Authority
+) -> None:
+    authority.sign("worker")
+    broker.seconds = 1.0
+    look(sending, 1 + len(new_certificates.REACH_SECONDS))
+    assert len(broker.opened) == 3
+
+
+def test_certificates_that_are_refused_keep_the_thread_waiting_for_half_of_its_time_at_most(
+    sending: Outbox, broker: Broker, authority: Authority
+) -> None:
+    """There is a look each second."""
+    authority.sign("worker")
+    broker.refuses = "_SSL: certificate unknown"
+    look(sending, 41)
+    waited = sum(broker.waits)
+    assert waited / (waited + 40) < 0.5
 
 
 def test_a_trial_ends_once_the_files_are_what_they_were(sending: Outbox, broker: Broker, authority: Authority) -> None:
