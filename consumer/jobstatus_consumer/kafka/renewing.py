@@ -11,13 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from jobstatus_schemas.certificates import CertificateFiles, Change, in_utc, trouble_with
 
 from jobstatus_consumer.config import Settings, current_kafka
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.kafka.client import admin_properties, describe, make
+from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -125,31 +126,45 @@ class NewCertificates:
 
 
 class _Trial:
-    """A client with the certificates that the files have now. A broker's answer, whatever it is, proves them."""
+    """A client with the certificates that the files have now. A broker's answer proves them, whatever it is.
+
+    One answer does not: that their user may not describe the topic. That user's consumer would end. Other rights are
+    not tried.
+    """
 
     def __init__(self, settings: Settings, make_client: Callable[[dict[str, Any]], AdminClient]) -> None:
+        self._topic = settings.topic
         # a function that does not know this object: a client in a cycle keeps its sockets and threads for a long time
         self._heard: list[str] = []
-        self._client = make(make_client, {**admin_properties(settings), "error_cb": _hearing(self._heard)})
-        self._answer = self._ask()
-        self.accepted = False
+        properties = {**admin_properties(settings), "error_cb": _hearing(self._heard)}
+        self._client: AdminClient | None = make(make_client, properties)
+        self._answer = self._ask(self._client)
 
-    def _ask(self) -> Future[Any]:
-        answer: Future[Any] = self._client.describe_cluster(request_timeout=ANSWERS_WITHIN)
-        return answer
+    @property
+    def accepted(self) -> bool:
+        """Whether a broker has answered. The client is closed then."""
+        return self._client is None
+
+    def _ask(self, client: AdminClient) -> Future[Any]:
+        return client.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWERS_WITHIN)[self._topic]
 
     def look(self) -> str:
         """See whether a broker has answered. Return why none has; empty while that is not known. Never blocks."""
+        if self._client is None:
+            return ""
         self._client.poll(0)  # the library reports its errors only in here
-        if self.accepted or not self._answer.done():
+        if not self._answer.done():
             return ""
         error = self._answer.exception()
         code = error.args[0].code() if isinstance(error, KafkaException) else KafkaError._TIMED_OUT
+        if code in NOT_ALLOWED:
+            self._answer = self._ask(self._client)
+            return f"the broker accepts them, but their user has no right DESCRIBE on the topic {self._topic}"
         # the library's own codes are negative
-        self.accepted = error is None or code > 0
-        if self.accepted:
+        if error is None or code > 0:
+            self._client = None
             return ""
-        self._answer = self._ask()
+        self._answer = self._ask(self._client)
         return self._heard[-1] if self._heard else f"no broker answers within {ANSWERS_WITHIN:g} s"
 
 
