@@ -40,6 +40,7 @@ class KafkaClient:
         self._silent_seconds = silent_seconds
         self._dead = False
         self._silent_since: float | None = None
+        self._closed = False
         self.transport = self._open()
 
     @property
@@ -87,6 +88,8 @@ class KafkaClient:
 
     def close(self) -> None:
         """Let go of the client. Blocks for 3 s at most."""
+        # before the transport is looked up: the sender's thread may be replacing it
+        self._closed = True
         self._certificates.close()
         self.transport.close()
 
@@ -104,7 +107,9 @@ class KafkaClient:
         self._dead = False
         self._silent_since = None
         old.close()
-        return True
+        if self._closed:
+            opened.close()
+        return not self._closed
 
     def _open(self) -> Transport:
         settings = self._settings
