@@ -29,7 +29,11 @@ T = TypeVar("T")
 
 
 class Renewing(Generic[T]):
-    """A client of the library that is made again once a file has changed. `make_client` reads the settings' files."""
+    """A client of the library that is made again once a file has changed. `make_client` reads the settings' files.
+
+    Where none can be made, that is tried again: with certificates after they were accepted once more, with properties
+    after the next change of their files.
+    """
 
     def __init__(self, settings: Settings, make_client: Callable[[], T]) -> None:
         self._settings = settings
@@ -63,12 +67,15 @@ class Renewing(Generic[T]):
         """Return the client, a new one if it was outdated. The old one stays where no new one can be made."""
         if self.outdated:
             self._used = current_kafka(self._settings)
+            before = self._certificates
             # before the client reads them: what changes in between is noticed later
             self._certificates = NewCertificates(self._settings)
             try:
                 self._client = self._make_client()
             except SettingsError as error:
-                logger.warning("%s. The old Kafka client goes on until its file changes again", error)
+                logger.warning("%s. The old Kafka client goes on", error)
+                self._certificates = before
+                before.try_again()
             else:
                 self.renewals += 1
                 logger.info("a file of the Kafka client has changed; the client was made again%s", self._until())
@@ -105,6 +112,10 @@ class NewCertificates:
         elif change is not None:
             self._trial = None
         return self._trial is not None and self._trial.accepted
+
+    def try_again(self) -> None:
+        """Accept no certificates before they were tried once more, at one of the next looks."""
+        self._trial = None
 
     def _try(self) -> None:
         try:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import weakref
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from jobstatus_consumer.config import Settings, load_settings
-from jobstatus_consumer.kafka.renewing import NewCertificates
+from jobstatus_consumer.errors import SettingsError
+from jobstatus_consumer.kafka import renewing
+from jobstatus_consumer.kafka.renewing import NewCertificates, Renewing
 from jobstatus_schemas import certificates
 from support.certificates import Authority
 
@@ -31,6 +34,10 @@ class Client:
         else:
             answer.set_exception(KafkaException(KafkaError(Client.code)))
         return {topics.topic_names[0]: answer}
+
+
+def open_client(properties: dict[str, Any]) -> Any:
+    return Client()
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +66,7 @@ def test_certificates_of_a_user_without_rights_are_named_and_not_used(
     settings: Settings, authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A consumer that joined the group with them would end."""
-    make_client: Any = lambda properties: Client()  # noqa: E731
-    found = NewCertificates(settings, make_client=make_client)
+    found = NewCertificates(settings, make_client=open_client)
     monkeypatch.setattr(Client, "code", KafkaError.TOPIC_AUTHORIZATION_FAILED)
     authority.sign("consumer")
     assert [found.accepted for _ in range(5)] == [False] * 5
@@ -87,3 +93,23 @@ def test_the_client_that_tried_them_is_closed_once_they_are_accepted(settings: S
         assert [client() for client in made] == [None]
     finally:
         gc.enable()
+
+
+def test_a_client_that_cannot_be_made_is_made_once_the_certificates_were_accepted_again(
+    settings: Settings, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token was missing, for example. Without another try the old client would go on until it is refused."""
+    answers: list[Exception | str] = ["first", SettingsError("no token, so no login"), "second"]
+
+    def make_client() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    trying = partial(NewCertificates, make_client=open_client)
+    monkeypatch.setattr(renewing, "NewCertificates", trying)
+    clients = Renewing(settings, make_client)
+    authority.sign("consumer")
+    assert [clients.get() for _ in range(4)] == ["first", "first", "second", "second"]
+    assert clients.renewals == 1

@@ -28,13 +28,15 @@ class Broker(MemoryLog):
         self.opened: list[MemoryTransport] = []
         self.refuses = ""
         self.raises = ""
+        self.raises_later = ""
+        """for each client behind the second, which is the one that tries the certificates"""
         self.seconds = 0.0
         """how long an answer takes; a client that waits less gets none"""
         self.waits: list[float] = []
 
     def open(self, topic: str, properties: Any, max_records: int, on_error: Any) -> MemoryTransport:
-        if self.raises:
-            raise SettingsError(self.raises)
+        if self.raises or (self.raises_later and len(self.opened) >= 2):
+            raise SettingsError(self.raises or self.raises_later)
         found = _Client(self, topic)
         self.opened.append(found)
         return found
@@ -176,6 +178,21 @@ def test_certificates_that_are_refused_keep_the_thread_waiting_for_half_of_its_t
     look(sending, 41)
     waited = sum(broker.waits)
     assert waited / (waited + 40) < 0.5
+
+
+def test_a_new_client_that_cannot_be_made_is_tried_again(sending: Outbox, broker: Broker, authority: Authority) -> None:
+    """The certificates are accepted, but there is no token, or no file of the registry's."""
+    authority.sign("worker")
+    broker.raises_later = "no token, so no login"
+    look(sending)
+    report(sending, "first")
+    assert len(broker.opened) == 2
+    broker.raises_later = ""
+    look(sending)
+    report(sending, "second")
+    drained(sending)
+    assert len(broker.opened) == 4, "the first client, two that tried, and the one with the new certificates"
+    assert broker.rows() == ["first", "second"]
 
 
 def test_a_trial_ends_once_the_files_are_what_they_were(sending: Outbox, broker: Broker, authority: Authority) -> None:
