@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import select
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
@@ -41,10 +41,11 @@ class Pipe:
     """The transactions in flight on one connection, in order. It belongs to the thread that owns the connection.
 
     Every method raises what psycopg raises. After an error only `end` may be called: the server has executed nothing
-    of the transaction that failed, nor of those behind it.
+    of the transaction that failed, nor of those behind it. `heard` is called with each result that comes.
     """
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], heard: Callable[[], object] = lambda: None) -> None:
+        self._heard = heard
         self._connection = connection
         self._pgconn = connection.pgconn
         self._names: dict[bytes, bytes] = {}
@@ -67,8 +68,13 @@ class Pipe:
             self._pgconn.enter_pipeline_mode()
             self._open = True
         before = sum(self._prepare(command) for command in (_BEGIN, *commands, _COMMIT))
-        for command in (_BEGIN, *commands, _COMMIT):
+        self._execute(_BEGIN)
+        for command in commands:
+            if command is not commands[0]:
+                # the result of the statement before: the server would keep it until the end of the transaction
+                self._pgconn.send_flush_request()
             self._execute(command)
+        self._execute(_COMMIT)
         self._pgconn.send_flush_request()
         self._expected.append(before + len(commands) + 2)
         self._flush()
@@ -106,6 +112,7 @@ class Pipe:
             result = self._pgconn.get_result()
             if result is None:
                 continue  # the end of one statement's results
+            self._heard()
             if result.status in FAILED:
                 raise psycopg.errors.error_from_result(result)
             self._results.append(result)

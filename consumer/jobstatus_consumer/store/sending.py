@@ -85,8 +85,9 @@ class SendingStore(Store):
         except BadRowError:
             return False
         now = self._clock()
+        # before the first statement on a connection as well, which sets the keepalives
+        self._sent_at = self._sent_at or now
         with self._piped() as pipe:
-            self._sent_at = self._sent_at or now
             pipe.send(commands)
         self._sent.append(Sent(statements, batch.ranges, now))
         return True
@@ -137,13 +138,17 @@ class SendingStore(Store):
             self._sent_at = self._clock() if len(self._sent) - len(self._answers) > 1 else None
         return answers
 
+    def _note_result(self) -> None:
+        # each statement may take as long as the server allows one
+        self._sent_at = self._clock()
+
     @contextmanager
     def _piped(self) -> Iterator[Pipe]:
         try:
             with self.use() as connection:
                 if self._pipe is None:
                     connection.execute(KEEPALIVES)
-                    self._pipe = Pipe(connection)
+                    self._pipe = Pipe(connection, self._note_result)
                 yield self._pipe
         except ConnectionStaleError:
             self.close()
