@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import DatabaseAwayError, DeploymentError
 from jobstatus_consumer.records import Batch, TopicProgress, Written
+from jobstatus_consumer.stream.in_flight import ALONE_FOR, VAIN_TRIES, InFlight
 from jobstatus_consumer.stream.tasks import BatchWritten, Failed, ProgressRead, ReadProgress
 from jobstatus_consumer.stream.writer import Writer
 from law.events import batch, event
@@ -136,3 +138,48 @@ def test_nothing_is_in_flight_after_a_failure_that_the_database_does_not_know() 
         assert not store.in_flight
         assert not store.connected
     assert store.written == ["a"]
+
+
+def test_an_error_that_nobody_expects_is_the_result() -> None:
+    store = Store()
+    store.errors.append(RuntimeError("no such thing"))
+    with writing(store) as writer:
+        for item in batches(a=1, b=1, c=1, d=1):
+            writer.submit(item)
+        store.answers.set()
+        failed = writer.result(WITHIN)
+        assert isinstance(failed, Failed)
+        assert str(failed.error) == "no such thing"
+
+
+def test_batches_that_fail_only_in_flight_are_written_one_by_one_and_that_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Such as behind a pooler that gives no answer in flight: each batch would be sent twice, after a long wait."""
+    store = Store()
+    store.errors += [DatabaseAwayError("no answer") for _ in range(VAIN_TRIES + 1)]
+    store.answers.set()
+    with writing(store) as writer:
+        for _ in range(3):
+            assert results(writer, batches(a=1, b=1, c=1, d=1), store) == ["a", "b", "c", "d"]
+    assert len(store.errors) == 1, "nothing is sent any more"
+    assert caplog.text.count("batches fail in flight, and not alone: no answer") == 1
+
+
+def test_batches_are_sent_again_a_while_after_they_failed_in_flight(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    found = InFlight(Store(), 4, lambda: now)
+    error = DatabaseAwayError("no answer")
+    several = []
+    for _ in range(VAIN_TRIES):
+        several.append(found.several)
+        found.note_vain(error)
+    now = ALONE_FOR - 1
+    several.append(found.several)
+    now = ALONE_FOR
+    several.append(found.several)
+    found.note_vain(error)
+    several.append(found.several)
+    assert several == [True] * VAIN_TRIES + [False, True, False], "after a while, one error more is enough"
+    assert caplog.text.count("batches fail in flight") == 1
+    found.close()
