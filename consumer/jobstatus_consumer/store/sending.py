@@ -77,8 +77,10 @@ class SendingStore(Store):
         Returns False, and sends nothing, if the batch must be written by `write`: a value cannot be encoded, fewer rows
         at once are in time, or a pooler gives each transaction another session.
         """
+        if self._pooled:
+            return False
         statements = self.fold(batch.events) or [Statement((), {})]
-        if self._pooled or any(len(events) > self._at_once for events, _ in statements):
+        if any(len(events) > self._at_once for events, _ in statements):
             return False
         try:
             commands = self._commands(statements, batch.ranges)
