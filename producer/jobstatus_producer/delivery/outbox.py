@@ -128,7 +128,8 @@ class Outbox:
             if may_block and spool_calls is None:
                 return self._put(updates, waiter)
             # else not even the lock: a thread that writes to the spool, or ends a drain, holds it for long
-            if self._route is _DIRECT and self._put(updates, waiter, may_block=False):
+            is_next = spool_calls is None or spool_calls.is_idle
+            if self._route is _DIRECT and is_next and self._put(updates, waiter, may_block=False):
                 return True
             if not may_block or spool_calls is None or seconds is None:
                 return False

@@ -48,6 +48,8 @@ class _Call:
         """for the thread that begins it, or the caller that cancels it before"""
         self.end = _Once()
         """for the thread that ends it, or the caller that leaves it under way"""
+        self.is_over = False
+        """nothing of it comes any more, and nothing of a call before it: the thread runs them in order"""
 
 
 class SpoolCalls:
@@ -67,10 +69,19 @@ class SpoolCalls:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._turn = _Once()
         """for the thread that runs the calls until `close`"""
+        self._last: _Call | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every call is over. Else an event that goes another way may overtake those of an interrupted call."""
+        return self._last is None or self._last.is_over
 
     def put(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, seconds: float) -> bool:
-        """`put`, for up to `seconds`, but at least 0.1 s. Raises what it raises. False: not accepted in that time."""
-        call = _Call(updates, waiter)
+        """`put`, for up to `seconds`, but at least 0.1 s. Raises what it raises. False: not accepted in that time.
+
+        Where a signal's handler raises in the middle, the call is taken back if it has not begun.
+        """
+        call = self._last = _Call(updates, waiter)
         self._start()
         self._calls.put(call)
         try:
@@ -80,6 +91,9 @@ class SpoolCalls:
                 return False
             if call.end.take():
                 return not self._durable
+        except BaseException:
+            call.begin.take()
+            raise
         if call.error is not None:
             raise call.error
         return call.accepted
@@ -102,6 +116,7 @@ class SpoolCalls:
         while (call := self._calls.get()) is not None:
             if call.begin.take():
                 self._run_one(call)
+            call.is_over = True
 
     def _run_one(self, call: _Call) -> None:
         try:

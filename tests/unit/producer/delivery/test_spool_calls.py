@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
-from jobstatus_producer import BufferFullError, JobStatusProducer, UndeliveredError
-from jobstatus_producer.record import Record
+from jobstatus_producer import BufferFullError, JobStatusProducer, ProducerSettings, UndeliveredError
+from jobstatus_producer.clock import StrictClock
+from jobstatus_producer.delivery import spool_calls
+from jobstatus_producer.delivery.acks import AckWaiter
+from jobstatus_producer.delivery.outbox import Outbox
+from jobstatus_producer.delivery.spool_calls import SpoolCalls
+from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from jobstatus_producer.spool import folder as spool_folder
 from jobstatus_producer.spool.database import SpoolWriteError
 from jobstatus_producer.spool.file import SpoolFile
+from support.memory_transport import MemoryLog
 from support.waiting import until
 
 BOUND = 0.5
@@ -137,3 +144,105 @@ def test_a_handler_that_raises_while_the_thread_starts_stops_no_later_call(
         jobs.update_job_status("job", status)
     jobs.close(0)
     assert spooled(tmp_path) == 3
+
+
+def update(status: str) -> CheckedUpdate:
+    return CheckedUpdate("job", status, None, None, None, None, new_event_id())
+
+
+class _InterruptedError(Exception):
+    """Raised by a signal's handler in the middle of a call."""
+
+
+class _InterruptedWait(SimpleQueue[None]):
+    def __init__(self, after: threading.Event) -> None:
+        super().__init__()
+        self._after = after
+
+    def get(self, *_: object, **__: object) -> None:
+        assert self._after.wait(30)
+        raise _InterruptedError
+
+
+AT_ONCE = threading.Event()
+AT_ONCE.set()
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, put: Callable[[], object], after: threading.Event = AT_ONCE) -> None:
+    """Call `put`, whose caller is interrupted while it waits for the spool's thread, once `after` is set."""
+
+    def make(updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> spool_calls._Call:
+        call = real(updates, waiter)
+        call.ended = _InterruptedWait(after)
+        return call
+
+    real = spool_calls._Call
+    with monkeypatch.context() as patch:
+        patch.setattr(spool_calls, "_Call", make)
+        with pytest.raises(_InterruptedError):
+            put()
+
+
+class _Blocked:
+    """A `put` that lasts until `go_on`."""
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = threading.Event(), threading.Event()
+        self.done: list[Sequence[CheckedUpdate]] = []
+
+    def __call__(self, updates: Sequence[CheckedUpdate], _: AckWaiter | None) -> bool:
+        self.begun.set()
+        self.go_on.wait(MUCH_MORE)
+        self.done.append(updates)
+        return True
+
+
+def test_no_later_event_overtakes_that_of_an_interrupted_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, first = _Blocked(), [update("1")]
+    calls = SpoolCalls(put, lambda *_: None, durable=False)
+    interrupt(monkeypatch, lambda: calls.put(first, None, MUCH_MORE), after=put.begun)
+    assert not calls.is_idle, "it is under way, and its event is still to come"
+    put.go_on.set()
+    until(lambda: calls.is_idle, "the call that was under way is over", 30)
+    assert put.done == [first]
+    calls.close()
+
+
+def test_an_interrupted_call_that_has_not_begun_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    put, first, second = _Blocked(), [update("1")], [update("2")]
+    calls = SpoolCalls(put, lambda *_: None, durable=False)
+    interrupt(monkeypatch, lambda: calls.put(first, None, MUCH_MORE), after=put.begun)
+    interrupt(monkeypatch, lambda: calls.put(second, None, MUCH_MORE))
+    put.go_on.set()
+    until(lambda: calls.is_idle, "both calls are over", 30)
+    assert put.done == [first]
+    calls.close()
+
+
+def test_an_event_waits_behind_an_interrupted_call_though_there_is_room_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, accept = threading.Event(), threading.Event(), Outbox._put
+
+    def slow(self: Outbox, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, **given: bool) -> bool:
+        if threading.current_thread().name == "jobstatus-spool":
+            begun.set()
+            go_on.wait(MUCH_MORE)
+        return accept(self, updates, waiter, **given)
+
+    monkeypatch.setattr(Outbox, "_put", slow)
+    log = MemoryLog()
+    log.answers = False
+    kafka = {"bootstrap.servers": "127.0.0.1:1"}
+    settings = ProducerSettings(kafka=kafka, spool_dir=tmp_path, max_pending_events=2, max_block_seconds=MUCH_MORE)
+    outbox = Outbox(settings, clock=StrictClock(), open_transport=log.open)
+    for status in "01":
+        assert outbox.put([update(status)], seconds=MUCH_MORE)
+    interrupt(monkeypatch, lambda: outbox.put([update("2")], seconds=MUCH_MORE), after=begun)
+    log.answers = True
+    outbox.poll(0)
+    threading.Timer(0.2, go_on.set).start()
+    assert outbox.put([update("3")], seconds=MUCH_MORE)
+    until(lambda: outbox.stats().accepted == 4, "the event of the interrupted call, which was under way", 30)
+    assert [event.status for event in log.events] == ["0", "1", "2", "3"]
+    outbox.give_up(0)
