@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import Connection, postgres
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
@@ -109,7 +109,7 @@ class Pipe:
     def _collect(self) -> bool:
         """Take what has come. Returns whether the oldest transaction has all its results."""
         while len(self._results) < self._expected[0] and not self._pgconn.is_busy():
-            result = self._pgconn.get_result()
+            result = self._result()
             if result is None:
                 continue  # the end of one statement's results
             self._heard()
@@ -117,6 +117,14 @@ class Pipe:
                 raise psycopg.errors.error_from_result(result)
             self._results.append(result)
         return len(self._results) == self._expected[0]
+
+    def _result(self) -> PGresult | None:
+        """The next result; None behind the last one of a statement."""
+        result = self._pgconn.get_result()
+        if result is None and self._pgconn.status != ConnStatus.OK:
+            # it has no results any more: without an error the caller would ask for the next one again and again
+            raise psycopg.OperationalError("the connection was lost")
+        return result
 
     def _flush(self) -> None:
         while self._pgconn.flush():
@@ -156,7 +164,7 @@ class Pipe:
         while True:
             while self._pgconn.is_busy():
                 self._wait(None)
-            result = self._pgconn.get_result()
+            result = self._result()
             if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
                 return
 
