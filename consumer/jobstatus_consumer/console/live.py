@@ -210,10 +210,7 @@ class Live:
     def _ask_broker(self) -> BrokerSide:
         try:
             topics = self._topics = self._topics or self._sources.new_topics()
-            before = topics.renewals
-            found = ask_broker(self._settings, topics)
-            if topics.renewals != before:
-                self._sources.renew()  # the readers of the log have read the same files
+            found = self._ask(topics)
         except CoordinatorAwayError:
             # the brokers were reached before, so new clients would change nothing
             self._broker_answered = time.monotonic()
@@ -226,6 +223,15 @@ class Live:
             raise
         self._broker_answered = time.monotonic()
         return found
+
+    def _ask(self, topics: Topics) -> BrokerSide:
+        before = topics.renewals
+        try:
+            return ask_broker(self._settings, topics)
+        finally:
+            # also where the question failed: no later one would show that the client was made again
+            if topics.renewals != before:
+                self._sources.renew()  # the readers of the log have read the same files
 
     def _let_go(self) -> None:
         # this object is part of cycles, and a client's sockets and threads should not wait for their collection

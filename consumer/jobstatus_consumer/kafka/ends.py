@@ -11,6 +11,8 @@ from confluent_kafka import KafkaException
 
 ASK_EVERY: Final = 5.0
 """Seconds between two questions."""
+GIVE_UP_AFTER: Final = 30.0
+"""Seconds after which a question has no answer any more: a client that was replaced meanwhile never gives one."""
 
 Question = Callable[[list[int]], Mapping[int, Future[Any]]]
 
@@ -30,7 +32,8 @@ class EndOffsets:
 
     def watch(self, partitions: Iterable[int]) -> None:
         """Collect the answers to the last question, and ask again when it is time to."""
-        if self._asked and all(answer.done() for answer in self._asked.values()):
+        late = self._clock() - self._asked_at >= GIVE_UP_AFTER
+        if late or all(answer.done() for answer in self._asked.values()):
             self._ends.update(_answers(self._asked))
             self._asked = {}
         numbers = list(partitions)
@@ -46,6 +49,8 @@ class EndOffsets:
 def _answers(asked: Mapping[int, Future[Any]]) -> Mapping[int, int]:
     found = {}
     for number, answer in asked.items():
+        if not answer.done():
+            continue
         try:
             found[number] = int(answer.result(0).offset)
         except KafkaException:

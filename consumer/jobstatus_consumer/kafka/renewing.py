@@ -11,13 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from jobstatus_schemas.certificates import CertificateFiles, Change, in_utc, trouble_with
 
 from jobstatus_consumer.config import Settings, current_kafka
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.kafka.client import admin_properties, describe, make
+from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
 
 logger = logging.getLogger("jobstatus.kafka")
 
@@ -28,7 +29,11 @@ T = TypeVar("T")
 
 
 class Renewing(Generic[T]):
-    """A client of the library that is made again once a file has changed. `make_client` reads the settings' files."""
+    """A client of the library that is made again once a file has changed. `make_client` reads the settings' files.
+
+    Where none can be made, that is tried again: with certificates after they were accepted once more, with properties
+    after the next change of their files.
+    """
 
     def __init__(self, settings: Settings, make_client: Callable[[], T]) -> None:
         self._settings = settings
@@ -62,12 +67,15 @@ class Renewing(Generic[T]):
         """Return the client, a new one if it was outdated. The old one stays where no new one can be made."""
         if self.outdated:
             self._used = current_kafka(self._settings)
+            before = self._certificates
             # before the client reads them: what changes in between is noticed later
             self._certificates = NewCertificates(self._settings)
             try:
                 self._client = self._make_client()
             except SettingsError as error:
-                logger.warning("%s. The old Kafka client goes on until its file changes again", error)
+                logger.warning("%s. The old Kafka client goes on", error)
+                self._certificates = before
+                before.try_again()
             else:
                 self.renewals += 1
                 logger.info("a file of the Kafka client has changed; the client was made again%s", self._until())
@@ -105,6 +113,10 @@ class NewCertificates:
             self._trial = None
         return self._trial is not None and self._trial.accepted
 
+    def try_again(self) -> None:
+        """Accept no certificates before they were tried once more, at one of the next looks."""
+        self._trial = None
+
     def _try(self) -> None:
         try:
             self._trial = self._trial or _Trial(self._settings, self._make_client)
@@ -125,31 +137,45 @@ class NewCertificates:
 
 
 class _Trial:
-    """A client with the certificates that the files have now. A broker's answer, whatever it is, proves them."""
+    """A client with the certificates that the files have now. A broker's answer proves them, whatever it is.
+
+    One answer does not: that their user may not describe the topic. That user's consumer would end. Other rights are
+    not tried.
+    """
 
     def __init__(self, settings: Settings, make_client: Callable[[dict[str, Any]], AdminClient]) -> None:
+        self._topic = settings.topic
         # a function that does not know this object: a client in a cycle keeps its sockets and threads for a long time
         self._heard: list[str] = []
-        self._client = make(make_client, {**admin_properties(settings), "error_cb": _hearing(self._heard)})
-        self._answer = self._ask()
-        self.accepted = False
+        properties = {**admin_properties(settings), "error_cb": _hearing(self._heard)}
+        self._client: AdminClient | None = make(make_client, properties)
+        self._answer = self._ask(self._client)
 
-    def _ask(self) -> Future[Any]:
-        answer: Future[Any] = self._client.describe_cluster(request_timeout=ANSWERS_WITHIN)
-        return answer
+    @property
+    def accepted(self) -> bool:
+        """Whether a broker has answered. The client is closed then."""
+        return self._client is None
+
+    def _ask(self, client: AdminClient) -> Future[Any]:
+        return client.describe_topics(TopicCollection([self._topic]), request_timeout=ANSWERS_WITHIN)[self._topic]
 
     def look(self) -> str:
         """See whether a broker has answered. Return why none has; empty while that is not known. Never blocks."""
+        if self._client is None:
+            return ""
         self._client.poll(0)  # the library reports its errors only in here
-        if self.accepted or not self._answer.done():
+        if not self._answer.done():
             return ""
         error = self._answer.exception()
         code = error.args[0].code() if isinstance(error, KafkaException) else KafkaError._TIMED_OUT
+        if code in NOT_ALLOWED:
+            self._answer = self._ask(self._client)
+            return f"the broker accepts them, but their user has no right DESCRIBE on the topic {self._topic}"
         # the library's own codes are negative
-        self.accepted = error is None or code > 0
-        if self.accepted:
+        if error is None or code > 0:
+            self._client = None
             return ""
-        self._answer = self._ask()
+        self._answer = self._ask(self._client)
         return self._heard[-1] if self._heard else f"no broker answers within {ANSWERS_WITHIN:g} s"
 
 

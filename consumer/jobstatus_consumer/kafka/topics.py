@@ -37,7 +37,7 @@ from jobstatus_consumer.kafka.client import (
     make,
 )
 from jobstatus_consumer.kafka.coordinator import AskedHere, Coordinator, GroupFacts
-from jobstatus_consumer.kafka.ends import EndOffsets
+from jobstatus_consumer.kafka.ends import GIVE_UP_AFTER, EndOffsets
 from jobstatus_consumer.kafka.error_codes import NOT_ALLOWED
 from jobstatus_consumer.kafka.renewing import Renewing
 from jobstatus_consumer.kafka.rights import Right, needing, refusal
@@ -152,7 +152,9 @@ class Topics:
             self._watch = None
             if answer is not None:
                 self.answered_at = time.monotonic()
-        if self._watch is None and time.monotonic() - self._watched_at >= WATCH_EVERY:
+        since = time.monotonic() - self._watched_at
+        # a client that was replaced meanwhile may never answer
+        if (self._watch is None and since >= WATCH_EVERY) or since >= GIVE_UP_AFTER:
             self._watched_at = time.monotonic()
             asked = self._admin.describe_topics(TopicCollection([name]), request_timeout=CONTROLLER_SECONDS)
             self._watch = asked[name]

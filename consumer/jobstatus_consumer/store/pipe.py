@@ -12,12 +12,12 @@ from __future__ import annotations
 import itertools
 import select
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg import Connection, postgres
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from jobstatus_consumer.store.json_params import JsonbText, JsonText
@@ -41,10 +41,11 @@ class Pipe:
     """The transactions in flight on one connection, in order. It belongs to the thread that owns the connection.
 
     Every method raises what psycopg raises. After an error only `end` may be called: the server has executed nothing
-    of the transaction that failed, nor of those behind it.
+    of the transaction that failed, nor of those behind it. `heard` is called with each result that comes.
     """
 
-    def __init__(self, connection: Connection[Any]) -> None:
+    def __init__(self, connection: Connection[Any], heard: Callable[[], object] = lambda: None) -> None:
+        self._heard = heard
         self._connection = connection
         self._pgconn = connection.pgconn
         self._names: dict[bytes, bytes] = {}
@@ -67,8 +68,13 @@ class Pipe:
             self._pgconn.enter_pipeline_mode()
             self._open = True
         before = sum(self._prepare(command) for command in (_BEGIN, *commands, _COMMIT))
-        for command in (_BEGIN, *commands, _COMMIT):
+        self._execute(_BEGIN)
+        for command in commands:
+            if command is not commands[0]:
+                # the result of the statement before: the server would keep it until the end of the transaction
+                self._pgconn.send_flush_request()
             self._execute(command)
+        self._execute(_COMMIT)
         self._pgconn.send_flush_request()
         self._expected.append(before + len(commands) + 2)
         self._flush()
@@ -103,13 +109,22 @@ class Pipe:
     def _collect(self) -> bool:
         """Take what has come. Returns whether the oldest transaction has all its results."""
         while len(self._results) < self._expected[0] and not self._pgconn.is_busy():
-            result = self._pgconn.get_result()
+            result = self._result()
             if result is None:
                 continue  # the end of one statement's results
+            self._heard()
             if result.status in FAILED:
                 raise psycopg.errors.error_from_result(result)
             self._results.append(result)
         return len(self._results) == self._expected[0]
+
+    def _result(self) -> PGresult | None:
+        """The next result; None behind the last one of a statement."""
+        result = self._pgconn.get_result()
+        if result is None and self._pgconn.status != ConnStatus.OK:
+            # it has no results any more: without an error the caller would ask for the next one again and again
+            raise psycopg.OperationalError("the connection was lost")
+        return result
 
     def _flush(self) -> None:
         while self._pgconn.flush():
@@ -149,7 +164,7 @@ class Pipe:
         while True:
             while self._pgconn.is_busy():
                 self._wait(None)
-            result = self._pgconn.get_result()
+            result = self._result()
             if result is not None and result.status == ExecStatus.PIPELINE_SYNC:
                 return
 

@@ -77,16 +77,19 @@ class SendingStore(Store):
         Returns False, and sends nothing, if the batch must be written by `write`: a value cannot be encoded, fewer rows
         at once are in time, or a pooler gives each transaction another session.
         """
+        if self._pooled:
+            return False
         statements = self.fold(batch.events) or [Statement((), {})]
-        if self._pooled or any(len(events) > self._at_once for events, _ in statements):
+        if any(len(events) > self._at_once for events, _ in statements):
             return False
         try:
             commands = self._commands(statements, batch.ranges)
         except BadRowError:
             return False
         now = self._clock()
+        # before the first statement on a connection as well, which sets the keepalives
+        self._sent_at = self._sent_at or now
         with self._piped() as pipe:
-            self._sent_at = self._sent_at or now
             pipe.send(commands)
         self._sent.append(Sent(statements, batch.ranges, now))
         return True
@@ -137,13 +140,17 @@ class SendingStore(Store):
             self._sent_at = self._clock() if len(self._sent) - len(self._answers) > 1 else None
         return answers
 
+    def _note_result(self) -> None:
+        # each statement may take as long as the server allows one
+        self._sent_at = self._clock()
+
     @contextmanager
     def _piped(self) -> Iterator[Pipe]:
         try:
             with self.use() as connection:
                 if self._pipe is None:
                     connection.execute(KEEPALIVES)
-                    self._pipe = Pipe(connection)
+                    self._pipe = Pipe(connection, self._note_result)
                 yield self._pipe
         except ConnectionStaleError:
             self.close()

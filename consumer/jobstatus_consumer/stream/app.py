@@ -177,8 +177,10 @@ class ConsumerRun:
         settings = self._settings
         while True:
             try:
+                # first: a group's consumer has to be closed, and could not be if this fails
+                sender = DeadLetterSender(settings)
                 consumer = GroupConsumer(settings, self._topics, self._make_client, counts=self._member_counts())
-                return consumer, DeadLetterSender(settings)
+                return consumer, sender
             except SettingsError as error:
                 if not self._has_joined:
                     raise

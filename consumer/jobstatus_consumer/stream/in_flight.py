@@ -6,6 +6,7 @@ written behind one that was not; the writer writes each of them again.
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections import deque
@@ -16,8 +17,15 @@ from typing import Final
 from jobstatus_consumer.records import Batch, Written
 from jobstatus_consumer.stream.ports import SendingPort
 
+logger = logging.getLogger("jobstatus.writer")
+
 REST_EVERY: Final = 5.0
 """Seconds. A session reports what it did to the statistics, by which the server vacuums, only while it rests."""
+
+VAIN_TRIES: Final = 3
+"""So many errors in a row that did not come back when the batch was written alone: batches in flight do not work."""
+ALONE_FOR: Final = 300.0
+"""Seconds for which each batch is written alone after that."""
 
 
 class InFlight:
@@ -30,8 +38,11 @@ class InFlight:
         self._batches: deque[Batch] = deque()
         # when the first batch was sent since the connection rested; None while it rests
         self._since: float | None = None
+        # errors since the last answer, each of which the same batch did not have when it was written alone
+        self._vain = 0
+        self._alone_until: float | None = None
         # with which the thread that hands in tasks ends a wait for the database; none where nothing is sent
-        self._ends: list[socket.socket] = [*socket.socketpair()] if self.several else []
+        self._ends: list[socket.socket] = [*socket.socketpair()] if limit > 1 else []
         for end in self._ends:
             end.setblocking(False)
 
@@ -41,7 +52,9 @@ class InFlight:
     @property
     def several(self) -> bool:
         """Whether more than one batch may be in flight. Otherwise none is sent, and each is written alone."""
-        return self._limit > 1
+        if self._alone_until is not None and self._clock() >= self._alone_until:
+            self._alone_until = None
+        return self._limit > 1 and self._alone_until is None
 
     @property
     def full(self) -> bool:
@@ -75,7 +88,17 @@ class InFlight:
             with suppress(BlockingIOError):
                 reader.recv(4096)
             return None
+        self._vain = 0
         return self._batches.popleft(), written
+
+    def note_vain(self, error: Exception) -> None:
+        """A batch was written alone, and without a trace of the `error` in flight before."""
+        self._vain += 1
+        if self._vain >= VAIN_TRIES:
+            self._alone_until = self._clock() + ALONE_FOR
+        if self._vain == VAIN_TRIES:
+            text = "batches fail in flight, and not alone: %s. Each is written alone for %.0f s, which is slower"
+            logger.warning(text, error, ALONE_FOR)
 
     def rest(self) -> None:
         """Make the connection usable for anything else; nothing may be in flight. Raises what the store raises."""

@@ -113,8 +113,8 @@ class Writer:
         self._in_flight = InFlight(store, several)
         # tasks that come before those in the inbox, after an error of what was in flight
         self._put_back: deque[Task] = deque()
-        # the next batch is written alone: it finds out what an error in flight was about
-        self._alone = False
+        # an error in flight: the next batch is written alone, which finds out what it was about
+        self._alone: StoreError | None = None
         # the loop has the progress that was read on this connection
         self._progress_returned = False
         # a connection was stale after the last batch that was written
@@ -190,6 +190,8 @@ class Writer:
         try:
             while (task := self._next_task()) is not None:
                 self._take(task)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to receive it and stop
+            self._answer(Failed(error))
         finally:
             self._store.close()
             self._in_flight.close()
@@ -199,7 +201,8 @@ class Writer:
         if self._may_be_sent(task) and self._sent(task):
             return
         if self._in_flight:
-            self._put_back.append(task)
+            # what was put back and is not sent yet is newer
+            self._put_back.appendleft(task)
             self._receive_all()
         else:
             self._answer(self._failed_settling or self._do(task))
@@ -209,7 +212,7 @@ class Writer:
             self._in_flight.several
             and isinstance(task, Batch)
             and not task.rejected
-            and not self._alone
+            and self._alone is None
             and self._store.connected
             and self._progress_returned
             and self._failed_settling is None
@@ -243,13 +246,15 @@ class Writer:
         """After an error in flight: write the oldest batch alone, and send the others behind it again."""
         logger.debug("what was in flight is written again: %s", error)
         self._put_back.extendleft(reversed(self._in_flight.take_all()))
-        self._alone = True
+        self._alone = error
 
     def _answer(self, result: Result) -> None:
         if isinstance(result, ForAll):
             self._round += 1
             self._put_back.clear()
-            self._in_flight.take_all()
+            if self._in_flight.take_all():
+                # the store would take an answer that is left for that of a later batch
+                self._store.close()
         self._outbox.put(result)
 
     def _next_task(self) -> Task | None:
@@ -339,7 +344,9 @@ class Writer:
         found = self._until_available(lambda: self._write_or_read_progress(batch))
         if isinstance(found, ProgressRead):
             return BatchReturned(batch, found.progress, found.epochs)
-        self._alone = False
+        if self._alone is not None and not found.rejected:
+            self._in_flight.note_vain(self._alone)
+        self._alone = None
         return self._finish(batch, found)
 
     def _finish(self, batch: Batch, found: Written) -> BatchWritten:

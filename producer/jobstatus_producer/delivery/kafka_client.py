@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from jobstatus_schemas.certificates import in_utc
@@ -40,6 +41,8 @@ class KafkaClient:
         self._silent_seconds = silent_seconds
         self._dead = False
         self._silent_since: float | None = None
+        self._closed = False
+        self._used, self._certificates = self._files_now()
         self.transport = self._open()
 
     @property
@@ -75,7 +78,7 @@ class KafkaClient:
             self._renew()
 
     def has_new_certificates(self) -> bool:
-        """Whether the files have other certificates, which a broker has accepted. May block for 0.1 s."""
+        """Whether the files have other certificates, which a broker has accepted. May block for 1.6 s."""
         return self._certificates.accepted()
 
     def renew(self) -> None:
@@ -87,32 +90,39 @@ class KafkaClient:
 
     def close(self) -> None:
         """Let go of the client. Blocks for 3 s at most."""
+        # before the transport is looked up: the sender's thread may be replacing it
+        self._closed = True
         self._certificates.close()
         self.transport.close()
 
     def _renew(self) -> bool:
-        trial = self._certificates
+        before = self._used, self._certificates
+        self._used, self._certificates = self._files_now()
         try:
             opened = self._open()
         except SettingsError as error:
-            # the properties were accepted before, so it is what a function or a file gives now
+            # the properties were accepted before, so it is what a function or a file gives now; it is tried again
+            self._used, self._certificates = before
             self._acks.trouble(str(error))
             return False
         finally:
-            trial.close()
+            before[1].close()
         old, self.transport = self.transport, opened
         self._dead = False
         self._silent_since = None
         old.close()
-        return True
+        if self._closed:
+            opened.close()
+        return not self._closed
+
+    def _files_now(self) -> tuple[Mapping[str, str], NewCertificates]:
+        """What is in the files before a client reads them: a change that comes in between is noticed later."""
+        return self._settings.current_kafka(), NewCertificates(self._settings, self._open_transport)
 
     def _open(self) -> Transport:
         settings = self._settings
         # librdkafka also counts records that wait for their callbacks; the outbox keeps the bound on events
         max_records = min(10_000_000, 2 * settings.max_pending_events + 10_000)
-        self._used = settings.current_kafka()
-        # before the client reads them: what changes in between is noticed later
-        self._certificates = NewCertificates(settings, self._open_transport)
         transport = self._open_transport(settings.topic, self._used, max_records, self._failed)
         return transport if settings.format == "single-object" else _in_confluents_framing(transport, settings)
 

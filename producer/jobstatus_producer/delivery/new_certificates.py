@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from itertools import cycle
 from typing import Final
 
 from jobstatus_schemas.certificates import CertificateFiles, Change, trouble_with
@@ -12,8 +14,12 @@ from jobstatus_producer.errors import SettingsError
 from jobstatus_producer.log import logger
 from jobstatus_producer.settings import ProducerSettings
 
-REACH_SECONDS: Final = 0.1
-"""How long one look may wait for a broker's answer."""
+REACH_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+"""How long the looks wait for a broker's answer, in turn.
+
+The library drops an answer that comes later, so a broker that is far or busy is found only by a longer wait. The short
+ones come again after it: with certificates that are refused for days the sender's thread mostly does other things.
+"""
 ANSWERS_WITHIN: Final = 5.0
 """Seconds that a broker has for its answer before the log says that none accepts the new certificates."""
 
@@ -29,13 +35,15 @@ class NewCertificates:
         self._files = files or CertificateFiles(settings.kafka)
         self._trial: Transport | None = None
         self._tried_since = 0.0
-        self._heard: list[Failure] = []
+        self._waits = cycle(REACH_SECONDS)
+        # the last error of the trial, which has one each second for as long as it is refused
+        self._heard: deque[Failure] = deque(maxlen=1)
         self._warned = ""
         self.expires_at = self._files.expires_at
         """when the certificate expires, in seconds since 1970-01-01 UTC; None if that is not known"""
 
     def accepted(self) -> bool:
-        """Whether there are other certificates, and a broker has answered a client with them. May block for 0.1 s."""
+        """Whether there are other certificates, and a broker has answered a client with them. May block for 1.6 s."""
         change = self._files.look()
         if change is Change.NEW:
             return self._try()
@@ -56,7 +64,7 @@ class NewCertificates:
         except SettingsError as error:
             self._warn(str(error))
             return False
-        failure = trial.reach(REACH_SECONDS)
+        failure = trial.reach(next(self._waits))
         trial.poll(0)  # the client reports its errors only in here
         if failure is not None and time.monotonic() - self._tried_since > ANSWERS_WITHIN:
             self._warn((self._heard or [failure])[-1].text)
@@ -64,6 +72,7 @@ class NewCertificates:
 
     def _opened(self) -> Transport:
         self._tried_since = time.monotonic()
+        self._waits = cycle(REACH_SECONDS)
         self._heard.clear()
         settings = self._settings
         # it sends nothing, so it needs no room

@@ -376,7 +376,7 @@ class Outbox:
         return found
 
     def use_new_certificates(self) -> None:
-        """Go on with a new client if there are other certificates, and a broker accepts them. May block for 6 s then.
+        """Go on with a new client if a broker accepts other certificates. May block for 9 s, without a token for 19 s.
 
         New events queue in the backlog meanwhile, so none overtakes one that the old client has.
         """

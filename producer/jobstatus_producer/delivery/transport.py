@@ -122,7 +122,7 @@ class Transport(Protocol):
         """Have a new client find its broker at once. May block for 0.1 s. Does nothing once it is found."""
 
     def reach(self, seconds: float) -> Failure | None:
-        """Why no broker answers this client; None if one does. May block for `seconds`."""
+        """Why no broker answers this client and lets it see the topic; None if one does. May block for `seconds`."""
 
     def not_ready(self, seconds: float) -> Failure | None:
         """Why nothing may be handed over yet; None if something may. May block for `seconds`."""
@@ -234,13 +234,19 @@ class KafkaTransport:
             process.note_client_quiet(self)
 
     def reach(self, seconds: float) -> Failure | None:
-        """Why no broker answers this client; None if one does. May block for `seconds`. Not for a closed client."""
+        """Why no broker answers this client; None if one does. May block for `seconds`. Not for a closed client.
+
+        A broker that does not let its user see the topic gives an answer that counts as none.
+        """
+        if self._producer is None:
+            return None
         try:
-            if self._producer is not None:
-                self._producer.list_topics(self._topic, seconds)
+            found = self._producer.list_topics(self._topic, seconds).topics.get(self._topic)
         except KafkaException as error:
             return failure_of(error.args[0], self._secrets, self._topic)
-        return None
+        if found is None or found.error is None or found.error.code() not in _NOT_ALLOWED:
+            return None
+        return failure_of(found.error, self._secrets, self._topic)
 
     def not_ready(self, seconds: float) -> Failure | None:
         """Nothing keeps records from being handed over."""

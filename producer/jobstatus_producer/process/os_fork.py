@@ -25,9 +25,9 @@ LOOK_SECONDS: Final = 0.005
 def note_client_start(client: object) -> None:
     """The threads of `client`, a Kafka client, are about to start: a fork waits for them, for `START_SECONDS`."""
     STATE.new_clients[id(client)] = time.monotonic() + START_SECONDS
-    if os.fork is not _wait_and_fork:
+    if os.fork is not STATE.our_fork:
         STATE.real_fork = os.fork
-        os.fork = _wait_and_fork
+        STATE.our_fork = os.fork = _waiting(os.fork)
 
 
 def note_client_quiet(client: object) -> None:
@@ -42,7 +42,7 @@ def after_fork() -> None:
 
 def uninstall() -> None:
     """Put the real function back, unless another package has replaced ours."""
-    if os.fork is _wait_and_fork:
+    if os.fork is STATE.our_fork:
         os.fork = STATE.real_fork
 
 
@@ -54,7 +54,15 @@ def wait_for_new_clients(
         pause(LOOK_SECONDS)
 
 
-def _wait_and_fork() -> int:
-    """Fork a child process. Return 0 in the child and the child's process id in the parent."""
-    wait_for_new_clients()
-    return STATE.real_fork()
+def _waiting(fork: Callable[[], int]) -> Callable[[], int]:
+    """A function that waits and then calls `fork`, whatever else is installed later.
+
+    Another package may have replaced ours and call it. One function that calls the newest would then call itself.
+    """
+
+    def wait_and_fork() -> int:
+        """Fork a child process. Return 0 in the child and the child's process id in the parent."""
+        wait_for_new_clients()
+        return fork()
+
+    return wait_and_fork

@@ -54,8 +54,12 @@ class ProcessState:
         """the SIGTERM handler that ours replaced; None: ours is not installed"""
         self.real_exit: Callable[[int], NoReturn] = os._exit
         """the `os._exit` that ours replaced"""
+        self.our_exit: Callable[[int], NoReturn] | None = None
+        """the `os._exit` that was installed last"""
         self.real_fork: Callable[[], int] = os.fork
         """the `os.fork` that ours replaced"""
+        self.our_fork: Callable[[], int] | None = None
+        """the `os.fork` that was installed last"""
         self.exiting_pid: int | None = None
         """the process in which `os._exit` was called"""
         self.interrupted_frames: list[FrameType | None] = []

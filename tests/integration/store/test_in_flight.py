@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobstatus_consumer.core import Budget, DeadLetter
+from jobstatus_consumer.core import Budget, DeadLetter, Statement
 from jobstatus_consumer.records import Batch, Event, LogRange
 from jobstatus_consumer.store.sending import SendingStore
 from jobstatus_consumer.stream import in_flight
@@ -338,3 +338,53 @@ def test_several_batches_are_in_flight_at_once(store: SendingStore, database: Da
         results = [loop.writer.result(LONG) for _ in range(4)]
     assert all(isinstance(result, BatchWritten) for result in results)
     assert_whole(database, 4)
+
+
+def test_each_statement_of_a_batch_has_its_own_time(
+    url: str, opened: Opened, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop cuts the connection of one that takes too long; a batch may have as many as a job has events."""
+    now = 100.0
+    store = SendingStore(url, "jobs", opener=opened, clock=lambda: now)
+    monkeypatch.setattr(store, "fold", lambda events: [Statement([event], {}) for event in events])
+    database.execute(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF new.status = 'waits' THEN PERFORM pg_advisory_xact_lock(7); END IF; RETURN new; END $$"
+    )
+    database.execute("CREATE TRIGGER wait BEFORE INSERT ON jobs FOR EACH ROW EXECUTE FUNCTION wait()")
+    database.execute("SELECT pg_advisory_lock(7)")
+    store.connect()
+    assert store.send(batch([event("first", 0), event("second", 1, status="waits")]))
+    now += 10
+    assert store.statement_age == 10
+    found: list[Any] = []
+    receiving = threading.Thread(target=lambda: found.append(store.receive()))
+    receiving.start()
+    try:
+        until(lambda: store.statement_age == 0, "the first statement's result has come")
+    finally:
+        database.execute("SELECT pg_advisory_unlock(7)")
+        receiving.join(LONG)
+        store.close()
+    assert found[0].applied == 2
+
+
+def test_a_server_that_vanishes_before_the_first_statement_is_noticed(
+    store: SendingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The statement that sets the keepalives runs on a connection before the first batch."""
+    ages: list[bool] = []
+    use = store.use
+
+    @contextmanager
+    def used() -> Iterator[Any]:
+        ages.append(store._sent_at is not None)
+        with use() as connection:
+            yield connection
+
+    store.connect()
+    monkeypatch.setattr(store, "use", used)
+    assert store.send(jobs(1)[0])
+    assert store.receive() is not None
+    store.close()
+    assert all(ages)

@@ -29,6 +29,16 @@ class Sources:
         self.renewed += 1
 
 
+class Renewed(Sources):
+    """Its client is made anew in the question, which fails all the same."""
+
+    def __init__(self) -> None:
+        self.topics = Topics()
+
+    def new_topics(self) -> Topics:
+        return self.topics
+
+
 @pytest.mark.parametrize(
     ("error", "renewed"), [(BrokerAwayError("no broker"), 1), (CoordinatorAwayError("no child"), 0)]
 )
@@ -45,3 +55,19 @@ def test_clients_are_made_anew_where_no_broker_answers_and_not_where_the_child_p
     with pytest.raises(type(error)):
         watched._ask_broker()
     assert sources.renewed == renewed
+
+
+def test_readers_of_the_log_are_made_anew_with_the_client_although_its_question_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sources: Any = Renewed()
+
+    def renew_and_refuse(*_: object) -> None:
+        sources.topics.renewals += 1
+        raise BrokerAwayError("no broker")
+
+    monkeypatch.setattr(live, "ask_broker", renew_and_refuse)
+    watched = Live(load_settings({"JOBSTATUS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}), sources)
+    with pytest.raises(BrokerAwayError):
+        watched._ask_broker()
+    assert sources.renewed == 1

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
-from jobstatus_consumer.kafka.ends import ASK_EVERY, EndOffsets
+from jobstatus_consumer.kafka.ends import ASK_EVERY, GIVE_UP_AFTER, EndOffsets
 
 
 class Broker:
@@ -56,6 +56,22 @@ def test_without_an_answer_the_last_one_counts() -> None:
     broker.answer(p0=None, p1=-1)
     broker.ends.watch([0, 1])
     assert (broker.ends.of(0), broker.ends.of(1)) == (7, 9)
+
+
+def test_a_client_that_was_replaced_before_its_answer_is_not_waited_for() -> None:
+    """It never gives one: neither an offset nor an error."""
+    broker = Broker()
+    broker.ends.watch([0, 1])
+    broker.answer(p0=7)
+    broker.now += GIVE_UP_AFTER - 1
+    broker.ends.watch([0, 1])
+    assert len(broker.asked) == 1
+    broker.now += 1
+    broker.ends.watch([0, 1])
+    assert broker.ends.of(0) == 7
+    broker.answer(p0=8, p1=9)
+    broker.ends.watch([0, 1])
+    assert (broker.ends.of(0), broker.ends.of(1)) == (8, 9)
 
 
 def test_without_a_partition_nothing_is_asked() -> None:

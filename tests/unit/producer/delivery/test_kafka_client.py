@@ -1,4 +1,4 @@
-"""The Kafka client that cannot be made anew now, such as while there is no token for its login."""
+"""The Kafka client that cannot be made anew now, such as while there is no token for its login, or is closed then."""
 
 from __future__ import annotations
 
@@ -34,3 +34,28 @@ def test_a_dead_client_stays_until_another_one_can_be_made() -> None:
     client.renew_if_dead()
     assert client.transport is second
     assert not client.is_dead
+
+
+def test_a_client_that_is_opened_while_the_producer_is_closed_is_closed_too() -> None:
+    """The sender's thread opens it, and may take longer for that than the closing waits for the thread."""
+    opened: list[Closable] = []
+
+    def open_transport(*_: object) -> Any:
+        if opened:
+            client.close()
+        opened.append(Closable(MemoryLog(), "topic"))
+        return opened[-1]
+
+    client = KafkaClient(ProducerSettings(kafka={"bootstrap.servers": "nowhere:9092"}), Acks(), open_transport)
+    client.note(Failure("dead", FailureKind.CLIENT_DEAD))
+    client.renew_if_dead()
+    assert [transport.closed for transport in opened] == [True, True]
+
+
+class Closable(MemoryTransport):
+    """Remembers that it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True

@@ -28,10 +28,15 @@ class Broker(MemoryLog):
         self.opened: list[MemoryTransport] = []
         self.refuses = ""
         self.raises = ""
+        self.raises_later = ""
+        """for each client behind the second, which is the one that tries the certificates"""
+        self.seconds = 0.0
+        """how long an answer takes; a client that waits less gets none"""
+        self.waits: list[float] = []
 
     def open(self, topic: str, properties: Any, max_records: int, on_error: Any) -> MemoryTransport:
-        if self.raises:
-            raise SettingsError(self.raises)
+        if self.raises or (self.raises_later and len(self.opened) >= 2):
+            raise SettingsError(self.raises or self.raises_later)
         found = _Client(self, topic)
         self.opened.append(found)
         return found
@@ -43,6 +48,9 @@ class _Client(MemoryTransport):
         self._broker = broker
 
     def reach(self, seconds: float) -> Failure | None:
+        self._broker.waits.append(seconds)
+        if seconds < self._broker.seconds:
+            return Failure("_TIMED_OUT")
         return Failure(self._broker.refuses) if self._broker.refuses else None
 
 
@@ -150,6 +158,41 @@ def test_certificates_that_no_broker_accepts_are_tried_again_and_named_once(
     broker.refuses = ""
     look(sending, 1)
     assert len(broker.opened) == 3
+
+
+def test_a_broker_that_answers_slowly_accepts_new_certificates_too(
+    sending: Outbox, broker: Broker, authority: Authority
+) -> None:
+    authority.sign("worker")
+    broker.seconds = 1.0
+    look(sending, 1 + len(new_certificates.REACH_SECONDS))
+    assert len(broker.opened) == 3
+
+
+def test_certificates_that_are_refused_keep_the_thread_waiting_for_half_of_its_time_at_most(
+    sending: Outbox, broker: Broker, authority: Authority
+) -> None:
+    """There is a look each second."""
+    authority.sign("worker")
+    broker.refuses = "_SSL: certificate unknown"
+    look(sending, 41)
+    waited = sum(broker.waits)
+    assert waited / (waited + 40) < 0.5
+
+
+def test_a_new_client_that_cannot_be_made_is_tried_again(sending: Outbox, broker: Broker, authority: Authority) -> None:
+    """The certificates are accepted, but there is no token, or no file of the registry's."""
+    authority.sign("worker")
+    broker.raises_later = "no token, so no login"
+    look(sending)
+    report(sending, "first")
+    assert len(broker.opened) == 2
+    broker.raises_later = ""
+    look(sending)
+    report(sending, "second")
+    drained(sending)
+    assert len(broker.opened) == 4, "the first client, two that tried, and the one with the new certificates"
+    assert broker.rows() == ["first", "second"]
 
 
 def test_a_trial_ends_once_the_files_are_what_they_were(sending: Outbox, broker: Broker, authority: Authority) -> None:

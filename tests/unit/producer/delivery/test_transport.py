@@ -7,9 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from jobstatus_producer import JobStatusProducer, UndeliveredError
 from jobstatus_producer.delivery.transport import Failure, FailureKind, KafkaTransport
 from support.waiting import until
@@ -67,3 +69,27 @@ def test_a_closed_client_takes_nothing_and_says_so(opened: Callable[..., KafkaTr
     assert isinstance(failure, Failure)
     assert failure.text.startswith("_DESTROY")
     assert failure.kind is FailureKind.TEMPORARY
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (None, None),
+        (KafkaError.UNKNOWN_TOPIC_OR_PART, None),
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, "this client has no right WRITE on the topic topic"),
+    ],
+)
+def test_a_broker_is_not_reached_by_a_client_that_may_not_see_the_topic(
+    opened: Callable[..., KafkaTransport], code: int | None, words: str | None
+) -> None:
+    """Else new certificates of a user without rights would replace those of a client that works."""
+
+    class Answered(Producer):
+        def list_topics(self, topic: str, timeout: float) -> Any:  # type: ignore[override]
+            return SimpleNamespace(topics={topic: SimpleNamespace(error=code and KafkaError(code))})
+
+    client = opened(open_client=Answered)
+    failure = client.reach(0.1)
+    client.close()
+    assert (failure is None) == (words is None)
+    assert failure is None or words is None or words in failure.text

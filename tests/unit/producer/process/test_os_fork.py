@@ -64,3 +64,25 @@ def test_the_real_fork_is_put_back_unless_another_package_has_replaced_ours() ->
     os_fork.uninstall()
     assert os.fork is theirs
     os.fork = real
+
+
+def test_a_package_that_has_wrapped_our_fork_is_called_once_for_each_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wraps ours between two clients, as a profiler does, and calls it."""
+    forks: list[str] = []
+
+    def real() -> int:
+        forks.append("real")
+        return 7
+
+    def theirs() -> int:
+        forks.append("theirs")
+        return ours()
+
+    monkeypatch.setattr(os, "fork", real)
+    note_client_start(object())
+    ours = os.fork
+    monkeypatch.setattr(os, "fork", theirs)
+    note_client_start(object())
+    STATE.new_clients.clear()
+    assert os.fork() == 7
+    assert forks == ["theirs", "real"]
