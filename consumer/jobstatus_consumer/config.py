@@ -146,7 +146,7 @@ class Settings(BaseModel):
         30.0,
         ge=0,
         le=86_400,
-        description="how many seconds to try to connect to the database at the start; later there is no limit",
+        description="how many seconds to try to reach the database and a broker at the start; later there is no limit",
     )
     on_lost_offsets: Literal["stop", "earliest"] = Field(
         "stop",

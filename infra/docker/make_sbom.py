@@ -70,6 +70,14 @@ def of_image(engine: str | None, tag: str, into: Path) -> None:
         scan(f"{form}:{file}", tag, into)
 
 
+def reason_of(part: str, error: MissingError | subprocess.CalledProcessError) -> str:
+    """Why there is no bill of this part; a program that failed has written its own reason before."""
+    if isinstance(error, MissingError):
+        return str(error)
+    program = Path(error.cmd[0]).name
+    return f"no bill of the {part} was written: {program} ended with {error.returncode}, for the reason above"
+
+
 def main() -> int:
     """Write both bills and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,12 +89,12 @@ def main() -> int:
     missing = []
     try:
         of_wheel(Path(f"{name}.wheel.cdx.json"))
-    except MissingError as error:
-        missing.append(error)
+    except (MissingError, subprocess.CalledProcessError) as error:
+        missing.append(reason_of("wheel", error))
     try:
         of_image(given.engine, given.tag, Path(f"{name}.image.cdx.json"))
-    except MissingError as error:
-        missing.append(error)
+    except (MissingError, subprocess.CalledProcessError) as error:
+        missing.append(reason_of("image", error))
     for reason in missing:
         print(reason, file=sys.stderr)
     return 1 if missing else 0

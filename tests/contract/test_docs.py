@@ -20,7 +20,7 @@ from support.pages import ROOT, WRITTEN_ELSEWHERE, Block, blocks, pages
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
 NOT_RUN = [block for block in ALL_BLOCKS if block.language == "bash" and block.not_run]
 LANGUAGES = {"bash", "sh", "python", "text", "yaml", "sql", "json", "toml", "ini"}
-OUTSIDE = {"docker", "cp", "export", "git", "helm", "python", "pip", "kubectl", "twine"}
+OUTSIDE = {"docker", "cp", "export", "git", "helm", "python", "pip", "kubectl", "psql", "twine"}
 INSTALLED = ("/opt/jobstatus/bin/", "released/bin/")
 
 
@@ -76,6 +76,26 @@ def test_every_link_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
             if "://" not in target and Path(target).name not in WRITTEN_ELSEWHERE:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+    titles = [re.sub(r"[^\w\- ]", "", title.lower()) for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    return {title.replace(" ", "-") for title in titles}
+
+
+def test_every_anchor_is_a_heading_of_its_page() -> None:
+    found = [
+        (page, target, anchor)
+        for page in pages()
+        for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", page.read_text("utf-8"))
+        if "://" not in target and Path(target).name not in WRITTEN_ELSEWHERE
+    ]
+    assert len(found) > 20
+    for page, target, anchor in found:
+        there = page.parent / target if target else page
+        assert there.suffix != ".md" or anchor in anchors(there), f"{page.name}: {target}#{anchor}"
 
 
 def test_every_block_says_its_language() -> None:

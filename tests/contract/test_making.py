@@ -166,3 +166,19 @@ def test_a_bill_of_what_is_not_there_is_refused_with_the_next_step(
     os.unlink(bench.folder / "buildah")
     with pytest.raises(make_sbom.MissingError, match="no bill of the image was written, because no engine works here"):
         make_sbom.of_image(None, "a:b", tmp_path / "bill.json")
+
+
+def test_a_program_that_fails_ends_the_bills_with_a_line_for_each_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(make_sbom, "DIST", tmp_path)
+    # pip refuses a list of requirements that is not there
+    monkeypatch.setattr(make_sbom, "ROOT", tmp_path)
+    (tmp_path / f"jobstatus-{build_image.version()}-py3-none-any.whl").touch()
+    bench.engine("buildah", "no such image")
+    monkeypatch.setattr(sys, "argv", ["make_sbom.py", "--engine", "buildah"])
+    monkeypatch.setenv("PATH", str(bench.folder))
+    assert make_sbom.main() == 1
+    said = capsys.readouterr().err
+    assert f"no bill of the wheel was written: {Path(sys.executable).name} ended with 1, for the reason above" in said
+    assert "no bill of the image was written: buildah cannot save" in said

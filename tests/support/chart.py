@@ -25,7 +25,7 @@ MANIFESTS: Final = ROOT / "infra" / "kubernetes" / "manifests"
 GOLDEN: Final = ROOT / "tests" / "contract" / "kubernetes" / "golden"
 TOOLS: Final = ROOT / ".cache" / "tools"
 REQUIREMENTS: Final = ROOT / "requirements" / "chart.txt"
-SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table")
+SETS: Final = ("default", "external-secrets", "full", "mutual-tls", "own-table", "tokens")
 BEFORE: Final = "1-setup.yaml"
 """The manifests of what runs before everything else, as a hook of Helm does."""
 AFTER: Final = "2-jobstatus.yaml"
@@ -37,7 +37,7 @@ _UNUSED: Final = re.compile(rf"/libhelm_c\.so(\.0)?$|/v(?!{'|'.join(map(re.escap
 """In the wheels: copies of the library under other names, and the schemas of other versions."""
 _OF_HELM: Final = re.compile(
     r"^(# Source:.*| *helm\.sh/.*| *annotations:(?=\n *helm\.sh/)| *app\.kubernetes\.io/managed-by:.*"
-    r"| *# it stays after its end.*)\n",
+    r"| *# it stays after its end.*| *# Helm does not own a hook.*)\n",
     re.M,
 )
 _HEADER: Final = (

@@ -27,6 +27,7 @@ def command(settings: Settings, dry_run: bool, role: str | None, as_json: bool) 
     only if this version cannot use them.
 
     A change waits for its lock for half a second at most, so that consumers go on, and is tried again for a minute.
+    Every fourth try waits 1.5 s, after which the server has ended an autovacuum.
     Then the command ends with exit code 1 and names the session that uses the table; nothing was changed.
 
     It grants no rights: with a target, --dry-run also prints the GRANTs that the consumer's role needs.

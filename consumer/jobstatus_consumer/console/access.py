@@ -54,6 +54,13 @@ class Access:
         """Whether a request must say who asks."""
         return bool(self.token or self.user_header)
 
+    @property
+    def how_to_log_in(self) -> str:
+        """What a request lacks that does not say who asks."""
+        if self.token:
+            return "send the token as Authorization: Bearer ..."
+        return f"ask through the proxy that sets the header {self.user_header}"
+
     def allows_host(self, host: str) -> bool:
         """Whether a request may ask for this Host: another one is a page of a stranger that has our address.
 

@@ -96,9 +96,7 @@ class Guard:
         if wants_page and self._access.token:
             scope["path"] = "/login"  # the page that asks for the token is the answer, with code 401
             return None
-        return _refused(
-            401, "log in first: send the token as Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"}
-        )
+        return _refused(401, f"log in first: {self._access.how_to_log_in}", {"WWW-Authenticate": "Bearer"})
 
 
 class _Body:

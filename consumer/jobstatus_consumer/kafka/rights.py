@@ -22,7 +22,7 @@ class Right(NamedTuple):
     """Operations on a topic or a group, by the names of Kafka's protocol, such as `DESCRIBE_CONFIGS`."""
 
     kind: str
-    """`topic` or `group`, as kafka-acls calls it"""
+    """`topic` or `group`, as kafka-acls.sh calls it"""
     name: str
     operations: tuple[str, ...]
     prefixed: bool = False
@@ -32,7 +32,7 @@ class Right(NamedTuple):
         return f"{', '.join(self.operations)} on the {self.kind} {self.name}{'*' if self.prefixed else ''}"
 
     def arguments(self, principal: str = SOMEBODY) -> list[str]:
-        """The arguments with which kafka-acls gives it."""
+        """The arguments with which kafka-acls.sh gives it."""
         spelled = [name.title().replace("_", "") for name in self.operations]
         operations = [word for name in spelled for word in ("--operation", name)]
         pattern = ["--resource-pattern-type", "prefixed"] if self.prefixed else []
@@ -51,7 +51,7 @@ class Right(NamedTuple):
     @property
     def remedy(self) -> str:
         """The command that gives it, without the address of a broker."""
-        return f"kafka-acls {' '.join(map(_quoted, self.arguments()))}"
+        return f"kafka-acls.sh {' '.join(map(_quoted, self.arguments()))}"
 
 
 def _quoted(word: str) -> str:
@@ -148,7 +148,7 @@ PRINCIPALS: Final[Mapping[str, Principal]] = {
 
 
 def acl_commands(settings: Settings, wanted: str, principal: str, *, config: str = "") -> list[str]:
-    """Return the lines with which a shell gives `principal` these rights; `config` is kafka-acls' --command-config.
+    """Return the lines with which a shell gives `principal` these rights; `config` is kafka-acls.sh's --command-config.
 
     Raises `SettingsError` if the brokers are not set.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from threading import Event
 from typing import Final, NamedTuple
 
@@ -41,7 +42,12 @@ REMEDY: Final = "Is JOBSTATUS_DATABASE_URL right (host, port, user, password, da
 LIMITS: Final = Limits(statement=60.0)
 LOCK_WAIT: Final = b"SET LOCAL lock_timeout = '500ms'"
 """Every write of a consumer waits behind a change of a table that waits for its lock."""
-NOT_FREE: Final = "55P03"
+LONGER_WAIT: Final = b"SET LOCAL lock_timeout = '1500ms'"
+"""The server ends an autovacuum that others wait for, but only after its `deadlock_timeout`, which is 1 s."""
+LONGER_EVERY: Final = 4
+"""One try in so many waits longer."""
+NOT_FREE: Final = ("55P03", "40P01")
+"""The lock was not free in time; a try that waits longer may also be the one that ends a deadlock."""
 PATIENCE: Final = 60.0
 """Seconds for which `migrate` tries to get its locks."""
 POLICY_COMMANDS: Final = {"SELECT": "r", "INSERT": "a", "UPDATE": "w", "DELETE": "d"}
@@ -64,28 +70,30 @@ def migrate(
 
     Nothing else is altered, a target neither; with one, the table of waiting jobs is made too. All of it is one
     transaction. With `dry_run` nothing is changed at all, and no table is locked.
-    A change waits for its lock for half a second at most, lets the writes go on, and tries again. Blocks for
-    `patience` seconds and some more. Raises StartError for a table that is not ours, for one of a later version that
+    A change waits for its lock for half a second at most, lets the writes go on, and tries again. Every fourth try
+    waits 1.5 s, after which the server has ended an autovacuum that was in the way. Blocks for `patience` seconds
+    and some more. Raises StartError for a table that is not ours, for one of a later version that
     this program cannot use, and for a lock that did not become free; TargetError, and StoreError's kinds.
     """
     name = TableName.parse(table)
     if target is not None:
         with session_at(url, name) as (session, place):
             refuse_same(session, target, place)
+    waits = cycle((*[LOCK_WAIT] * (LONGER_EVERY - 1), LONGER_WAIT))
     try:
         return retry(
-            lambda: _migrate(url, name, dry_run=dry_run, with_waiting=target is not None),
-            retry_on=lambda error: isinstance(error, StoreError) and error.sqlstate == NOT_FREE,
+            lambda: _migrate(url, name, next(waits), dry_run=dry_run, with_waiting=target is not None),
+            retry_on=lambda error: isinstance(error, StoreError) and error.sqlstate in NOT_FREE,
             stop=Event(),
             deadline=time.monotonic() + patience,
         )
     except StoreError as error:
-        if error.sqlstate != NOT_FREE:
+        if error.sqlstate not in NOT_FREE:
             raise
         raise StartError(_not_free(url, name, patience)) from None
 
 
-def _migrate(url: str, name: TableName, *, dry_run: bool, with_waiting: bool) -> list[str]:
+def _migrate(url: str, name: TableName, lock_wait: bytes, *, dry_run: bool, with_waiting: bool) -> list[str]:
     """One try of `migrate`."""
     with _connected(url, name) as (connection, place), connection.transaction():
         _refuse_closed_schema(connection, place)
@@ -93,7 +101,7 @@ def _migrate(url: str, name: TableName, *, dry_run: bool, with_waiting: bool) ->
         if problem := _version_problem(connection, place):
             raise StartError(f"{problem.what} ({problem.remedy}). Nothing was changed")
         changes = _changes(connection, place, name, with_waiting=with_waiting)
-        connection.execute(LOCK_WAIT)
+        connection.execute(lock_wait)
         for change in () if dry_run else changes:
             connection.execute(change)
         return [change.as_string(connection) for change in changes]

@@ -118,5 +118,8 @@ def _asked(
         "target": None if target is None else target.identifier.as_string(connection),
         "table": place.identifier.as_string(connection),
         "progress": place.progress.identifier.as_string(connection),
+        "purged": place.purged.identifier.as_string(connection),
+        "waiting": place.waiting.identifier.as_string(connection),
+        "audit": place.audit.identifier.as_string(connection),
     }
     return [Blocker(*row) for row in connection.execute(block("blocking.sql", name, place), names)]

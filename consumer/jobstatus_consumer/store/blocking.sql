@@ -22,9 +22,10 @@ GROUP BY l.pid, a.application_name, a.query_start, a.xact_start
 ORDER BY whole DESC, a.xact_start
 
 -- readers --
--- The other sessions whose transactions have used the two tables, also by reading, the oldest first: a change of a table
--- waits for each of them.
-SELECT l.pid, coalesce(a.application_name, ''),
+-- The other sessions whose transactions have used one of the tables, also by reading, the oldest first: a change of a
+-- table waits for each of them. Of the server's own processes only an autovacuum has such a lock; it has no user.
+SELECT l.pid,
+       CASE WHEN a.pid IS NOT NULL AND a.usesysid IS NULL THEN 'autovacuum' ELSE coalesce(a.application_name, '') END,
        extract(epoch FROM clock_timestamp() - a.query_start)::float8,
        extract(epoch FROM clock_timestamp() - a.xact_start)::float8,
        NULL::text, false
@@ -32,7 +33,10 @@ FROM pg_locks AS l
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
   AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
-  AND l.relation IN (to_regclass(%(table)s), to_regclass(%(progress)s))
+  AND l.relation IN (
+    to_regclass(%(table)s), to_regclass(%(progress)s), to_regclass(%(purged)s), to_regclass(%(waiting)s),
+    to_regclass(%(audit)s)
+  )
 ORDER BY a.xact_start
 LIMIT 1
 

@@ -1,6 +1,8 @@
 """Which groups write a table now: two of them on one table are one deployment too many, and nobody would notice.
 
 Behind a pooler in transaction mode a session has no lock of its own, so nothing is known there.
+A session notes the table that it found when it connected: after another table was renamed in its place, it counts for
+the old one until it connects again.
 """
 
 from __future__ import annotations

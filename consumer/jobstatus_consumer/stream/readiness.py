@@ -61,10 +61,11 @@ def _topics_or_rights(settings: Settings, topics: Topics) -> list[Problem]:
 
 
 def wait_until_ready(settings: Settings, topics: Topics, stop: Event) -> None:
-    """Return once a consumer can work. Blocks for `wait_for_database` seconds at most.
+    """Return once a consumer can work. Blocks for `wait_for_database` seconds, and for a last question to a broker.
 
     Raises `StartError` at once for a problem that only a person can solve, and at the end of that time for one that
-    may pass, such as a fail-over. Raises `BrokerError` if no broker answers, and `StopRequestedError`.
+    may pass, such as a fail-over. Raises `BrokerAwayError` at the end of that time if no broker answers, any other
+    `BrokerError` at once, and `StopRequestedError`.
     """
     deadline = time.monotonic() + settings.wait_for_database
     _wait_for_database(settings, stop, deadline)
@@ -101,7 +102,8 @@ def _wait_for_problems_to_pass(settings: Settings, topics: Topics, stop: Event, 
             raise kind(f"not ready:\n{lines}\njobstatus check lists this at any time")
 
     observe = _warn_once("%s; trying for %g s", settings.wait_for_database)
-    retry(look, retry_on=_NotReadyYetError, stop=stop, deadline=deadline, observe=observe)
+    may_pass = (_NotReadyYetError, BrokerAwayError)
+    retry(look, retry_on=lambda error: isinstance(error, may_pass), stop=stop, deadline=deadline, observe=observe)
 
 
 def _broker_problems(settings: Settings, topics: Topics) -> list[Problem]:

@@ -15,7 +15,7 @@ from support.prometheus import promtool
 (SCALED,) = [item for item in objects((GOLDEN / "full.yaml").read_text("utf-8")) if item["kind"] == "ScaledObject"]
 (TRIGGER,) = SCALED["spec"]["triggers"]
 THRESHOLD: Final = int(TRIGGER["metadata"]["threshold"])
-GROUP: Final = 'topic="job-status", group="jobstatus"'
+GROUP: Final = 'topic="job-status", group="jobstatus", namespace="apps"'
 LAG: Final = {f'jobstatus_lag_events{{{GROUP}, instance="a", partition="{number}"}}': "400000" for number in range(3)}
 """1,200,000 events in three partitions."""
 
@@ -53,7 +53,15 @@ CASES: Final[Mapping[str, tuple[dict[str, str], float | None]]] = {
         1_200_000,
     ),
     "another group has a backlog": (
-        {**LAG, **CALM, 'jobstatus_lag_events{topic="job-status", group="other", partition="0"}': "9000000"},
+        {**LAG, **CALM, **{name.replace('group="jobstatus"', 'group="other"'): "9000000" for name in LAG}},
+        1_200_000,
+    ),
+    "the group of this name in another namespace has a backlog": (
+        {**LAG, **CALM, **{name.replace("apps", "staging"): "9000000" for name in LAG}},
+        1_200_000,
+    ),
+    "the group of this name in another namespace waits for its database": (
+        {**LAG, **CALM, **{name.replace("apps", "staging"): value for name, value in waiting("database").items()}},
         1_200_000,
     ),
     "no lag is known": (CALM, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 from jobstatus_consumer.config import Settings, env_name
+from jobstatus_consumer.console import Access
 from support import chart
 from support.chart import (
     CHART,
@@ -74,12 +76,66 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         "kafka.saslSecret.name is empty",
     ),
     "a login that is not sent": ({"kafka": {"saslSecret": {"name": "kafka"}}}, "which does not log in: use SASL_SSL"),
+    "a secret among the properties, under its other name": (
+        {"kafka": {"properties": {"sasl_password": "x"}}},
+        "has sasl_password, which is a secret",
+    ),
+    "a property of its own, under its other name": (
+        {"kafka": {"properties": {"bootstrap_servers": "x:1"}}},
+        "has bootstrap_servers, which has a value of its own",
+    ),
+    "a member id under its other name": (
+        {"kafka": {"properties": {"group_instance_id": "a"}}},
+        "all pods of a Deployment would have the same one",
+    ),
+    "a secret property that has a value of its own": (
+        {"kafka": {"secretProperties": {"sasl.password": {"name": "a", "key": "b"}}}},
+        "kafka.secretProperties has sasl.password, which has a value of its own",
+    ),
+    "a secret property without its Secret": (
+        {"kafka": {"secretProperties": {"ssl.key.password": {"name": "a"}}}},
+        "missing property 'key'",
+    ),
+    "a password with OAUTHBEARER": (
+        {
+            "kafka": {
+                "securityProtocol": "SASL_SSL",
+                "saslMechanism": "OAUTHBEARER",
+                "saslSecret": {"name": "a"},
+            }
+        },
+        "OAUTHBEARER has no user and password",
+    ),
+    "a login of the setup that is not sent": (
+        {"setup": {"kafkaSaslSecret": {"name": "a"}}},
+        "setup.kafkaSaslSecret is set, and kafka.securityProtocol is PLAINTEXT, which does not log in",
+    ),
+    "a certificate of the console that is not sent": (
+        {"console": {"kafkaClientCertificate": {"name": "a"}}},
+        "console.kafkaClientCertificate is set, and kafka.securityProtocol is PLAINTEXT, which does not encrypt",
+    ),
+    "two logins to the registry": (
+        {"schemaRegistry": {"userInfoSecret": {"name": "a"}, "tokenSecret": {"name": "b"}}},
+        "schemaRegistry.userInfoSecret and schemaRegistry.tokenSecret are both set",
+    ),
     "an authority without encryption": ({"kafka": {"ca": {"name": "ca"}}}, "which does not encrypt"),
+    "an authority that checks nothing": (
+        {"database": {"ca": {"name": "ca"}}},
+        "database.sslMode is empty, so the server's certificate would not be checked",
+    ),
+    "a certificate that may be sent to anybody": (
+        {"database": {"clientCertificate": {"name": "c"}, "sslMode": "prefer"}},
+        "database.sslMode is prefer, so the server's certificate would not be checked",
+    ),
     "one member id for all pods": (
         {"kafka": {"properties": {"group.instance.id": "a"}}},
         "all pods of a Deployment would have the same one",
     ),
     "too many consumers": ({"consumer": {"replicas": 7}}, "consumer.replicas is 7, and topic.partitions is 6"),
+    "more consumers than a topic that exists seems to have": (
+        {"consumer": {"replicas": 7}, "setup": {"createTopics": False}},
+        "If the topic has more, set topic.partitions to what it has",
+    ),
     "a grace shorter than a stop": ({"consumer": {"terminationGracePeriodSeconds": 5}}, "minimum: got 5, want 20"),
     "two tables": ({"target": {"toml": "a", "configMap": {"name": "b"}}}, "target.toml and target.configMap.name"),
     "a console without a login of its own": (
@@ -98,9 +154,38 @@ BAD: Final[Mapping[str, tuple[dict[str, Any], str]]] = {
         {"autoscaling": {"enabled": True, "maxReplicas": 9, "prometheus": {"serverAddress": "http://p:9090"}}},
         "autoscaling.maxReplicas is 9, and topic.partitions is 6",
     ),
+    "a name that no Service may have": ({"fullnameOverride": "a.b"}, "/fullnameOverride"),
+    "a batch that is no number": ({"settings": {"JOBSTATUS_BATCH_MAX_EVENTS": "abc"}}, "JOBSTATUS_BATCH_MAX_EVENTS"),
+    "a policy that shuts out a broker": (
+        {"kafka": {"bootstrapServers": "a:9092,b:9093"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.kafka.ports lacks the port of b:9093",
+    ),
+    "a policy that shuts out the registry": (
+        {"schemaRegistry": {"url": "https://registry.example.com"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 443, the port of https://registry.example.com",
+    ),
+    "a policy that shuts out a registry on a port of its own": (
+        {"schemaRegistry": {"url": "http://registry:8085/api"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 8085",
+    ),
+    "a policy that shuts out the second registry": (
+        {"schemaRegistry": {"url": "http://a:8081,http://b"}, "networkPolicy": {"enabled": True}},
+        "networkPolicy.schemaRegistry.ports lacks 80, the port of http://b",
+    ),
     "scaling to zero": ({"autoscaling": {"enabled": True, "minReplicas": 0}}, "minimum: got 0, want 1"),
     "scaling without Prometheus": ({"autoscaling": {"enabled": True}}, "autoscaling.prometheus.serverAddress is empty"),
 }
+
+GOOD: Final[Mapping[str, dict[str, Any]]] = {
+    "a parent that switches the chart on": {"enabled": True},
+    "no consumer at all, for a command that needs a group without members": {"consumer": {"replicas": 0}},
+    "a policy that opens what is used": {
+        "kafka": {"bootstrapServers": "a:9092,b:9093"},
+        "schemaRegistry": {"url": "http://registry:8081/api"},
+        "networkPolicy": {"enabled": True, "kafka": {"ports": [9092, 9093]}},
+    },
+}
+"""Values that are near to a bad one, and right."""
 
 
 def merged(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,10 +204,25 @@ def helm() -> dict[str, dict[str, Any]]:
     requests = {
         **{name: render_request(values_of(name)) for name in SETS},
         **{f"bad: {name}": render_request(merged(default, changes)) for name, (changes, _) in BAD.items()},
+        **{f"good: {name}": render_request(merged(default, changes)) for name, changes in GOOD.items()},
         "no values": render_request({}),
         "upgrade": render_request(values_of("full"), is_install=False, is_upgrade=True, revision=2),
         "renamed": render_request(merged(default, {"nameOverride": "x" * 60}), name="r" * 53),
         "other target": render_request(merged(values_of("own-table"), {"target": {"toml": "[set]\n"}})),
+        "numbers": render_request(
+            merged(default, {"database": {"urlSecret": {"name": "12", "key": "34"}}, "serviceAccountName": "56"}),
+            name="123",
+        ),
+        **{
+            region: render_request(default, name=f"a-release-with-a-very-long-name-for-europe-{region}")
+            for region in ("west", "east")
+        },
+        "IPv6": render_request(merged(values_of("full"), {"listenAddress": "[::]", "podLabels": {"mesh": "off"}})),
+        "three copies": render_request(merged(default, {"topic": {"replication": 3}})),
+        "without the setup": render_request(merged(values_of("own-table"), {"setup": {"enabled": False}})),
+        "scaled with labels": render_request(
+            merged(values_of("full"), {"autoscaling": {"prometheus": {"labels": {"namespace": "b", "cluster": "c"}}}})
+        ),
         "lint": {"what": "lint", "values": values_of("full")},
     }
     return dict(zip(requests, answers(list(requests.values())), strict=True))
@@ -179,6 +279,11 @@ def test_helms_own_check_finds_nothing(helm: dict[str, dict[str, Any]]) -> None:
 # -- bad values --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", GOOD)
+def test_a_value_that_is_near_to_a_bad_one_is_taken(helm: dict[str, dict[str, Any]], name: str) -> None:
+    assert "error" not in helm[f"good: {name}"]
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_value_is_refused_and_named(helm: dict[str, dict[str, Any]], name: str) -> None:
     assert BAD[name][1] in helm[f"bad: {name}"].get("error", "it was rendered")
@@ -204,8 +309,9 @@ def _resolved(root: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
 def _differences(root: dict[str, Any], schema: dict[str, Any], values: Any, place: str) -> Iterator[str]:
     properties = _resolved(root, schema).get("properties", {})
     if isinstance(values, dict) and properties:
-        # Helm gives every chart the values of its parent under `global`
-        yield from (f"{place}.{name}" for name in set(properties) ^ set(values) - {"global"} if name != "global")
+        # Helm gives every chart the values of its parent under `global`, and a parent may switch it off
+        of_parents = set() if place else {"global", "enabled"}
+        yield from (f"{place}.{name}" for name in set(properties) ^ set(values) if name not in of_parents)
         for name in set(properties) & set(values):
             if not place.endswith("resources"):
                 yield from _differences(root, properties[name], values[name], f"{place}.{name}")
@@ -256,10 +362,53 @@ def test_another_target_file_replaces_the_pods_and_a_rollback_takes_that_back(he
     assert pods[0]["labels"] == pods[1]["labels"]
 
 
+def test_without_the_setup_nothing_of_it_is_made(helm: dict[str, dict[str, Any]]) -> None:
+    made = objects(whole(texts(helm["without the setup"])))
+    parts = [item["metadata"]["labels"]["app.kubernetes.io/component"] for item in made]
+    assert "consumer" in parts
+    assert "setup" not in parts
+
+
+def test_labels_that_tell_deployments_apart_are_asked_for(helm: dict[str, dict[str, Any]]) -> None:
+    (scaled,) = [i for i in objects(whole(texts(helm["scaled with labels"]))) if i["kind"] == "ScaledObject"]
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    assert query.count('topic="job-status",group="jobstatus",cluster="c",namespace="b"') == 5
+
+
+def test_a_number_of_copies_that_is_given_is_used(helm: dict[str, dict[str, Any]]) -> None:
+    assert "- --replication=3\n" in whole(texts(helm["three copies"]))
+
+
 def test_long_names_are_cut_to_what_kubernetes_allows(helm: dict[str, dict[str, Any]]) -> None:
     names = [item["metadata"]["name"] for item in objects(whole(texts(helm["renamed"])))]
     assert max(len(name) for name in names) <= 63
     assert len(names) == len(objects((GOLDEN / "default.yaml").read_text("utf-8")))
+
+
+def test_two_releases_with_long_names_have_other_names(helm: dict[str, dict[str, Any]]) -> None:
+    west, east = ({item["metadata"]["name"] for item in objects(whole(texts(helm[name])))} for name in ("west", "east"))
+    assert not west & east
+    assert max(map(len, west | east)) <= 63
+
+
+def test_a_name_of_digits_stays_a_text(helm: dict[str, dict[str, Any]]) -> None:
+    for item in objects(whole(texts(helm["numbers"]))):
+        assert {type(value) for value in item["metadata"]["labels"].values()} == {str}
+        pod = item["spec"].get("template", item)["spec"]
+        for volume in pod.get("volumes", []):
+            secret = volume["secret"]
+            assert (secret["secretName"], secret["items"][0]["key"], pod["serviceAccountName"]) == ("12", "34", "56")
+
+
+def test_every_pod_has_the_labels_and_the_address_that_are_given(helm: dict[str, dict[str, Any]]) -> None:
+    listening = []
+    for item in objects(whole(texts(helm["IPv6"]))):
+        if item["kind"] in ("Deployment", "Job", "Pod"):
+            pod = item if item["kind"] == "Pod" else item["spec"]["template"]
+            assert pod["metadata"]["labels"]["mesh"] == "off"
+            given = [entry for entry in pod["spec"]["containers"][0]["env"] if entry["name"].endswith("_ADDRESS")]
+            listening += [entry["value"] for entry in given]
+    assert sorted(listening) == ["[::]:9464", "[::]:9465"]
 
 
 def test_the_rules_are_the_files_of_infra_and_no_copy() -> None:
@@ -290,6 +439,50 @@ def test_the_notes_name_the_next_commands(helm: dict[str, dict[str, Any]]) -> No
     assert "port-forward --namespace apps service/console-jobstatus 9465:9465" in notes
     assert "not encrypted" in notes
     assert "every other pod could send X-Forwarded-User" in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
+
+
+def _may_run(command: str) -> list[set[str]]:
+    """Who may run a command, by docs/reference/rights.md: the roles in the database, and the clients of the broker."""
+    tables = (ROOT / "docs" / "reference" / "rights.md").read_text("utf-8").split("## What each command needs")[0]
+    header: list[str] = []
+    found = []
+    for line in tables.splitlines():
+        name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if name == "command":
+            header = cells
+        elif name == f"`{command}`":
+            found.append({role for role, cell in zip(header, cells, strict=True) if cell == "yes"})
+    return found
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_command_of_the_notes_may_be_run_by_the_login_of_its_pod(
+    helm: dict[str, dict[str, Any]], name: str
+) -> None:
+    notes = texts(helm[name])["jobstatus/templates/NOTES.txt"]
+    ((component, command),) = re.findall(r"deploy/\S+-(\w+) -- jobstatus (.*)", notes)
+    allowed = _may_run(command)
+    assert len(allowed) == 2
+    assert all(component in roles for roles in allowed), f"{command} in the {component}'s pod"
+
+
+def test_the_console_answers_under_every_name_that_the_notes_and_the_probes_use() -> None:
+    rendered = objects((GOLDEN / "full.yaml").read_text("utf-8"))
+    (pod,) = [
+        item["spec"]["template"]["spec"]
+        for item in rendered
+        if item["kind"] == "Deployment" and item["metadata"]["name"].endswith("-console")
+    ]
+    given = {item["name"]: item.get("value", "") for item in pod["containers"][0]["env"]}
+    host, _, port = given["JOBSTATUS_CONSOLE_ADDRESS"].rpartition(":")
+    access = Access(host, int(port), token="t" * 16, hosts=frozenset(given["JOBSTATUS_CONSOLE_HOSTS"].split(",")))
+    for name in ("statuses.example.com", "console-jobstatus:9465", "127.0.0.1:9465", "localhost:9465"):
+        assert access.allows_host(name), name
+    assert not access.allows_host("evil.example")
+
+
+def test_the_notes_offer_no_token_where_a_proxy_logs_users_in(helm: dict[str, dict[str, Any]]) -> None:
+    assert "port-forward" not in texts(helm["mutual-tls"])["jobstatus/templates/NOTES.txt"]
 
 
 def test_where_helms_library_cannot_be_had_the_suite_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.stream.app import CLOSE_SECONDS
@@ -20,6 +21,8 @@ from support.docker_files import final_stage
 Object = dict[str, Any]
 LIBPQ: Final = {"PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"}
 MOUNTED: Final = "/etc/jobstatus/"
+ADDRESSES: Final = {"JOBSTATUS_KAFKA_SASL_OAUTHBEARER_TOKEN_ENDPOINT_URL"}
+"""No secrets: where tokens are made."""
 SECRET: Final = re.compile("password|secret|token|key", re.I)
 
 
@@ -113,7 +116,7 @@ def test_every_file_that_a_variable_names_is_mounted() -> None:
 
 def test_no_secret_is_in_a_variable() -> None:
     for container in containers():
-        secret = [name for name in variables(container) if SECRET.search(name)]
+        secret = [name for name in variables(container) if SECRET.search(name) and name not in ADDRESSES]
         assert [name for name in secret if not name.endswith(("_FILE", "_LOCATION")) and name not in LIBPQ] == []
         assert "postgresql://" not in str(container["env"])
 
@@ -212,7 +215,8 @@ def test_a_consumer_gets_the_time_that_a_clean_stop_takes() -> None:
 
 def test_consumers_are_replaced_one_by_one_and_an_eviction_never_waits_for_a_sick_one() -> None:
     for item in deployments("consumer"):
-        assert item["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 1
+        rolling = item["spec"]["strategy"]["rollingUpdate"]
+        assert rolling["maxUnavailable"] == 1 - rolling["maxSurge"], "a surge would end the only old pod at once"
     budgets = [item["spec"] for item in everything() if item["kind"] == "PodDisruptionBudget"]
     assert len(budgets) == len(list(deployments("consumer")))
     for budget in budgets:
@@ -253,6 +257,26 @@ def test_what_the_setup_needs_is_there_before_it(name: str) -> None:
     assert all(weight < 0 for (kind, _), weight in hooks.items() if kind != "Job")
 
 
+def test_a_wrong_setting_ends_the_setup_at_once_and_nothing_else_does() -> None:
+    for job in (item for item in everything() if item["kind"] == "Job"):
+        (rule,) = job["spec"]["podFailurePolicy"]["rules"]
+        assert (rule["action"], rule["onExitCodes"]) == (
+            "FailJob",
+            {"operator": "In", "values": [click.UsageError.exit_code]},
+        )
+        assert job["spec"]["backoffLimit"] > 0
+        assert pod_of(job)["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_no_policy_or_map_of_a_hook_outlives_its_hook(name: str) -> None:
+    for item in of(name):
+        annotations = item["metadata"].get("annotations", {})
+        if "helm.sh/hook" in annotations and item["kind"] not in ("Job", "Pod"):
+            policy = annotations["helm.sh/hook-delete-policy"].split(",")
+            assert {"hook-succeeded", "hook-failed"} <= set(policy), item["metadata"]["name"]
+
+
 def test_the_topics_are_made_as_the_values_say() -> None:
     arguments = next(
         container["args"]
@@ -263,3 +287,4 @@ def test_the_topics_are_made_as_the_values_say() -> None:
     topic = values_of("own-table")["topic"]
     assert f"--partitions={topic['partitions']}" in arguments
     assert f"--retention-days={topic['retentionDays']}" in arguments
+    assert "--replication" not in " ".join(arguments), "a broker alone refuses three copies; the command adapts"

@@ -102,7 +102,9 @@ def test_a_person_types_the_token_once(locked: Console) -> None:
 
 def test_the_proxys_header_names_the_user(shown: Deployment) -> None:
     with running_console(shown, console_user_header="X-Forwarded-User") as console:
-        assert console.get("/api/overview").code == 401
+        refused = console.get("/api/overview")
+        assert refused.code == 401
+        assert "ask through the proxy that sets the header X-Forwarded-User" in refused.text
         assert console.get("/api/overview", X_Forwarded_User="ada").code == 200
 
 

@@ -111,12 +111,11 @@ def test_the_rendered_chart_installs_upgrades_waits_for_its_database_and_stops(
             "jobstatus-console": {"url": as_role(database_url, logins["console"])},
             "jobstatus-console-token": {"token": TOKEN},
         }
-        # one broker keeps one replica, and other tests use the same broker
+        # other tests use the same broker
         replaced = {
             "kafka:9092": kafka.bootstrap_servers,
             "job-status": deployed.topic,
             "jobstatus": deployed.group,
-            "--replication=3": "--replication=1",
         }
         rehearsal = Rehearsal(tmp_path, secrets, replaced)
 
@@ -194,7 +193,7 @@ def test_the_rendered_chart_works_with_certificates_on_both_sides_of_both_connec
             "jobstatus-database": {"url": url},
             "jobstatus-console": {"url": url},
         }
-        here = {"kafka:9093": broker.bootstrap_servers, "--replication=3": "--replication=1"}
+        here = {"kafka:9093": broker.bootstrap_servers}
         rehearsal = Rehearsal(tmp_path, files, here)
         rehearsal.to_the_end(pod_of(named(rendered, "Job", "setup")))
         with (

@@ -70,7 +70,7 @@ def test_a_named_replay_without_a_right_on_its_group_says_so_at_once(deployed: D
         only_allowed(admin, ResourceType.GROUP, group, AclOperation.DESCRIBE, user)
         done = run_inside(deployed, "replay", "--name", "night", *arguments, code=1)
         assert f"this client has no right READ on the group {group}" in done.stderr
-        assert f"kafka-acls --add --allow-principal User:... --operation Read --group {group}" in done.stderr
+        assert f"kafka-acls.sh --add --allow-principal User:... --operation Read --group {group}" in done.stderr
     assert time.monotonic() - started < 20
 
 

@@ -7,15 +7,21 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.store import Store, check, migrate, remarks
+from jobstatus_consumer.store.blocking import oldest_reader
 from jobstatus_consumer.store.mark import LAYOUT, Mark, mark_in, own_mark
+from jobstatus_consumer.store.names import TableName
+from jobstatus_local.ports import LOOPBACK
+from jobstatus_local.postgres import LocalPostgres
 from law.events import batch, event
 from psycopg.rows import TupleRow
 from support.forked import COMMAND, Command
+from support.parts import started
 from support.waiting import until
 
 pytestmark = pytest.mark.postgres
@@ -135,6 +141,45 @@ def test_writes_go_on_while_migrate_waits_for_its_lock(empty_url: str, older: Da
     thread.join(60)
     assert len(result[0]) == 4
     assert asked(older, "SELECT next_offset FROM jobs_progress WHERE log_id = 'status/a1/0'") == [(11,)]
+
+
+SLOW_VACUUM = (
+    b"ALTER TABLE jobs_progress SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,"
+    b" autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)"
+)
+
+
+def test_migrate_ends_an_autovacuum_that_is_in_its_way() -> None:
+    server = LocalPostgres(settings={"fsync": "off", "autovacuum": "on", "autovacuum_naptime": "1s"})
+    with started("a real PostgreSQL", server), psycopg.connect(server.url, autocommit=True) as database:
+        make(database, "first")
+        database.execute("CREATE ROLE owner LOGIN PASSWORD 'owner'; ALTER TABLE jobs OWNER TO owner")
+        database.execute("ALTER TABLE jobs_progress OWNER TO owner; GRANT CREATE ON SCHEMA public TO owner")
+        database.execute(
+            "INSERT INTO jobs_progress SELECT repeat('x', 900) || n, 0, now() FROM generate_series(1, 4000) AS n"
+        )
+        database.execute(SLOW_VACUUM)
+        database.execute("UPDATE jobs_progress SET next_offset = 1 WHERE log_id LIKE 'x%'")
+        vacuum = "SELECT pid FROM pg_stat_progress_vacuum WHERE relid = 'jobs_progress'::regclass"
+        until(lambda: asked(database, vacuum), "an autovacuum works on the table", 60)
+        ((pid,),) = asked(database, vacuum)
+        url = urlsplit(server.url)._replace(netloc=f"owner:owner@{LOOPBACK}:{server.port}").geturl()
+        with pytest.raises(StartError, match=rf"no lock in 0 s; .* of pid {pid} \(autovacuum, "):
+            migrate(url, "jobs", patience=0)
+        assert asked(database, vacuum) == [(pid,)], "half a second ends no autovacuum"
+        assert migrate(url, "jobs")
+        assert (pid,) not in asked(database, vacuum)
+
+
+def test_a_reader_of_a_table_beside_the_managed_one_is_named_too(empty_url: str, older: Database) -> None:
+    make(older, "0.1.0")
+    place = TableName.parse("jobs")
+    for table in ("jobs", "jobs_progress", "jobs_purged", "jobs_audit"):
+        with psycopg.connect(empty_url, application_name="report") as report:
+            report.execute(f"SELECT count(*) FROM {table}".encode())
+            found = oldest_reader(older, place)
+            assert found is not None
+            assert (found.pid, found.application) == (report.info.backend_pid, "report"), table
 
 
 def test_a_migrate_that_is_killed_in_the_middle_has_changed_nothing(

@@ -2,19 +2,24 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* a long name is cut, and keeps its difference to another one that begins as it does */}}
 {{- define "jobstatus.fullname" -}}
+{{- $name := printf "%s-%s" .Release.Name (include "jobstatus.name" .) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
 {{- else if contains (include "jobstatus.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- $name = .Release.Name -}}
+{{- end -}}
+{{- if gt (len $name) 40 -}}
+{{- printf "%s-%s" (trunc 33 $name | trimSuffix "-") (sha256sum $name | trunc 6) -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "jobstatus.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $name -}}
 {{- end -}}
 {{- end -}}
 
 {{- define "jobstatus.selector" -}}
-app.kubernetes.io/name: {{ include "jobstatus.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "jobstatus.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
@@ -69,6 +74,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- range $name, $value := $values.kafka.properties }}
 - {name: JOBSTATUS_KAFKA_{{ $name | upper | replace "." "_" }}, value: {{ $value | quote }}}
 {{- end }}
+{{- range $name, $_ := $values.kafka.secretProperties }}
+{{- /* the value of a property that names a file is the file, and that of another one is in the file */}}
+- {name: JOBSTATUS_KAFKA_{{ $name | upper | replace "." "_" }}{{ ternary "" "_FILE" (regexMatch "\\.(file|location)$" $name) }}, value: /etc/jobstatus/{{ include "jobstatus.ofProperty" $name }}/value}
+{{- end }}
 - {name: JOBSTATUS_DATABASE_URL_FILE, value: /etc/jobstatus/database/url}
 {{- if $values.database.sslMode }}
 - {name: PGSSLMODE, value: {{ $values.database.sslMode | quote }}}
@@ -84,6 +93,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - {name: JOBSTATUS_SCHEMA_REGISTRY_URL, value: {{ $values.schemaRegistry.url | quote }}}
 {{- if $values.schemaRegistry.userInfoSecret.name }}
 - {name: JOBSTATUS_SCHEMA_REGISTRY_USER_INFO_FILE, value: /etc/jobstatus/registry-login/userInfo}
+{{- end }}
+{{- if $values.schemaRegistry.tokenSecret.name }}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_TOKEN_FILE, value: /etc/jobstatus/registry-token/token}
+{{- end }}
+{{- if $values.schemaRegistry.clientCertificate.name }}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_CERTIFICATE_LOCATION, value: /etc/jobstatus/registry-certificate/tls.crt}
+- {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_KEY_LOCATION, value: /etc/jobstatus/registry-certificate/tls.key}
 {{- end }}
 {{- if $values.schemaRegistry.ca.name }}
 - {name: JOBSTATUS_SCHEMA_REGISTRY_SSL_CA_LOCATION, value: /etc/jobstatus/registry-ca/ca.crt}
@@ -103,6 +119,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}
 {{- end -}}
 
+{{/* the volume of a secret property of librdkafka */}}
+{{- define "jobstatus.ofProperty" -}}
+{{- printf "kafka-%s" (replace "." "-" .) | trunc 63 -}}
+{{- end -}}
+
 {{- define "jobstatus.hasTarget" -}}
 {{- if or .Values.target.toml .Values.target.configMap.name }}yes{{ end -}}
 {{- end -}}
@@ -112,16 +133,16 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - name: {{ .name }}
   {{- if eq (default "Secret" .from.kind) "ConfigMap" }}
   configMap:
-    name: {{ .from.name }}
+    name: {{ .from.name | quote }}
   {{- else }}
   secret:
-    secretName: {{ .from.name }}
+    secretName: {{ .from.name | quote }}
     # readable for the pod's group, which owns it; libpq refuses a key that others can read
     defaultMode: 0440
   {{- end }}
     items:
       {{- range $file, $key := .items }}
-      - {key: {{ $key }}, path: {{ $file }}}
+      - {key: {{ $key | quote }}, path: {{ $file }}}
       {{- end }}
 {{- end -}}
 
@@ -144,6 +165,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end }}{{- end }}
 {{- with $of.certificate }}{{- if .name }}
 {{ include "jobstatus.volume" (dict "name" "kafka-certificate" "from" . "items" (dict "tls.crt" .certificateKey "tls.key" .privateKeyKey)) }}
+{{- end }}{{- end }}
+{{- range $name, $from := $values.kafka.secretProperties }}
+{{ include "jobstatus.volume" (dict "name" (include "jobstatus.ofProperty" $name) "from" $from "items" (dict "value" $from.key)) }}
+{{- end }}
+{{- with $values.schemaRegistry.tokenSecret }}{{- if .name }}
+{{ include "jobstatus.volume" (dict "name" "registry-token" "from" . "items" (dict "token" .key)) }}
+{{- end }}{{- end }}
+{{- with $values.schemaRegistry.clientCertificate }}{{- if .name }}
+{{ include "jobstatus.volume" (dict "name" "registry-certificate" "from" . "items" (dict "tls.crt" .certificateKey "tls.key" .privateKeyKey)) }}
 {{- end }}{{- end }}
 {{- with $values.schemaRegistry.userInfoSecret }}{{- if .name }}
 {{ include "jobstatus.volume" (dict "name" "registry-login" "from" . "items" (dict "userInfo" .key)) }}
@@ -184,15 +214,15 @@ automountServiceAccountToken: false
 # a Service whose name begins with jobstatus would set variables that a consumer refuses
 enableServiceLinks: false
 {{- with $values.serviceAccountName }}
-serviceAccountName: {{ . }}
+serviceAccountName: {{ . | quote }}
 {{- end }}
 {{- with $values.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with $values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 securityContext:
