@@ -14,6 +14,8 @@ from jobstatus_producer.process.state import STATE
 
 @pytest.fixture(autouse=True)
 def no_client_is_left() -> Iterator[None]:
+    # a test of a client alone leaves ours installed
+    os_fork.uninstall()
     yield
     STATE.new_clients.clear()
     os_fork.uninstall()
