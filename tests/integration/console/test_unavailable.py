@@ -78,7 +78,7 @@ def test_without_kafka(breakable: Breakable, postgres: LocalPostgres, tmp_path: 
         deployed.produce_events(story())
         deployed.drain()
         until(lambda: known(console), "the console knows everything")
-        assert "the row shows this one" in console.get(f"/jobs/{STORY}").text
+        until(lambda: "the row shows this one" in console.get(f"/jobs/{STORY}").text, "the log was read in time")
         breakable.proxy.refuse()
         breakable.proxy.cut()
         until(lambda: stale(console) == ["Kafka"], "Kafka is called stale")

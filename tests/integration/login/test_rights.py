@@ -17,6 +17,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.console import Options
+from jobstatus_consumer.console.pages import actions
 from jobstatus_consumer.kafka import PRINCIPALS, Right
 from jobstatus_consumer.store import TableName
 from jobstatus_local.jars import kafka_tools_classpath
@@ -272,7 +273,11 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough(scene: Scene) -> 
             scene.run(case)
 
 
-def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_of_a_console(scene: Scene) -> None:
+def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_of_a_console(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # an action that takes longer is answered before it ends
+    monkeypatch.setattr(actions, "APPLY_SECONDS", 60.0)
     scene.only([], [])
     scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
     scene.acls.give(USER, PRINCIPALS["operator"].rights(scene.settings))
@@ -281,7 +286,10 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_o
 
 
 @pytest.mark.parametrize("missing", ["INSERT", "DELETE"])
-def test_an_action_of_a_console_names_the_right_that_it_lacks(scene: Scene, missing: str) -> None:
+def test_an_action_of_a_console_names_the_right_that_it_lacks(
+    scene: Scene, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions, "APPLY_SECONDS", 60.0)
     scene.only([], [])
     scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
     scene.deployed.query(f"REVOKE {missing} ON jobs FROM {USER}")

@@ -254,7 +254,8 @@ def test_a_wait_survives_lost_connections(reader: JobStatusReader, session: psyc
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(reader.await_status, "a", "success", 120)
         for _ in range(3):
-            until(lambda: connections(session) == 1, "the reader is connected")
+            # a connection that is lost before its first answer ends the wait
+            until(lambda: reader._waits.answered and connections(session) == 1, "the reader is connected")
             session.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND application_name = 'jobstatus-reader'"
