@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -159,6 +160,8 @@ def answers(coordinator: GuardedCoordinator) -> bool:
 
 
 def test_the_end_interrupts_a_question_and_leaves_no_process_and_no_descriptor(shown: Deployment) -> None:
+    # what earlier tests have left to the collector is not counted
+    gc.collect()
     before = psutil.Process().num_fds()
     coordinator = guarded(shown)
     assert state(coordinator) == "DEAD"
@@ -179,7 +182,8 @@ def test_the_end_interrupts_a_question_and_leaves_no_process_and_no_descriptor(s
     asking.join()
     assert len(raised) == 1
     assert not is_running(child)
-    assert psutil.Process().num_fds() == before
+    # fewer where a client of an earlier test has closed its sockets meanwhile
+    assert psutil.Process().num_fds() <= before
     with pytest.raises(StopRequestedError):
         state(coordinator)
 
