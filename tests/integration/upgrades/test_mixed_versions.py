@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from support.deployment import Deployment
 from support.next_version import VERSION, make_next
-from support.rolling import load, members, record, repeated_changes, replace, running, with_variables
+from support.rolling import (
+    hold_lateness,
+    lateness,
+    load,
+    members,
+    record,
+    repeated_changes,
+    replace,
+    running,
+    with_variables,
+)
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -55,6 +66,8 @@ def test_an_upgrade_under_load_and_a_rollback_lose_nothing(deployed: Deployment,
     record(deployed)
     with load(deployed, rate=100) as found:
         old = members(deployed, 3)
+        quiet = running(4, found)
+        start = time.time()
         # the tables first: the consumers of the old version go on with them
         assert "is ready" in new.run("migrate").stdout
         running(2, found)
@@ -63,6 +76,7 @@ def test_an_upgrade_under_load_and_a_rollback_lose_nothing(deployed: Deployment,
         assert deployed.run("migrate", "--dry-run").stdout == ""
         # then the consumers, then the producers
         upgraded = replace(old, new)
+        end = running(2, found)[1]
         produce(new, NEW_PRODUCER, "first")
         produce(deployed, OLD_PRODUCER, "older")
         running(2, found)
@@ -73,6 +87,7 @@ def test_an_upgrade_under_load_and_a_rollback_lose_nothing(deployed: Deployment,
         produce(deployed, OLD_PRODUCER, "first", count=10)
         running(2, found)
     deployed.caught_up()
+    hold_lateness("upgrade", lateness(deployed, *quiet), lateness(deployed, start, end))
     assert not any("waiting for" in item.text() for item in deployed.consumers)
     assert repeated_changes(deployed) == []
     assert deployed.dead_letters() == []
