@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -185,10 +184,10 @@ class Live:
     async def wake_after_silence(self) -> None:
         """Wake the streams while the database does not answer, until the console ends."""
         while not self.ended:
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._changed.wait(), SILENCE_SECONDS)
-                continue
-            self._wake()
+            except TimeoutError:
+                self._wake()
 
     def shared(self, name: str, make: Callable[[], bytes]) -> bytes:
         """Return what `make` made of what is known now; for all who ask for `name` it is made once."""

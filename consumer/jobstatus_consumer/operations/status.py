@@ -31,7 +31,7 @@ from jobstatus_consumer.kafka import (
 )
 from jobstatus_consumer.operations.redrive import LetterSelection, survey
 from jobstatus_consumer.records import Log
-from jobstatus_consumer.store import Table, TableOverview, other_groups, overview
+from jobstatus_consumer.store import Table, TableOverview, overview
 
 BROKER_SECONDS: Final = 4.0
 """How long a broker may take for its first answer."""
@@ -112,8 +112,11 @@ class StatusReport:
     rate: float | None = None
     """offsets a second; None if nothing is to be written, or if it is not known"""
     waiting_for: Sequence[str] = field(default_factory=tuple)
-    remarks: Sequence[str] = ()
-    """what is unusual, and keeps nothing from being written"""
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What is unusual, and keeps nothing from being written."""
+        return [self.table.other_groups] if self.table is not None and self.table.other_groups else []
 
     @property
     def lag(self) -> int | None:
@@ -137,7 +140,7 @@ class StatusReport:
 def look(settings: Settings, topics: Topics, stop: Stop = lambda: False) -> StatusReport:
     """Ask broker and database how the deployment stands. Blocks for some seconds; raises `StopRequestedError`."""
     problems: list[JobStatusError] = []
-    table = _try(problems, lambda: overview(settings.database, settings.table))
+    table = _try(problems, lambda: overview(settings.database, settings.table, group=settings.group_id))
     looked_at = time.monotonic()
     broker = _try(problems, lambda: ask_broker(settings, topics))
     report = StatusReport(time.time(), broker, table, problems, partitions_of(settings, broker, table))
@@ -147,19 +150,7 @@ def look(settings: Settings, topics: Topics, stop: Stop = lambda: False) -> Stat
         report = _with_what_is_read(settings, topics, report, broker, problems, stop)
     if report.lag and table is not None:
         report = replace(report, rate=_try(problems, lambda: _rate(settings, table, looked_at)))
-    remarks = _try(problems, lambda: _remarks(settings)) if table is not None else None
-    return replace(
-        report,
-        at=time.time(),
-        problems=problems,
-        waiting_for=list(waiting_for(settings, report)),
-        remarks=remarks or (),
-    )
-
-
-def _remarks(settings: Settings) -> list[str]:
-    found = other_groups(settings.database, settings.table, settings.group_id)
-    return [found] if found else []
+    return replace(report, at=time.time(), problems=problems, waiting_for=list(waiting_for(settings, report)))
 
 
 def _try(problems: list[JobStatusError], question: Callable[[], T]) -> T | None:

@@ -8,7 +8,6 @@ from jobstatus_consumer.store.comparing import ColumnBeside, ComparedPage, Diffe
 from jobstatus_consumer.store.connection import Limits, open_read_only
 from jobstatus_consumer.store.drafting import described
 from jobstatus_consumer.store.grants import role_grants
-from jobstatus_consumer.store.groups import other_groups
 from jobstatus_consumer.store.layout import CONTENT, Row, State, content_of
 from jobstatus_consumer.store.listing import JobFilter, JobLine, JobList, JobPage, JobPlace
 from jobstatus_consumer.store.names import TableName
@@ -80,7 +79,6 @@ __all__ = [
     "migrate",
     "new_table",
     "open_read_only",
-    "other_groups",
     "overview",
     "refuse_taken",
     "refused_words",

@@ -33,6 +33,7 @@ from jobstatus_consumer.store.problem import Problem
 from jobstatus_consumer.store.purging import NEEDS_A_SESSION
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
+from jobstatus_consumer.store.sqlstate import DEADLOCK, LOCK_TIME_OUT
 from jobstatus_consumer.store.target import Target
 from jobstatus_consumer.store.target_catalog import CORRECT_THE_FILE, refuse_same
 from jobstatus_consumer.store.target_check import target_problems
@@ -46,7 +47,7 @@ LONGER_WAIT: Final = b"SET LOCAL lock_timeout = '1500ms'"
 """The server ends an autovacuum that others wait for, but only after its `deadlock_timeout`, which is 1 s."""
 LONGER_EVERY: Final = 4
 """One try in so many waits longer."""
-NOT_FREE: Final = ("55P03", "40P01")
+NOT_FREE: Final = (LOCK_TIME_OUT, DEADLOCK)
 """The lock was not free in time; a try that waits longer may also be the one that ends a deadlock."""
 PATIENCE: Final = 60.0
 """Seconds for which `migrate` tries to get its locks."""

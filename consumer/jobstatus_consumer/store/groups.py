@@ -10,7 +10,6 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Session
@@ -41,17 +40,6 @@ def sessions_of_others(session: Session, place: TableName, group: str) -> list[G
     """The sessions that write the table for other groups. May block; raises StoreError's kinds."""
     given = {"table": _quoted(place), "group": _number(group)}
     return [GroupSession(*row) for row in session.execute(block("groups.sql", "others", place), given)]
-
-
-def other_groups(url: str, table: str, group: str, limits: Limits = DEFAULT_LIMITS) -> str:
-    """What to say of the other groups that write the table now; empty if there are none.
-
-    Connects, and blocks for the answer; raises StoreError's kinds.
-    """
-    name = TableName.parse(table)
-    with Session(url, limits) as session:
-        session.connect()
-        return others_text(table, sessions_of_others(session, session.located(name), group))
 
 
 def others_text(table: object, others: list[GroupSession]) -> str:

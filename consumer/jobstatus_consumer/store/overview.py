@@ -12,6 +12,7 @@ from jobstatus_consumer.errors import DatabaseAwayError, StartError
 from jobstatus_consumer.store.admin import REMEDY, closed_schema, lacking
 from jobstatus_consumer.store.blocking import Blocker, blockers
 from jobstatus_consumer.store.connection import Limits, open_connection
+from jobstatus_consumer.store.groups import others_text, sessions_of_others
 from jobstatus_consumer.store.layout import managed_tables
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.privileges import READS
@@ -34,6 +35,7 @@ class TableOverview(NamedTuple):
 
     `waiting` says why jobs wait for their row in a target; None if there is no table of waiting jobs. `clock_ahead` is
     by how many seconds the server's clock is ahead of ours at least; 0 where the answer took longer than that.
+    `other_groups` says which other groups write the table now, where that was asked.
     """
 
     progress: Mapping[str, LogProgress]
@@ -42,6 +44,7 @@ class TableOverview(NamedTuple):
     trouble: str = ""
     waiting: Sequence[WaitingReason] | None = None
     clock_ahead: float = 0.0
+    other_groups: str = ""
 
 
 class OverviewTable(Session):
@@ -98,6 +101,11 @@ class OverviewTable(Session):
         ((rows,),) = self._ask("overview.sql", "estimated_rows", self._place)
         return None if rows is None or rows < 0 else int(rows)
 
+    def other_groups(self, group: str) -> str:
+        """What to say of the groups beside this one that write the table now; empty if there are none."""
+        self._connect()
+        return others_text(self._name, sessions_of_others(self, self._place, group))
+
     def _connect(self) -> None:
         if self.connected:
             return
@@ -110,13 +118,16 @@ class OverviewTable(Session):
         return self.execute(block(file, query, name), {"table": name.identifier.as_string(None)})
 
 
-def overview(url: str, table: str, *, count: bool = True) -> TableOverview:
+def overview(url: str, table: str, *, group: str = "", count: bool = True) -> TableOverview:
     """Read what `status` shows of the table; without `count` the rows are not counted. Blocks for the answers.
 
+    With a `group`, the other groups that write the table are named.
     Raises `StartError` if a table is missing, and StoreError's kinds.
     """
     with OverviewTable(url, table) as found:
         seen = found.look()
+        if group:
+            seen = seen._replace(other_groups=found.other_groups(group))
         if not count:
             return seen
         try:

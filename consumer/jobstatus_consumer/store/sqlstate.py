@@ -93,6 +93,8 @@ WITHOUT_SQLSTATE: Final[tuple[tuple[type[Exception], type[StoreError], str], ...
 
 MAY_NOT: Final = "42501"
 """The role has no right to do this."""
+LOCK_TIME_OUT: Final = "55P03"
+DEADLOCK: Final = "40P01"
 POOLED: Final = ("26000", "42P05")
 """What prepared statements run into behind a pooler in transaction mode."""
 POOLER_REMEDY: Final = (

@@ -23,11 +23,11 @@ from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
 from jobstatus_consumer.store.session import Opener, Session
+from jobstatus_consumer.store.sqlstate import LOCK_TIME_OUT
 from jobstatus_consumer.store.write_counts import WriteCounts, unexplained
 
 logger = logging.getLogger("jobstatus.store")
 
-LOCK_TIME_OUT: Final = "55P03"
 CANCELLED: Final = "57014"
 ALMOST: Final = 0.9
 """The share of its limit after which a cancelled statement counts as one that reached it."""
