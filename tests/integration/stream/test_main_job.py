@@ -211,7 +211,7 @@ def test_a_stop_writes_and_commits_what_is_in_hand(deployed: Deployment, number:
     deployed.produce_events(made_events(70, 70))
     consumer.says("Batch updated 50")
     consumer.signal(number)
-    assert consumer.process.wait(10) == 0
+    assert consumer.process.wait(30) == 0
     assert deployed.lag() == 0
     assert deployed.drain()["events"] == 0
     deployed.assert_exact()
@@ -231,7 +231,7 @@ def test_a_second_signal_ends_at_once(kafka: LocalKafka, tmp_path_factory: pytes
         consumer.signal()
         consumer.says("a second signal ends the process at once")
         consumer.signal()
-        assert consumer.process.wait(5) == 128 + signal.SIGTERM
+        assert consumer.process.wait(30) == 128 + signal.SIGTERM
         lock.close()
         assert deployed.lag() == 50
 
