@@ -20,7 +20,7 @@ def test_a_dead_letter_that_the_broker_refuses_is_never_committed_past(deployed:
     resource = ConfigResource(ResourceType.TOPIC, f"{deployed.topic}.dlq")
     small = ConfigEntry("max.message.bytes", "200", incremental_operation=AlterConfigOpType.SET)
     client = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    client.incremental_alter_configs([_with(resource, small)])[resource].result(20)
+    client.incremental_alter_configs([_with(resource, small)])[resource].result(60)
     deployed.produce_events(made_events(30, 30))
     deployed.produce([("job-1", b"x" * 400, ())])
     done = deployed.run("consume", "--until-caught-up", code=1)
@@ -28,7 +28,7 @@ def test_a_dead_letter_that_the_broker_refuses_is_never_committed_past(deployed:
     assert "MSG_SIZE_TOO_LARGE" in done.stderr
     assert deployed.lag() > 0
     large = ConfigEntry("max.message.bytes", "2000000", incremental_operation=AlterConfigOpType.SET)
-    client.incremental_alter_configs([_with(resource, large)])[resource].result(20)
+    client.incremental_alter_configs([_with(resource, large)])[resource].result(60)
     assert deployed.drain()["dead_letters"] == 1
     assert deployed.lag() == 0
 
