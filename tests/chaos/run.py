@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg
+from law.model import Row
+from support.waiting import until
+
 from chaos.checks import check_journal, check_letters, check_table
 from chaos.ends import check_ends
 from chaos.faults import FAULTS, SET_BACK
@@ -24,8 +27,6 @@ from chaos.samples import Loop
 from chaos.schedule import Step, steps
 from chaos.stage import Stage
 from chaos.world import PARTITIONS, World, a_world, tails
-from law.model import Row
-from support.waiting import until
 
 GOES_ON_WITHIN: Final = 120.0
 CAUGHT_UP_WITHIN: Final = 120.0
