@@ -13,12 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from support.forked import COMMAND
+
 from chaos.broken import WAYS, broken_command
 from chaos.options import Options
 from chaos.run import run
 from chaos.stage import open_stage
 from chaos.world import PROTOCOLS
-from support.forked import COMMAND
 
 
 def main() -> int:

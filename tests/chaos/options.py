@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.schedule import Step
 from support.forked import COMMAND
+
+from chaos.schedule import Step
 
 
 @dataclass(frozen=True, kw_only=True)
