@@ -200,7 +200,8 @@ class TcpProxy:
         clock = asyncio.get_running_loop().time
         while True:
             due, chunk = await held.get()
-            await asyncio.sleep(max(0.0, due - clock()))
+            if (early := due - clock()) > 0:
+                await asyncio.sleep(early)
             await self._gate.wait()
             if not chunk:
                 writer.write_eof()

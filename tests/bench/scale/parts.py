@@ -16,7 +16,7 @@ from .backlogs import Backlog
 CONSUMERS: Final = (1, 2, 4, 8)
 TRIPS: Final = (0, 1, 5, 20)
 """In milliseconds; 0 is without the proxy that makes the distance."""
-SMALL_BATCH: Final = 10
+SMALL_BATCH: Final = 5
 """With larger ones eight consumers at 5 ms would need more than two cores."""
 BATCHES: Final = (1, 10, 50, 200, 500)
 WINDOWS: Final = (1, 2, 4)

@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from typing import Any, Final
+from unittest import mock
 
 from click.testing import CliRunner
 from jobstatus_consumer.cli.plan import command
 from jobstatus_consumer.core import COSTS, Cost, Costs
+from jobstatus_consumer.telemetry import logs
 
 from ..place import CHECKOUT
 from . import tables
@@ -26,8 +30,9 @@ _TABLE: Final = re.compile(r"(<!-- scale: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _PLAN: Final = re.compile(r"(```bash\n(jobstatus plan [^\n]*)\n```\n\n```text\n).*?(```)", re.S)
 _HEAD: Final = '''"""The constants of the model in `capacity.py`, made by `python -m tests.bench.scale.renew`.
 
-They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json`, a run of `make bench ARGS=scale`:
-{machine}.
+They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json`, a run of `make bench ARGS=scale`.
+
+{machine}
 
 `batch` and `event` of `consumer`, `postgres`, `broker` and `wal` are from the part `batch`: what the processes used for
 batches of 1, 10, 200 and 500 events. `turn` is what a batch took there at 5 ms beside the round trip and the commit.
@@ -49,7 +54,7 @@ COSTS: Final = Costs(
 def constants(result: Result, costs: Costs) -> str:
     """The text of `measured.py`."""
     lines = [f"    {name}={_shown(value)},\n" for name, value in costs._asdict().items()]
-    facts = tables.machine(result).partition("; other")[0].replace("; ", ",\n")
+    facts = textwrap.fill(f"Measured on: {tables.machine(result)}.", 118)
     return _HEAD.format(machine=facts) + "".join(lines) + ")\n"
 
 
@@ -64,8 +69,12 @@ def page(text: str, result: Result, costs: Costs) -> str:
 
 
 def printed(line: str) -> str:
-    """What this command prints now."""
-    return CliRunner(env={"COLUMNS": "80"}).invoke(command, shlex.split(line)[2:], catch_exceptions=False).output
+    """What this command prints now, whatever settings the environment has."""
+    ours = dict.fromkeys(name for name in os.environ if name.startswith("JOBSTATUS_"))
+    runner = CliRunner(env={**ours, "COLUMNS": "80"})
+    # the log of this process stays as it is
+    with mock.patch.object(logs, "set_up"):
+        return runner.invoke(command, shlex.split(line)[2:], catch_exceptions=False).output
 
 
 def _shown(value: Any) -> str:

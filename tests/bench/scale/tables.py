@@ -39,7 +39,7 @@ class Lines(NamedTuple):
 
 def part(result: Result, name: str) -> Lines:
     """The table of one part; without lines if it was not measured."""
-    linear = ("of linear",) if name == "consumers" else ()
+    linear = ("of linear", "batch") if name == "consumers" else ()
     titles = (
         VARIES[name],
         "times",
@@ -82,7 +82,7 @@ def _base(result: Result, key: str) -> str:
 
 def _line(result: Result, name: str, key: str, item: Measured) -> tuple[str, ...]:
     sample = item.sample
-    linear = (f"{of_linear(result, key):.0%}",) if name == "consumers" else ()
+    linear = (f"{of_linear(result, key):.0%}", str(sample.batch)) if name == "consumers" else ()
     return (
         key.partition(": ")[2],
         f"{ratio(result, key):.2f}",

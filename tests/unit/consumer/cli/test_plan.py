@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from jobstatus_consumer.cli.main import main
+from jobstatus_consumer.telemetry import logs
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -17,6 +18,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """The exit code, stdout and stderr; neither a broker nor a database is set."""
     for name in [name for name in os.environ if name.startswith("JOBSTATUS_")]:
         monkeypatch.delenv(name)
+    # the log of this process stays as it is
+    monkeypatch.setattr(logs, "set_up", lambda *_settings: None)
 
     def run_plan(*arguments: str, **environ: str) -> tuple[int, str, str]:
         for name, value in environ.items():
