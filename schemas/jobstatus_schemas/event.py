@@ -23,7 +23,7 @@ MAX_OCCURRED_AT: Final = 7_258_118_400_000_000
 """2200-01-01 in microseconds: below 2**53, so that PostgreSQL's interval arithmetic is exact."""
 CUT_MARK: Final = " […cut by jobstatus, {dropped} more characters]"
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_is_uuid: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 
 
 class JobStatusEvent(NamedTuple):
@@ -92,7 +92,7 @@ def check_event_id(event_id: object) -> str:
     """`event_id` as a UUID's canonical text. Raises as `check_job_id` does."""
     if not isinstance(event_id, str):
         raise TypeError(f"event_id: wanted str, got {type(event_id).__name__}")
-    if not _UUID.fullmatch(event_id):
+    if not _is_uuid(event_id):
         raise ValueError("event_id: wanted a UUID in its canonical form of 36 characters")
     return event_id
 
