@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from . import (
     away,
     calls,
+    compiled,
     console_pages,
     firsts,
     framing,
@@ -77,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--many", type=int, default=1_000_000, metavar="EVENTS", help="the backlog of memory")
     parser.add_argument("--away", type=float, default=60.0, metavar="SECONDS", help="how long brokers are away")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="an earlier checkout, for compiled")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, the rest to stderr")
     return parser
 
@@ -93,6 +96,16 @@ def _speed(place: Place, options: argparse.Namespace, console: Console) -> Measu
     found = speed.measure(place, "speed", events, rounds, console.print)
     console.print(speed.table(found, events, JOBS))
     return found.as_dict(), speed.targets(found)
+
+
+def _compiled(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("compiled")
+    place.fill("compiled", events, JOBS)
+    before = None if options.before is None else options.before.resolve()
+    found = compiled.measure(place, "compiled", events, rounds, before, console.print)
+    console.print(compiled.table(found, events))
+    return compiled.as_dict(found), compiled.targets(found)
 
 
 def _own(place: Place, options: argparse.Namespace, console: Console) -> Measured:
@@ -233,9 +246,10 @@ SECTIONS: Final[dict[str, Section]] = {
     "waits": _waits,
     "window": _window,
     "scale": _scale,
+    "compiled": _compiled,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store", "console", "waits", "framing", "window")
+LONG: Final = ("memory", "away", "store", "console", "waits", "framing", "window", "compiled")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -33,8 +33,16 @@ EVERYTHING_ONCE: list[Step] = [
 
 @pytest.mark.timeout(900)
 def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> None:
-    # one batch and several in flight, side by side
-    options = Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=60, target=True, windows=(1, 4))
+    # one batch and several in flight, and both ways to flush, side by side
+    options = Options(
+        script=EVERYTHING_ONCE,
+        seed=1,
+        longer=0,
+        rate=60,
+        target=True,
+        windows=(1, 4),
+        flushes=("linger", "adaptive", "adaptive"),
+    )
     report = run(stage, options, print)
     print(*report.lines(), sep="\n")
     assert report.violations == 0, report.details

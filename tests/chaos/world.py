@@ -128,7 +128,7 @@ def a_world(stage: Stage, folder: Path, options: Options) -> Iterator[World]:
             deployed.database_url, deployed.group, tails(deployed, topic_id), deployed.bootstrap, findings
         )
         on_exit.callback(commits.close)
-        fleet = Fleet(folder, findings, options.command, options.arguments, options.windows)
+        fleet = Fleet(folder, findings, options.command, options.arguments, options.windows, options.flushes)
         on_exit.callback(fleet.close)
         fleet.start(MEMBERS, member_environ(deployed, stage, protocol))
         workers = Workers(deployed.bootstrap, deployed.topic, folder, options.seed, options.rate, options.poison_share)
