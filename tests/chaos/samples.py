@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
 from chaos.checks import LetterWatch, RowWatch, Seen, check_committed
 from chaos.findings import Findings
 from chaos.history import History
 from chaos.letters import Letters
 from chaos.tail import Ends, Tail
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 ROWS: Final = (
     b"SELECT job_id, coalesce(log_id, ''), coalesce(log_offset, -1), "

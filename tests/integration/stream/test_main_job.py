@@ -136,13 +136,21 @@ def test_a_row_that_a_constraint_refuses_is_isolated_and_the_others_land(deploye
     assert deployed.rows().keys() == {item.job_id for item in events if item.status != "error"}
 
 
-@pytest.mark.parametrize("in_flight", ["1", pytest.param("4", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("in_flight", "flush"),
+    [
+        ("1", "linger"),
+        pytest.param("4", "linger", marks=pytest.mark.long),
+        pytest.param("1", "adaptive", marks=pytest.mark.long),
+        pytest.param("4", "adaptive", marks=pytest.mark.long),
+    ],
+)
 def test_two_consumers_killed_again_and_again_lose_nothing(
-    kafka: LocalKafka, database_url: str, tmp_path_factory: pytest.TempPathFactory, in_flight: str
+    kafka: LocalKafka, database_url: str, tmp_path_factory: pytest.TempPathFactory, in_flight: str, flush: str
 ) -> None:
     rng = random.Random(7)
     with deployment(kafka.bootstrap_servers, database_url, tmp_path_factory.mktemp("killed"), partitions=6) as deployed:
-        deployed.more["JOBSTATUS_BATCHES_IN_FLIGHT"] = in_flight
+        deployed.more |= {"JOBSTATUS_BATCHES_IN_FLIGHT": in_flight, "JOBSTATUS_BATCH_FLUSH": flush}
         events = made_events(50_000, 5_000)
         alive = [deployed.consumer(wait=False), deployed.consumer(wait=False)]
         kills = 0
