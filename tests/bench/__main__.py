@@ -160,7 +160,7 @@ def _replay(place: Place, options: argparse.Namespace, console: Console) -> Meas
 
 def _calls(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     place.make_topic("calls")
-    found = calls.measure(place, "calls", 20_000 if options.quick else 100_000)
+    found = calls.measure(place, "calls", *((20_000, 1) if options.quick else (100_000, 5)))
     console.print(calls.table(found))
     return calls.as_dict(found), calls.targets(found)
 
