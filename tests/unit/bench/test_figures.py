@@ -10,7 +10,7 @@ from bench.away import Result
 from bench.away import targets as away_targets
 from bench.calls import OURS, OURS_MANY, Calls, Row
 from bench.calls import targets as calls_targets
-from bench.freshness import Setting, Times
+from bench.freshness import BOTH, Setting, Times
 from bench.freshness import targets as freshness_targets
 from bench.marks import Run
 from bench.memory import Memory, Peak
@@ -52,6 +52,17 @@ def test_with_a_linger_its_p99_counts_and_without_one_the_p50() -> None:
     with_linger, without = freshness_targets([Times(Setting(500, 0.5), seconds), Times(Setting(50, 0.0), seconds)])
     assert (with_linger.found, with_linger.wanted, with_linger.reached) == ("991 ms", "under 600 ms", False)
     assert (without.found, without.wanted, without.reached) == ("501 ms", "under 50 ms", False)
+
+
+def test_adaptive_is_held_to_the_linger_beside_it() -> None:
+    def found(rate: float, linger: float, adaptive: float) -> bool:
+        both = [Times(BOTH[0], [linger], rate), Times(BOTH[1], [adaptive], rate)]
+        return freshness_targets(both)[1].reached
+
+    assert found(10, 1.0, 0.01)
+    assert not found(10, 0.01, 0.01)
+    assert found(10_000, 0.01, 0.0105)
+    assert not found(10_000, 0.01, 0.02)
 
 
 @pytest.mark.parametrize(("peak", "reached"), [(105.0, True), (120.0, False)])
