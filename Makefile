@@ -84,7 +84,7 @@ compiled: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2
 
-# ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too
+# ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too; ARGS=scale takes half an hour
 ARGS ?=
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)

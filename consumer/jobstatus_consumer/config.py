@@ -43,6 +43,7 @@ from jobstatus_consumer.errors import SettingsError
 MIB: Final = 1024 * 1024
 
 TopicName = Annotated[str, AfterValidator(check_topic)]
+Flush = Literal["linger", "adaptive"]
 
 FIXED_KAFKA: Final[Mapping[str, str]] = {
     "enable.auto.commit": "false",
@@ -121,6 +122,11 @@ class Settings(BaseModel):
         le=60,
         allow_inf_nan=False,
         description="write a batch when its first event has waited this many seconds",
+    )
+    batch_flush: Flush = Field(
+        "linger",
+        description="when to write a batch that is not full: linger writes it when its first event has waited for the "
+        "linger; adaptive writes it at once while no batch is on its way to the database, and fills it meanwhile",
     )
     batches_in_flight: int = Field(
         1,

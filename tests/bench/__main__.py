@@ -27,12 +27,14 @@ from . import (
     own,
     poison,
     replay,
+    scale,
     speed,
     start,
     store,
     waits,
 )
 from .place import Place, a_place
+from .scale import renew
 from .targets import Target, show_targets
 
 JOBS: Final = 20_000
@@ -71,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(SECTIONS)}; if none is given: {', '.join(USUAL)}",
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the events, one round")
-    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}; scale with 50,000,000 rows")
+    parser.add_argument("--part", action="append", choices=scale.NAMES, help="of scale, repeatable; default: all")
+    parser.add_argument("--renew", action="store_true", help="with scale: write its constants and docs/scale.md")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--many", type=int, default=1_000_000, metavar="EVENTS", help="the backlog of memory")
     parser.add_argument("--away", type=float, default=60.0, metavar="SECONDS", help="how long brokers are away")
@@ -214,6 +218,16 @@ def _store(place: Place, options: argparse.Namespace, console: Console) -> Measu
     return store.as_dict(found), []
 
 
+def _scale(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    rounds = 1 if options.quick else options.rounds
+    parts = options.part or scale.NAMES
+    found = scale.measure(place, parts, rounds, quick=options.quick, many=options.long, say=console.print)
+    scale.show(found, console)
+    if options.renew:
+        renew.save(found)
+    return found.as_dict(), scale.targets(found)
+
+
 Section = Callable[[Place, argparse.Namespace, Console], Measured]
 SECTIONS: Final[dict[str, Section]] = {
     "speed": _speed,
@@ -231,6 +245,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "store": _store,
     "waits": _waits,
     "window": _window,
+    "scale": _scale,
     "compiled": _compiled,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")

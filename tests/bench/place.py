@@ -64,10 +64,10 @@ class Place:
             "JOBSTATUS_HTTP_ADDRESS": "off",
         }
 
-    def make_topic(self, name: str) -> None:
+    def make_topic(self, name: str, partitions: int = PARTITIONS) -> None:
         settings = load_settings(self.environment(name, 50, self.stack.postgres.url))
         topics = Topics(settings)
-        topics.create(events_plan(settings, PARTITIONS, 1, 1.0))
+        topics.create(events_plan(settings, partitions, 1, 1.0))
         topics.create(dead_letters_plan(settings, 1, 1, 1.0))
 
     def fill(self, topic: str, events: int, jobs: int) -> None:

@@ -10,15 +10,18 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from jobstatus_consumer.config import Flush
+from support.forked import COMMAND
 
 from chaos.broken import WAYS, broken_command
 from chaos.options import Options
 from chaos.run import run
 from chaos.stage import open_stage
 from chaos.world import PROTOCOLS
-from support.forked import COMMAND
 
 
 def main() -> int:
@@ -39,6 +42,7 @@ def main() -> int:
         logs=asked.logs,
         target=asked.target,
         windows=asked.window,
+        flushes=asked.flush,
         command=broken_command(asked.broken) if asked.broken else (COMMAND,),
     )
     with open_stage() as stage:
@@ -67,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         default=[1],
         choices=range(1, 5),
         help="how many batches each consumer has in flight, in turn: `1 4` for every other one",
+    )
+    parser.add_argument(
+        "--flush",
+        nargs="+",
+        default=["linger"],
+        choices=get_args(Flush),
+        help="how each consumer flushes, in turn",
     )
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the logs of consumers and workers there")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a page")

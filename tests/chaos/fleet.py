@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from chaos.findings import ENDED_BY_ITSELF, EXIT_CODE, Findings
+from jobstatus_consumer.config import Flush
 from support.deployment import ConsumerProcess
 from support.forked import COMMAND, Command
 from support.waiting import until
+
+from chaos.findings import ENDED_BY_ITSELF, EXIT_CODE, Findings
 
 ARGUMENTS: Final = ("--batch-linger-seconds", "0.3", "--wait-for-database", "120")
 STOP_SECONDS: Final = 40.0
@@ -31,12 +33,14 @@ class Fleet:
         command: Sequence[str] = (COMMAND,),
         arguments: Sequence[str] = (),
         windows: Sequence[int] = (1,),
+        flushes: Sequence[Flush] = ("linger",),
     ) -> None:
         self._environ: dict[str, str] = {}
         self._folder = folder
         self._findings = findings
         self._command = [*command, "consume", *ARGUMENTS, *arguments]
         self._windows = windows
+        self._flushes = flushes
         self._lock = threading.RLock()
         self._started = 0
         self.longest_stop = 0.0
@@ -49,8 +53,8 @@ class Fleet:
 
     def _start(self, place: int) -> ConsumerProcess:
         self._started += 1
-        window = self._windows[place % len(self._windows)]
-        command = [*self._command, "--batches-in-flight", str(window)]
+        window, flush = (choices[place % len(choices)] for choices in (self._windows, self._flushes))
+        command = [*self._command, "--batches-in-flight", str(window), "--batch-flush", str(flush)]
         log = self._folder / f"consumer-{self._started}.log"
         with log.open("wb") as out:
             process = Command[bytes](command, env=self._environ, stdout=out, stderr=subprocess.STDOUT)

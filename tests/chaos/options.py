@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.schedule import Step
+from jobstatus_consumer.config import Flush
 from support.forked import COMMAND
+
+from chaos.schedule import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,8 @@ class Options:
     arguments: Sequence[str] = ()
     windows: Sequence[int] = (1,)
     """how many batches each consumer has in flight, in turn"""
+    flushes: Sequence[Flush] = ("linger",)
+    """how each consumer flushes, in turn"""
     broken: str | None = None
     patience: float = 1.0
     """0.1: the run is expected to fail, so nothing is awaited for long"""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.forked import COMMAND
+
 from chaos import findings
 from chaos.broken import broken_command
 from chaos.faults import FAULTS
@@ -10,7 +12,6 @@ from chaos.options import Options
 from chaos.run import run
 from chaos.schedule import Step
 from chaos.stage import Stage
-from support.forked import COMMAND
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
@@ -32,8 +33,16 @@ EVERYTHING_ONCE: list[Step] = [
 
 @pytest.mark.timeout(900)
 def test_whatever_breaks_nothing_is_lost_and_nothing_goes_back(stage: Stage) -> None:
-    # one batch and several in flight, side by side
-    options = Options(script=EVERYTHING_ONCE, seed=1, longer=0, rate=60, target=True, windows=(1, 4))
+    # one batch and several in flight, and both ways to flush, side by side
+    options = Options(
+        script=EVERYTHING_ONCE,
+        seed=1,
+        longer=0,
+        rate=60,
+        target=True,
+        windows=(1, 4),
+        flushes=("linger", "adaptive", "adaptive"),
+    )
     report = run(stage, options, print)
     print(*report.lines(), sep="\n")
     assert report.violations == 0, report.details

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from support.deployment import Deployment
+from support.waiting import until
+
 from chaos.application import Application, set_up
 from chaos.ends import Endings
 from chaos.findings import Findings
@@ -19,10 +24,6 @@ from chaos.samples import CommitSampler, EndSampler, RowSampler, Timeline
 from chaos.stage import Stage, session
 from chaos.tail import Ends, Tail
 from chaos.workers import Workers
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from support.deployment import Deployment
-from support.waiting import until
 
 PARTITIONS: Final = 6
 MEMBERS: Final = 3
@@ -127,7 +128,7 @@ def a_world(stage: Stage, folder: Path, options: Options) -> Iterator[World]:
             deployed.database_url, deployed.group, tails(deployed, topic_id), deployed.bootstrap, findings
         )
         on_exit.callback(commits.close)
-        fleet = Fleet(folder, findings, options.command, options.arguments, options.windows)
+        fleet = Fleet(folder, findings, options.command, options.arguments, options.windows, options.flushes)
         on_exit.callback(fleet.close)
         fleet.start(MEMBERS, member_environ(deployed, stage, protocol))
         workers = Workers(deployed.bootstrap, deployed.topic, folder, options.seed, options.rate, options.poison_share)

@@ -11,6 +11,7 @@ import click
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the problem and its solution on a real Kafka and PostgreSQL."),
+    "plan": ("plan", "Say how many consumers and which PostgreSQL a rate of events needs."),
     "topics": ("topics", "Create the topics, and add partitions."),
     "migrate": ("migrate", "Create the tables."),
     "check": ("check", "List every problem that keeps a consumer from working."),

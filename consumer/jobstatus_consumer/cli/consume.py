@@ -27,6 +27,7 @@ from jobstatus_consumer.words import counted
     "batch_max_events",
     "batch_max_bytes",
     "batch_linger_seconds",
+    "batch_flush",
     "batches_in_flight",
     "dlq_topic",
     "dlq_budget_in_a_row",

@@ -250,3 +250,8 @@ class Assignment:
     def lag(self, high: Callable[[int], int]) -> dict[int, int]:
         """How many offsets are not written yet, by partition; `high` returns a partition's high watermark."""
         return {number: max(0, high(number) - item.written) for number, item in self.partitions.items()}
+
+
+def named(partitions: Iterable[int]) -> str:
+    """Return the partitions' numbers in order, or `none`."""
+    return ", ".join(str(number) for number in sorted(partitions)) or "none"

@@ -1,4 +1,4 @@
-"""When a batch is full, and which offsets it covers. Pure: the time is an argument."""
+"""When a batch is written, and which offsets it covers. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from jobstatus_consumer.config import Flush
 from jobstatus_consumer.records import NO_EPOCH, Batch, Event, LogRange, RawRecord, Rejected, record_size
 
 UNCOUNTED_BYTES: Final = 8 * 1024
@@ -16,13 +17,15 @@ class BatchBuilder:
     """Fills one batch. It is full with `max_events` records, with `max_bytes`, or after `linger` seconds.
 
     The bytes are those of keys, values and headers. The age counts from the first record, by the caller's monotonic
-    clock.
+    clock. With the flush `adaptive` a batch with a record is due as well while the writer is idle, which means that no
+    batch is on its way to the database.
     """
 
-    def __init__(self, max_events: int, max_bytes: int, linger: float) -> None:
+    def __init__(self, max_events: int, max_bytes: int, linger: float, flush: Flush = "linger") -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._linger = linger
+        self._adaptive = flush == "adaptive"
         self._reset()
 
     def _reset(self) -> None:
@@ -86,12 +89,21 @@ class BatchBuilder:
         return self._bytes - values > UNCOUNTED_BYTES * len(self._records)
 
     def full(self, now: float) -> bool:
-        """True when the batch should be written now."""
+        """True when the batch has reached a limit: by count, by bytes, or by age."""
         return (
             len(self._records) >= self._max_events
             or self.heavy
             or (self._since is not None and now - self._since >= self._linger)
         )
+
+    @property
+    def awaits_writer(self) -> bool:
+        """True when the batch is due as soon as the writer is idle. Offsets without a record change no row."""
+        return self._adaptive and bool(self._records)
+
+    def due(self, now: float, *, writer_idle: bool) -> bool:
+        """True when the batch should be written now."""
+        return not self.empty and (self.full(now) or (writer_idle and self.awaits_writer))
 
     def due_in(self, now: float) -> float | None:
         """Seconds until the batch is full by its age; None while it is empty."""

@@ -10,7 +10,8 @@
 
 Up to `batches_in_flight` batches are with the writer (window.py), and one is being filled. When all are full, the loop
 waits up to `PATIENCE` seconds without pausing (a pause discards the prefetched messages); then it pauses every
-partition and continues to poll.
+partition and continues to poll. A batch is submitted when it is due (batch.py). Where it is due once the writer is
+idle, the loop waits for a result instead of for messages, and then takes the messages that have come meanwhile.
 
 A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
 comparison would cost a second. Nothing is submitted before every partition was compared.
@@ -28,7 +29,7 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Final, NoReturn
 
@@ -37,7 +38,7 @@ from jobstatus_consumer.core import Budget, StartOffset, decoder_of
 from jobstatus_consumer.errors import DeadLetterBudgetError
 from jobstatus_consumer.kafka import AssignedPartition, EndOfPartition, GroupConsumer, LogCut, Polled
 from jobstatus_consumer.records import NO_EPOCH, Batch, LogRange, RawRecord, TopicProgress
-from jobstatus_consumer.stream.assignment import Assignment, Partition
+from jobstatus_consumer.stream.assignment import Assignment, Partition, named
 from jobstatus_consumer.stream.batch import BatchBuilder
 from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
@@ -94,7 +95,9 @@ class Pipeline:
     ) -> None:
         self._decode = decoder_of(settings, None if schemas is None else schemas.schema_of).decode
         self._schemas = schemas
-        self._builder = BatchBuilder(settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds)
+        self._builder = BatchBuilder(
+            settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds, settings.batch_flush
+        )
         self._consumer = consumer
         self._writer = writer
         self._stats = stats
@@ -143,6 +146,8 @@ class Pipeline:
         self._observe()
 
     def _poll(self) -> None:
+        if self._builder.awaits_writer:
+            self._take_result(BUSY_POLL / 4)
         # 1. a record that comes although its partition is paused waits in `_polled`
         room, before = self._builder.room - len(self._polled), self.assignment.epoch
         found = self._consumer.poll(max(1, room), self._poll_timeout())
@@ -154,7 +159,7 @@ class Pipeline:
 
     def _poll_timeout(self) -> float:
         paused = self._state is State.PAUSED
-        if self._polled and not paused:
+        if self._builder.awaits_writer or (self._polled and not paused):
             return 0
         longest = BUSY_POLL if self._window.busy else IDLE_POLL
         due = None if paused else self._builder.due_in(self._clock())
@@ -231,7 +236,7 @@ class Pipeline:
     def _next_batch(self, now: float) -> Batch | None:
         if (batch := self._window.next_returned()) is not None:
             return batch
-        due = self._builder.full(now) and not self._builder.empty
+        due = self._builder.due(now, writer_idle=not self._window.busy)
         return self._builder.take(self._consumer.epoch_before) if due else None
 
     def _submit(self, task: Task) -> None:
@@ -382,7 +387,7 @@ class Pipeline:
                 self.assignment.mark_not_committed([start.log.partition])
             starts.append(start)
         numbers = sorted(start.log.partition for start in starts)
-        logger.info("got partitions %s", _named(numbers), extra={"partitions": numbers})
+        logger.info("got partitions %s", named(numbers), extra={"partitions": numbers})
         return starts
 
     def on_revoked(self, partitions: set[int]) -> None:
@@ -393,7 +398,7 @@ class Pipeline:
         self._commit(wait=True, only=partitions)
         self._remove(partitions)
         if not leaving:
-            logger.info("gave back partitions %s", _named(partitions), extra={"partitions": sorted(partitions)})
+            logger.info("gave back partitions %s", named(partitions), extra={"partitions": sorted(partitions)})
 
     def _take_results_inside_rebalance(self, partitions: set[int]) -> None:
         deadline = self._clock() + REVOKE_WAIT
@@ -412,7 +417,7 @@ class Pipeline:
         self._remove(partitions)
         logger.warning(
             "lost partitions %s; what was not committed is delivered to another member",
-            _named(partitions),
+            named(partitions),
             extra={"partitions": sorted(partitions)},
         )
 
@@ -443,7 +448,3 @@ class Pipeline:
         if batch is not None:
             self._submit(batch)
         return batch is not None
-
-
-def _named(partitions: Iterable[int]) -> str:
-    return ", ".join(str(number) for number in sorted(partitions)) or "none"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
 
@@ -23,18 +23,29 @@ late mark's bound has to come back by then, and go out again with the mark: the 
 POLL_SECONDS: Final = 0.05
 
 
+class Room(NamedTuple):
+    """How much may be in flight."""
+
+    events: int
+    bytes: int
+    any_size_alone: bool
+    """whether `bytes` is no bound while nothing is in flight: else an event that is larger would never have room"""
+
+
+NO_BOUND: Final = Room(sys.maxsize, sys.maxsize, any_size_alone=True)
+
+
 class InFlight(ABC):
     """Records that the Kafka client has, until each is acknowledged, has failed, or is given up. Thread-safe.
 
-    The client's callbacks run in whichever thread polls it, and a signal handler may raise in the middle of one.
+    The client's callbacks run in whichever thread polls it, and a signal handler may raise in the middle of one. No
+    lock is taken: what changes together changes in one step (`docs/design.md`, "Steps without a lock").
     """
 
     def __init__(self) -> None:
-        # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
-        self._lock = threading.RLock()
         self._records: dict[int, tuple[Record, float]] = {}
-        self._bytes_sent = self._bytes_ended = 0
-        self._sent = self._undelivered = 0
+        self._bytes_begun = self._bytes_ended = 0
+        self._begun = self._ended = self._undelivered = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -42,25 +53,45 @@ class InFlight(ABC):
     @property
     def bytes(self) -> int:
         """The bytes of all values in flight."""
-        return self._bytes_sent - self._bytes_ended
+        return self._bytes_begun - self._bytes_ended
 
     @property
     def delivered_count(self) -> int:
         """How many records were acknowledged."""
-        return self._sent - self._undelivered - len(self._records)
+        return self._ended - self._undelivered
 
     def hand_over(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
         """Give `record` to the client. Never blocks. False: the client did not take it, so it has failed already."""
-        seq, key, value, traceparent = record
         try:
-            self._records[seq] = (record, time.monotonic())
-            self._bytes_sent += len(value)
-            self._sent += 1
-            failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
+            self._begin([record])
+            return self._send(transport, record, late=late)
         except BaseException:
             # raised by a signal handler, or by a client that cannot read the record: its caller sees the exception
             self._give_up([record])
             raise
+
+    def _begin(self, records: Sequence[Record], room: Room = NO_BOUND) -> bool:
+        """Count `records` as in flight, all of them or none. False: `room` is too small for them. Never blocks."""
+        now, count, size = time.monotonic(), len(records), 0
+        begun = {}
+        for record in records:
+            begun[record.seq] = (record, now)
+            size += len(record.value)
+        most_events, most_bytes, any_size_alone = room
+        # from here to the end is one step: no two threads begin with the same room
+        in_flight = self._begun - self._ended
+        if in_flight + count > most_events:
+            return False
+        if self._bytes_begun - self._bytes_ended + size > most_bytes and (in_flight or not any_size_alone):
+            return False
+        self._begun += count
+        self._bytes_begun += size
+        self._records.update(begun)
+        return True
+
+    def _send(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
+        _, key, value, traceparent = record
+        failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
         if failure is not None:
             self._fail(record, failure)
         return failure is None
@@ -133,15 +164,18 @@ class InFlight(ABC):
         self._failed(record, failure)
         self._give_up([record])
 
-    def _give_up(self, records: list[Record]) -> None:
-        with self._lock:
-            known = [record for record in records if record.seq in self._records]
-            # counted first: `delivered_count`, which takes no lock, is never too high
-            self._undelivered += len(known)
-            for record in known:
-                self._forget(record)
+    def _give_up(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._forget(record, undelivered=1)
 
-    def _forget(self, record: Record) -> None:
-        with self._lock:
-            if self._records.pop(record.seq, None) is not None:
-                self._bytes_ended += len(record.value)
+    def _forget(self, record: Record, *, undelivered: int = 0) -> None:
+        size = len(record.value)
+        try:
+            # these lines are one step
+            del self._records[record.seq]
+            self._bytes_ended += size
+            self._undelivered += undelivered
+            self._ended += 1
+        except KeyError:
+            # it has ended before
+            return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
-from jobstatus_consumer.config import load_settings
+from jobstatus_consumer.config import Flush, load_settings
 from jobstatus_consumer.core.dead_letter_budget import Budget, BudgetState
 from jobstatus_consumer.core.start_offsets import StartOffset
 from jobstatus_consumer.errors import DeploymentError, OffsetsLostError
@@ -229,12 +229,17 @@ def ticking() -> Callable[[], float]:
 
 
 def make(
-    rng: random.Random, database: Database | None = None, window: int = 1
+    rng: random.Random, database: Database | None = None, window: int = 1, flush: Flush = "linger"
 ) -> tuple[Pipeline, FakeConsumer, FakeWriter, Database]:
     database = database or Database()
     writer: Any = FakeWriter(database, rng, window)
     consumer: Any = FakeConsumer(database, rng, 200)
-    given = {"batch_max_events": rng.choice((1, 5, 50)), "batch_linger_seconds": 0, "batches_in_flight": window}
+    given = {
+        "batch_max_events": rng.choice((1, 5, 50)),
+        "batch_linger_seconds": 0 if flush == "linger" else 60,
+        "batch_flush": flush,
+        "batches_in_flight": window,
+    }
     settings = load_settings({}, given)
     loop = Pipeline(settings, consumer, writer, RunStats(Metrics()), Budget(10**9, 100), ticking())
     return loop, consumer, writer, database
@@ -245,10 +250,18 @@ def windows(alone: int, several: int) -> list[tuple[int, int]]:
     return [(seed, window) for window in (1, 2, 3, 4) for seed in range(alone if window == 1 else several)]
 
 
-@pytest.mark.parametrize(("seed", "window"), windows(60, 8))
-def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(seed: int, window: int) -> None:
+def flushed(alone: int, several: int) -> list[tuple[int, int, Flush]]:
+    """The same with the flush `linger`, and the seeds of the larger windows with `adaptive`."""
+    lingering: list[tuple[int, int, Flush]] = [(*item, "linger") for item in windows(alone, several)]
+    return lingering + [(*item, "adaptive") for item in windows(several, several)]
+
+
+@pytest.mark.parametrize(("seed", "window", "flush"), flushed(60, 8))
+def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(
+    seed: int, window: int, flush: Flush
+) -> None:
     rng = random.Random(seed)
-    loop, consumer, _, database = make(rng, window=window)
+    loop, consumer, _, database = make(rng, window=window, flush=flush)
     ends = dict.fromkeys(range(PARTITIONS), 200)
     caught_up = CaughtUp(ends, loop.assignment, consumer)
     steps = 0
@@ -264,10 +277,10 @@ def test_the_commit_never_passes_an_unwritten_event_and_everything_is_written(se
     assert consumer.group == ends
 
 
-@pytest.mark.parametrize(("seed", "window"), windows(60, 8))
-def test_what_the_database_forgot_is_written_again(seed: int, window: int) -> None:
+@pytest.mark.parametrize(("seed", "window", "flush"), flushed(60, 8))
+def test_what_the_database_forgot_is_written_again(seed: int, window: int, flush: Flush) -> None:
     rng = random.Random(1000 + seed)
-    loop, consumer, _, database = make(rng, window=window)
+    loop, consumer, _, database = make(rng, window=window, flush=flush)
     consumer.forgot = True
     ends = dict.fromkeys(range(PARTITIONS), 200)
     caught_up = CaughtUp(ends, loop.assignment, consumer)
@@ -284,7 +297,7 @@ def test_what_the_database_forgot_is_written_again(seed: int, window: int) -> No
 
     loop.run(stop)
     # what was forgotten after the last write is seen by the next start, though the group has committed all of it
-    again, consumer_again, _, _ = make(rng, database, window)
+    again, consumer_again, _, _ = make(rng, database, window, flush)
     consumer_again.group, consumer_again.forgot = dict(consumer.group), True
     again.run(CaughtUp(ends, again.assignment, consumer_again).reached)
     assert all(database.has_all_before(number, 200) for number in range(PARTITIONS))
@@ -313,10 +326,10 @@ def test_a_refused_commit_is_made_again_though_nothing_more_comes(seed: int) -> 
     loop.run(stop)
 
 
-@pytest.mark.parametrize(("seed", "window"), windows(20, 5))
-def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int, window: int) -> None:
+@pytest.mark.parametrize(("seed", "window", "flush"), flushed(20, 5))
+def test_a_stop_at_any_moment_commits_only_what_is_written(seed: int, window: int, flush: Flush) -> None:
     rng = random.Random(2000 + seed)
-    loop, consumer, _, database = make(rng, window=window)
+    loop, consumer, _, database = make(rng, window=window, flush=flush)
     steps = rng.randrange(150)
 
     def stop() -> bool:
@@ -372,9 +385,9 @@ def test_a_batch_that_vanishes_while_the_loop_goes_on_is_never_committed_past(pa
         assert database.has_all_before(number, consumer.group.get(number, 0))
 
 
-@pytest.mark.parametrize(("seed", "window"), windows(20, 3))
-def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int, window: int) -> None:
-    loop, consumer, writer, database = make(random.Random(seed), window=window)
+@pytest.mark.parametrize(("seed", "window", "flush"), flushed(20, 3))
+def test_a_stop_writes_nothing_behind_a_batch_that_was_given_up(seed: int, window: int, flush: Flush) -> None:
+    loop, consumer, writer, database = make(random.Random(seed), window=window, flush=flush)
     real, taken, given_up = writer.do, writer.result, False
 
     def done(task: Task) -> Result:
