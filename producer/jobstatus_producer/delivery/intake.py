@@ -216,9 +216,14 @@ class Intake:
 
     def _accept_group(self, own: LockedCall) -> int:
         """Accept the events of all calls that wait for the lock. Returns how many calls they are."""
-        calls = self._group.take(own)
+        # on the direct way they share nothing, and what is interrupted there must not go out twice
+        calls = [own] if self._route is _DIRECT else self._group.take(own)
         for call in calls:
-            call.records = call.records or self._records_of(call.updates, call.waiter)
+            if call.records:
+                # a handler raised in the thread that had these: a copy may be on its way
+                self._backlog.note_tried([record.seq for record in call.records])
+            else:
+                call.records = self._records_of(call.updates, call.waiter)
         # no room for all of them may still be room for some
         if len(calls) == 1 or not self._dispatch([record for call in calls for record in call.records], calls):
             for call in calls:

@@ -179,7 +179,6 @@ def test_a_call_never_lets_go_of_the_interpreter() -> None:
             sys.setswitchinterval(before)
             over.set()
             other.join()
-            jobs._outbox._first_tries.call_back_all(0)  # type: ignore[union-attr]
             with pytest.raises(Exception, match="not delivered"):
                 jobs.close(0)
     assert turns_after == turns_before
@@ -283,6 +282,7 @@ def test_a_call_whose_group_was_interrupted_is_accepted_by_its_own_thread(
     assert interrupted == [4]
     assert sorted(map(repr, ended)) == ["KeyboardInterrupt()", "None", "None", "None"]
     assert outbox.stats().spool_depth == outbox.stats().accepted == 3
+    assert len(outbox.next_chunk(9).maybe_in_log) == 3, "a copy of each may have been written by the first"
 
 
 @pytest.mark.parametrize(
