@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
+.PHONY: demo fast test check compiled unit test-compiled wheel-compiled dist-pure bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -22,9 +22,11 @@ help:
 	@echo "make rights  every command without each of its rights, on a broker with ACLs"
 	@echo "make frameworks  the job and web frameworks through every end of a worker, on real brokers"
 	@echo "make upgrade  restarts, an upgrade and a rollback of three consumers under load, with the latest event printed"
+	@echo "make test-compiled  the unit and contract tests and some others, on the compiled wheel"
 	@echo "make matrix   the supported versions of Kafka and PostgreSQL, each on its own servers (about 15 minutes)"
 	@echo "make lock   resolve the requirement files anew"
-	@echo "make dist   the wheel and the sdist of this commit, in dist; the same commit gives the same bytes"
+	@echo "make dist   both wheels and the sdist of this commit, in dist; the same commit gives the same bytes"
+	@echo "make wheel-compiled  the compiled wheel alone, in dist; needs a C compiler"
 	@echo "make image  the container image, with Docker, Podman or Buildah (PYTHON_IMAGE=NAME:TAG@sha256:... for a release)"
 	@echo "make sbom   bills of materials (CycloneDX) of the wheel and the image, in dist"
 	@echo "make image-test  builds the image with Buildah and runs it; needs root on Debian"
@@ -82,7 +84,7 @@ compiled: setup
 unit: setup
 	$(BIN)/python -m pytest tests/unit tests/contract -n 2
 
-# ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too
+# ARGS="calls --quick" for one section and fewer events, ARGS=--long for the slow sections too; ARGS=scale takes half an hour
 ARGS ?=
 bench: setup
 	$(BIN)/python -m tests.bench $(ARGS)
@@ -133,20 +135,46 @@ lock:
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements/dev.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra local -c requirements/dev.txt pyproject.toml requirements/build.in -o requirements/demo.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra console --extra registry -c requirements/dev.txt pyproject.toml -o requirements/consumer.txt
-	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -c requirements/dev.txt requirements/build.in requirements/compile.in -o requirements/build.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/chart.in -o requirements/chart.txt
 	.cache/lock/bin/uv pip compile -q --universal --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/arq.in -o requirements/arq.txt
 
 # the time of the commit stands in every archive, so that a second build of it is the same to the byte
-dist: setup-demo
+EPOCH = SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct)
+SUMS = cd dist && sha256sum -- *.whl *.tar.gz > SHA256SUMS
+dist: dist-pure wheel-compiled
+	$(SUMS)
+
+# the same without the compiled wheel; needs no compiler
+dist-pure: setup-demo
 	@test -z "$$(git status --porcelain)" || { echo "make dist: some changes are not committed, so nothing was built; see: git status" >&2; exit 1; }
 	rm -rf dist
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
-	cd dist && sha256sum -- *.whl *.tar.gz > SHA256SUMS
+	$(EPOCH) $(BIN)/python -m hatchling build -d dist
+	$(SUMS)
+
+# for the Python, the processor and the C library of this machine; needs gcc or clang
+wheel-compiled: setup
+	$(EPOCH) HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel -d dist
+
+# the tests of the sources, on the compiled wheel in an environment of its own; ARGS chooses others
+COMPILED_TESTS := tests/unit tests/contract tests/integration/store/test_law.py tests/integration/stream tests/integration/producer/test_delivery.py
+test-compiled: setup
+	rm -rf .cache/compiled/dist
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m hatchling build -t wheel -d .cache/compiled/dist
+	@test -x .cache/compiled/venv/bin/python || $(PYTHON) -m venv .cache/compiled/venv
+	@$(MAKE) --no-print-directory .cache/compiled/venv/.dev
+	@.cache/compiled/venv/bin/python -m pip install -q --no-deps --no-index --force-reinstall .cache/compiled/dist/*.whl
+	JOBSTATUS_TESTS_BUILT=compiled .cache/compiled/venv/bin/python -m pytest $(or $(ARGS),$(COMPILED_TESTS)) -n 2
+
+.cache/compiled/venv/.dev: requirements/dev.txt requirements/arq.txt
+	@echo "installing what the tests need beside the compiled wheel ..."
+	@.cache/compiled/venv/bin/python -m pip install -q --require-hashes --no-deps --no-compile -r requirements/dev.txt
+	@.cache/compiled/venv/bin/python -m pip install -q --require-hashes --no-deps --no-warn-conflicts -r requirements/arq.txt
+	@touch $@
 
 # needs Python alone; ENGINE chooses, ARGS="-- --no-cache" gives the engine more options
 image:
-	@$(PYTHON) infra/docker/build_image.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE)) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+	@$(PYTHON) infra/docker/build_image.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(PYTHON_IMAGE),--python-image $(PYTHON_IMAGE)) $(if $(BUILD_IMAGE),--build-image $(BUILD_IMAGE)) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
 sbom: setup
 	@$(BIN)/python infra/docker/make_sbom.py $(if $(ENGINE),--engine $(ENGINE)) $(ARGS)

@@ -160,8 +160,10 @@ class Batch:
 
     def raw_records(self) -> Iterator[RawRecord]:
         """The records, as they came."""
-        yield from (event.raw for event in self.events)
-        yield from (item.raw for item in self.rejected)
+        for event in self.events:
+            yield event.raw
+        for item in self.rejected:
+            yield item.raw
 
     def without(self, partitions: Collection[int]) -> Batch | None:
         """The batch without the records of `partitions`; None if nothing is left."""

@@ -95,12 +95,15 @@ def main() -> int:
     parser.add_argument("--tag", default=f"jobstatus:{version()}", help="the image's name (default: %(default)s)")
     parser.add_argument("--engine", choices=ENGINES, help="the engine (default: the first that works)")
     parser.add_argument("--python-image", default="", help="the base, as NAME:TAG@sha256:DIGEST for a release")
+    parser.add_argument("--build-image", default="", help="the image that compiles, with the same Python; as the base")
     parser.add_argument("--source", default="", help="the repository's address (default: git's origin, if on the web)")
     parser.add_argument("option", nargs="*", help="options of the engine, after --")
     given = parser.parse_args()
     arguments = {"VERSION": version(), "REVISION": revision(), "SOURCE": given.source or source()}
     if given.python_image:
         arguments["PYTHON_IMAGE"] = given.python_image
+    if given.build_image:
+        arguments["BUILD_IMAGE"] = given.build_image
     try:
         engine = given.engine or working_engine()
     except NoEngineError as error:
@@ -118,8 +121,9 @@ def main() -> int:
 def unlike_a_release(arguments: dict[str, str]) -> list[str]:
     """What an image for others should not lack; `arguments` are those of the Dockerfile."""
     lacks = []
-    if "@sha256:" not in arguments.get("PYTHON_IMAGE", ""):
-        lacks.append("the base is not pinned by digest; give PYTHON_IMAGE=NAME:TAG@sha256:DIGEST")
+    for what, name in (("the base", "PYTHON_IMAGE"), ("the image that compiles", "BUILD_IMAGE")):
+        if "@sha256:" not in arguments.get(name, ""):
+            lacks.append(f"{what} is not pinned by digest; give {name}=NAME:TAG@sha256:DIGEST")
     if arguments["REVISION"].endswith("-dirty"):
         lacks.append("some changes are not committed; see: git status")
     if arguments["REVISION"] == "unknown":

@@ -1,5 +1,6 @@
 """A producer's numbers for Prometheus. Needs the package `prometheus-client`, which the rest of the producer does not.
 
+from jobstatus_schemas.built import built
 from prometheus_client import REGISTRY
 from jobstatus_producer.prometheus import ProducerCollector
 REGISTRY.register(ProducerCollector(jobs))
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Final
 
+from jobstatus_schemas.built import built
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -36,7 +38,7 @@ GAUGES: Final = {
 }
 PREFIX: Final = "jobstatus_producer_"
 BUILD: Final = "1; the version of jobstatus that runs"
-"""What `jobstatus_producer_build_info` means. It has the label `version`, and no topic."""
+"""What `jobstatus_producer_build_info` means. Its labels are `version` and `built`; it has no topic."""
 
 
 class ProducerCollector(Collector):
@@ -63,4 +65,4 @@ class ProducerCollector(Collector):
             for topic, stats in moments.items():
                 family.add_metric((topic,), together([getattr(each, name) for each in stats]))
             yield family
-        yield InfoMetricFamily(PREFIX + "build", BUILD, {"version": version("jobstatus")})
+        yield InfoMetricFamily(PREFIX + "build", BUILD, {"version": version("jobstatus"), "built": built()})

@@ -22,8 +22,8 @@ MIN_OCCURRED_AT: Final = 0
 MAX_OCCURRED_AT: Final = 7_258_118_400_000_000
 """2200-01-01 in microseconds: below 2**53, so that PostgreSQL's interval arithmetic is exact."""
 CUT_MARK: Final = " […cut by jobstatus, {dropped} more characters]"
-_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
-_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_is_uuid: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 
 
 class JobStatusEvent(NamedTuple):
@@ -92,7 +92,7 @@ def check_event_id(event_id: object) -> str:
     """`event_id` as a UUID's canonical text. Raises as `check_job_id` does."""
     if not isinstance(event_id, str):
         raise TypeError(f"event_id: wanted str, got {type(event_id).__name__}")
-    if not _UUID.fullmatch(event_id):
+    if not _is_uuid(event_id):
         raise ValueError("event_id: wanted a UUID in its canonical form of 36 characters")
     return event_id
 
@@ -117,17 +117,18 @@ def check_event(event: JobStatusEvent, allowed: Container[str] | None = None) ->
 
     Another producer may have sent it. Raises `TypeError` or `ValueError`, which name the field and never its value.
     """
-    check_job_id(event.job_id)
-    check_status(event.status, allowed)
-    check_attempt(event.attempt)
-    check_worker_id(event.worker_id)
-    check_event_id(event.event_id)
-    if not MIN_OCCURRED_AT <= event.occurred_at < MAX_OCCURRED_AT:
+    event_id, job_id, status, error_message, attempt, worker_id, occurred_at = event
+    check_job_id(job_id)
+    check_status(status, allowed)
+    check_attempt(attempt)
+    check_worker_id(worker_id)
+    check_event_id(event_id)
+    if not MIN_OCCURRED_AT <= occurred_at < MAX_OCCURRED_AT:
         raise ValueError("occurred_at: wanted a time from 1970 to before 2200, in microseconds")
-    if event.error_message is None:
+    if error_message is None:
         return event
-    cleaned = clean_error_message(event.error_message)
-    return event if cleaned == event.error_message else event._replace(error_message=cleaned)
+    cleaned = clean_error_message(error_message)
+    return event if cleaned == error_message else event._replace(error_message=cleaned)
 
 
 def _check_text(field: str, text: str, max_bytes: int) -> str:

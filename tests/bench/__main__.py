@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.console import Console
 from . import (
     away,
     calls,
+    compiled,
     console_pages,
     firsts,
     framing,
@@ -25,12 +27,14 @@ from . import (
     own,
     poison,
     replay,
+    scale,
     speed,
     start,
     store,
     waits,
 )
 from .place import Place, a_place
+from .scale import renew
 from .targets import Target, show_targets
 
 JOBS: Final = 20_000
@@ -69,10 +73,13 @@ def _parser() -> argparse.ArgumentParser:
         help=f"of {', '.join(SECTIONS)}; if none is given: {', '.join(USUAL)}",
     )
     parser.add_argument("--quick", action="store_true", help="a fifth of the events, one round")
-    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}; scale with 50,000,000 rows")
+    parser.add_argument("--part", action="append", choices=scale.NAMES, help="of scale, repeatable; default: all")
+    parser.add_argument("--renew", action="store_true", help="with scale: write its constants and docs/scale.md")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--many", type=int, default=1_000_000, metavar="EVENTS", help="the backlog of memory")
     parser.add_argument("--away", type=float, default=60.0, metavar="SECONDS", help="how long brokers are away")
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="an earlier checkout, for compiled")
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, the rest to stderr")
     return parser
 
@@ -89,6 +96,16 @@ def _speed(place: Place, options: argparse.Namespace, console: Console) -> Measu
     found = speed.measure(place, "speed", events, rounds, console.print)
     console.print(speed.table(found, events, JOBS))
     return found.as_dict(), speed.targets(found)
+
+
+def _compiled(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    events, rounds = _size(options)
+    place.make_topic("compiled")
+    place.fill("compiled", events, JOBS)
+    before = None if options.before is None else options.before.resolve()
+    found = compiled.measure(place, "compiled", events, rounds, before, console.print)
+    console.print(compiled.table(found, events))
+    return compiled.as_dict(found), compiled.targets(found)
 
 
 def _own(place: Place, options: argparse.Namespace, console: Console) -> Measured:
@@ -142,7 +159,7 @@ def _replay(place: Place, options: argparse.Namespace, console: Console) -> Meas
 
 def _calls(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     place.make_topic("calls")
-    found = calls.measure(place, "calls", 20_000 if options.quick else 100_000)
+    found = calls.measure(place, "calls", *((20_000, 1) if options.quick else (100_000, 5)))
     console.print(calls.table(found))
     return calls.as_dict(found), calls.targets(found)
 
@@ -200,6 +217,16 @@ def _store(place: Place, options: argparse.Namespace, console: Console) -> Measu
     return store.as_dict(found), []
 
 
+def _scale(place: Place, options: argparse.Namespace, console: Console) -> Measured:
+    rounds = 1 if options.quick else options.rounds
+    parts = options.part or scale.NAMES
+    found = scale.measure(place, parts, rounds, quick=options.quick, many=options.long, say=console.print)
+    scale.show(found, console)
+    if options.renew:
+        renew.save(found)
+    return found.as_dict(), scale.targets(found)
+
+
 Section = Callable[[Place, argparse.Namespace, Console], Measured]
 SECTIONS: Final[dict[str, Section]] = {
     "speed": _speed,
@@ -217,9 +244,11 @@ SECTIONS: Final[dict[str, Section]] = {
     "store": _store,
     "waits": _waits,
     "window": _window,
+    "scale": _scale,
+    "compiled": _compiled,
 }
 USUAL: Final = ("speed", "own", "poison", "freshness", "replay", "calls", "firsts", "start")
-LONG: Final = ("memory", "away", "store", "console", "waits", "framing", "window")
+LONG: Final = ("memory", "away", "store", "console", "waits", "framing", "window", "compiled")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -114,7 +114,7 @@ def _number(connection: psycopg.Connection[Any], query: str) -> int:
 
 
 @contextmanager
-def _target_file() -> Iterator[str]:
+def target_file() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="own-table-") as folder:
         path = Path(folder) / "jobs.toml"
         path.write_text(FILE, encoding="utf-8")
@@ -124,7 +124,7 @@ def _target_file() -> Iterator[str]:
 def measure(place: Place, topic: str, events: int, jobs: int, rounds: int, say: Callable[[str], None]) -> Own:
     """Every contender at every size, in turn."""
     found = Own()
-    with _target_file() as path:
+    with target_file() as path:
         for number in range(rounds):
             for size in SIZES:
                 for contender in CONTENDERS:

@@ -64,10 +64,10 @@ class Place:
             "JOBSTATUS_HTTP_ADDRESS": "off",
         }
 
-    def make_topic(self, name: str) -> None:
+    def make_topic(self, name: str, partitions: int = PARTITIONS) -> None:
         settings = load_settings(self.environment(name, 50, self.stack.postgres.url))
         topics = Topics(settings)
-        topics.create(events_plan(settings, PARTITIONS, 1, 1.0))
+        topics.create(events_plan(settings, partitions, 1, 1.0))
         topics.create(dead_letters_plan(settings, 1, 1, 1.0))
 
     def new_topic(self, prefix: str) -> str:
@@ -124,14 +124,16 @@ class Place:
         look: Callable[[str], object] = lambda url: None,
         settings: Mapping[str, str] = MappingProxyType({}),
         through: TcpProxy | None = None,
+        checkout: Path | None = None,
     ) -> Measured:
         """One run of a contender in a process of its own, over the whole topic, in a database made ready by
-        `prepare`; `look` is called with its URL afterwards. The contender connects through a proxy, if one is given."""
+        `prepare`; `look` is called with its URL afterwards. The contender connects through a proxy, if one is given.
+        With `checkout` it is the contender of that checkout."""
         with self.database() as url:
             prepare(url)
             before = self.transaction_ids()
             env = {**self.environment(topic, batch, through.through(url) if through else url), **settings}
-            run = Run(**json.loads(child(contender, [str(events)], env).splitlines()[-1]))
+            run = Run(**json.loads(child(contender, [str(events)], env, checkout).splitlines()[-1]))
             found = Measured(run, (self.transaction_ids() - before) / events * 1000)
             look(url)
             return found
@@ -156,10 +158,13 @@ def backlog(events: int, jobs: int) -> Iterator[tuple[str, bytes]]:
         yield job_id, encode(event)
 
 
-def child(module: str, arguments: list[str], env: Mapping[str, str]) -> str:
-    """What a module of this package prints, run in a process of its own."""
-    argv = [sys.executable, "-m", f"{__package__}.{module}", *arguments]
-    done = subprocess.run(argv, env=dict(env), cwd=CHECKOUT, capture_output=True, text=True, timeout=RUN_SECONDS)
+def child(module: str, arguments: list[str], env: Mapping[str, str], checkout: Path | None = None) -> str:
+    """What a module of this package prints, run in a process of its own; or that of another checkout."""
+    python = sys.executable if checkout is None else checkout / ".venv" / "bin" / "python"
+    argv = [str(python), "-m", f"{__package__}.{module}", *arguments]
+    done = subprocess.run(
+        argv, env=dict(env), cwd=checkout or CHECKOUT, capture_output=True, text=True, timeout=RUN_SECONDS
+    )
     if done.returncode:
         raise RuntimeError(f"{module} ended with {done.returncode}:\n{done.stderr[-3000:]}")
     return done.stdout

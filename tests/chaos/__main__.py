@@ -14,13 +14,14 @@ from typing import get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from jobstatus_consumer.config import Flush
+from support.forked import COMMAND
+
 from chaos.broken import WAYS, broken_command
 from chaos.options import Options
 from chaos.run import run
 from chaos.stage import open_stage
 from chaos.world import PROTOCOLS
-from jobstatus_consumer.config import Flush
-from support.forked import COMMAND
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import psycopg
+from law.model import Row
+
 from chaos.findings import DEADLOCK, TARGET_DIFFERS, TARGET_WAITING, Findings
 from chaos.stage import session
-from law.model import Row
 
 TABLE: Final = """
 CREATE TABLE app_jobs (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from law.model import Row
+
 from chaos.findings import (
     COMMIT_PAST_LETTER,
     COMMIT_PAST_WRITE,
@@ -18,7 +20,6 @@ from chaos.findings import (
 )
 from chaos.history import Due, History, Position
 from chaos.letters import Letters
-from law.model import Row
 
 
 class Seen(NamedTuple):

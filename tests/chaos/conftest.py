@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from chaos.stage import Stage, open_stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _servers() -> Iterator[Stage]:
     with open_stage() as stage:
         yield stage

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import psycopg
-from chaos.findings import EXIT_CODE, LOST_BY_THE_LOG, TAIL_NOT_NAMED, TAIL_SKIPPED, Findings
-from chaos.stage import Stage
 from jobstatus_schemas import JobStatusEvent
 from support.deployment import ConsumerProcess, Deployment, events_of, made_events
 from support.lost_tails import cut_tail, produce_apart
 from support.waiting import until
+
+from chaos.findings import EXIT_CODE, LOST_BY_THE_LOG, TAIL_NOT_NAMED, TAIL_SKIPPED, Findings
+from chaos.stage import Stage
 
 READ: Final = 24
 """Events before the cut, all of them written."""

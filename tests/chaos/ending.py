@@ -22,8 +22,9 @@ import uvicorn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from chaos.worker import events
 from jobstatus_producer import JobStatusProducer
+
+from chaos.worker import events
 
 CHILDREN: Final = 3
 FLUSH_SECONDS: Final = 60.0

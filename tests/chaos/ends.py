@@ -10,8 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from chaos.findings import ENDED_SILENTLY, WORKER_FAILED, Findings
 from support.forked import COMMAND, Command
+
+from chaos.findings import ENDED_SILENTLY, WORKER_FAILED, Findings
 
 SCRIPT: Final = Path(__file__).with_name("ending.py")
 EVENTS: Final = "20"

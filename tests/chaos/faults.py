@@ -13,6 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, LiteralString, NamedTuple, Protocol
 
 import psycopg
+from support.deployment import Deployment
+from support.waiting import until
+
 from chaos import cut_log
 from chaos.clients import stop_beside_them
 from chaos.ends import BY_OS_EXIT, BY_SIGTERM, Endings
@@ -22,8 +25,6 @@ from chaos.samples import CommitSampler, RowSampler
 from chaos.stage import SESSION_SECONDS, Stage, session
 from chaos.strangers import write_and_list
 from chaos.workers import Workers
-from support.deployment import Deployment
-from support.waiting import until
 
 
 class World(Protocol):

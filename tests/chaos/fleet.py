@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from chaos.findings import ENDED_BY_ITSELF, EXIT_CODE, Findings
 from jobstatus_consumer.config import Flush
 from support.deployment import ConsumerProcess
 from support.forked import COMMAND, Command
 from support.waiting import until
+
+from chaos.findings import ENDED_BY_ITSELF, EXIT_CODE, Findings
 
 ARGUMENTS: Final = ("--batch-linger-seconds", "0.3", "--wait-for-database", "120")
 STOP_SECONDS: Final = 40.0

@@ -6,10 +6,11 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from chaos.poison import CHECK_OF_A_SHARED_JOB, MARK
 from jobstatus_consumer.core.decode import Decoder
 from jobstatus_consumer.records import Event, RawRecord, Rejected
 from law.model import Row, applied
+
+from chaos.poison import CHECK_OF_A_SHARED_JOB, MARK
 
 BATCH: Final = 50
 """The consumers' batch: no two events further apart in a log are in the same one."""

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from jobstatus_consumer.records import Headers, RawRecord
+
 from chaos.findings import LETTER_ALTERED, LETTER_WITHOUT_CAUSE, Findings
 from chaos.history import Poison, Position
 from chaos.poison import reason_of
 from chaos.strangers import STRANGER
-from jobstatus_consumer.records import Headers, RawRecord
 
 PREFIX: Final = "jobstatus.dlq."
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.schedule import Step
 from jobstatus_consumer.config import Flush
 from support.forked import COMMAND
+
+from chaos.schedule import Step
 
 
 @dataclass(frozen=True, kw_only=True)

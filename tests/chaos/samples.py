@@ -11,12 +11,13 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 import psycopg
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
 from chaos.checks import LetterWatch, RowWatch, Seen, check_committed
 from chaos.findings import Findings
 from chaos.history import History
 from chaos.letters import Letters
 from chaos.tail import Ends, Tail
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 ROWS: Final = (
     b"SELECT job_id, coalesce(log_id, ''), coalesce(log_offset, -1), "
@@ -98,10 +99,6 @@ class Timeline:
     log: list[Moment] = field(default_factory=list)
     table: list[Moment] = field(default_factory=list)
 
-    def logged(self) -> int:
-        """How many records the log has."""
-        return sum(self.log[-1].offsets.values()) if self.log else 0
-
     def written(self) -> int:
         """How many records the table's progress has passed."""
         return sum(self.table[-1].offsets.values()) if self.table else 0
@@ -167,10 +164,14 @@ class CommitSampler:
         self.letters = Letters(tails[0].topic_id)
         self.samples = 0
         self.poison_passed = 0
+        self.committed = 0
+        """the sum of the offsets that the group had committed at the latest look"""
 
     def step(self) -> None:
         """One sample, if everything that it needs answers; else the next one looks at the same."""
         committed = self._committed()
+        if committed is not None:
+            self.committed = sum(committed.values())
         if not committed or not self._read_events(committed) or not self._read_letters():
             return
         found = self._database.ask(OFFSETS)

@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from chaos.findings import STRANGERS_IN_THE_WAY, Findings
 from jobstatus_schemas import encode
 from support.deployment import Deployment, made_events
 from support.waiting import until
+
+from chaos.findings import STRANGERS_IN_THE_WAY, Findings
 
 STRANGER: Final = "chaos.stranger"
 """A header by which the checker knows that a record is none of ours."""

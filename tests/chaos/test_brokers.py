@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from chaos.stage import Stage
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_consumer.config import load_settings
@@ -14,6 +13,8 @@ from jobstatus_consumer.errors import BrokerAwayError, BrokerError
 from jobstatus_consumer.kafka import Topics, events_plan
 from jobstatus_local.kafka import live_brokers
 from support.waiting import until
+
+from chaos.stage import Stage
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 

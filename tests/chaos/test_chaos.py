@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.forked import COMMAND
+
 from chaos import findings
 from chaos.broken import broken_command
 from chaos.faults import FAULTS
@@ -10,7 +12,6 @@ from chaos.options import Options
 from chaos.run import run
 from chaos.schedule import Step
 from chaos.stage import Stage
-from support.forked import COMMAND
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 

@@ -7,6 +7,12 @@ from dataclasses import replace
 from itertools import islice
 
 import pytest
+from jobstatus_consumer.core.dead_letters import dead_letter
+from jobstatus_consumer.records import Log, RawRecord, Rejected
+from jobstatus_schemas import JobStatusEvent, encode
+from law.model import Row
+from support.deployment import made_events
+
 from chaos import findings as promises
 from chaos.application import NOTHING, Shown, check_rows, check_waiting
 from chaos.checks import LetterWatch, RowWatch, Seen, check_committed, check_journal, check_letters, check_table
@@ -20,11 +26,6 @@ from chaos.poison import CHECK_OF_A_SHARED_JOB, KINDS, poisoned, reason_of
 from chaos.samples import Moment, Timeline
 from chaos.schedule import steps
 from chaos.strangers import STRANGER
-from jobstatus_consumer.core.dead_letters import dead_letter
-from jobstatus_consumer.records import Log, RawRecord, Rejected
-from jobstatus_schemas import JobStatusEvent, encode
-from law.model import Row
-from support.deployment import made_events
 
 LOG = Log("events", "AAAAAAAAAAAAAAAAAAAAAA", 0)
 GOOD = made_events(20, 4)

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from chaos.findings import WORKER_FAILED, Findings
-from chaos.poison import CHECK_OF_A_SHARED_JOB, HEAVY, KINDS, Record, poisoned
 from confluent_kafka import KafkaError, Producer
 from jobstatus_consumer.core.cut import LARGEST_KEPT
 from jobstatus_schemas import JobStatusEvent, encode
 from jobstatus_schemas.protocol import LATE_HEADER
 from support.foreign import UNREADABLE, ForeignClient
 from support.forked import Command
+
+from chaos.findings import WORKER_FAILED, Findings
+from chaos.poison import CHECK_OF_A_SHARED_JOB, HEAVY, KINDS, Record, poisoned
 
 SCRIPT: Final = Path(__file__).with_name("worker.py")
 STOP_SECONDS: Final = 90.0

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from support.deployment import Deployment
+from support.waiting import until
+
 from chaos.application import Application, set_up
 from chaos.ends import Endings
 from chaos.findings import Findings
@@ -19,10 +24,6 @@ from chaos.samples import CommitSampler, EndSampler, RowSampler, Timeline
 from chaos.stage import Stage, session
 from chaos.tail import Ends, Tail
 from chaos.workers import Workers
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient
-from support.deployment import Deployment
-from support.waiting import until
 
 PARTITIONS: Final = 6
 MEMBERS: Final = 3

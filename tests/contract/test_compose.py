@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import re
-import socket
 import subprocess
 import threading
 import tomllib
@@ -21,6 +20,7 @@ from jobstatus_consumer.stream.app import CLOSE_SECONDS
 from jobstatus_consumer.stream.pipeline import STOP_WAIT
 from jobstatus_local.jars import BROKER, kafka_classpath, locked
 from jobstatus_local.kafka_config import FORMAT_CLASS
+from jobstatus_local.ports import PortLease
 from support.command_line import parse
 from support.docker_files import COMPOSE, CONSUMERS_SQL, HEALTH_CHECKS, at_port, final_stage, services
 from support.installing import ROOT, run
@@ -261,9 +261,8 @@ def test_the_health_check_passes_for_200_alone(kind: str) -> None:
     for status in (200, 503):
         with answering(status) as port:
             codes[status] = subprocess.run(at_port(kind, port), capture_output=True, timeout=30, check=False).returncode
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    refused = subprocess.run(at_port(kind, port), capture_output=True, timeout=30, check=False).returncode
+    with PortLease() as unused:
+        done = subprocess.run(at_port(kind, unused.port), capture_output=True, timeout=30, check=False)
     assert codes[200] == 0
     assert codes[503] != 0
-    assert refused != 0
+    assert done.returncode != 0

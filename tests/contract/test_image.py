@@ -30,9 +30,19 @@ def test_a_dockerfile_is_read_into_its_stages() -> None:
 
 def test_the_base_is_one_build_argument_that_takes_a_digest() -> None:
     before, *built = image_stages()
-    assert [stage.base for stage in built] == ["${PYTHON_IMAGE} AS build", "${PYTHON_IMAGE}"]
-    assert before.pairs("ARG").keys() == {"PYTHON_IMAGE"}
+    assert [stage.base for stage in built] == ["${BUILD_IMAGE} AS build", "${PYTHON_IMAGE}"]
+    assert before.pairs("ARG").keys() == {"PYTHON_IMAGE", "BUILD_IMAGE"}
     assert re.fullmatch(r"python:\d+\.\d+\.\d+-slim-\w+", before.pairs("ARG")["PYTHON_IMAGE"])
+
+
+def test_the_image_that_compiles_has_the_same_python_on_the_same_debian() -> None:
+    images = image_stages()[0].pairs("ARG")
+    assert images["BUILD_IMAGE"] == images["PYTHON_IMAGE"].replace("-slim", "")
+
+
+def test_the_image_has_the_compiled_wheel() -> None:
+    (build,) = (line for line in image_stages()[1].every("RUN") if "hatchling build" in line)
+    assert build.startswith("HATCH_BUILD_HOOK_ENABLE_CUSTOM=true ")
 
 
 def test_the_labels_name_version_revision_source_licences_and_base() -> None:

@@ -71,7 +71,8 @@ def test_the_first_engine_that_works_builds_with_the_labels_and_keeps_the_health
     bench.engine("buildah")
     base = f"python:3.11.14-slim-bookworm@sha256:{'0' * 64}"
     done = bench.script(
-        "build_image.py", "--python-image", base, "--source", "https://git.example/a", "--", "--no-cache"
+        *("build_image.py", "--python-image", base, "--build-image", base),
+        *("--source", "https://git.example/a", "--", "--no-cache"),
     )
     assert done.returncode == 0
     *_, (engine, command, *words) = bench.called()
@@ -84,6 +85,7 @@ def test_the_first_engine_that_works_builds_with_the_labels_and_keeps_the_health
         f"REVISION={build_image.revision()}",
         "SOURCE=https://git.example/a",
         f"PYTHON_IMAGE={base}",
+        f"BUILD_IMAGE={base}",
     ]
     assert "pinned by digest" not in done.stderr
     assert "label for the source" not in done.stderr
@@ -107,13 +109,15 @@ def test_a_build_that_fails_ends_with_1(bench: Bench) -> None:
     ("name", "value", "lack"),
     [
         ("PYTHON_IMAGE", "python:3.11.14-slim-bookworm", "the base is not pinned by digest"),
+        ("BUILD_IMAGE", "python:3.11.14-bookworm", "the image that compiles is not pinned by digest"),
         ("REVISION", "0123abc-dirty", "some changes are not committed"),
         ("REVISION", "unknown", "the commit is unknown"),
         ("SOURCE", "", "the label for the source is empty"),
     ],
 )
 def test_each_lack_of_a_release_has_its_line(name: str, value: str, lack: str) -> None:
-    whole = {"PYTHON_IMAGE": "python:3@sha256:ab", "REVISION": "0123abc", "SOURCE": "https://git.example/a"}
+    images = dict.fromkeys(("PYTHON_IMAGE", "BUILD_IMAGE"), "python:3@sha256:ab")
+    whole = {**images, "REVISION": "0123abc", "SOURCE": "https://git.example/a"}
     assert build_image.unlike_a_release(whole) == []
     (line,) = build_image.unlike_a_release({**whole, name: value})
     assert lack in line

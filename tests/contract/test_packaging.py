@@ -62,6 +62,7 @@ def image_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("image")
     for source in re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE):
         copy_of(source, folder)
+    # pure, for its tests are about the files: tests/contract/test_compiled.py has the compiled one
     run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder / "dist"], cwd=folder)
     (found,) = (folder / "dist").glob("*.whl")
     return found
@@ -276,7 +277,7 @@ def test_a_commit_gives_the_same_wheel_and_sdist_in_any_folder_at_any_time(tmp_p
     for name, mask, modified in (("first", 0o022, 1_500_000_000), ("second folder", 0o077, 1_700_000_000)):
         checkout = committed(tmp_path / name, mask, modified)
         venv = Path(sys.prefix)
-        run(["make", "-C", checkout, "dist", f"VENV={venv}", f"--assume-old={venv}/.demo"], env=_bare())
+        run(["make", "-C", checkout, "dist-pure", f"VENV={venv}", f"--assume-old={venv}/.demo"], env=_bare())
         sums.append((checkout / "dist" / "SHA256SUMS").read_text())
         with zipfile.ZipFile(next((checkout / "dist").glob("*.whl"))) as archive:
             assert {entry.date_time for entry in archive.infolist()} == {(2020, 9, 13, 12, 26, 40)}, "the commit's time"
@@ -288,7 +289,7 @@ def test_what_is_not_committed_is_not_built(tmp_path: Path) -> None:
     checkout = committed(tmp_path / "checkout", 0o022, 1_500_000_000, "Makefile")
     (checkout / "left.py").touch()
     venv = Path(sys.prefix)
-    command: list[str | Path] = ["make", "-C", checkout, "dist", f"VENV={venv}", f"--assume-old={venv}/.demo"]
+    command: list[str | Path] = ["make", "-C", checkout, "dist-pure", f"VENV={venv}", f"--assume-old={venv}/.demo"]
     done = subprocess.run(command, env=_bare(), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "some changes are not committed, so nothing was built" in done.stderr

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import PortLease
 from jobstatus_local.postgres import LocalPostgres
 from support.breakable import Breakable
 from support.deployment import Deployment, deployment
@@ -58,6 +59,13 @@ def make_topic(admin: AdminClient) -> MakeTopic:
         return name
 
     return make
+
+
+@pytest.fixture
+def leased_port() -> Iterator[int]:
+    """A port for a server of the test's own, which no other program takes before."""
+    with PortLease() as lease:
+        yield lease.port
 
 
 @pytest.fixture

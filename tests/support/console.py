@@ -9,21 +9,25 @@ import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pytest
 from jobstatus_consumer.config import load_settings
-from jobstatus_consumer.console import ConsoleServer, Options
+from jobstatus_consumer.console import ConsoleServer, Options, background, live, sources
+from jobstatus_consumer.console.pages import actions, audit, dead_letters, job, jobs, state
+from jobstatus_consumer.store import listing
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.ports import LOOPBACK, PortLease
 from jobstatus_local.postgres import LocalPostgres
 from support.deployment import Deployment, deployment
 from support.forked import COMMAND, Command
 
-SECONDS = 30.0
+SECONDS = 90.0
+PATIENCE = 60.0
+"""Seconds; less than a client of this module waits for an answer."""
 
 
 @dataclass
@@ -79,6 +83,22 @@ class Console:
             return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every console of this process wait for what a page asks, until the end of the test.
+
+    A console answers 503 or shows a part after a second or two, and other programs may take the processor for longer.
+    """
+    for page in (audit, dead_letters, job, jobs, state):
+        monkeypatch.setattr(page, "ANSWER_SECONDS", PATIENCE)
+    for letters in (background, job):
+        monkeypatch.setattr(letters, "LETTER_SECONDS", PATIENCE)
+    monkeypatch.setattr(actions, "APPLY_SECONDS", PATIENCE)
+    monkeypatch.setattr(job, "QUICK", job.QUICK._replace(seconds=PATIENCE))
+    monkeypatch.setattr(live, "STALE_AFTER", PATIENCE)
+    for sessions in (listing, sources):
+        monkeypatch.setattr(sessions, "LIMITS", replace(sessions.LIMITS, connect=PATIENCE, statement=PATIENCE))
 
 
 @contextmanager

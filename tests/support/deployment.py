@@ -210,9 +210,11 @@ class Deployment:
     def settled(self, timeout: float = 60.0) -> None:
         """Wait until the database itself knows everything that is there: after a seek back, the group's word is old."""
 
+        of_this = f"SELECT next_offset FROM {self.table}_progress WHERE starts_with(log_id, %s)"
+        log = f"{self.topic}/{self.topic_id()}/"
+
         def knows() -> bool:
-            of_this = f"SELECT next_offset FROM {self.table}_progress WHERE starts_with(log_id, %s)"
-            known = sum(int(offset) for (offset,) in self.query(of_this, f"{self.topic}/{self.topic_id()}/"))
+            known = sum(int(offset) for (offset,) in self.query(of_this, log))
             return known == sum(self._ends(group).values())
 
         with self._group() as group:

@@ -31,7 +31,7 @@ class Framework:
         """Run a program that sends jobs; the lines that it prints."""
         command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
         done = subprocess.run(
-            command, env=self._env(), cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+            command, env=self._env(), cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()

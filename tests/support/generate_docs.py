@@ -195,7 +195,7 @@ def _declared(metrics: Declaring) -> Iterator[tuple[str, ...]]:
 def _producer_metrics() -> Iterator[tuple[str, ...]]:
     yield from ((f"`{PREFIX}{name}_total`", "counter", text) for name, text in COUNTERS.items())
     yield from ((f"`{PREFIX}{name}`", "gauge", text) for name, text in GAUGES.items())
-    yield f"`{PREFIX}build_info`", "gauge", f"{BUILD} (label `version`)"
+    yield f"`{PREFIX}build_info`", "gauge", f"{BUILD} (labels `version`, `built`)"
 
 
 def command_line_page() -> str:

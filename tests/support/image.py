@@ -86,8 +86,8 @@ def _pairs(environ: Mapping[str, str]) -> list[str]:
 def built_image(folder: Path) -> Iterator[BuiltImage]:
     """The image, built as `make image` does it, from wheels that are kept here. May block for minutes."""
     storage = _storage(folder)
-    base = os.environ.get("PYTHON_IMAGE") or _made_base(storage)
-    _build(storage, base)
+    images = {name: os.environ.get(name) or _made_base(storage, name) for name in ("PYTHON_IMAGE", "BUILD_IMAGE")}
+    _build(storage, images)
     container = storage.buildah("from", "--pull-never", TAG)
     try:
         described = json.loads(storage.buildah("inspect", "--type", "image", TAG))
@@ -105,24 +105,25 @@ def _storage(folder: Path) -> Storage:
     return Storage(folder)
 
 
-def _made_base(storage: Storage) -> str:
-    """The name of a new base with its digest, as a release names one."""
-    name = image_stages()[0].pairs("ARG")["PYTHON_IMAGE"]
+def _made_base(storage: Storage, argument: str) -> str:
+    """The name of a new image for an argument of the Dockerfile, with its digest, as a release names one."""
+    name = image_stages()[0].pairs("ARG")[argument]
     container = storage.buildah("from", "scratch")
-    storage.buildah("add", "-q", container, base_archive(), "/")
+    storage.buildah("add", "-q", container, base_archive(compiler=argument == "BUILD_IMAGE"), "/")
     storage.buildah("config", "--env", f"PATH={PATH}", "--env", "LANG=C.UTF-8", container)
     storage.buildah("commit", "-q", "--rm", container, f"docker.io/library/{name}")
     words = ["--type", "image", "--format", "{{.FromImageDigest}}"]
     return f"{name}@{storage.buildah('inspect', *words, f'docker.io/library/{name}')}"
 
 
-def _build(storage: Storage, base: str) -> None:
+def _build(storage: Storage, images: Mapping[str, str]) -> None:
     settings = storage.folder / "pip.conf"
     settings.write_text("[global]\nno-index = true\nfind-links = /kept/consumer /kept/build\n")
     mounts = {settings: "/etc/pip.conf", wheelhouse(REQUIREMENTS): "/kept/consumer"}
     mounts[wheelhouse(BUILD_REQUIREMENTS)] = "/kept/build"
     volumes = [word for here, there in mounts.items() for word in ("--volume", f"{here}:{there}:ro")]
     pull = [] if "PYTHON_IMAGE" in os.environ else ["--pull-never"]
-    words = ["--engine", "buildah", "--python-image", base, "--tag", TAG, "--source", "https://git.example/jobstatus"]
+    words = ["--engine", "buildah", "--tag", TAG, "--source", "https://git.example/jobstatus"]
+    words += ["--python-image", images["PYTHON_IMAGE"], "--build-image", images["BUILD_IMAGE"]]
     script = ROOT / "infra" / "docker" / "build_image.py"
     run([sys.executable, script, *words, "--", *pull, *volumes], env=storage.environ, timeout=BUILD_SECONDS)

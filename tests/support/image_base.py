@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,21 +26,26 @@ LIBRARIES: Final = (
     *("liblzma5", "libreadline8", "libncursesw6", "libuuid1", "libexpat1"),
 )
 """What CPython is linked with, as Debian 12 names it."""
+COMPILER: Final = ("gcc", "libc6-dev")
+"""What the image that compiles has besides."""
 LEFT_OUT: Final = ("test", "tests", "__pycache__", "libpython*.a", "site-packages")
 MAKING_SECONDS: Final = 1200
 
 
-def base_archive() -> Path:
-    """The base's files as an archive, made the first time only. May block for minutes.
+def base_archive(*, compiler: bool = False) -> Path:
+    """The base's files as an archive, made the first time only; with `compiler`, those of the image that compiles.
+
+    May block for minutes.
 
     Raises `MissingPartError`, which stops the session, where it cannot be made.
     """
     _refuse_elsewhere()
-    found = ROOT / ".cache" / "image-base" / f"{platform.python_version()}.tar"
+    name = f"{platform.python_version()}{'-compiler' if compiler else ''}.tar"
+    found = ROOT / ".cache" / "image-base" / name
     found.parent.mkdir(parents=True, exist_ok=True)
     if not found.exists():
         with tempfile.TemporaryDirectory(dir=found.parent) as folder:
-            _make(Path(folder) / "root")
+            _make(Path(folder) / "root", (*LIBRARIES, *COMPILER) if compiler else LIBRARIES)
             run(["tar", "-C", Path(folder) / "root", "-cf", Path(folder) / "made", "."])
             os.rename(Path(folder) / "made", found)
     return found
@@ -50,12 +56,13 @@ def _refuse_elsewhere() -> None:
     if os.geteuid() != 0 or codename != "bookworm" or sys.base_prefix == "/usr":
         raise MissingPartError(
             "the tests of the image make its base themselves, which needs root, Debian 12, and a Python in a folder of "
-            "its own.\nWhere a registry of images is reached, use its base: make image-test PYTHON_IMAGE=..."
+            "its own.\nWhere a registry of images is reached, use its images: "
+            "make image-test PYTHON_IMAGE=... BUILD_IMAGE=..."
         )
 
 
-def _make(root: Path) -> None:
-    command = [program("debootstrap"), "--variant=minbase", f"--include={','.join(LIBRARIES)}", "bookworm", str(root)]
+def _make(root: Path, packages: Iterable[str]) -> None:
+    command = [program("debootstrap"), "--variant=minbase", f"--include={','.join(packages)}", "bookworm", str(root)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=MAKING_SECONDS, check=False)
     if done.returncode != 0:
         raise MissingPartError(f"debootstrap could not make a base for the image:\n{done.stdout[-2000:]}")
@@ -77,6 +84,7 @@ def _copy_python(into: Path) -> None:
     (into / "lib" / name / "site-packages").mkdir()
     for library in (base / "lib").glob("libpython*.so*"):
         shutil.copy2(library, into / "lib", follow_symlinks=False)
+    shutil.copytree(base / "include" / name, into / "include" / name)
     shutil.copy2(base / "bin" / name, into / "bin" / name)
     for link in ("python", "python3"):
         (into / "bin" / link).symlink_to(name)

@@ -41,11 +41,13 @@ class MemoryLog:
         assert all(isinstance(event, Event) for event in found)
         return [event for event in found if isinstance(event, Event)]
 
-    def rows(self) -> list[str]:
-        """The statuses that a row shows, one after the other."""
+    def rows(self, job_id: str = "job") -> list[str]:
+        """The statuses that the row of a job shows, one after the other."""
         state: RowState | None = None
         shown = []
         for event in self.events:
+            if event.job_id != job_id:
+                continue
             if decide(state, event) == "applied":
                 shown.append(event.status)
             state = advance(state, event)

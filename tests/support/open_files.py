@@ -32,4 +32,4 @@ def assert_leaves_no_file(work: Callable[[], object], *, times: int = 3, spare: 
         before = open_files()
         for _ in range(times):
             work()
-        until(lambda: open_files() <= before + spare, f"at most {before} + {spare} open files, not {open_files()}", 15)
+        until(lambda: open_files() <= before + spare, f"at most {before} + {spare} open files, not {open_files()}")

@@ -9,7 +9,7 @@ from functools import partial
 import psutil
 
 
-def wait_until(is_true: Callable[[], object], what: str, timeout: float = 20.0) -> None:
+def wait_until(is_true: Callable[[], object], what: str, timeout: float = 60.0) -> None:
     """Block until `is_true()`. The test fails after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not is_true():
@@ -30,7 +30,7 @@ def family(pid: int) -> list[int]:
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 
-def wait_until_gone(pids: Iterable[int], timeout: float = 20.0) -> None:
+def wait_until_gone(pids: Iterable[int], timeout: float = 60.0) -> None:
     for pid in pids:
         wait_until(partial(_is_gone, pid), f"process {pid} is gone", timeout)
 

@@ -71,7 +71,7 @@ class Prometheus:
         """The data of an answer of its HTTP API."""
         whole = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
         try:
-            with urllib.request.urlopen(whole, timeout=10) as answer:
+            with urllib.request.urlopen(whole, timeout=60) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             with error:

@@ -172,6 +172,7 @@ CASES: Final = (
 
 WITHOUT_RIGHTS: Final = {
     "demo": "it starts servers of its own",
+    "plan": "it computes from a model, and asks nothing",
     "grants": "it asks the database's catalog, and only with a target",
     "acls": "it prints what the settings say",
     "schema show": "it prints what is installed",

@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -18,6 +19,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from support.waiting import until
 
 NEW: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC)
 """What a client says of a partition without a leader, or of one that it has not heard of yet."""
@@ -40,14 +42,17 @@ def alter_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
     resource = ConfigResource(ResourceType.TOPIC, topic)
     resource.incremental_configs = [ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)]
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.incremental_alter_configs([resource])[resource].result(20)
+    admin.incremental_alter_configs([resource])[resource].result(60)
+    asked = ConfigResource(ResourceType.TOPIC, topic)
+    # the controller acknowledges a change before the broker applies it
+    until(lambda: admin.describe_configs([asked])[asked].result(60)[name].value == value, f"{name} is {value}")
 
 
 def remove_records(bootstrap: str, topic: str, ends: Mapping[int, int]) -> None:
     """Remove every record before these offsets, as retention does."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.delete_records([TopicPartition(topic, *item) for item in ends.items() if item[1]]).values():
-        done.result(20)
+        done.result(60)
 
 
 def only_allowed(
@@ -57,4 +62,6 @@ def only_allowed(
     pattern, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
     acl = AclBinding(kind, name, pattern, f"User:{user}", "*", operation, allow)
     for answer in admin.create_acls([acl]).values():
-        answer.result(30)
+        answer.result(60)
+    same = AclBindingFilter(kind, name, pattern, f"User:{user}", "*", operation, allow)
+    until(lambda: admin.describe_acls(same).result(60), f"the broker has the ACL of {user} on {name}")

@@ -20,6 +20,14 @@ def until(state: Callable[[], T], what: str, timeout: float = 60.0, every: float
     return found
 
 
+def assert_quick(seconds: float, what: str, work: Callable[[], float]) -> None:
+    """Repeat `work`, which returns how long it took, until it was quick once: other programs may hold it up.
+
+    What is never quick fails within a minute.
+    """
+    until(lambda: work() < seconds, f"{what} within {seconds:g} s", every=0.0)
+
+
 def readable(stream: IO[Any] | int, timeout: float | None) -> bool:
     """Whether there is something to read, or the end, within so many seconds; `select` refuses numbers above 1,023."""
     answers = select.poll()

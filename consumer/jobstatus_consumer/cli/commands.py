@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Final
 
 import click
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the problem and its solution on a real Kafka and PostgreSQL."),
+    "plan": ("plan", "Say how many consumers and which PostgreSQL a rate of events needs."),
     "topics": ("topics", "Create the topics, and add partitions."),
     "migrate": ("migrate", "Create the tables."),
     "check": ("check", "List every problem that keeps a consumer from working."),
@@ -56,7 +58,24 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+def _show_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    # the codec is loaded for this, which no other use of this module needs
+    from jobstatus_schemas.built import built
+
+    click.echo(f"jobstatus, version {version('jobstatus')}, {built()}")
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="jobstatus", prog_name="jobstatus")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version, compiled or pure, and exit.",
+)
 def main() -> None:
     """Job status updates through Kafka into PostgreSQL: micro-batched, replayable, nothing lost."""

@@ -21,8 +21,8 @@ NO_TIMESTAMP: Final = -1
 LOG_AGAIN_SECONDS: Final = 60.0
 """A client that sends such a header sends many."""
 
-# faster than `RawRecord(...)`, and it is called for every record
-_make: Final = RawRecord._make
+# what `RawRecord(...)` does, without the call of a function in Python: it is called for every record
+_make: Final = tuple.__new__
 
 
 class Meaning(Enum):
@@ -117,7 +117,7 @@ def raw_record(
     except (SystemError, UnicodeDecodeError):
         headers, count = _readable_headers(message)
         unreadable(topic, partition, offset, count)
-    return _make((topic, partition, offset, timestamp, key, value, headers, log_id))
+    return _make(RawRecord, (topic, partition, offset, timestamp, key, value, headers, log_id))
 
 
 def _readable_headers(message: Message) -> tuple[Headers, int]:
@@ -136,4 +136,4 @@ def _readable_headers(message: Message) -> tuple[Headers, int]:
 
 def unexpanded_record(topic: str, partition: int, offset: int, log_id: str) -> RawRecord:
     """Return what stands for a record that the client could not expand: nothing is known of it but its position."""
-    return _make((topic, partition, offset, NO_TIMESTAMP, None, CutBytes.known(b""), (), log_id))
+    return RawRecord(topic, partition, offset, NO_TIMESTAMP, None, CutBytes.known(b""), (), log_id)

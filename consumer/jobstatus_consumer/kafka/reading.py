@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from confluent_kafka import KafkaError, Message
 
@@ -33,7 +33,7 @@ class EndOfPartition(NamedTuple):
     offset: int
 
 
-Polled = RawRecord | EndOfPartition | LogCut
+Polled: TypeAlias = RawRecord | EndOfPartition | LogCut
 
 
 class BrokerPort(Protocol):

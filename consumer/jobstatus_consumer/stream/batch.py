@@ -69,7 +69,8 @@ class BatchBuilder:
 
     def raw_records(self) -> Iterator[RawRecord]:
         """The records so far, as they came."""
-        return (record.raw for record in self._records)
+        for record in self._records:
+            yield record.raw
 
     def hurry(self) -> None:
         """Make the batch due now, unless it covers nothing."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
+from jobstatus_schemas.built import built
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 
 from jobstatus_consumer.telemetry.families import Labelled, LiveGauge
@@ -51,6 +52,7 @@ class Declaring:
         return Histogram(f"jobstatus_{name}", meaning, buckets=buckets, registry=self._inner)
 
     def _build(self, name: str, meaning: str) -> None:
-        """Declare `jobstatus_<name>_info`, which is 1 and has the version as its label."""
-        named = self._named(f"{name}_info", "gauge", ("version",), meaning)
-        Info(f"jobstatus_{name}", named, registry=self._inner).info({"version": version("jobstatus")})
+        """Declare `jobstatus_<name>_info`, which is 1 and has the version and `compiled` or `pure` as its labels."""
+        labels = {"version": version("jobstatus"), "built": built()}
+        named = self._named(f"{name}_info", "gauge", tuple(labels), meaning)
+        Info(f"jobstatus_{name}", named, registry=self._inner).info(labels)

@@ -6,6 +6,7 @@
         proxy.refuse()      # new ones are refused, as if the server were down
         proxy.deaf()        # nothing comes through and nothing is refused, as if the cable were unplugged
         proxy.delay(0.05)   # every byte arrives 50 ms later, each way
+        proxy.delay(0, 0.1) # only what the server sends arrives later, by 100 ms
         proxy.heal()        # no fault; bytes that were held back by `deaf` go on
 
 It runs in a thread of its own. Each call blocks until the fault is in force.
@@ -48,7 +49,7 @@ class TcpProxy:
         self._upstream_port = upstream_port
         self._lease = PortLease()
         self.port = self._lease.port
-        self._delay = 0.0
+        self._delays = (0.0, 0.0)
         self._clients: set[asyncio.StreamWriter] = set()
         self._upstreams: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
@@ -97,13 +98,16 @@ class TcpProxy:
         """Let nothing through in either direction, not even the end of a connection, and refuse nothing."""
         self._call(self._clear(self._gate))
 
-    def delay(self, seconds: float) -> None:
-        """Delay every byte by so many seconds, each way. The throughput stays."""
-        self._delay = seconds
+    def delay(self, seconds: float, back: float | None = None) -> None:
+        """Delay every byte by so many seconds, each way, or by `back` seconds on its way to the client.
+
+        The throughput stays. A delay takes up to a millisecond more than asked, because of asyncio's timers.
+        """
+        self._delays = (seconds, seconds if back is None else back)
 
     def heal(self) -> None:
         """End every fault. Connections that are open and were not cut continue."""
-        self._delay = 0.0
+        self._delays = (0.0, 0.0)
         self._call(self._heal())
 
     def __enter__(self) -> Self:
@@ -169,34 +173,35 @@ class TcpProxy:
         self._upstreams.add(upstream[1])
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(client[0], upstream[1]))
-                group.create_task(self._pump(upstream[0], client[1]))
+                group.create_task(self._pump(client[0], upstream[1], 0))
+                group.create_task(self._pump(upstream[0], client[1], 1))
         except* OSError:
             pass  # one side was reset; so is the other, by the caller
         finally:
             self._upstreams.discard(upstream[1])
             reset(upstream[1])
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one direction to its end."""
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: int) -> None:
+        """Carry one direction to its end: 0 to the server, 1 back."""
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_HELD)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._read(reader, held))
+            group.create_task(self._read(reader, held, way))
             group.create_task(self._write(held, writer))
 
-    async def _read(self, reader: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]]) -> None:
+    async def _read(self, reader: asyncio.StreamReader, held: asyncio.Queue[tuple[float, bytes]], way: int) -> None:
         clock = asyncio.get_running_loop().time
         chunk = b"?"
         while chunk:
             await self._gate.wait()
             chunk = await reader.read(_CHUNK_BYTES)
-            await held.put((clock() + self._delay, chunk))
+            await held.put((clock() + self._delays[way], chunk))
 
     async def _write(self, held: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             due, chunk = await held.get()
-            await asyncio.sleep(max(0.0, due - clock()))
+            if (early := due - clock()) > 0:
+                await asyncio.sleep(early)
             await self._gate.wait()
             if not chunk:
                 writer.write_eof()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,15 +25,15 @@ POLL_SECONDS: Final = 0.05
 class InFlight(ABC):
     """Records that the Kafka client has, until each is acknowledged, has failed, or is given up. Thread-safe.
 
-    The client's callbacks run in whichever thread polls it, and a signal handler may raise in the middle of one.
+    One thread at a time hands over. The client's callbacks run in whichever thread polls it, and a signal handler may
+    raise in the middle of one. They take no lock: what changes together changes in one step (`docs/design.md`, "Many
+    threads that report").
     """
 
     def __init__(self) -> None:
-        # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
-        self._lock = threading.RLock()
         self._records: dict[int, tuple[Record, float]] = {}
-        self._bytes_sent = self._bytes_ended = 0
-        self._sent = self._undelivered = 0
+        self._bytes_begun = self._bytes_ended = 0
+        self._ended = self._undelivered = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -42,20 +41,21 @@ class InFlight(ABC):
     @property
     def bytes(self) -> int:
         """The bytes of all values in flight."""
-        return self._bytes_sent - self._bytes_ended
+        return self._bytes_begun - self._bytes_ended
 
     @property
     def delivered_count(self) -> int:
         """How many records were acknowledged."""
-        return self._sent - self._undelivered - len(self._records)
+        return self._ended - self._undelivered
 
     def hand_over(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
         """Give `record` to the client. Never blocks. False: the client did not take it, so it has failed already."""
         seq, key, value, traceparent = record
+        now, size = time.monotonic(), len(value)
         try:
-            self._records[seq] = (record, time.monotonic())
-            self._bytes_sent += len(value)
-            self._sent += 1
+            # these two lines are one step
+            self._records[seq] = (record, now)
+            self._bytes_begun += size
             failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
         except BaseException:
             # raised by a signal handler, or by a client that cannot read the record: its caller sees the exception
@@ -134,14 +134,17 @@ class InFlight(ABC):
         self._give_up([record])
 
     def _give_up(self, records: list[Record]) -> None:
-        with self._lock:
-            known = [record for record in records if record.seq in self._records]
-            # counted first: `delivered_count`, which takes no lock, is never too high
-            self._undelivered += len(known)
-            for record in known:
-                self._forget(record)
+        for record in records:
+            self._forget(record, undelivered=1)
 
-    def _forget(self, record: Record) -> None:
-        with self._lock:
-            if self._records.pop(record.seq, None) is not None:
-                self._bytes_ended += len(record.value)
+    def _forget(self, record: Record, *, undelivered: int = 0) -> None:
+        size = len(record.value)
+        try:
+            # these lines are one step
+            del self._records[record.seq]
+            self._bytes_ended += size
+            self._undelivered += undelivered
+            self._ended += 1
+        except KeyError:
+            # it has ended before
+            return

@@ -11,7 +11,6 @@ import signal
 import threading
 from typing import Final
 
-from jobstatus_producer.clock import PROCESS_CLOCK
 from jobstatus_producer.process import os_fork, signals
 from jobstatus_producer.process.dns_after_fork import LOOKUP_CHECK
 from jobstatus_producer.process.state import STATE, Fork
@@ -70,7 +69,6 @@ def _after_in_child() -> None:
     os_fork.after_fork()
     # another thread of the parent may have been handling a signal
     STATE.interrupted_frames.clear()
-    PROCESS_CLOCK.reset_after_fork()
     try:
         for producer in STATE.producers:
             producer.after_fork()

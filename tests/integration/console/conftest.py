@@ -8,12 +8,18 @@ import pytest
 from jobstatus_consumer.console import Options
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from support.chromium import FLAGS, environment, executable
-from support.console import Console, running_console, shown_deployment
+from support.console import PATIENCE, Console, be_patient, running_console, shown_deployment
 from support.console_scene import DEADLINES, odd, set_scene
 from support.deployment import Deployment
 from support.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How soon a page comes is the matter of test_unavailable.py alone."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture(scope="package")
@@ -45,6 +51,7 @@ def scene(console: Console) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real Chromium. No test beside it may run an event loop in the main thread: Playwright has one there."""
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS), env=dict(environment()))
         yield found

@@ -123,7 +123,7 @@ def test_the_console_ends_with_waits_open(shown: Deployment) -> None:
         assert isinstance(own.server, ConsoleServer)
         own.server.stop()
         assert {answer.result(30).code for answer in waiting} == {503}
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30, "and not when their own 300 s are over"
 
 
 def test_all_who_wait_cost_one_connection_and_are_answered_by_a_drain(console: Console) -> None:
@@ -134,10 +134,11 @@ def test_all_who_wait_cost_one_connection_and_are_answered_by_a_drain(console: C
         connection.request("GET", path(f"crowd-{number}", "wait=success&timeout=120"))
         waiting.append(connection)
     until(lambda: waiters() == 300, "all of them wait")
-    assert console.deployed.query(READERS) == [(1,)]
+    # the server may still end a session of the test before
+    until(lambda: console.deployed.query(READERS) == [(1,)], "one connection looks for all of them")
     began = time.monotonic()
     assert console.get("/api/overview").code == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60, "and not when the 120 s of those who wait are over"
     at = 1_700_000_000_000_000
     console.deployed.produce_events(
         JobStatusEvent(f"00000000-0000-0000-0000-{number:012d}", f"crowd-{number}", status, None, 1, "w", at + step)

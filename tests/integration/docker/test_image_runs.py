@@ -28,7 +28,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuiltImage]:
 
 
 def test_it_says_its_version_and_where_it_is_from(image: BuiltImage) -> None:
-    assert image.run("--version").stdout == f"jobstatus, version {version()}\n"
+    assert image.run("--version").stdout == f"jobstatus, version {version()}, compiled\n"
     labels = image.config["Labels"]
     assert labels[f"{LABEL}version"] == version()
     assert re.fullmatch("[0-9a-f]{40}(-dirty)?", labels[f"{LABEL}revision"])

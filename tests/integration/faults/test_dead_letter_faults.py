@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
+from support.topics import alter_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
 
@@ -17,25 +17,16 @@ def poison(count: int) -> list[tuple[str, bytes, tuple[()]]]:
 
 
 def test_a_dead_letter_that_the_broker_refuses_is_never_committed_past(deployed: Deployment) -> None:
-    resource = ConfigResource(ResourceType.TOPIC, f"{deployed.topic}.dlq")
-    small = ConfigEntry("max.message.bytes", "200", incremental_operation=AlterConfigOpType.SET)
-    client = AdminClient({"bootstrap.servers": deployed.bootstrap})
-    client.incremental_alter_configs([_with(resource, small)])[resource].result(20)
+    alter_topic(deployed.bootstrap, f"{deployed.topic}.dlq", "max.message.bytes", "200")
     deployed.produce_events(made_events(30, 30))
     deployed.produce([("job-1", b"x" * 400, ())])
     done = deployed.run("consume", "--until-caught-up", code=1)
     assert "max.message.bytes" in done.stderr
     assert "MSG_SIZE_TOO_LARGE" in done.stderr
     assert deployed.lag() > 0
-    large = ConfigEntry("max.message.bytes", "2000000", incremental_operation=AlterConfigOpType.SET)
-    client.incremental_alter_configs([_with(resource, large)])[resource].result(20)
+    alter_topic(deployed.bootstrap, f"{deployed.topic}.dlq", "max.message.bytes", "2000000")
     assert deployed.drain()["dead_letters"] == 1
     assert deployed.lag() == 0
-
-
-def _with(resource: ConfigResource, entry: ConfigEntry) -> ConfigResource:
-    resource.incremental_configs = [entry]
-    return resource
 
 
 def test_a_missing_dead_letters_topic_is_said_at_the_start(deployed: Deployment) -> None:

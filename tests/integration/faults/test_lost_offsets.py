@@ -25,13 +25,13 @@ def delete_before(deployed: Deployment, offset: int) -> None:
 
 def make_again(deployed: Deployment) -> None:
     client = admin(deployed)
-    client.delete_topics([deployed.topic])[deployed.topic].result(20)
+    client.delete_topics([deployed.topic])[deployed.topic].result(60)
     until(lambda: deployed.topic not in client.list_topics(timeout=10).topics, "the topic is gone")
 
     def made() -> bool:
         new = NewTopic(deployed.topic, deployed.partitions, 1, config={"message.timestamp.type": "LogAppendTime"})
         try:
-            client.create_topics([new])[deployed.topic].result(20)
+            client.create_topics([new])[deployed.topic].result(60)
         except KafkaException as error:
             # the deletion may still be under way
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:

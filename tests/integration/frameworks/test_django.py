@@ -6,7 +6,6 @@ import signal
 
 import pytest
 from integration.frameworks.conftest import MakeFramework
-from integration.producer.process.test_asgi_servers import free_port
 from support.framework import Framework
 from support.web_load import load, post
 
@@ -67,8 +66,10 @@ def project(framework: MakeFramework) -> MakeFramework:
 @pytest.mark.parametrize(
     "server", ["gunicorn", *(pytest.param(name, marks=pytest.mark.long) for name in ("threads", "uvicorn"))]
 )
-def test_what_django_has_answered_under_load_is_reported_whole(project: MakeFramework, server: str) -> None:
-    web, port = project(PROJECT), free_port()
+def test_what_django_has_answered_under_load_is_reported_whole(
+    project: MakeFramework, leased_port: int, server: str
+) -> None:
+    web, port = project(PROJECT), leased_port
     place = f"127.0.0.1:{port}" if SERVERS[server][-1] == "-b" else str(port)
     with web.worker(*SERVERS[server], place) as process, load(port) as sent:
         assert post(port, "undone") == 202

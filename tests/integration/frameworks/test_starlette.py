@@ -6,7 +6,6 @@ import signal
 
 import pytest
 from integration.frameworks.conftest import MakeFramework
-from integration.producer.process.test_asgi_servers import free_port
 from starlette.requests import HTTPConnection
 from support.web_load import load, post
 
@@ -74,10 +73,10 @@ def command(server: str, port: int) -> tuple[str, ...]:
     ids=["uvicorn", "interrupted", "workers", "gunicorn"],
 )
 def test_what_a_server_has_answered_under_load_is_reported_whole(
-    framework: MakeFramework, server: str, number: signal.Signals
+    framework: MakeFramework, leased_port: int, server: str, number: signal.Signals
 ) -> None:
     """No request is answered whose job is not reported to its end, and nothing of any other request is half there."""
-    web, port = framework(FASTAPI), free_port()
+    web, port = framework(FASTAPI), leased_port
     with web.worker(*command(server, port)) as process, load(port) as sent:
         sent.until_answered(100)
         process.send_signal(number)
@@ -87,8 +86,10 @@ def test_what_a_server_has_answered_under_load_is_reported_whole(
     assert [job for job, statuses in found.items() if statuses != WHOLE] == []
 
 
-def test_a_request_that_fails_or_is_cut_off_at_the_end_is_reported_as_an_error(framework: MakeFramework) -> None:
-    web, port = framework(FASTAPI), free_port()
+def test_a_request_that_fails_or_is_cut_off_at_the_end_is_reported_as_an_error(
+    framework: MakeFramework, leased_port: int
+) -> None:
+    web, port = framework(FASTAPI), leased_port
     limit = ("--timeout-graceful-shutdown", "1")
     with web.worker(*command("uvicorn", port), *limit) as process:
         with load(port):
@@ -102,8 +103,10 @@ def test_a_request_that_fails_or_is_cut_off_at_the_end_is_reported_as_an_error(f
     assert "CancelledError" in str(errors["long"])
 
 
-def test_starlette_alone_has_the_producer_beside_a_lifespan_of_its_own(framework: MakeFramework) -> None:
-    web, port = framework(STARLETTE), free_port()
+def test_starlette_alone_has_the_producer_beside_a_lifespan_of_its_own(
+    framework: MakeFramework, leased_port: int
+) -> None:
+    web, port = framework(STARLETTE), leased_port
     with web.worker(*command("uvicorn", port)) as process, load(port) as sent:
         sent.until_answered(20)
         process.terminate()
@@ -113,8 +116,8 @@ def test_starlette_alone_has_the_producer_beside_a_lifespan_of_its_own(framework
     assert (web.folder / "ended").read_text() == "mine"
 
 
-def test_a_server_does_not_start_with_a_wrong_setting(framework: MakeFramework) -> None:
-    web, port = framework(FASTAPI), free_port()
+def test_a_server_does_not_start_with_a_wrong_setting(framework: MakeFramework, leased_port: int) -> None:
+    web, port = framework(FASTAPI), leased_port
     web.environ["JOBSTATUS_CLOSE_SECONDS"] = "soon"
     with web.worker(*command("uvicorn", port)) as process:
         assert process.wait(60) != 0

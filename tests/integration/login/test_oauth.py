@@ -22,7 +22,7 @@ from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.parts import started
 from support.secured import Acls
-from support.shared_broker import NEVER_DELETES, WITH_RIGHTS
+from support.shared_broker import NEVER_DELETES, STARVED, WITH_RIGHTS
 from support.tokens import BROKER, FOLDER, HANGS
 from support.waiting import until
 
@@ -44,7 +44,7 @@ TESTS = str(Path(__file__).parents[2])
 @pytest.fixture(scope="module")
 def asking() -> Iterator[LocalKafka]:
     """A broker that asks clients for tokens."""
-    guarded = {**NEVER_DELETES, **BROKER, **WITH_RIGHTS, "super.users": "User:ANONYMOUS"}
+    guarded = {**NEVER_DELETES, **STARVED, **BROKER, **WITH_RIGHTS, "super.users": "User:ANONYMOUS"}
     with started("a real Apache Kafka", LocalKafka(properties=guarded)) as server:
         yield server
 

@@ -17,13 +17,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from jobstatus_consumer.config import Settings, load_settings
 from jobstatus_consumer.console import Options
-from jobstatus_consumer.console.pages import actions
 from jobstatus_consumer.kafka import PRINCIPALS, Right
 from jobstatus_consumer.store import TableName
 from jobstatus_local.jars import kafka_tools_classpath
 from jobstatus_local.kafka import LocalKafka
 from jobstatus_local.postgres import LocalPostgres
-from support.console import Console, running_console
+from support.console import Console, be_patient, running_console
 from support.deployment import Deployment, deployment, events_of, made_events
 from support.inside import run_inside
 from support.parts import started
@@ -171,7 +170,8 @@ class Scene:
     def console(self, code: int | None = 0, options: Options = OBSERVING) -> subprocess.CompletedProcess[str]:
         """What the console says of its deployment: exit code 1 where a page or an answer has a problem."""
         deployed = replace(self.deployed, more={**self.deployed.more, **self.environ})
-        with running_console(deployed, options) as console:
+        with pytest.MonkeyPatch.context() as patch, running_console(deployed, options) as console:
+            be_patient(patch)
             overview = until(lambda: _asked(console), "the console has asked both servers")
             problems = overview["problems"]
             for path in PATHS:
@@ -284,11 +284,7 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough(scene: Scene) -> 
             scene.run(case)
 
 
-def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_of_a_console(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # an action that takes longer is answered before it ends
-    monkeypatch.setattr(actions, "APPLY_SECONDS", 60.0)
+def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_of_a_console(scene: Scene) -> None:
     scene.only([], [])
     scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
     scene.acls.give(USER, PRINCIPALS["operator"].rights(scene.settings))
@@ -297,10 +293,7 @@ def test_the_printed_grants_and_acls_of_an_operator_are_enough_for_the_actions_o
 
 
 @pytest.mark.parametrize("missing", ["INSERT", "DELETE"])
-def test_an_action_of_a_console_names_the_right_that_it_lacks(
-    scene: Scene, missing: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(actions, "APPLY_SECONDS", 60.0)
+def test_an_action_of_a_console_names_the_right_that_it_lacks(scene: Scene, missing: str) -> None:
     scene.only([], [])
     scene.deployed.query(run_inside(scene.deployed, "grants", "operator", "--role", USER).stdout)
     scene.deployed.query(f"REVOKE {missing} ON jobs FROM {USER}")

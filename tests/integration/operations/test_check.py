@@ -8,6 +8,7 @@ import time
 
 import pytest
 from confluent_kafka.admin import AclOperation, AdminClient, ResourceType
+from jobstatus_local.ports import PortLease
 from support.deployment import Deployment, made_events
 from support.inside import run_inside
 from support.topics import only_allowed
@@ -50,16 +51,16 @@ def test_a_used_up_budget_and_an_address_that_cannot_be_served_are_named(deploye
 
 
 def test_beside_a_running_consumer_neither_check_nor_a_short_run_fails_for_the_port(deployed: Deployment) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS=address)
-    consumer.says("metrics and health on")
-    assert problems(deployed, code=0, JOBSTATUS_HTTP_ADDRESS=address) == []
-    deployed.produce_events(made_events(20, 5))
-    done = run_inside(deployed, "consume", "--until-caught-up", JOBSTATUS_HTTP_ADDRESS=address)
-    assert "no metrics and health: " in done.stderr
-    deployed.settled()
-    assert consumer.stop() == 0
+    with PortLease() as free:
+        address = f"127.0.0.1:{free.port}"
+        consumer = deployed.consumer(JOBSTATUS_HTTP_ADDRESS=address)
+        consumer.says("metrics and health on")
+        assert problems(deployed, code=0, JOBSTATUS_HTTP_ADDRESS=address) == []
+        deployed.produce_events(made_events(20, 5))
+        done = run_inside(deployed, "consume", "--until-caught-up", JOBSTATUS_HTTP_ADDRESS=address)
+        assert "no metrics and health: " in done.stderr
+        deployed.settled()
+        assert consumer.stop() == 0
 
 
 def test_a_named_replay_without_a_right_on_its_group_says_so_at_once(deployed: Deployment, admin: AdminClient) -> None:
@@ -71,7 +72,7 @@ def test_a_named_replay_without_a_right_on_its_group_says_so_at_once(deployed: D
         done = run_inside(deployed, "replay", "--name", "night", *arguments, code=1)
         assert f"this client has no right READ on the group {group}" in done.stderr
         assert f"kafka-acls.sh --add --allow-principal User:... --operation Read --group {group}" in done.stderr
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40, "and not when all tries of both are over: a minute"
 
 
 def test_what_is_unusual_is_remarked_on_and_is_no_problem(deployed: Deployment) -> None:

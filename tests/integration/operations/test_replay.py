@@ -19,7 +19,7 @@ from support.deployment import Deployment, deployment, made_events
 from support.forked import COMMAND, Command
 from support.inside import run_inside
 from support.mixtures import mixed_records
-from support.topics import remove_records
+from support.topics import alter_topic, remove_records
 from support.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
@@ -203,13 +203,8 @@ def test_a_topic_that_was_made_again_takes_nothing_from_rows_that_are_newer(depl
 
 
 @pytest.mark.parametrize("kind", ["LogAppendTime", "CreateTime"])
-def test_times_select_what_was_appended_or_made_then(kafka: LocalKafka, deployed: Deployment, kind: str) -> None:
-    from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-
-    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-    entry = ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, deployed.topic, incremental_configs=[entry])
-    admin.incremental_alter_configs([resource])[resource].result(30)
+def test_times_select_what_was_appended_or_made_then(deployed: Deployment, kind: str) -> None:
+    alter_topic(deployed.bootstrap, deployed.topic, "message.timestamp.type", kind)
     first, second = made_events(40, 400), made_events(40, 400, seed=2, prefix="later")
     base = int(time.time() * 1000) - 7_200_000
     _produce_at(deployed, first, base)

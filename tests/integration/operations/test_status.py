@@ -38,7 +38,7 @@ def test_with_one_side_missing_the_other_is_shown(deployed: Deployment) -> None:
     run_inside(deployed, "consume", "--until-caught-up")
     started = time.monotonic()
     done = run_inside(deployed, "status", code=1, JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS=NOBODY)
-    assert time.monotonic() - started < 10, "it gives the broker up after 4 s; the rest is for a busy machine"
+    assert time.monotonic() - started < 25, "it gives the broker up after 4 s, and not after half a minute"
     assert "last write: " in done.stdout
     assert "waiting for a broker" in done.stdout
     assert "success" in done.stdout

@@ -6,7 +6,6 @@ import asyncio
 import math
 import multiprocessing
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -277,7 +276,11 @@ def test_a_pooler_in_transaction_mode_may_stand_in_between(url: str, tmp_path: P
             assert other.execute("SHOW transaction_read_only").fetchone() == ("off",)
 
 
-def test_close_ends_a_wait_and_a_lookup_behind_a_lock(url: str, session: psycopg.Connection[TupleRow]) -> None:
+def test_close_ends_a_wait_and_a_lookup_behind_a_lock(
+    url: str, session: psycopg.Connection[TupleRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # longer than the calls may take to end, so that it is not this which ends them
+    monkeypatch.setattr(line, "STATEMENT_SECONDS", 120.0)
     reader = JobStatusReader(url)
     with ThreadPoolExecutor(2) as pool, psycopg.connect(url) as other:
         other.execute("LOCK TABLE jobs")
@@ -287,11 +290,9 @@ def test_close_ends_a_wait_and_a_lookup_behind_a_lock(url: str, session: psycopg
         ]
         blocked = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         until(lambda: session.execute(blocked).fetchall(), "the lookup waits for the lock")
-        began = time.monotonic()
         reader.close()
         for call in calls:
             assert isinstance(call.exception(30), ReaderClosedError)
-        assert time.monotonic() - began < 8
         other.rollback()
     reader.close()
     with pytest.raises(ReaderClosedError):
@@ -310,10 +311,10 @@ def test_a_lookup_behind_a_lock_is_given_up_and_a_wait_goes_on(
         other.execute("LOCK TABLE jobs")
         with pytest.raises(DatabaseUnavailableError, match=r"57014"):
             reader.job("a")
-        with pytest.raises(NotReachedError, match=r"within 1 s: the database does not answer.*57014"):
-            reader.await_status("b", "success", 1.0)
         waiting = pool.submit(reader.await_status, "a", "success", 120)
         until(lambda: reader._waits.trouble, "a lookup of the wait is given up")
+        with pytest.raises(NotReachedError, match=r"within 1 s: the database does not answer.*57014"):
+            reader.await_status("b", "success", 1.0)
         other.rollback()
         assert waiting.result(60).status == "success"
 

@@ -9,7 +9,7 @@ from support.apicurio import Registry
 from support.registry_gate import Gate
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     found = Registry(tmp_path_factory.mktemp("registry"))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import urllib.error
@@ -105,8 +106,11 @@ def test_known_ids_need_no_registry_and_one_with_other_ids_changes_nothing(
     deployed.produce((item.job_id, framed(schema_id, item), ()) for item in events[100:200])
     deployed.caught_up()
     registry.start()
-    for number in range(3):
-        registry.register(f"{subject}-{number}", f'{{"type": "enum", "name": "E{number}", "symbols": ["a"]}}')
+    # the old id is another schema's now, however many were registered before
+    for number in itertools.count():
+        other = f'{{"type": "enum", "name": "E{number}", "symbols": ["a"]}}'
+        if registry.register(f"{subject}-{number}", other) >= schema_id:
+            break
     new_id = registry.register(subject, schema_text())
     assert new_id != schema_id
     deployed.produce((item.job_id, framed(new_id, item), ()) for item in events[200:])

@@ -47,11 +47,14 @@ def test_a_consumer_that_running_members_keep_out_says_so_and_ends(deployed: Dep
     assert said in done.stderr
     # the broker's refusal is final, also where it was not seen before: the consumer ends, and does not wait unheard
     settings = load_settings(other.variables)
-    end = threading.Timer(40, signal.raise_signal, [signal.SIGTERM])
+    end = threading.Timer(90, signal.raise_signal, [signal.SIGTERM])
     end.start()
-    with pytest.raises(BrokerError, match="The group id does not exist"):
-        consume(settings, ConsumeOptions(), topics=Blind(settings))
-    end.cancel()
+    try:
+        with pytest.raises(BrokerError, match="The group id does not exist"):
+            consume(settings, ConsumeOptions(), topics=Blind(settings))
+    finally:
+        # it would end the process of all later tests
+        end.cancel()
     for consumer in running:
         assert consumer.stop() == 0
     # all are stopped: now the protocol can be changed

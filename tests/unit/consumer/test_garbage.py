@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import gc
 
-import pytest
-from jobstatus_consumer import garbage
 from jobstatus_consumer.garbage import OBJECTS, few_collections
-
-
-@pytest.fixture(autouse=True)
-def no_other_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread of another test may still be in one."""
-    monkeypatch.setattr(garbage, "_asked_for", [])
 
 
 def test_cycles_are_looked_for_seldom_and_what_was_there_is_not_looked_at() -> None:

@@ -105,6 +105,17 @@ def test_delay_holds_each_way(proxy: TcpProxy, client: socket.socket) -> None:
     assert time.monotonic() - started >= 0.2
 
 
+def test_a_delay_may_be_of_the_answers_alone(proxy: TcpProxy, client: socket.socket) -> None:
+    proxy.delay(0.0, 0.3)
+    started = time.monotonic()
+    client.sendall(b"slow")
+    assert receive(client, 4) == b"slow"
+    assert time.monotonic() - started >= 0.3
+    proxy.heal()
+    client.sendall(b"again")
+    assert receive(client, 5) == b"again"
+
+
 def test_a_server_that_is_down_resets_the_client() -> None:
     with (
         PortLease() as lease,

@@ -295,7 +295,7 @@ def test_the_loop_stands_still_for_no_slow_disk(
 
     def slow_add(file: SpoolFile, records: Sequence[Record]) -> None:
         begun.set()
-        ended_by_the_loop.append(end.wait(20))
+        ended_by_the_loop.append(end.wait(60))
         add(file, records)
 
     async def report() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ from integration.producer.conftest import Environ
 from integration.producer.process.test_servers import BIN, BOTH, served
 from integration.producer.reading import read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import LOOPBACK, PortLease
 from jobstatus_producer.spool import folder as spool_folder
 from support.waiting import until
 
@@ -58,12 +58,6 @@ SERVERS = pytest.mark.parametrize(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 def answered(port: int, job_id: str) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/{job_id}", timeout=30) as answer:
@@ -75,13 +69,13 @@ def answered(port: int, job_id: str) -> bool:
 def serve(command: list[str], made: str, folder: Path, environ: dict[str, str]) -> str:
     """Report ten jobs, each with two events, to the server and end it at once by SIGTERM. Returns its log."""
     (folder / "web.py").write_text(WEB)
-    port = free_port()
-    place = f"127.0.0.1:{port}" if command[-1] == "-b" else str(port)
-    with served([*command, place], folder, {**environ, "MADE": made}) as server:
-        for number in range(10):
-            until(lambda job_id=f"job-{number}": answered(port, job_id), "the answer", 60)  # type: ignore[misc]
-        server.send_signal(signal.SIGTERM)
-        server.wait(60)
+    with PortLease() as lease:
+        place = f"{LOOPBACK}:{lease.port}" if command[-1] == "-b" else str(lease.port)
+        with served([*command, place], folder, {**environ, "MADE": made}) as server:
+            for number in range(10):
+                until(lambda job_id=f"job-{number}": answered(lease.port, job_id), "the answer")  # type: ignore[misc]
+            server.send_signal(signal.SIGTERM)
+            server.wait(60)
     return (folder / "log").read_text()
 
 
@@ -115,15 +109,14 @@ def test_what_uvicorn_reports_without_a_broker_is_in_the_spool(tmp_path: Path) -
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_uvicorns_processes_report_before_they_reach_their_limit_arrives(
-    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, workers: int
+    kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, leased_port: int, workers: int
 ) -> None:
     (tmp_path / "web.py").write_text(WEB)
-    port = free_port()
-    command = [*UVICORN, str(port), "--limit-max-requests", "5", "--workers", str(workers)]
+    command = [*UVICORN, str(leased_port), "--limit-max-requests", "5", "--workers", str(workers)]
     jobs = [f"job-{number}" for number in range(5 * workers)]
     with served(command, tmp_path, {**environ(topic), "MADE": "at a call"}) as server:
         for job_id in jobs:
-            until(lambda job_id=job_id: answered(port, job_id), "the answer", 60)  # type: ignore[misc]
+            until(lambda job_id=job_id: answered(leased_port, job_id), "the answer")  # type: ignore[misc]
 
         def are_there() -> bool:
             found = statuses_by_job(read_all(kafka.bootstrap_servers, topic))
@@ -138,7 +131,7 @@ def test_what_uvicorns_processes_report_before_they_reach_their_limit_arrives(
 def test_a_server_whose_application_handles_sigterm_itself_goes_on(topic: str, environ: Environ) -> None:
     """uvicorn puts the application's handler back and calls it: the process need not end, so its producer is open."""
     code, out, err = scripts.run(
-        f"""
+        """
         import threading, uvicorn
         signal.signal(signal.SIGTERM, lambda *_: print("mine", flush=True))
         jobs = None
@@ -154,7 +147,7 @@ def test_a_server_whose_application_handles_sigterm_itself_goes_on(topic: str, e
             jobs.update_job_status("job", "processing")
             os.kill(os.getpid(), signal.SIGTERM)
 
-        server = uvicorn.Server(uvicorn.Config(app, port={free_port()}, lifespan="off", log_level="error"))
+        server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", log_level="error"))
         threading.Thread(target=stop).start()
         server.run()
         jobs.update_job_status("job", "success", wait=True)

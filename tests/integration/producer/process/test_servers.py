@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -16,6 +15,7 @@ import pytest
 from integration.producer.conftest import Environ
 from integration.producer.reading import read_all, statuses_by_job
 from jobstatus_local.kafka import LocalKafka
+from jobstatus_local.ports import LOOPBACK, PortLease
 from support.waiting import until
 
 BIN = Path(sys.executable).parent
@@ -107,7 +107,7 @@ def test_celerys_children_lose_nothing_of_their_last_tasks(
             return len(read_all(kafka.bootstrap_servers, topic)) >= 80
 
         # the children that ended with their fourth task are gone: what they did not flush never comes
-        until(all_there, "what was reported", 30, every=0.5)
+        until(all_there, "what was reported", every=0.5)
         worker.terminate()
         assert worker.wait(60) == 0
     assert statuses_by_job(read_all(kafka.bootstrap_servers, topic)) == {f"job-{number}": BOTH for number in range(40)}
@@ -137,17 +137,18 @@ def test_gunicorns_workers_lose_nothing_of_their_last_requests(
     kafka: LocalKafka, topic: str, environ: Environ, tmp_path: Path, arguments: list[str]
 ) -> None:
     (tmp_path / "web.py").write_text(WEB)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    where = f"127.0.0.1:{port}"
-    with served(
-        [str(BIN / "gunicorn"), "-b", where, "-w", "2", *arguments, "web:app"], tmp_path, environ(topic)
-    ) as server:
+    with (
+        PortLease() as lease,
+        served(
+            [str(BIN / "gunicorn"), "-b", f"{LOOPBACK}:{lease.port}", "-w", "2", *arguments, "web:app"],
+            tmp_path,
+            environ(topic),
+        ) as server,
+    ):
 
         def answers(job_id: str) -> bool:
             try:
-                with urllib.request.urlopen(f"http://{where}/{job_id}", timeout=10) as response:
+                with urllib.request.urlopen(f"http://{LOOPBACK}:{lease.port}/{job_id}", timeout=30) as response:
                     return bool(response.status == 204)
             except OSError:
                 assert server.poll() is None

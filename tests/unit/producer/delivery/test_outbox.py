@@ -72,7 +72,7 @@ def test_the_loop_stands_still_for_no_drain_that_ends(open_outbox: Open, log: Me
     def hold() -> None:
         log.before_poll = lambda: None
         begun.set()
-        ended_by_the_loop.append(end.wait(20))
+        ended_by_the_loop.append(end.wait(60))
         log.answers = True
 
     log.before_poll = hold
@@ -81,7 +81,7 @@ def test_the_loop_stands_still_for_no_drain_that_ends(open_outbox: Open, log: Me
     assert begun.wait(60)
 
     async def report() -> None:
-        calls = [asyncio.create_task(aput_within(outbox, [update(str(step))], 5)) for step in range(2, 6)]
+        calls = [asyncio.create_task(aput_within(outbox, [update(str(step))], 60)) for step in range(2, 6)]
         done, _ = await asyncio.wait(calls, timeout=0.05)
         assert not done, "there is no way yet"
         end.set()

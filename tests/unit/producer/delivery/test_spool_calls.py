@@ -222,15 +222,15 @@ def test_an_interrupted_call_that_has_not_begun_is_taken_back(monkeypatch: pytes
 def test_an_event_waits_behind_an_interrupted_call_though_there_is_room_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on, accept = threading.Event(), threading.Event(), Outbox._put
+    begun, go_on, accept = threading.Event(), threading.Event(), Outbox._put_locked
 
-    def slow(self: Outbox, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, **given: bool) -> bool:
+    def slow(self: Outbox, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> bool:
         if threading.current_thread().name == "jobstatus-spool":
             begun.set()
             go_on.wait(MUCH_MORE)
-        return accept(self, updates, waiter, **given)
+        return accept(self, updates, waiter)
 
-    monkeypatch.setattr(Outbox, "_put", slow)
+    monkeypatch.setattr(Outbox, "_put_locked", slow)
     log = MemoryLog()
     log.answers = False
     kafka = {"bootstrap.servers": "127.0.0.1:1"}
