@@ -9,8 +9,8 @@ from collections.abc import Callable
 class StrictClock:
     """Microseconds since 1970-01-01 UTC. Each stamp is higher than every stamp before it. Thread-safe.
 
-    Takes no lock: a thread that loses the interpreter in the middle would hold all others up. Instead `_last` is read
-    and set in one statement without a call, and so in one step (`docs/design.md`, "Steps without a lock").
+    Takes no lock: `_last` is read and set in one statement without a call, and so in one step (`docs/design.md`, "Many
+    threads that report").
     """
 
     def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:

@@ -142,9 +142,8 @@ def _framing(place: Place, options: argparse.Namespace, console: Console) -> Mea
 
 
 def _freshness(place: Place, options: argparse.Namespace, console: Console) -> Measured:
-    seconds = 4.0 if options.quick else 12.0
-    place.make_topic("freshness")
-    found = freshness.measure(place, seconds)
+    seconds, rounds = (3.0, 1) if options.quick else (6.0, options.rounds)
+    found = freshness.measure(place, seconds, rounds, console.print)
     console.print(freshness.table(found))
     return freshness.as_dict(found), freshness.targets(found)
 
@@ -160,7 +159,7 @@ def _replay(place: Place, options: argparse.Namespace, console: Console) -> Meas
 
 def _calls(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     place.make_topic("calls")
-    found = calls.measure(place, "calls", 20_000 if options.quick else 100_000)
+    found = calls.measure(place, "calls", *((20_000, 1) if options.quick else (100_000, 5)))
     console.print(calls.table(found))
     return calls.as_dict(found), calls.targets(found)
 

@@ -6,14 +6,15 @@ import io
 import json
 import os
 import queue
+import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -35,10 +36,21 @@ from .targets import Target
 THREADS: Final = 16
 WARM_UP: Final = 2000
 OURS: Final = "update_job_status, 1 thread"
+OURS_MANY: Final = f"update_job_status, {THREADS} threads"
+SPOOL: Final = "with a spool, unused, 1 thread"
+SPOOL_MANY: Final = f"with a spool, unused, {THREADS} threads"
+DURABLE: Final = "durable: spool first, 1 thread"
+DURABLE_MANY: Final = f"durable: spool first, {THREADS} threads"
 BARE: Final = "bare produce with callback, 1 thread"
+BARE_MANY: Final = f"bare produce with callback, {THREADS} threads"
 SKETCH: Final = "a sketch of the call, 1 thread"
 IDLE_UPDATE: Final = "an UPDATE on an idle connection"
 MOST_GROWTH: Final = 1.2
+MOST_P50_MICROS: Final = 8
+MOST_P99_MICROS: Final = 40
+MOST_P99_MICROS_MANY: Final = 1000
+LEAST_OF_ONE_THREAD: Final = 0.8
+LEAST_DURABLE: Final = 2
 OUR_PACKAGE: Final = "jobstatus_producer"
 IMPORTS: Final = 10
 MOST_IMPORT_SECONDS: Final = 0.15
@@ -146,33 +158,50 @@ def report(jobs: JobStatusProducer, step: int) -> None:
     jobs.update_job_status(f"job-{step % 4000}", "processing")
 
 
-def calls_of(jobs: JobStatusProducer, name: str, calls: int) -> Iterator[Row]:
-    yield row_of(f"{name}, 1 thread", partial(report, jobs), calls)
-    jobs.flush(120)
-    yield row_of(f"{name}, {THREADS} threads", partial(report, jobs), calls, THREADS)
-    jobs.flush(120)
+class Turn(NamedTuple):
+    """What is measured in each round, one after the other, so that what else the machine does falls on all of it."""
+
+    name: str
+    call: Call
+    settle: Callable[[], object]
+    """waits until what was sent is acknowledged, so that the next one has the machine for itself"""
+    calls: int
+    threads: int = 1
+    pause: float = 0.0
 
 
-def rows_of(client: Bare, name: str, calls: int, threads: Sequence[int]) -> Iterator[Row]:
-    for step in range(WARM_UP):
-        client.call(step)
-    client.flush()
-    for count in threads:
-        yield row_of(f"{name}, {count} thread{'s' * (count > 1)}", client.call, calls, count)
+def turns(servers: str, topic: str, calls: int, opened: ExitStack) -> Iterator[Turn]:
+    bare, sketch = Bare(servers, topic), Sketch(servers, topic)
+    for client in (bare, sketch):
+        for step in range(WARM_UP):
+            client.call(step)
         client.flush()
+    yield Turn(BARE, bare.call, bare.flush, calls)
+    yield Turn(BARE_MANY, bare.call, bare.flush, calls, THREADS)
+    yield Turn(SKETCH, sketch.call, sketch.flush, calls)
+    settings: dict[tuple[str, str], dict[str, str]] = {
+        (OURS, OURS_MANY): {},
+        (SPOOL, SPOOL_MANY): {"SPOOL_DIR": opened.enter_context(tempfile.TemporaryDirectory())},
+        (DURABLE, DURABLE_MANY): {"SPOOL_DIR": opened.enter_context(tempfile.TemporaryDirectory()), "DURABLE": "1"},
+    }
+    for (one, many), more in settings.items():
+        jobs = opened.enter_context(producer(servers, topic, **more))
+        count = calls // 20 if "DURABLE" in more else calls
+        yield Turn(one, partial(report, jobs), partial(jobs.flush, 120), count)
+        yield Turn(many, partial(report, jobs), partial(jobs.flush, 120), count, THREADS)
+        if not more:
+            # a worker does more than report: here each thread rests 2 ms after every call
+            name = f"the same, {THREADS} threads at 2 ms"
+            yield Turn(name, partial(report, jobs), partial(jobs.flush, 120), calls // 5, THREADS, 0.002)
 
 
-def kafka_rows(servers: str, topic: str, calls: int) -> Iterator[Row]:
-    yield from rows_of(Bare(servers, topic), "bare produce with callback", calls, (1, THREADS))
-    yield from rows_of(Sketch(servers, topic), "a sketch of the call", calls, (1,))
-    with producer(servers, topic) as jobs:
-        yield from calls_of(jobs, "update_job_status", calls)
-        # a worker does more than report: here each thread rests 2 ms after every call
-        yield row_of(f"the same, {THREADS} threads at 2 ms", partial(report, jobs), calls // 5, THREADS, pause=0.002)
-    with tempfile.TemporaryDirectory() as folder, producer(servers, topic, SPOOL_DIR=folder) as jobs:
-        yield from calls_of(jobs, "with a spool, unused", calls)
-    with tempfile.TemporaryDirectory() as folder, producer(servers, topic, SPOOL_DIR=folder, DURABLE="1") as jobs:
-        yield from calls_of(jobs, "durable: spool first", calls // 20)
+def kafka_rows(servers: str, topic: str, calls: int, rounds: int) -> Iterator[Row]:
+    with ExitStack() as opened:
+        all_turns = list(turns(servers, topic, calls, opened))
+        for _ in range(rounds):
+            for turn in all_turns:
+                yield row_of(turn.name, turn.call, turn.calls, turn.threads, turn.pause)
+                turn.settle()
 
 
 def away_rows(calls: int) -> Iterator[Row]:
@@ -213,28 +242,45 @@ def database_rows(url: str, calls: int) -> Iterator[Row]:
 
 
 class Calls(NamedTuple):
-    """The rows, what the process held after so many calls and after ten times as many, in megabytes, and what an
-    import takes: of what the package needs anyway, and of the package."""
+    """The rows of each name, what the process held after so many calls and after ten times as many, in megabytes, and
+    what an import takes: of what the package needs anyway, and of the package."""
 
-    rows: list[Row]
+    rounds: Mapping[str, Sequence[Row]]
     calls: int
     megabytes: tuple[float, float]
     import_seconds: tuple[float, float]
 
-    def ratio(self, name: str, figure: str = "p50") -> float:
-        """How many times what a call of ours takes."""
-        by_name = {row.name: row for row in self.rows}
-        return float(getattr(by_name[name], figure) / getattr(by_name[OURS], figure))
+    @property
+    def rows(self) -> list[Row]:
+        """The median of each figure over the rounds."""
+        return [
+            Row(name, *map(statistics.median, list(zip(*rows, strict=True))[1:])) for name, rows in self.rounds.items()
+        ]
+
+    def median(self, name: str, figure: str) -> float:
+        return float(statistics.median(getattr(row, figure) for row in self.rounds[name]))
+
+    def ratio(self, name: str, figure: str = "p50", to: str = OURS) -> float:
+        """How many times the same of `to`: the median of the rounds' own ratios, if both have the same rounds."""
+        rows, others = self.rounds[name], self.rounds[to]
+        if len(rows) != len(others):
+            return self.median(name, figure) / self.median(to, figure)
+        pairs = zip(rows, others, strict=True)
+        return float(statistics.median(getattr(row, figure) / getattr(other, figure) for row, other in pairs))
 
 
-def measure(place: Place, topic: str, calls: int) -> Calls:
+def measure(place: Place, topic: str, calls: int, rounds: int) -> Calls:
     servers = place.stack.kafka.bootstrap_servers
     # before the process has held anything else
     megabytes = _memory(servers, topic, calls)
-    rows = [*kafka_rows(servers, topic, calls), *away_rows(calls)]
+    rows = [*kafka_rows(servers, topic, calls // rounds, rounds), *away_rows(calls)]
     with place.database() as url:
         rows += database_rows(url, calls)
-    return Calls(rows, calls, megabytes, (import_seconds("confluent_kafka, fastavro"), import_seconds(OUR_PACKAGE)))
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).append(row)
+    imports = import_seconds("confluent_kafka, fastavro"), import_seconds(OUR_PACKAGE)
+    return Calls(by_name, calls, megabytes, imports)
 
 
 def import_seconds(modules: str) -> float:
@@ -263,7 +309,8 @@ def table(found: Calls) -> Table:
     before, after = found.megabytes
     held = f"the process after {found.calls:,} calls {before:.0f} MB, after ten times as many {after:.0f} MB"
     bare, ours = (1000 * seconds for seconds in found.import_seconds)
-    said = f"{held}\nan import takes {ours:.0f} ms, of confluent-kafka and fastavro alone {bare:.0f} ms"
+    rounds = f"{os.cpu_count()} cores; median of {len(found.rounds[OURS])} rounds in turns"
+    said = f"{rounds}\n{held}\nan import takes {ours:.0f} ms, of confluent-kafka and fastavro alone {bare:.0f} ms"
     figures = ["p50", "p99", "p99.9", "CPU", "calls/s", "p50 to ours"]
     shown = plain_table("what a call costs, µs", ["a call"], figures, caption=said)
     for row in found.rows:
@@ -293,6 +340,7 @@ def targets(found: Calls) -> list[Target]:
         Target("an idle UPDATE, times a call", f"{of_update:.0f}", "28 or more", of_update >= 28),
         Target("a sketch of the call, times a call, p50", f"{sketch:.2f}", "1 or more", sketch >= 1),
         Target("a sketch of the call, times a call, p99", f"{sketch_p99:.2f}", "1 or more", sketch_p99 >= 1),
+        *_thread_targets(found),
         Target("memory, ten times the calls", f"{growth:.2f} x", f"{MOST_GROWTH} x at most", growth <= MOST_GROWTH),
         Target(
             "the import of the package",
@@ -301,3 +349,24 @@ def targets(found: Calls) -> list[Target]:
             imported < MOST_IMPORT_SECONDS,
         ),
     ]
+
+
+def _thread_targets(found: Calls) -> list[Target]:
+    """The bounds in microseconds are for a machine that does nothing else."""
+    targets = [_under(found, OURS, "p50", MOST_P50_MICROS)]
+    for one, many in ((OURS, OURS_MANY), (SPOOL, SPOOL_MANY)):
+        rate = found.ratio(many, "rate", one)
+        wanted = f"{LEAST_OF_ONE_THREAD} or more"
+        targets += [
+            _under(found, one, "p99", MOST_P99_MICROS),
+            Target(f"{many}, times the rate of one", f"{rate:.2f}", wanted, rate >= LEAST_OF_ONE_THREAD),
+            _under(found, many, "p99", MOST_P99_MICROS_MANY),
+        ]
+    durable = found.ratio(DURABLE_MANY, "rate", DURABLE)
+    what = f"{DURABLE_MANY}, times the rate of one"
+    return [*targets, Target(what, f"{durable:.1f}", f"{LEAST_DURABLE} or more", durable >= LEAST_DURABLE)]
+
+
+def _under(found: Calls, name: str, figure: str, most: float) -> Target:
+    value = found.median(name, figure)
+    return Target(f"{name}, {figure}", f"{value:,.0f} µs", f"{most:,} µs at most", value <= most)

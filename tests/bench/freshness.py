@@ -1,4 +1,7 @@
-"""How long it takes from the producer's call to the row, at 200 events a second.
+"""How long it takes from the producer's call to the row, at several rates and with both ways to flush.
+
+At each rate the two run in turns, each against a topic and a database of its own. The transactions are those of the
+whole server between the first call and the last row, of which the consumer makes nearly all.
 
 The call's time is taken before the call. A row counts as there when a connection of the benchmark's own sees the
 progress table, written in the same transaction, at or past the event's offset; it looks every 2 ms, so that a time
@@ -8,16 +11,19 @@ comes out up to that much too high, never too low. Both by this machine's one cl
 from __future__ import annotations
 
 import bisect
+import math
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import psycopg
 from confluent_kafka import Consumer, TopicPartition
+from jobstatus_consumer.config import Flush
 from jobstatus_producer import JobStatusProducer, ProducerSettings
 from rich.table import Table
 
@@ -25,48 +31,86 @@ from .place import CHECKOUT, PARTITIONS, Place
 from .tables import plain_table
 from .targets import Target
 
-RATE = 200
+LINGER = 2.0
+RATES = (1, 10, 100, 1_000, 10_000, math.inf)
+"""Events a second; the last is a burst."""
+LOW = (1, 10, 100)
+"""The rates at which a batch of 50 takes half a second or longer to fill."""
+HIGH = 10_000
+NO_WORSE = 1.1
+"""So many times the linger's p50 may come out by chance."""
+FEWEST = 20
+BURST = 1_000
 LOOK_EVERY = 0.002
 WAIT_SECONDS = 60.0
 
 
 class Setting(NamedTuple):
-    """What the consumer is told."""
+    """How the consumer makes its batches."""
 
     batch: int
     linger: float
+    flush: Flush = "linger"
 
 
 class Times(NamedTuple):
-    """Seconds from call to row, in rising order."""
+    """Seconds from call to row, in rising order; the events a second, and the transactions for a thousand events."""
 
     setting: Setting
     seconds: Sequence[float]
+    rate: float = 200
+    transactions_per_1000: float = 0.0
 
     def at(self, share: float) -> float:
         return self.seconds[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
 
-SETTINGS = (Setting(50, 2.0), Setting(500, 0.5), Setting(50, 0.0))
+Case = tuple[float, Setting]
+BOTH = (Setting(50, LINGER), Setting(50, LINGER, "adaptive"))
+OTHERS: tuple[Case, ...] = ((200, Setting(500, 0.5)), (200, Setting(50, 0.0)))
 
 
-def measure(place: Place, seconds: float) -> list[Times]:
-    return [_measure(place, setting, seconds) for setting in SETTINGS]
+def measure(place: Place, seconds: float, rounds: int, say: Callable[[str], None]) -> list[Times]:
+    """Each rate for so many seconds, or for as many events as show a p50."""
+    runs: dict[Case, list[Times]] = {}
+    both = [(rate, setting) for rate in RATES for _ in range(rounds) for setting in BOTH]
+    for rate, setting in (*both, *OTHERS):
+        times = _measure(place, rate, setting, _count(rate, seconds))
+        runs.setdefault((rate, setting), []).append(times)
+        say(f"  {_at(rate)}, {_name(setting)}: p50 {times.at(0.5) * 1000:,.1f} ms")
+    return [_together(found) for found in runs.values()]
 
 
-def _measure(place: Place, setting: Setting, seconds: float) -> Times:
-    topic = f"freshness-{setting.batch}-{setting.linger:g}"
-    place.make_topic(topic)
+def _count(rate: float, seconds: float) -> int:
+    return BURST if math.isinf(rate) else max(FEWEST, int(seconds * rate))
+
+
+def _together(runs: Sequence[Times]) -> Times:
+    """The rounds of a case as one."""
+    seconds = sorted(second for times in runs for second in times.seconds)
+    transactions = statistics.mean(times.transactions_per_1000 for times in runs)
+    return runs[0]._replace(seconds=seconds, transactions_per_1000=transactions)
+
+
+def _measure(place: Place, rate: float, setting: Setting, count: int) -> Times:
     with place.database() as url:
-        env = {**place.environment(topic, setting.batch, url), "JOBSTATUS_BATCH_LINGER_SECONDS": str(setting.linger)}
+        topic = place.new_topic("freshness")
+        env = {**place.environment(topic, setting.batch, url), **_variables(setting)}
         with _consumer(env), Looks(url) as looks, JobStatusProducer(ProducerSettings.from_env(env)) as jobs:
             # until the first rows are there both sides start and connect, on a new broker for some seconds
-            warm_up = _report(jobs, "warm-up", RATE // 10)
+            warm_up = _report(jobs, "warm-up", 20, 200)
             looks.wait_for(len(warm_up))
-            called = _report(jobs, "job", int(seconds * RATE))
-            looks.wait_for(len(warm_up) + len(called))
-    positions = _positions(place, topic, len(warm_up) + len(called))
-    return Times(setting, sorted(looks.first_seen(*positions[job_id]) - at for job_id, at in called.items()))
+            before = place.transaction_ids()
+            called = _report(jobs, "job", count, rate)
+            looks.wait_for(len(warm_up) + count)
+            transactions = (place.transaction_ids() - before) / count * 1000
+    positions = _positions(place, topic, len(warm_up) + count)
+    seconds = sorted(looks.first_seen(*positions[job_id]) - at for job_id, at in called.items())
+    return Times(setting, seconds, rate, transactions)
+
+
+def _variables(setting: Setting) -> Mapping[str, str]:
+    return {"JOBSTATUS_BATCH_LINGER_SECONDS": str(setting.linger), "JOBSTATUS_BATCH_FLUSH": setting.flush}
 
 
 @contextmanager
@@ -80,12 +124,12 @@ def _consumer(env: Mapping[str, str]) -> Iterator[None]:
         consumer.wait(WAIT_SECONDS)
 
 
-def _report(jobs: JobStatusProducer, prefix: str, count: int) -> dict[str, float]:
-    """Report 200 updates a second, each of a job of its own: when each call was made, by job."""
+def _report(jobs: JobStatusProducer, prefix: str, count: int, rate: float) -> dict[str, float]:
+    """Report `rate` updates a second, each of a job of its own: when each call was made, by job."""
     called: dict[str, float] = {}
     started = time.time()
     for number in range(count):
-        time.sleep(max(0.0, started + number / RATE - time.time()))
+        time.sleep(max(0.0, started + number / rate - time.time()))
         job_id = f"{prefix}-{number}"
         called[job_id] = time.time()
         jobs.update_job_status(job_id, "processing")
@@ -149,33 +193,61 @@ def _positions(place: Place, topic: str, events: int) -> dict[str, tuple[int, in
 
 def table(found: Sequence[Times]) -> Table:
     shown = plain_table(
-        f"from the producer's call to the row, at {RATE} events/s",
-        ["batch", "linger"],
-        ["p50 ms", "p90 ms", "p99 ms", "most ms", "events"],
+        "from the producer's call to the row",
+        ["events/s", "flush", "batch"],
+        ["p50 ms", "p99 ms", "most ms", "transactions for 1,000", "events"],
     )
     for times in found:
-        figures = [f"{times.at(share) * 1000:,.1f}" for share in (0.5, 0.9, 0.99, 1.0)]
-        shown.add_row(str(times.setting.batch), f"{times.setting.linger:g} s", *figures, f"{len(times.seconds):,}")
+        figures = [f"{times.at(share) * 1000:,.1f}" for share in (0.5, 0.99, 1.0)]
+        batch, transactions = str(times.setting.batch), f"{times.transactions_per_1000:,.0f}"
+        shown.add_row(_at(times.rate), _name(times.setting), batch, *figures, transactions, f"{len(times.seconds):,}")
     return shown
+
+
+def _at(rate: float) -> str:
+    return f"burst of {BURST:,}" if math.isinf(rate) else f"{rate:,.0f}"
+
+
+def _name(setting: Setting) -> str:
+    return setting.flush if setting.flush == "adaptive" else f"linger {setting.linger:g} s"
 
 
 def as_dict(found: Sequence[Times]) -> dict[str, Any]:
     return {
-        f"batch_{times.setting.batch}_linger_{times.setting.linger:g}": {
+        f"{times.setting.flush}_batch_{times.setting.batch}_linger_{times.setting.linger:g}_at_{_key(times.rate)}": {
             "p50_ms": round(times.at(0.5) * 1000, 2),
             "p99_ms": round(times.at(0.99) * 1000, 2),
+            "transactions_per_1000": round(times.transactions_per_1000, 1),
             "events": len(times.seconds),
         }
         for times in found
     }
 
 
+def _key(rate: float) -> str:
+    return "once" if math.isinf(rate) else f"{rate:g}"
+
+
 def targets(found: Sequence[Times]) -> list[Target]:
-    reached = []
-    for times in found:
-        batch, linger = times.setting
-        share, most, name = (0.99, linger + 0.1, "p99") if linger else (0.5, 0.05, "p50")
-        what = f"call to row, batch {batch}, linger {linger:g} s, {name}"
-        took, wanted = f"{times.at(share) * 1000:,.0f} ms", f"under {most * 1000:,.0f} ms"
-        reached.append(Target(what, took, wanted, times.at(share) < most))
-    return reached
+    lingering = {times.rate: times for times in found if times.setting == BOTH[0]}
+    return [
+        _against(times, lingering[times.rate]) if times.setting == BOTH[1] else _alone(times)
+        for times in found
+        if times.setting != BOTH[1] or times.rate in (*LOW, HIGH)
+    ]
+
+
+def _alone(times: Times) -> Target:
+    linger = times.setting.linger
+    share, most, name = (0.99, linger + 0.1, "p99") if linger else (0.5, 0.05, "p50")
+    what = f"call to row, {_at(times.rate)}, batch {times.setting.batch}, linger {linger:g} s, {name}"
+    took, wanted = f"{times.at(share) * 1000:,.0f} ms", f"under {most * 1000:,.0f} ms"
+    return Target(what, took, wanted, times.at(share) < most)
+
+
+def _against(adaptive: Times, linger: Times) -> Target:
+    """A row is fresher than with the linger where a batch is not full before, and no staler where it is."""
+    beside, factor = linger.at(0.5), 1.0 if adaptive.rate in LOW else NO_WORSE
+    wanted = f"under {beside * 1000:,.1f} ms" if factor == 1.0 else f"{beside * factor * 1000:,.1f} ms or less"
+    what = f"call to row, {_at(adaptive.rate)}, adaptive beside linger {linger.setting.linger:g} s, p50"
+    return Target(what, f"{adaptive.at(0.5) * 1000:,.1f} ms", wanted, adaptive.at(0.5) < beside * factor)

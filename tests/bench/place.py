@@ -70,6 +70,12 @@ class Place:
         topics.create(events_plan(settings, partitions, 1, 1.0))
         topics.create(dead_letters_plan(settings, 1, 1, 1.0))
 
+    def new_topic(self, prefix: str) -> str:
+        """A topic for the run whose database is the newest."""
+        name = f"{prefix}-{self._runs}"
+        self.make_topic(name)
+        return name
+
     def fill(self, topic: str, events: int, jobs: int) -> None:
         """A backlog of `events` of `jobs`, the same ones every time."""
         self.produce(topic, backlog(events, jobs))
@@ -125,14 +131,15 @@ class Place:
         With `checkout` it is the contender of that checkout."""
         with self.database() as url:
             prepare(url)
-            before = self._transaction_ids()
+            before = self.transaction_ids()
             env = {**self.environment(topic, batch, through.through(url) if through else url), **settings}
             run = Run(**json.loads(child(contender, [str(events)], env, checkout).splitlines()[-1]))
-            found = Measured(run, (self._transaction_ids() - before) / events * 1000)
+            found = Measured(run, (self.transaction_ids() - before) / events * 1000)
             look(url)
             return found
 
-    def _transaction_ids(self) -> int:
+    def transaction_ids(self) -> int:
+        """How many transactions that write the server has begun."""
         with psycopg.connect(self.stack.postgres.url) as connection:
             row = connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
         return int(row[0]) if row else 0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[2]
 WRITTEN_ELSEWHERE = ("instrument-workers.md", "replay.md", "dead-letters.md")
 """Pages whose snippets other tests run."""
-RUN_ELSEWHERE = (*WRITTEN_ELSEWHERE, "your-own-table.md", "alerts.md", "schema-registry.md")
+RUN_ELSEWHERE = (*WRITTEN_ELSEWHERE, "your-own-table.md", "alerts.md", "schema-registry.md", "scale.md")
 """The same, and pages that keep to the rules for every page."""
 
 _BLOCK = re.compile(r"(?:<!-- not run: (?P<why>[^\n]+) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.S | re.M)

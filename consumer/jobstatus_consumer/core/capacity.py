@@ -94,7 +94,12 @@ class Cycle(NamedTuple):
 
     def micros(self, exponent: float) -> float:
         """Return the time between two batches."""
-        return bend(exponent, self.cpu, max(self.turn, self.wait))
+        return bend(exponent, self.cpu, self.database)
+
+    @property
+    def database(self) -> float:
+        """What a batch waits for, one after the other: its turn, or its share of the whole wait."""
+        return max(self.turn, self.wait)
 
 
 def bend(exponent: float, one: float, other: float) -> float:

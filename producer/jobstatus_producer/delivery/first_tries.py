@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from jobstatus_producer.delivery.acks import Acks
 from jobstatus_producer.delivery.backlog import Backlog
-from jobstatus_producer.delivery.in_flight import MAX_TRY_SECONDS, InFlight, Room
+from jobstatus_producer.delivery.in_flight import MAX_TRY_SECONDS, InFlight
 from jobstatus_producer.delivery.kafka_client import KafkaClient
 from jobstatus_producer.delivery.transport import Failure, FailureKind
 from jobstatus_producer.record import Record
 
 
 class FirstTries(InFlight):
-    """What fails goes to the backlog. Each thread hands over its own records in the order of `seq`."""
+    """What fails goes to the backlog. Handed over under the outbox's lock, in the order of `seq`."""
 
-    def __init__(self, client: KafkaClient, backlog: Backlog, acks: Acks, room: Room) -> None:
-        """`room` is for what is in flight and what waits in memory, together."""
+    def __init__(self, client: KafkaClient, backlog: Backlog, acks: Acks) -> None:
         super().__init__()
-        self._room = room
         self._client = client
         self._backlog = backlog
         self._acks = acks
@@ -26,37 +22,6 @@ class FirstTries(InFlight):
         """the records behind the one that failed must not overtake it"""
         self._in_refused_batches: list[int] = []
         """the `seq` of those that failed with a batch that the broker refused"""
-
-    def hand_over_all(self, records: Sequence[Record]) -> bool:
-        """Give `records` to the client. Never blocks. False: memory has no room for all of them, so none is given."""
-        given = 0
-        try:
-            if not self._begin(records, self._room_left()):
-                return False
-            transport = self._client.transport
-            for record in records:
-                self._send(transport, record)
-                given += 1
-        except BaseException:
-            # raised by a signal handler: the caller sees the exception
-            self._give_up(records[given:])
-            raise
-        return True
-
-    def fit_in_memory(self, records: Sequence[Record]) -> bool:
-        """Whether memory has room for `records` at this moment. Never blocks."""
-        most_events, most_bytes, any_size_alone = self._room_left()
-        size = sum(len(record.value) for record in records)
-        if len(self) + len(records) > most_events:
-            return False
-        return self.bytes + size <= most_bytes or (any_size_alone and not len(self))
-
-    def _room_left(self) -> Room:
-        waiting = self._backlog.in_memory
-        if not waiting:
-            return self._room
-        events, size, _ = self._room
-        return Room(events - waiting, size - self._backlog.bytes_in_memory, any_size_alone=False)
 
     def must_call_back(self) -> bool:
         """Whether all have to come back into the backlog: one failed, or was not acknowledged in time."""

@@ -22,7 +22,7 @@ class LockedCall:
         self.records: list[Record] = []
         """made by the first that tries to accept it; the next one, after an interrupt, must not make other ones"""
         self.accepted: bool | None = None
-        """whether there was room; None: nobody has had the time to look"""
+        """whether there was room; None: that was not asked yet"""
 
 
 class Group:

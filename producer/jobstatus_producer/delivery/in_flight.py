@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jobstatus_schemas.protocol import LATE_AFTER_SECONDS
 
@@ -23,29 +22,18 @@ late mark's bound has to come back by then, and go out again with the mark: the 
 POLL_SECONDS: Final = 0.05
 
 
-class Room(NamedTuple):
-    """How much may be in flight."""
-
-    events: int
-    bytes: int
-    any_size_alone: bool
-    """whether `bytes` is no bound while nothing is in flight: else an event that is larger would never have room"""
-
-
-NO_BOUND: Final = Room(sys.maxsize, sys.maxsize, any_size_alone=True)
-
-
 class InFlight(ABC):
     """Records that the Kafka client has, until each is acknowledged, has failed, or is given up. Thread-safe.
 
-    The client's callbacks run in whichever thread polls it, and a signal handler may raise in the middle of one. No
-    lock is taken: what changes together changes in one step (`docs/design.md`, "Steps without a lock").
+    One thread at a time hands over. The client's callbacks run in whichever thread polls it, and a signal handler may
+    raise in the middle of one. They take no lock: what changes together changes in one step (`docs/design.md`, "Many
+    threads that report").
     """
 
     def __init__(self) -> None:
         self._records: dict[int, tuple[Record, float]] = {}
         self._bytes_begun = self._bytes_ended = 0
-        self._begun = self._ended = self._undelivered = 0
+        self._ended = self._undelivered = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -62,36 +50,17 @@ class InFlight(ABC):
 
     def hand_over(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
         """Give `record` to the client. Never blocks. False: the client did not take it, so it has failed already."""
+        seq, key, value, traceparent = record
+        now, size = time.monotonic(), len(value)
         try:
-            self._begin([record])
-            return self._send(transport, record, late=late)
+            # these two lines are one step
+            self._records[seq] = (record, now)
+            self._bytes_begun += size
+            failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
         except BaseException:
             # raised by a signal handler, or by a client that cannot read the record: its caller sees the exception
             self._give_up([record])
             raise
-
-    def _begin(self, records: Sequence[Record], room: Room = NO_BOUND) -> bool:
-        """Count `records` as in flight, all of them or none. False: `room` is too small for them. Never blocks."""
-        now, count, size = time.monotonic(), len(records), 0
-        begun = {}
-        for record in records:
-            begun[record.seq] = (record, now)
-            size += len(record.value)
-        most_events, most_bytes, any_size_alone = room
-        # from here to the end is one step: no two threads begin with the same room
-        in_flight = self._begun - self._ended
-        if in_flight + count > most_events:
-            return False
-        if self._bytes_begun - self._bytes_ended + size > most_bytes and (in_flight or not any_size_alone):
-            return False
-        self._begun += count
-        self._bytes_begun += size
-        self._records.update(begun)
-        return True
-
-    def _send(self, transport: Transport, record: Record, *, late: bool = False) -> bool:
-        _, key, value, traceparent = record
-        failure = transport.send(key, value, partial(self._done, record), late=late, traceparent=traceparent)
         if failure is not None:
             self._fail(record, failure)
         return failure is None
@@ -164,7 +133,7 @@ class InFlight(ABC):
         self._failed(record, failure)
         self._give_up([record])
 
-    def _give_up(self, records: Sequence[Record]) -> None:
+    def _give_up(self, records: list[Record]) -> None:
         for record in records:
             self._forget(record, undelivered=1)
 

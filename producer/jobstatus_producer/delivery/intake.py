@@ -5,13 +5,15 @@ to the Kafka client. When a record comes back, or the client keeps it too long, 
 is called back into the backlog, and new events queue behind it. Only when the sender has emptied the backlog is the
 route `DIRECT` again.
 
-A direct call takes no lock: a thread that lost the interpreter while it had the lock would hold all others up. So who
-ends the route, to call records back, also waits for the direct calls that are under way.
+One lock makes the order. Direct calls never queue for it: if a thread loses the interpreter while it has the lock, all
+others would come to wait in that queue, and from then on each call would end in a switch of threads. They try the lock,
+and sleep for a moment if another thread has it.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from threading import RLock, get_ident
 from typing import Final, TypeVarTuple
@@ -21,11 +23,10 @@ from jobstatus_schemas import CODEC, Codec, JobStatusEvent
 from jobstatus_producer.clock import PROCESS_CLOCK, StrictClock
 from jobstatus_producer.delivery.acks import Acks, AckWaiter
 from jobstatus_producer.delivery.backlog import Backlog
-from jobstatus_producer.delivery.calls import DIRECT, LOCKED, Calls, Way
 from jobstatus_producer.delivery.first_tries import FirstTries
 from jobstatus_producer.delivery.group import Group, LockedCall
-from jobstatus_producer.delivery.in_flight import Room
 from jobstatus_producer.delivery.kafka_client import SILENT_SECONDS, KafkaClient
+from jobstatus_producer.delivery.room import fit_in_memory
 from jobstatus_producer.delivery.spool_calls import SpoolCalls
 from jobstatus_producer.delivery.state import Phase, Route
 from jobstatus_producer.delivery.transport import KafkaTransport, OpenTransport
@@ -42,6 +43,11 @@ If every call did, 16 threads would compete for the interpreter's lock. If only 
 fall behind busy threads.
 """
 POLL_ABOVE: Final = 256
+TURN_SECONDS: Final = (0.0005, 0.008)
+"""How long a direct call sleeps at first, and at most, while another thread has the lock.
+
+That one needs it for microseconds, but may have lost the interpreter: it goes on once the others sleep.
+"""
 DEFAULT_BLOCK_SECONDS: Final = 5.0
 ENDS_WITHIN_SECONDS: Final = 10.0
 """What the end of a process may take after its flush: other producers flush, too, and spools are closed."""
@@ -72,7 +78,10 @@ class Intake:
         # reentrant, because a signal handler that reports may interrupt a thread that holds the lock
         self._lock = RLock()
         self._phase = Phase.OPEN
-        self._calls = Calls()
+        self._calling: int | None = None
+        """the thread whose call is under way, with the lock"""
+        self._set_aside: deque[tuple[Sequence[CheckedUpdate], AckWaiter | None]] = deque()
+        """what signal handlers reported in the middle of a call of the same thread"""
         self._group = Group()
         self._wakeups = Wakeups()
         self._acks = Acks()
@@ -84,8 +93,7 @@ class Intake:
         except BaseException:
             self._client.close()
             raise
-        room = Room(settings.max_pending_events, settings.max_pending_bytes, any_size_alone=True)
-        self._first_tries = FirstTries(self._client, self._backlog, self._acks, room)
+        self._first_tries = FirstTries(self._client, self._backlog, self._acks)
         # a bound that is set also holds for the spool's disk, which no thread can be called back from
         is_bounded = settings.max_block_seconds is not None and self._backlog.has_spool
         self._spool_calls = SpoolCalls(self._put_locked, self._keep, durable=settings.durable) if is_bounded else None
@@ -110,14 +118,15 @@ class Intake:
         not at all without it. With `may_block` False it never does. It returns False where it would have to block for
         longer. `waiter` learns how the events end. Raises `ProducerClosedError`.
         """
-        thread = get_ident()
-        if thread in self._calls.under_way:
-            self._calls.put_aside(thread, updates, waiter)
+        if self._calling == get_ident():
+            # a signal handler interrupted a call of this thread. That call's events may have their times already, so
+            # those of the handler come behind them
+            self._set_aside.append((updates, waiter))
             return True
         spool_calls = self._spool_calls
         try:
             is_next = spool_calls is None or spool_calls.is_idle
-            if self._route is _DIRECT and is_next and self._put_direct(updates, waiter, may_poll=may_block):
+            if self._route is _DIRECT and is_next and self._put_direct(updates, waiter, may_block=may_block):
                 return True
             if not may_block:
                 # not even the lock: a thread that writes to the spool, or ends a drain, holds it for long
@@ -131,13 +140,29 @@ class Intake:
                 time.sleep(self._settings.close_seconds + ENDS_WITHIN_SECONDS)
             raise
 
-    def _put_direct(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_poll: bool) -> bool:
-        total = self._call(DIRECT, self._accept_direct, updates, waiter)
+    def _put_direct(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_block: bool) -> bool:
+        """False: the Kafka client cannot have them now; or it would have to wait, and must not."""
+        lock, has_lock = self._lock, False
+        if lock._is_owned():  # type: ignore[attr-defined]
+            # a signal handler interrupted what this thread does with the lock: nothing to wait for, so not this way
+            return False
+        nap, longest = TURN_SECONDS
+        try:
+            while not (has_lock := lock.acquire(blocking=False)):
+                if not may_block or self._route is not _DIRECT:
+                    return False
+                time.sleep(nap)
+                nap = min(2 * nap, longest)
+            total = self._call(self._accept_direct, updates, waiter)
+        finally:
+            # a signal handler may have raised between the lock and its note
+            if has_lock or lock._is_owned():  # type: ignore[attr-defined]
+                lock.release()
         if not total:
             return False
         if self._wakeups.needed:
             self._wakeups.wake()
-        if may_poll and total % POLL_EVERY < len(updates) and len(self._first_tries) > POLL_ABOVE:
+        if may_block and total % POLL_EVERY < len(updates) and len(self._first_tries) > POLL_ABOVE:
             self._client.transport.poll(0)
         return True
 
@@ -147,50 +172,50 @@ class Intake:
             self._group.join(call)
             with self._lock:
                 if call.accepted is None:
-                    self._call(LOCKED, self._accept_group, call)
+                    self._call(self._accept_group, call)
         finally:
             self._group.leave(call)
         if self._wakeups.needed:
             self._wakeups.wake()
         return bool(call.accepted)
 
-    def _call(self, way: Way, accept: Callable[[*Arguments], int], *arguments: *Arguments) -> int:
-        """`accept`, as the call of this thread that is under way."""
-        thread, calls = get_ident(), self._calls
-        calls.under_way[thread] = way
+    def _call(self, accept: Callable[[*Arguments], int], *arguments: *Arguments) -> int:
+        """With the lock: `accept`, as the call that is under way, and then what was set aside for its end."""
+        phase = self._phase
+        if phase is not _OPEN:
+            raise ProducerClosedError("the producer is closed; nothing was queued")
+        self._calling = get_ident()
         try:
-            phase = self._phase
-            if phase is not _OPEN:
-                raise ProducerClosedError("the producer is closed; nothing was queued")
             accepted = accept(*arguments)
         finally:
             try:
-                # without a call, so that no handler sets aside between the last look and the end
-                while thread in calls.set_aside and calls.set_aside[thread]:  # noqa: RUF019
-                    # no longer on the direct way: these may have to wait for the lock, whose owner waits for that way
-                    calls.under_way[thread] = LOCKED
-                    calls.accept_next(thread, self._keep)
+                self._accept_set_aside()
             finally:
                 # also if a handler raises right here: else every later call of this thread would be set aside
-                del calls.under_way[thread]
+                self._calling = None
         if self._phase in _OVER:
             text = "the producer was closed in the middle of this call: whether its event arrives is not known"
             raise ProducerClosedError(text)
         return accepted
+
+    def _accept_set_aside(self) -> None:
+        while self._set_aside:
+            # the handler's call has returned already, so there is no way to tell it that there is no room
+            self._keep(*self._set_aside.popleft())
 
     def _accept_direct(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> int:
         """Returns how many events were accepted so far, or 0 if the Kafka client can have none of these now."""
         if self._route is not _DIRECT:
             return 0
         records = self._records_of(updates, waiter)
-        if self._first_tries.hand_over_all(records):
+        if self._hand_over(records):
             return self._count(len(records))
         if waiter is not None:
             self._acks.stop_waiting(waiter)
         return 0
 
     def _accept_group(self, own: LockedCall) -> int:
-        """With the lock, accept the events of all calls that wait for it."""
+        """Accept the events of all calls that wait for the lock. Returns how many calls they are."""
         calls = self._group.take(own)
         for call in calls:
             call.records = call.records or self._records_of(call.updates, call.waiter)
@@ -201,7 +226,7 @@ class Intake:
                     call.accepted = False
                     if call.waiter is not None:
                         self._acks.stop_waiting(call.waiter)
-        return self._accepted
+        return len(calls)
 
     def _dispatch(self, records: Sequence[Record], calls: Sequence[LockedCall]) -> bool:
         """With the lock, put the `records` of `calls` where the route leads. False: there is no room for all."""
@@ -214,14 +239,26 @@ class Intake:
 
     def _place(self, records: Sequence[Record]) -> bool:
         if self._route is not _DIRECT:
-            return self._backlog.accept(records, in_memory=self._first_tries.fit_in_memory(records))
-        if self._first_tries.hand_over_all(records):
+            return self._backlog.accept(records, in_memory=self._fit_in_memory(records))
+        if self._hand_over(records):
             return True
         if not self._backlog.has_spool:
             return False
         # with a spool, no room in memory is a reason to use it; the sender opens the direct route again
         self._leave_direct()
         return self._backlog.accept(records, in_memory=False)
+
+    def _hand_over(self, records: Sequence[Record]) -> bool:
+        """Give `records` to the Kafka client. False: memory has no room for all of them, so none is given."""
+        if not self._fit_in_memory(records):
+            return False
+        transport = self._client.transport
+        for record in records:
+            self._first_tries.hand_over(transport, record)
+        return True
+
+    def _fit_in_memory(self, records: Sequence[Record]) -> bool:
+        return fit_in_memory(records, self._settings, self._first_tries, self._backlog)
 
     def _keep(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
         """Take `updates` in any case: their caller counts them as accepted."""
@@ -238,30 +275,22 @@ class Intake:
     def _records_of(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> list[Record]:
         stamp, codec = self._clock.stamp, self._codec
         records = [update.stamped(stamp(), codec) for update in updates]
-        newest = records[-1].seq
-        # before they are in flight: so nothing that is in flight when a flush begins is newer than this. In one step
-        self._last_seq = newest if newest > self._last_seq else self._last_seq
+        # the higher of both: a handler that flushes in the middle of a call has accepted later events before this
+        self._last_seq = max(self._last_seq, records[-1].seq)
         if waiter is not None:
             self._acks.expect(records, waiter)
         return records
 
     def _count(self, more: int) -> int:
         """Count accepted events. Returns how many they are by now."""
-        # one step
-        self._accepted = total = self._accepted + more
-        return total
+        self._accepted += more
+        return self._accepted
 
     def _leave_direct(self) -> None:
-        """From now on new events queue in the backlog. Direct calls that are under way go on."""
+        """From now on new events queue in the backlog. Blocks until the call of another thread has ended."""
         with self._lock:
             if self._route is Route.DIRECT:
                 self._route = Route.DRAINING
-
-    def _end_direct(self) -> None:
-        """`_leave_direct`, and block until no call of another thread is on the direct way any more."""
-        self._leave_direct()
-        # without the lock: a handler that has interrupted such a call may wait for it
-        self._calls.wait_for_direct_ones()
 
     @property
     def block_seconds(self) -> float:
@@ -296,7 +325,7 @@ class Intake:
         A handler that flushes needs this: the call that it interrupted goes on after the flush, if it does at all.
         """
         with self._lock:
-            self._calls.accept_all(self._keep)
+            self._accept_set_aside()
 
     @property
     def newest_accepted(self) -> int:
@@ -304,23 +333,19 @@ class Intake:
         return self._last_seq
 
     def refuse_more(self, *, process_ends: bool = False) -> None:
-        """From now on `put` raises; what was accepted is still sent. If the process ends, calls do not return.
-
-        Blocks until the direct calls of other threads have ended.
-        """
+        """From now on `put` raises; what was accepted is still sent. If the process ends, calls do not return."""
         with self._lock:
             over = self._phase in _OVER
             if process_ends:
                 self._phase = Phase.PROCESS_ENDED if over else Phase.PROCESS_ENDING
             elif self._phase is Phase.OPEN:
                 self._phase = Phase.CLOSING
-        self._calls.wait_for_direct_ones()
 
     def _close_intake(self) -> None:
         """Accept nothing more, and have calls that are under way end with an error."""
         # before the lock is waited for: a call that has it sees this at its end
         self._phase = Phase.PROCESS_ENDED if self._phase in _WITH_PROCESS else Phase.CLOSED
-        self._end_direct()
+        self._leave_direct()
 
     def log_lost(self, events: Sequence[JobStatusEvent]) -> None:
         """Log the `events` that are lost because the process ends: no caller can be given them."""

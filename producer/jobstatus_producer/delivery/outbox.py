@@ -111,8 +111,7 @@ class Outbox(Intake):
     @property
     def may_drain(self) -> bool:
         """Whether the backlog is to be sent now: nothing in flight could be overtaken by it."""
-        # in this order: a direct call that has ended has put its events into flight
-        return self._route is not Route.DIRECT and not self._calls.any_is_direct() and not len(self._first_tries)
+        return self._route is not Route.DIRECT and not len(self._first_tries)
 
     def call_back_if_failed(self) -> int | None:
         """If a first try failed or is overdue, call all of them back into the backlog; else return None.
@@ -121,7 +120,7 @@ class Outbox(Intake):
         """
         if not self._first_tries.must_call_back():
             return None
-        self._end_direct()
+        self._leave_direct()
         found = self._first_tries.call_back_failed(CALL_BACK_SECONDS)
         self._client.renew_if_dead()
         return found
@@ -132,7 +131,7 @@ class Outbox(Intake):
         New events queue in the backlog meanwhile, so none overtakes one that the old client has.
         """
         if self._client.has_new_certificates():
-            self._end_direct()
+            self._leave_direct()
             deadline = time.monotonic() + CALL_BACK_SECONDS
             if not self._first_tries.wait(self._client.transport, lambda: time.monotonic() >= deadline):
                 self._first_tries.call_back_all(CALL_BACK_SECONDS)
@@ -140,7 +139,7 @@ class Outbox(Intake):
 
     def move_to_spool(self) -> int:
         """Call everything back and write it to the spool. Returns how many events are not in the spool after that."""
-        self._end_direct()
+        self._leave_direct()
         self._first_tries.call_back_all(CALL_BACK_SECONDS)
         return self._backlog.in_memory
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from ..place import Place
 from ..targets import Target
 from . import machine, rebalance, tables
-from .fit import WITHIN, fit, predictions
+from .fit import WITHIN, can_be_fitted, fit, predictions
 from .parts import PARTS
 from .result import Result
 from .runner import Runner, cases_of
@@ -28,8 +28,8 @@ SECONDS: Final = 4.0
 QUICK_SECONDS: Final = 2.0
 QUICK_SHARE: Final = 0.5
 LINEAR: Final = 0.85
-NEEDED: Final = ("consumers", "batch", "window", "rows", "own")
-"""The parts without which the model cannot be fitted."""
+ALONE: Final = 0.3
+"""Cores that other programs may take beside a run whose figures are kept."""
 
 
 def measure(
@@ -51,20 +51,23 @@ def show(result: Result, console: Console) -> None:
         console.print(lines.rich(name))
     if result.rebalance:
         console.print(tables.rebalances(result).rich(REBALANCE))
-    if can_be_fitted(result):
+    if can_be_fitted(result.samples):
         costs = fit(result.samples, result.commit_micros, result.cores)
         console.print(costs)
         console.print(tables.predicted(predictions(result.samples, costs, result.cores)).rich("the model"))
 
 
-def can_be_fitted(result: Result) -> bool:
-    return all(tables.cases(result, name) for name in NEEDED)
-
-
 def targets(result: Result) -> list[Target]:
     """Eight consumers over a distance, and the model beside what it has not seen."""
     left_out = Target("scale, runs that never settled", str(result.unsettled), "0", result.unsettled == 0)
-    return [*_linear(result), left_out, *_predicted(result)]
+    others = max((item.sample.other_cores for item in result.samples.values()), default=0.0)
+    alone = Target(
+        "scale, cores that other programs took",
+        f"{others:.1f}",
+        f"{ALONE:g} at most, for figures to keep",
+        others <= ALONE,
+    )
+    return [*_linear(result), left_out, alone, *_predicted(result)]
 
 
 def _linear(result: Result) -> list[Target]:
@@ -76,7 +79,7 @@ def _linear(result: Result) -> list[Target]:
 
 
 def _predicted(result: Result) -> list[Target]:
-    if not can_be_fitted(result):
+    if not can_be_fitted(result.samples):
         return []
     costs = fit(result.samples, result.commit_micros, result.cores)
     found = predictions(result.samples, costs, result.cores)

@@ -29,6 +29,10 @@ MODELLED: Final = ("consumers", "batch", "window")
 """The parts whose measurements are predicted."""
 
 
+NEEDED: Final = ("consumers: 0 ms, 8", "batch: 5 ms, 500", "window: 5 ms, 2", "rows: 10,000 B", "own: own")
+"""A case of each part without which the model cannot be fitted."""
+
+
 class Prediction(NamedTuple):
     """A measurement that the fit has not seen, and the events a second that the model gives for it."""
 
@@ -44,10 +48,16 @@ class Prediction(NamedTuple):
 Samples = Mapping[str, Measured]
 
 
+def can_be_fitted(samples: Samples) -> bool:
+    """Whether each part was measured that the fit needs."""
+    return set(NEEDED) <= set(samples)
+
+
 def fit(samples: Samples, commit_micros: float, cores: int) -> Costs:
     """The constants; the parts `consumers`, `batch`, `window`, `rows` and `own` must have been measured."""
     alone = [samples[key].sample for key in samples if is_fitted(key) and key not in (CROWD, IN_FLIGHT)]
     near_and_far = [*alone, samples[CROWD].sample]
+    commit_micros = _commit(alone, commit_micros)
     costs = Costs(
         consumer=_cost(samples, alone, lambda item: item.consumer_micros * item.batch),
         postgres=_cost(samples, alone, lambda item: item.postgres_micros * item.batch),
@@ -103,14 +113,22 @@ def _turn(samples: Samples, alone: Sequence[Sample], commit_micros: float) -> Co
     """What a far consumer's cycle has beside the round trip and the commit."""
 
     def micros(item: Sample) -> float:
-        return max(1.0, 1000 * (item.cycle_ms - item.trip_ms) - commit_micros)
+        return max(1.0, _beside_the_trip(item) - commit_micros)
 
-    far = [item for item in alone if item.asked_trip_ms == FAR_MS]
-    batch, event = line([(item.batch, micros(item)) for item in far])
+    batch, event = line([(item.batch, micros(item)) for item in alone if item.asked_trip_ms == FAR_MS])
     kilobyte = _difference(samples, "rows: 100 B", "rows: 10,000 B", micros)
-    return Cost(
-        round(batch, 2), round(event, 3), round(kilobyte, 3), _times(samples, "own: managed", "own: own", micros)
-    )
+    own = _times(samples, "own: managed", "own: own", micros)
+    return Cost(round(batch, 2), round(event, 3), round(kilobyte, 3), own)
+
+
+def _beside_the_trip(item: Sample) -> float:
+    """The microseconds of a batch without the round trip."""
+    return max(1.0, 1000 * (item.cycle_ms - item.trip_ms))
+
+
+def _commit(alone: Sequence[Sample], measured: float) -> float:
+    """The commit as it was measured, and at most half of the quickest turn: on a busy machine it is too long."""
+    return round(min(measured, *(_beside_the_trip(item) / 2 for item in alone if item.asked_trip_ms == FAR_MS)), 1)
 
 
 def _times(samples: Samples, usual: str, other: str, of_batch: Callable[[Sample], float]) -> float:

@@ -24,6 +24,8 @@ from ..place import CHECKOUT, Place
 from .member import FIRST
 
 SETTLE_SECONDS: Final = 1.5
+ALONE_SECONDS: Final = 0.5
+"""A member that is alone has its partitions from the start."""
 START_SECONDS: Final = 120.0
 STOP_SECONDS: Final = 60.0
 TRIES: Final = 4
@@ -122,7 +124,7 @@ def measure(place: Place, load: Load, url: str, trip_ms: float, seconds: float) 
     """Run the fleet on the database at `url`, which is `trip_ms` from it. Blocks until all members have ended."""
     with _members(place, load, url) as fleet:
         fleet.await_first()
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS if load.consumers > 1 else ALONE_SECONDS)
         began = _look(place)
         time.sleep(seconds)
         ended = _look(place)

@@ -85,23 +85,23 @@ def window() -> Iterator[Case]:
 
 def partitions() -> Iterator[Case]:
     for number in PARTITIONS:
-        yield Case("partitions", f"{number:,}", backlog=Backlog(number, 300_000))
+        yield Case("partitions", f"{number:,}", backlog=Backlog(number))
 
 
 def rows() -> Iterator[Case]:
     for size in MESSAGES:
-        events = 300_000 if size < MESSAGES[-1] else 100_000
+        events = 400_000 if size < MESSAGES[-1] else 100_000
         yield Case("rows", f"{size:,} B", backlog=Backlog(events=events, message_bytes=size))
 
 
 def repeats() -> Iterator[Case]:
     for share in REPEATS:
-        yield Case("repeats", f"{share:.0%}", backlog=Backlog(events=300_000, repeats=share))
+        yield Case("repeats", f"{share:.0%}", backlog=Backlog(repeats=share))
 
 
 def table(*, many: bool = False) -> Iterator[Case]:
     for size in (*ROWS_IN_TABLE, *([MANY_ROWS] if many else [])):
-        yield Case("table", f"{size:,}", backlog=Backlog(events=300_000, jobs=size), prepare=_with_rows(size))
+        yield Case("table", f"{size:,}", backlog=Backlog(jobs=size), prepare=_with_rows(size))
 
 
 def indexes() -> Iterator[Case]:

@@ -21,13 +21,14 @@ from jobstatus_consumer.telemetry import logs
 
 from ..place import CHECKOUT
 from . import tables
-from .fit import fit, predictions
+from .fit import NEEDED, can_be_fitted, fit, predictions
 from .result import SAVED, Result
 
 PAGE: Final = CHECKOUT / "docs" / "scale.md"
 CONSTANTS: Final = CHECKOUT / "consumer" / "jobstatus_consumer" / "core" / "measured.py"
 _TABLE: Final = re.compile(r"(<!-- scale: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _PLAN: Final = re.compile(r"(```bash\n(jobstatus plan [^\n]*)\n```\n\n```text\n).*?(```)", re.S)
+NOT_MEASURED: Final = "Not measured in this run."
 _HEAD: Final = '''"""The constants of the model in `capacity.py`, made by `python -m tests.bench.scale.renew`.
 
 They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json`, a run of `make bench ARGS=scale`.
@@ -62,9 +63,10 @@ def page(text: str, result: Result, costs: Costs) -> str:
     """The page with the tables of this result, and with what `jobstatus plan` prints."""
     made = {name: lines.markdown() for name, lines in tables.all_parts(result)}
     made["machine"] = tables.machine(result) + "."
-    made["rebalance"] = tables.rebalances(result).markdown()
+    if result.rebalance:
+        made["rebalance"] = tables.rebalances(result).markdown()
     made["model"] = tables.predicted(predictions(result.samples, costs, result.cores)).markdown()
-    text = _TABLE.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", text)
+    text = _TABLE.sub(lambda found: f"{found[1]}\n{made.get(found[2], NOT_MEASURED)}\n\n{found[3]}", text)
     return _PLAN.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", text)
 
 
@@ -85,7 +87,10 @@ def _shown(value: Any) -> str:
 
 def save(result: Result) -> None:
     """Save this run over the older one, and write all that is made from it."""
-    (result.over(Result.load()) if SAVED.exists() else result).save()
+    whole = result.over(Result.load()) if SAVED.exists() else result
+    whole.save()
+    if not can_be_fitted(whole.samples):
+        sys.exit(f"saved, and nothing else was written: the fit also needs the parts of {', '.join(NEEDED)}")
     _run_self()
 
 

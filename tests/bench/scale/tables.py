@@ -16,6 +16,8 @@ from .runner import Measured
 
 BASES: Final = {"batch": "50"}
 """The case that is one time, where it is not the first one of its distance."""
+EXTRA: Final = {"consumers": ("of linear", "batch"), "partitions": ("in a batch",)}
+"""Columns that a part has besides."""
 FULL: Final = 0.9
 """Of the cores or of one consumer: more is its limit."""
 
@@ -39,11 +41,10 @@ class Lines(NamedTuple):
 
 def part(result: Result, name: str) -> Lines:
     """The table of one part; without lines if it was not measured."""
-    linear = ("of linear", "batch") if name == "consumers" else ()
     titles = (
         VARIES[name],
         "times",
-        *linear,
+        *EXTRA.get(name, ()),
         "events/s",
         "limit",
         "CPU µs: consumer",
@@ -82,11 +83,15 @@ def _base(result: Result, key: str) -> str:
 
 def _line(result: Result, name: str, key: str, item: Measured) -> tuple[str, ...]:
     sample = item.sample
-    linear = (f"{of_linear(result, key):.0%}", str(sample.batch)) if name == "consumers" else ()
+    extra = {
+        "of linear": f"{of_linear(result, key):.0%}",
+        "batch": str(sample.batch),
+        "in a batch": f"{sample.logs_in_a_batch:.1f}",
+    }
     return (
         key.partition(": ")[2],
         f"{ratio(result, key):.2f}",
-        *linear,
+        *(extra[title] for title in EXTRA.get(name, ())),
         f"{sample.events_per_second:,.0f}",
         limit(result, item),
         f"{sample.consumer_micros:.1f}",

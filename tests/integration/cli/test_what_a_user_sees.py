@@ -7,12 +7,9 @@ what is allowed or the remedy, that there is no traceback, and that no password 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -23,6 +20,7 @@ from jobstatus_consumer.cli.main import main
 from jobstatus_local.kafka import LocalKafka
 from support.fixture_types import MakeTopic
 from support.forked import COMMAND, Command
+from support.inside import whole_process_restored
 
 PASSWORD = "hunter2-is-secret"
 NOBODY = "127.0.0.1:1"
@@ -76,10 +74,6 @@ def jobstatus(*arguments: str, **variables: str) -> Seen:
 @pytest.fixture
 def usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Jobstatus]:
     """The command in this process, for what is refused before anything is asked: many, and each in milliseconds."""
-    logger = logging.getLogger("jobstatus")
-    before = (logger.handlers, logger.level, logger.propagate)
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
 
     def run(*arguments: str, **variables: str) -> Seen:
         for name in [name for name in os.environ if name.startswith("JOBSTATUS_")]:
@@ -93,9 +87,8 @@ def usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
         assert PASSWORD not in out + err
         return Seen(ended.value.code if isinstance(ended.value.code, int) else 1, out, err, 0.0)
 
-    yield run
-    logger.handlers, logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+    with whole_process_restored():
+        yield run
 
 
 @pytest.fixture

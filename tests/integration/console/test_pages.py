@@ -185,7 +185,7 @@ def test_ten_thousand_statuses_are_offered_by_typing(console: Console, page: Pag
         expect(page.locator("tbody tr")).to_contain_text("status-77x")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     finally:
-        deployed.query("DELETE FROM jobs WHERE latest_occurred_at < now() - interval '8 days'")
+        deployed.query("DELETE FROM jobs WHERE starts_with(job_id, 'status-')")
         until(lambda: len(console.get("/api/overview").json["rows"]) < 100, "they are gone")
 
 

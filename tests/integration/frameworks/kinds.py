@@ -138,7 +138,7 @@ class WorkerSettings:
     queue_name = os.environ["QUEUE"]
     max_jobs = 1
     poll_delay = 0.1
-    job_timeout = 10
+    job_timeout = int(os.environ.get("LIMIT", "300"))
     job_completion_wait = int(os.environ.get("WAIT", "60"))
 """,
     send="""
@@ -157,7 +157,11 @@ asyncio.run(main())
     worker=("arq", "jobs.WorkerSettings"),
     warm=End(signal.SIGTERM, "success", "success"),
     noticed="shutdown on SIGTERM",
-    ends={"cold": End(signal.SIGTERM, "retrying", "success", environ={"WAIT": "0"}), "killed": TAKEN_UP},
+    ends={
+        "cold": End(signal.SIGTERM, "retrying", "success", environ={"WAIT": "0"}),
+        # another worker takes a job up ten seconds after its limit
+        "killed": replace(TAKEN_UP, environ={"LIMIT": "10"}),
+    },
 )
 HUEY: Final = Kind(
     module="""

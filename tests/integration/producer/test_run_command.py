@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
@@ -66,6 +67,17 @@ def test_run_runs_the_command_whether_it_can_report_or_not() -> None:
     assert "): 2 events" in seen.stderr
 
 
+@pytest.fixture
+def handlers_restored() -> Iterator[None]:
+    """The handlers of signals are as before at the end: `run` is made for a process that ends with it."""
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers_restored")
 def test_run_waits_only_shortly_for_a_broker_that_was_never_reached() -> None:
     """In this process, whose start takes no time: the producer's own bound is 10 s."""
     began = time.monotonic()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 
 import pytest
+from bench import calls
 from bench.away import Result
 from bench.away import targets as away_targets
-from bench.calls import BARE, IDLE_UPDATE, OURS, SKETCH, Calls, Row
+from bench.calls import OURS, OURS_MANY, Calls, Row
 from bench.calls import targets as calls_targets
-from bench.freshness import Setting, Times
+from bench.freshness import BOTH, Setting, Times
 from bench.freshness import targets as freshness_targets
 from bench.marks import Run
 from bench.memory import Memory, Peak
@@ -53,6 +54,17 @@ def test_with_a_linger_its_p99_counts_and_without_one_the_p50() -> None:
     assert (without.found, without.wanted, without.reached) == ("501 ms", "under 50 ms", False)
 
 
+def test_adaptive_is_held_to_the_linger_beside_it() -> None:
+    def found(rate: float, linger: float, adaptive: float) -> bool:
+        both = [Times(BOTH[0], [linger], rate), Times(BOTH[1], [adaptive], rate)]
+        return freshness_targets(both)[1].reached
+
+    assert found(10, 1.0, 0.01)
+    assert not found(10, 0.01, 0.01)
+    assert found(10_000, 0.01, 0.0105)
+    assert not found(10_000, 0.01, 0.02)
+
+
 @pytest.mark.parametrize(("peak", "reached"), [(105.0, True), (120.0, False)])
 def test_memory_may_not_grow_with_the_events(peak: float, reached: bool) -> None:
     (target,) = memory_targets(Memory(a_run(1_000, peak=peak), {}))
@@ -73,15 +85,51 @@ def test_a_replay_is_held_to_consume_and_verify_to_the_decoder() -> None:
         assert {target.reached for target in replay_targets(rounds_)} == {reached}
 
 
-def test_a_call_is_held_to_the_bare_produce_an_idle_update_and_the_sketch() -> None:
-    def rows(bare: float, update: float, sketch: float) -> list[Row]:
-        names = {OURS: 10.0, BARE: bare, IDLE_UPDATE: update, SKETCH: sketch}
-        return [Row(name, p50, 3 * p50, 9 * p50, p50, 1e6 / p50) for name, p50 in names.items()]
+def calls_rows(**p50: float) -> dict[str, list[Row]]:
+    names = {name: getattr(calls, name) for name in p50}
+    return {
+        names[name]: [Row(names[name], value, 3 * value, 9 * value, value, 1e6 / value)] for name, value in p50.items()
+    }
 
-    good = Calls(rows(2.0, 300.0, 11.0), 100, (80.0, 82.0), (0.1, 0.149))
-    bad = Calls(rows(1.0, 200.0, 9.0), 100, (80.0, 120.0), (0.1, 0.151))
-    assert [target.reached for target in calls_targets(good)] == [True] * 6
-    assert [target.reached for target in calls_targets(bad)] == [False] * 6
+
+def test_a_call_is_held_to_the_bare_produce_an_idle_update_the_sketch_and_one_thread() -> None:
+    good_rows = calls_rows(
+        OURS=7.0,
+        OURS_MANY=8.0,
+        SPOOL=8.0,
+        SPOOL_MANY=9.0,
+        DURABLE=500.0,
+        DURABLE_MANY=200.0,
+        BARE=2.0,
+        IDLE_UPDATE=300.0,
+        SKETCH=11.0,
+    )
+    bad_rows = calls_rows(
+        OURS=50.0,
+        OURS_MANY=400.0,
+        SPOOL=50.0,
+        SPOOL_MANY=400.0,
+        DURABLE=500.0,
+        DURABLE_MANY=400.0,
+        BARE=1.0,
+        IDLE_UPDATE=200.0,
+        SKETCH=9.0,
+    )
+    good = Calls(good_rows, 100, (80.0, 82.0), (0.1, 0.149))
+    bad = Calls(bad_rows, 100, (80.0, 120.0), (0.1, 0.151))
+    assert [target.reached for target in calls_targets(good)] == [True] * 14
+    assert [target.reached for target in calls_targets(bad)] == [False] * 14
+
+
+def test_a_figure_of_a_call_is_the_median_of_its_rounds_and_a_ratio_that_of_the_rounds_own() -> None:
+    def row(name: str, rate: float) -> Row:
+        return Row(name, 1e6 / rate, 0.0, 0.0, 0.0, rate)
+
+    one = [row(OURS, rate) for rate in (100.0, 50.0, 10.0)]
+    many = [row(OURS_MANY, rate) for rate in (90.0, 50.0, 40.0)]
+    found = Calls({OURS: one, OURS_MANY: many}, 1, (1.0, 1.0), (1.0, 1.0))
+    assert [each.rate for each in found.rows] == [50.0, 50.0]
+    assert found.ratio(OURS_MANY, "rate", OURS) == 1.0
 
 
 def test_what_was_lost_out_of_order_or_blocked_while_brokers_were_away_misses_its_target() -> None:

@@ -89,7 +89,8 @@ def advice(sizing: Sizing, changes: Sequence[Change]) -> Iterator[str]:
     times = sizing.times
     yield (
         f"Limit of a consumer: {sizing.limit}. A full batch takes {sizing.cycle_ms:.1f} ms:"
-        f" {times.cpu / 1000:.1f} ms of the consumer's CPU beside {times.wait / 1000:.1f} ms until the database has it."
+        f" {times.cpu / 1000:.1f} ms of the consumer's CPU beside {times.database / 1000:.1f} ms until the database has"
+        " it."
     )
     if sizing.consumers == LEAST_CONSUMERS:
         yield "One consumer can write it all; the second one takes over where the first one stops."

@@ -71,14 +71,14 @@ def test_the_document_has_the_same_numbers(run: Run) -> None:
 
 
 def test_a_distance_is_named_as_the_limit_with_what_to_change(run: Run) -> None:
-    _, out, _ = run("--events-per-second", "100000", "--round-trip-ms", "20")
+    _, out, _ = run("--events-per-second", "100000", "--round-trip-ms", "200")
     assert "Limit of a consumer: the round trip." in out
     for option in ("--batches-in-flight 4", "--batch-max-events 500", "--round-trip-ms 0.5"):
         assert f"With {option}: " in out
 
 
 def test_the_settings_of_the_deployment_count(run: Run) -> None:
-    arguments = ("--events-per-second", "100000", "--round-trip-ms", "20")
+    arguments = ("--events-per-second", "100000", "--round-trip-ms", "200")
     usual = found(run, *arguments)
     wide = found(run, *arguments, JOBSTATUS_BATCHES_IN_FLIGHT="4", JOBSTATUS_BATCH_MAX_EVENTS="500")
     assert int(str(wide["consumers"])) < int(str(usual["consumers"])) / 4
@@ -87,7 +87,7 @@ def test_the_settings_of_the_deployment_count(run: Run) -> None:
 def test_a_slow_commit_needs_more_consumers(run: Run) -> None:
     arguments = ("--events-per-second", "100000")
     usual = found(run, *arguments, "--commit-ms", "0.1")
-    slow = found(run, *arguments, "--commit-ms", "10")
+    slow = found(run, *arguments, "--commit-ms", "100")
     assert int(str(slow["consumers"])) > int(str(usual["consumers"]))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from jobstatus_consumer.cli.main import main
 from jobstatus_consumer.config import load_settings
 from jobstatus_consumer.errors import SettingsError
 from jobstatus_consumer.store.names import TableName
+from support.inside import whole_process_restored
 
 NO_TEXT = os.fsdecode(b"\xff")
 """As Python gives a program the byte"""
@@ -41,7 +42,7 @@ COMMANDS = (
 
 
 @pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Said]:
     """What a command says that must exit with 2; nobody answers, so nothing can have been asked."""
     for name in [name for name in os.environ if name.startswith("JOBSTATUS_")]:
         monkeypatch.delenv(name)
@@ -56,7 +57,8 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         assert (ended.value.code, out) == (2, ""), err
         return err
 
-    return run
+    with whole_process_restored():
+        yield run
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -14,21 +14,17 @@ import pytest
 from jobstatus_consumer.cli.main import main
 from jobstatus_consumer.telemetry import logs
 from jobstatus_schemas.masking import remember
+from support.inside import whole_process_restored
 
 PASSWORD = 'hunter2-"is secret'
 Lines = Callable[[], list[str]]
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
+def lines(capsys: pytest.CaptureFixture[str]) -> Iterator[Lines]:
     """What is written to stderr; the set-up of the log is undone afterwards."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    logger = logging.getLogger("jobstatus")
-    before = (logger.handlers, logger.level, logger.propagate)
-    yield lambda: capsys.readouterr().err.splitlines()
-    logger.handlers, logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+    with whole_process_restored():
+        yield lambda: capsys.readouterr().err.splitlines()
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str, **variables: str) -> int | str | None:

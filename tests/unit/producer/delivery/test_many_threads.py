@@ -1,4 +1,4 @@
-"""Calls of many threads: none waits for another one that is direct, none overtakes, and some share a transaction."""
+"""Calls of many threads: none queues on the direct way, none overtakes, and durable ones share a transaction."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import pytest
 from jobstatus_producer import JobStatusProducer, ProducerSettings
@@ -89,21 +90,68 @@ def threads_change_often() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def test_a_call_that_has_lost_the_interpreter_holds_up_no_other(
-    open_outbox: Open, log: MemoryLog, pool: ThreadPoolExecutor
+def test_behind_a_call_that_has_lost_the_interpreter_no_other_queues_for_its_lock(
+    open_outbox: Open, log: MemoryLog, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A thread in the queue gets the lock before it gets the interpreter, and so holds up all others in its turn."""
     outbox = open_outbox()
+    asleep: set[int] = set()
+    nap = time.sleep
+
+    def noted(seconds: float) -> None:
+        asleep.add(threading.get_ident())
+        nap(seconds)
+
+    monkeypatch.setattr("jobstatus_producer.delivery.intake.time.sleep", noted)
     first = stopped("first")
     under_way = pool.submit(outbox.put, [first])
     assert first.reached.wait(SECONDS)
     others = [pool.submit(outbox.put, [update(str(step))]) for step in range(THREADS)]
+    until(lambda: len(asleep - {threading.get_ident()}) == THREADS, "all others sleep, and do not queue")
+    first.go_on.set()
+    assert under_way.result(SECONDS)
+    assert [other.result(SECONDS) for other in others] == [True] * THREADS
+    assert len(log.events) == THREADS + 1
+
+
+def test_an_event_loop_does_not_wait_for_a_call_of_a_thread(open_outbox: Open, pool: ThreadPoolExecutor) -> None:
+    outbox = open_outbox()
+    first = stopped("first")
+    under_way = pool.submit(outbox.put, [first])
+    assert first.reached.wait(SECONDS)
     try:
-        assert [other.result(SECONDS) for other in others] == [True] * THREADS
-        assert not under_way.done()
+        assert not outbox.put([update("loop")], may_block=False)
     finally:
         first.go_on.set()
     assert under_way.result(SECONDS)
-    assert len(log.events) == THREADS + 1
+    assert outbox.put([update("loop")], may_block=False)
+
+
+def test_a_handler_that_raises_while_a_call_takes_the_lock_leaves_it_free(
+    open_outbox: Open, pool: ThreadPoolExecutor
+) -> None:
+    """Python runs a handler right after the call that took the lock, before the caller knows of it."""
+    outbox = open_outbox()
+
+    class Interrupted:
+        def __init__(self, lock: Any) -> None:
+            self._lock = lock
+            self._is_owned, self.release = lock._is_owned, lock.release
+            self.interrupts = 1
+
+        def acquire(self, *, blocking: bool) -> bool:
+            found: bool = self._lock.acquire(blocking=blocking)
+            self.interrupts -= 1
+            if self.interrupts == 0:
+                raise KeyboardInterrupt
+            return found
+
+    outbox._lock = Interrupted(outbox._lock)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        outbox.put([update("0")])
+    assert pool.submit(outbox.put, [update("1")]).result(SECONDS)
+    assert outbox.stats().accepted == 1
+    outbox._lock = outbox._lock._lock  # type: ignore[attr-defined]
 
 
 def test_a_call_never_lets_go_of_the_interpreter() -> None:
@@ -135,45 +183,6 @@ def test_a_call_never_lets_go_of_the_interpreter() -> None:
             with pytest.raises(Exception, match="not delivered"):
                 jobs.close(0)
     assert turns_after == turns_before
-
-
-def test_records_are_called_back_only_when_no_call_is_on_the_direct_way(
-    open_outbox: Open, log: MemoryLog, pool: ThreadPoolExecutor
-) -> None:
-    """Else the event of that call would reach the broker before an earlier one of its thread, which has failed."""
-    outbox = open_outbox()
-    log.answers = log.has_room = False
-    assert outbox.put([update("0")]), "it fails, and waits in the backlog"
-    log.has_room = True
-    second = stopped("1")
-    under_way = pool.submit(outbox.put, [second])
-    assert second.reached.wait(SECONDS)
-    calling_back = pool.submit(outbox.call_back_if_failed)
-    until(lambda: outbox._route.name != "DIRECT", "the direct way is closed")
-    try:
-        assert (outbox.may_drain, calling_back.done()) == (False, False)
-    finally:
-        second.go_on.set()
-    assert under_way.result(SECONDS)
-    assert calling_back.result(SECONDS) == 0
-    assert outbox.may_drain
-    assert [record.event(outbox._codec).status for record in outbox.next_chunk(9).records] == ["0", "1"]
-
-
-def test_the_end_waits_for_calls_on_the_direct_way(open_outbox: Open, pool: ThreadPoolExecutor) -> None:
-    outbox = open_outbox()
-    last = stopped("last")
-    under_way = pool.submit(outbox.put, [last])
-    assert last.reached.wait(SECONDS)
-    refusing = pool.submit(outbox.refuse_more)
-    until(lambda: outbox._phase.name == "CLOSING", "no more are accepted")
-    try:
-        assert not refusing.done()
-    finally:
-        last.go_on.set()
-    refusing.result(SECONDS)
-    assert under_way.result(SECONDS)
-    assert outbox.newest_accepted == max(record.seq for record, _ in outbox._first_tries._records.values())
 
 
 def test_the_bound_on_events_is_exact_with_many_threads(open_outbox: Open, log: MemoryLog) -> None:
@@ -221,26 +230,6 @@ def test_each_threads_events_arrive_once_and_in_order_through_failures(
         in_time = [status for status, late in of_job if not late]
         assert in_time == sorted(set(in_time)), "one that is overtaken, or is a copy, is marked as late"
         assert log.rows(f"job-{number}")[-1] == str(events - 1)
-
-
-def test_what_a_handler_reports_waits_for_the_end_of_its_own_threads_call(
-    open_outbox: Open, log: MemoryLog, pool: ThreadPoolExecutor
-) -> None:
-    outbox = open_outbox()
-
-    class Interrupted(Stopped):
-        def stamped(self, seq: int, codec: Codec) -> Record:
-            assert outbox.put([update("handler")])
-            return super().stamped(seq, codec)
-
-    call = Interrupted(*update("call"))
-    call.reached, call.go_on = threading.Event(), threading.Event()
-    under_way = pool.submit(outbox.put, [call])
-    assert call.reached.wait(SECONDS)
-    assert outbox.put([update("other")])
-    call.go_on.set()
-    assert under_way.result(SECONDS)
-    assert [event.status for event in log.events] == ["other", "call", "handler"]
 
 
 def begin_together(outbox: Outbox, pool: ThreadPoolExecutor, updates: list[list[CheckedUpdate]]) -> list[Future[bool]]:
@@ -298,7 +287,7 @@ def test_a_call_whose_group_was_interrupted_is_accepted_by_its_own_thread(
 
 @pytest.mark.parametrize(
     "function",
-    [StrictClock.stamp, StrictClock.rise_above, InFlight._begin, InFlight._forget, Intake._count, Intake._records_of],
+    [StrictClock.stamp, StrictClock.rise_above, InFlight._forget],
     ids=lambda function: function.__qualname__,
 )
 def test_steps_without_a_lock_are_steps(function: FunctionType) -> None:
