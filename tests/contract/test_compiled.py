@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -10,7 +11,11 @@ from pathlib import Path
 
 import pytest
 from build_image import version
+from jobstatus_consumer.telemetry.console_metrics import ConsoleMetrics
+from jobstatus_consumer.telemetry.metrics import Metrics
+from jobstatus_producer.prometheus import ProducerCollector
 from jobstatus_schemas.built import built
+from prometheus_client import CollectorRegistry, generate_latest
 from support.compiled import HOOK, compiled_modules, with_compiled_codec
 from support.copies import committed
 from support.installing import REQUIREMENTS, ROOT, install, make_venv, run
@@ -50,6 +55,14 @@ def test_the_compiled_codec_passes_the_codecs_tests(codec: dict[str, str]) -> No
 
 def test_the_version_says_which_is_installed(codec: dict[str, str]) -> None:
     assert run([sys.executable, "-c", VERSION], env=codec) == f"jobstatus, version {version()}, compiled\n"
+
+
+def test_the_build_metrics_of_every_process_say_it_too() -> None:
+    workers = CollectorRegistry()
+    workers.register(ProducerCollector())
+    for name, registry in (("", Metrics().registry), ("console_", ConsoleMetrics().registry), ("producer_", workers)):
+        (line,) = re.findall(rf"^jobstatus_{name}build_info{{.*}} 1\.0$", generate_latest(registry).decode(), re.M)
+        assert f'built="{built()}"' in line
 
 
 def test_a_wheel_from_the_sdist_is_pure_and_is_built_without_a_compiler(tmp_path: Path) -> None:
