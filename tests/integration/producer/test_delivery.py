@@ -43,7 +43,7 @@ def test_an_event_arrives_as_it_was_reported(kafka: LocalKafka, topic: str, envi
 def test_the_first_event_of_a_new_producer_need_not_wait_for_the_clients_half_second(
     topic: str, environ: Environ, tmp_path: Path, durable: bool
 ) -> None:
-    """The middle of five new producers: some were fast by chance. Three times at most: all are slow on a busy machine."""
+    """The middle of five new producers, as some are fast by chance; again twice, as all are slow on a busy machine."""
     more = {"SPOOL_DIR": tmp_path, "DURABLE": 1} if durable else {}
 
     def seconds() -> float:
