@@ -1,6 +1,5 @@
 """A producer's numbers for Prometheus. Needs the package `prometheus-client`, which the rest of the producer does not.
 
-from jobstatus_schemas.built import built
 from prometheus_client import REGISTRY
 from jobstatus_producer.prometheus import ProducerCollector
 REGISTRY.register(ProducerCollector(jobs))
