@@ -250,6 +250,11 @@ class JobStatusProducer:
         """How long the end by `at_termination` may take."""
         return self.settings.close_seconds + ENDS_WITHIN_SECONDS
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal handler runs in the middle of a call of this thread."""
+        return self._outbox is not None and self._outbox.is_interrupted
+
     def at_exit(self, seconds: float | None = None) -> None:
         """Called at the end of the process: `close`, for up to `seconds`, or `close_seconds` by default.
 

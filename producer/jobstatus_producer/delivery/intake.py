@@ -80,7 +80,7 @@ class Intake:
         self._phase = Phase.OPEN
         self._calling: int | None = None
         """the thread whose call is under way, with the lock"""
-        self._set_aside: deque[tuple[Sequence[CheckedUpdate], AckWaiter | None]] = deque()
+        self._set_aside: deque[LockedCall] = deque()
         """what signal handlers reported in the middle of a call of the same thread"""
         self._group = Group()
         self._wakeups = Wakeups()
@@ -96,7 +96,9 @@ class Intake:
         self._first_tries = FirstTries(self._client, self._backlog, self._acks)
         # a bound that is set also holds for the spool's disk, which no thread can be called back from
         is_bounded = settings.max_block_seconds is not None and self._backlog.has_spool
-        self._spool_calls = SpoolCalls(self._put_locked, self._keep, durable=settings.durable) if is_bounded else None
+        self._spool_calls: SpoolCalls | None = None
+        if is_bounded:
+            self._spool_calls = SpoolCalls(self._put_locked, self._keep_late, durable=settings.durable)
         # a durable producer has each event in its spool first, so its route is never direct
         waits = settings.durable or len(self._backlog) or self._client.not_ready(0)
         self._route = Route.DRAINING if waits else Route.DIRECT
@@ -121,7 +123,7 @@ class Intake:
         if self._calling == get_ident():
             # a signal handler interrupted a call of this thread. That call's events may have their times already, so
             # those of the handler come behind them
-            self._set_aside.append((updates, waiter))
+            self._set_aside.append(LockedCall(updates, waiter))
             return True
         spool_calls = self._spool_calls
         try:
@@ -138,6 +140,10 @@ class Intake:
             if self._phase in _WITH_PROCESS:
                 # no caller is left to handle an error: the signal ends the process in the middle of this sleep
                 time.sleep(self._settings.close_seconds + ENDS_WITHIN_SECONDS)
+            raise
+        except BaseException:
+            # raised by a signal handler. Something may have been accepted before, and the sender may sleep
+            self._wakeups.wake()
             raise
 
     def _put_direct(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None, *, may_block: bool) -> bool:
@@ -200,8 +206,17 @@ class Intake:
 
     def _accept_set_aside(self) -> None:
         while self._set_aside:
-            # the handler's call has returned already, so there is no way to tell it that there is no room
-            self._keep(*self._set_aside.popleft())
+            # without a call in between, so that no handler comes between the two
+            report = self._set_aside[0]
+            del self._set_aside[0]
+            try:
+                # the handler's call has returned already, so there is no way to tell it that there is no room
+                self._keep(report)
+            except BaseException:
+                # raised by another handler. The report counts as accepted, so it waits for the next call or flush
+                if report.accepted is None:
+                    self._set_aside.appendleft(report)
+                raise
 
     def _accept_direct(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> int:
         """Returns how many events were accepted so far, or 0 if the Kafka client can have none of these now."""
@@ -219,19 +234,28 @@ class Intake:
         # on the direct way they share nothing, and what is interrupted there must not go out twice
         calls = [own] if self._route is _DIRECT else self._group.take(own)
         for call in calls:
-            if call.records:
-                # a handler raised in the thread that had these: a copy may be on its way
-                self._backlog.note_tried([record.seq for record in call.records])
-            else:
-                call.records = self._records_of(call.updates, call.waiter)
+            self._make_records(call)
         # no room for all of them may still be room for some
-        if len(calls) == 1 or not self._dispatch([record for call in calls for record in call.records], calls):
+        if len(calls) == 1 or not self._dispatch_together(calls):
             for call in calls:
                 if not self._dispatch(call.records, [call]):
                     call.accepted = False
                     if call.waiter is not None:
                         self._acks.stop_waiting(call.waiter)
         return len(calls)
+
+    def _make_records(self, call: LockedCall) -> None:
+        if call.records:
+            # a handler raised in the thread that had these: a copy may be on its way
+            self._backlog.note_tried([record.seq for record in call.records])
+        else:
+            call.records = self._records_of(call.updates, call.waiter)
+
+    def _dispatch_together(self, calls: Sequence[LockedCall]) -> bool:
+        records = [record for call in calls for record in call.records]
+        # only one call may have more bytes than memory has room for
+        fit = sum(len(record.value) for record in records) <= self._settings.max_pending_bytes
+        return fit and self._dispatch(records, calls)
 
     def _dispatch(self, records: Sequence[Record], calls: Sequence[LockedCall]) -> bool:
         """With the lock, put the `records` of `calls` where the route leads. False: there is no room for all."""
@@ -265,17 +289,24 @@ class Intake:
     def _fit_in_memory(self, records: Sequence[Record]) -> bool:
         return fit_in_memory(records, self._settings, self._first_tries, self._backlog)
 
-    def _keep(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
-        """Take `updates` in any case: their caller counts them as accepted."""
+    def _keep_late(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> None:
+        self._keep(LockedCall(updates, waiter))
+
+    def _keep(self, call: LockedCall) -> None:
+        """Take the events of `call` in any case: its caller counts them as accepted."""
         with self._lock:
             if self._phase in _OVER:
-                self.log_lost(self.as_events(updates))
+                self.log_lost(self.as_events(call.updates))
+                call.accepted = False
                 return
-            records = self._records_of(updates, waiter)
-            if not self._dispatch(records, ()):
+            is_again = bool(call.records) and self._route is Route.DIRECT
+            self._make_records(call)
+            if is_again or not self._dispatch(call.records, [call]):
+                # the direct way has no late mark for what an interrupted attempt may have sent
                 self._leave_direct()
-                self._backlog.hold(records)
-                self._count(len(records))
+                self._backlog.hold(call.records)
+                call.accepted = True
+                self._count(len(call.records))
 
     def _records_of(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> list[Record]:
         stamp, codec = self._clock.stamp, self._codec
@@ -331,6 +362,11 @@ class Intake:
         """
         with self._lock:
             self._accept_set_aside()
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether this thread is in the middle of a call: a signal handler runs, and the call goes on after it."""
+        return self._calling == get_ident()
 
     @property
     def newest_accepted(self) -> int:

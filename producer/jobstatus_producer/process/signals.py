@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any, Final
@@ -112,6 +113,11 @@ def flush_now() -> None:
 
     Blocks until that is done, within the bounds of the producers.
     """
+    for producer in STATE.producers.copy():
+        if producer.is_interrupted:
+            # its own thread would wait for the lock of the call, which never goes on
+            with suppress(Exception):
+                producer.at_exit()
     flushed = threading.Event()
     bound = max((producer.end_seconds for producer in STATE.producers), default=0.0)
     _flush_then(flushed.set)

@@ -16,6 +16,10 @@ class Registered(Protocol):
     def end_seconds(self) -> float:
         """The bound of `at_termination` with `then`, in seconds."""
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether a signal handler runs in the middle of a call of this thread."""
+
     def at_exit(self, seconds: float | None = None) -> None:
         """Close: deliver or spool within `seconds`, or raise with the events. None: the producer's own bound."""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from integration.producer import scripts
+from jobstatus_schemas import CODEC
 
 
 def test_a_handler_sees_a_second_signal_while_it_handles_the_first() -> None:
@@ -121,3 +126,34 @@ def test_a_handler_that_forks_goes_on_in_the_child_as_in_the_parent() -> None:
         scripts.NOBODY,
     )
     assert code == 0, err
+
+
+def test_a_handler_that_ends_the_process_in_the_middle_of_a_call_spools_what_was_accepted(tmp_path: Path) -> None:
+    """The flush that comes first must not wait for that call: it never goes on."""
+    code, _, err = scripts.run(
+        """
+        jobs = JobStatusProducer.from_env()
+        outbox, ended = jobs._outbox, []
+        def handler(*_):
+            ended.append(1)
+            jobs.update_job_status("job", "of the handler")
+            os._exit(5)
+        signal.signal(signal.SIGUSR1, handler)
+        for step in range(3):
+            jobs.update_job_status("job", str(step))
+        stamp = outbox._clock.stamp
+        class Clock:
+            now = outbox._clock.now
+            def stamp(self):
+                if not ended: signal.raise_signal(signal.SIGUSR1)
+                return stamp()
+        outbox._clock = Clock()
+        jobs.update_job_status("job", "of the call")
+        """,
+        scripts.NOBODY | {"JOBSTATUS_SPOOL_DIR": str(tmp_path), "JOBSTATUS_CLOSE_SECONDS": "0.5"},
+    )
+    assert code == 5, err
+    (path,) = tmp_path.glob("*.spool")
+    with closing(sqlite3.connect(path)) as spool:
+        values = [CODEC.decode(value).status for (value,) in spool.execute("select value from events order by seq")]
+    assert values == ["0", "1", "2", "of the handler"]

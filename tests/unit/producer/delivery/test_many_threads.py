@@ -320,3 +320,61 @@ def test_first_tries_count_every_end_however_often_threads_change(open_outbox: O
         list(many.map(report, range(THREADS)))
     outbox.poll(0)
     assert (len(tries), tries.bytes, tries.delivered_count) == (0, 0, 50 * THREADS)
+
+
+def test_what_a_handler_has_reported_is_not_lost_where_another_one_raises(
+    open_outbox: Open, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report was accepted, so the interrupt of the call at whose end it goes out must not take it away."""
+    outbox = open_outbox()
+
+    class Interrupted(CheckedUpdate):
+        def stamped(self, seq: int, codec: Codec) -> Record:
+            assert outbox.put([update("handler")])
+            return super().stamped(seq, codec)
+
+    keep = Intake._keep
+
+    def interrupt_once(*_: object) -> None:
+        monkeypatch.setattr(Intake, "_keep", keep)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Intake, "_keep", interrupt_once)
+    with pytest.raises(KeyboardInterrupt):
+        outbox.put([Interrupted(*update("call"))])
+    assert wait_until_settled(outbox, SECONDS) == 0
+    assert [event.status for event in log.events] == ["call", "handler"]
+    assert not outbox.is_interrupted
+
+
+def test_the_sender_wakes_for_an_event_whose_call_was_interrupted_after_it(
+    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would sleep until the next call, and the event, or the report of a handler, might wait for hours."""
+    outbox = open_outbox()
+    sender = Sender(outbox)
+    count = Intake._count
+
+    def interrupt_once(self: Intake, more: int) -> int:
+        monkeypatch.setattr(Intake, "_count", count)
+        count(self, more)
+        raise KeyboardInterrupt
+
+    try:
+        until(lambda: outbox._wakeups.needed, "the sender sleeps")
+        monkeypatch.setattr(Intake, "_count", interrupt_once)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.put([update("call")])
+        until(lambda: outbox.stats().delivered == 1, "the sender has run the callback")
+    finally:
+        sender.stop(SECONDS)
+
+
+def test_calls_that_wait_together_do_not_pass_the_bound_on_bytes_together(
+    open_outbox: Open, pool: ThreadPoolExecutor
+) -> None:
+    """Only one call may be larger than the bound, where nothing else waits."""
+    outbox = open_outbox(max_pending_bytes=100)
+    outbox._leave_direct()
+    calls = begin_together(outbox, pool, [[update("x" * 60)] for _ in range(4)])
+    assert sum(call.result(SECONDS) for call in calls) == 1
