@@ -147,6 +147,8 @@ def become(request: Request) -> None:
     sys.stdout = _opened(sys.stdout, 1, "w")
     sys.stderr = _opened(sys.stderr, 2, "w", line_buffering=True)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # a suite that runs under nohup ignores it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _opened(before: TextIO, number: int, mode: str, line_buffering: bool = False) -> Any:

@@ -28,9 +28,10 @@ EDITS: Final = {
             "    worker_id: str | None\n    occurred_at: int\n",
             "    worker_id: str | None\n    occurred_at: int\n    queue: str | None = None\n",
         ),
+        ("worker_id, occurred_at = event\n", "worker_id, occurred_at, queue = event\n"),
         (
-            "    check_event_id(event.event_id)\n",
-            "    check_event_id(event.event_id)\n    check_worker_id(event.queue)\n",
+            "    check_event_id(event_id)\n",
+            "    check_event_id(event_id)\n    check_worker_id(queue)\n",
         ),
     ),
     "jobstatus_schemas/body.py": (

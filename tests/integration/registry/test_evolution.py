@@ -26,6 +26,7 @@ EDITS = {
     "event.py": (
         ('SCHEMA_VERSIONS: Final = ("v1",)', 'SCHEMA_VERSIONS: Final = ("v1", "v2")'),
         ("    occurred_at: int\n", '    occurred_at: int\n    host: str | None = "node-1"\n'),
+        ("worker_id, occurred_at = event", "worker_id, occurred_at, host = event"),
     ),
     "body.py": (
         ("worker_id, occurred_at = event", "worker_id, occurred_at, host = event"),
