@@ -3,7 +3,7 @@
 They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json`, a run of `make bench ARGS=scale`.
 
 Measured on: date 2026-11-29, cores 2, memory 24 GB, processor Intel(R) Xeon(R) Processor, Kafka 4.3.1, PostgreSQL
-18.6, librdkafka 2.16.0, Python 3.11.7; medians of 1 rounds of 2 s; a commit 2.29 ms; other programs took up to 2.2
+18.6, librdkafka 2.16.0, Python 3.11.7; medians of 3 rounds of 4 s; a commit 0.09 ms; other programs took up to 0.1
 cores.
 
 `batch` and `event` of `consumer`, `postgres`, `broker` and `wal` are from the part `batch`: what the processes used for
@@ -20,12 +20,12 @@ from typing import Final
 from jobstatus_consumer.core.capacity import Cost, Costs
 
 COSTS: Final = Costs(
-    consumer=Cost(batch=926.15, event=20.193, kilobyte=6.043, own_table=1.152, in_flight=1.0),
-    postgres=Cost(batch=534.47, event=11.934, kilobyte=38.06, own_table=1.885, in_flight=1.0),
-    broker=Cost(batch=171.67, event=7.291, kilobyte=14.02, own_table=1.782, in_flight=1.0),
-    turn=Cost(batch=2512.37, event=236.852, kilobyte=297.839, own_table=2.19, in_flight=1.0),
-    wal=Cost(batch=282.01, event=256.261, kilobyte=1036.465, own_table=1.89, in_flight=1.004),
-    commit_micros=2293.6,
+    consumer=Cost(batch=696.21, event=15.672, kilobyte=6.274, own_table=1.06, in_flight=1.0),
+    postgres=Cost(batch=395.81, event=10.801, kilobyte=35.917, own_table=1.919, in_flight=1.0),
+    broker=Cost(batch=28.71, event=0.665, kilobyte=2.748, own_table=1.634, in_flight=1.0),
+    turn=Cost(batch=1144.34, event=18.482, kilobyte=40.63, own_table=1.677, in_flight=1.5),
+    wal=Cost(batch=279.45, event=249.639, kilobyte=1094.212, own_table=1.979, in_flight=1.0),
+    commit_micros=91.9,
     bend=8.0,
-    megabytes=91.6,
+    megabytes=92.2,
 )
