@@ -164,7 +164,7 @@ test-compiled: setup
 	@test -x .cache/compiled/venv/bin/python || $(PYTHON) -m venv .cache/compiled/venv
 	@$(MAKE) --no-print-directory .cache/compiled/venv/.dev
 	@.cache/compiled/venv/bin/python -m pip install -q --no-deps --no-index --force-reinstall .cache/compiled/dist/*.whl
-	JOBSTATUS_TESTS_BUILT=compiled .cache/compiled/venv/bin/python -m pytest $(or $(ARGS),$(COMPILED_TESTS)) -n 2
+	TESTED_WHEEL=compiled .cache/compiled/venv/bin/python -m pytest $(or $(ARGS),$(COMPILED_TESTS)) -n 2
 
 .cache/compiled/venv/.dev: requirements/dev.txt requirements/arq.txt
 	@echo "installing what the tests need beside the compiled wheel ..."

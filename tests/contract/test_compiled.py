@@ -33,11 +33,11 @@ VERSION = "import sys; sys.argv[1:] = ['--version']; from jobstatus_consumer.cli
 def codec(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process in which the codec is compiled."""
     folder = with_compiled_codec(tmp_path_factory.mktemp("compiled"))
-    return {**os.environ, "PYTHONPATH": str(folder), "JOBSTATUS_TESTS_BUILT": "compiled"}
+    return {**os.environ, "PYTHONPATH": str(folder), "TESTED_WHEEL": "compiled"}
 
 
 def test_these_tests_run_on_what_they_are_meant_for() -> None:
-    assert built() == os.environ.get("JOBSTATUS_TESTS_BUILT", "pure")
+    assert built() == os.environ.get("TESTED_WHEEL", "pure")
 
 
 def test_the_page_names_every_module_that_is_compiled() -> None:
