@@ -41,6 +41,8 @@ from jobstatus_consumer.durations import parse_duration
 from jobstatus_consumer.errors import SettingsError
 
 MIB: Final = 1024 * 1024
+USUAL_PARTITIONS: Final = 6
+"""What `topics create` makes, and the least that `plan` answers."""
 
 TopicName = Annotated[str, AfterValidator(check_topic)]
 Flush = Literal["linger", "adaptive"]

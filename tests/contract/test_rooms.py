@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / "consumer" / "jobstatus_consumer"
-ROOMS = {"console", "core", "kafka", "store", "stream", "operations"}
+ROOMS = {"capacity", "console", "core", "kafka", "store", "stream", "operations"}
 
 
 def _imports(path: Path) -> Iterator[tuple[int, list[str]]]:

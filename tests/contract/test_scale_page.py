@@ -7,8 +7,8 @@ import re
 from bench.scale.fit import fit, predictions
 from bench.scale.renew import CONSTANTS, PAGE, constants, page, printed
 from bench.scale.result import Result
-from jobstatus_consumer.core import COSTS, MOST_WAL
-from jobstatus_consumer.core.sizing import FILLED, MOST_CORES
+from jobstatus_consumer.capacity import COSTS, MOST_WAL
+from jobstatus_consumer.capacity.sizing import FILLED, MOST_CORES
 
 AGAIN = "run: .venv/bin/python -m tests.bench.scale.renew"
 TEXT = PAGE.read_text("utf-8")

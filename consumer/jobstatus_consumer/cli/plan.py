@@ -6,16 +6,15 @@ import math
 from typing import Final
 
 import click
+from jobstatus_schemas.event import MAX_ERROR_MESSAGE_BYTES
 
+from jobstatus_consumer.capacity import COSTS, Demand, Work, changes, plan
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.show import plan as show
 from jobstatus_consumer.config import Settings
-from jobstatus_consumer.core import COSTS, Demand, Work, changes, plan
 
 MOST_EVENTS: Final = 100_000_000
 MOST_TRIP_MS: Final = 10_000
-MOST_ROW_BYTES: Final = 16 * 1024
-"""An error message is no longer."""
 
 
 class _Number(click.FloatRange):
@@ -53,7 +52,7 @@ class _Number(click.FloatRange):
 )
 @click.option(
     "--row-bytes",
-    type=click.IntRange(0, MOST_ROW_BYTES),
+    type=click.IntRange(0, MAX_ERROR_MESSAGE_BYTES),
     default=100,
     show_default=True,
     metavar="BYTES",

@@ -9,7 +9,7 @@ import click
 from jobstatus_consumer.cli.auditing import noted
 from jobstatus_consumer.cli.options import json_flag, with_settings
 from jobstatus_consumer.cli.session import agreed, already, dry_run_flag, say, yes_flag
-from jobstatus_consumer.config import Settings
+from jobstatus_consumer.config import USUAL_PARTITIONS, Settings
 from jobstatus_consumer.errors import StartError
 from jobstatus_consumer.kafka import TopicPlan, Topics, dead_letters_plan, events_plan, unfit
 from jobstatus_consumer.words import counted
@@ -25,7 +25,7 @@ def command() -> None:
 @click.option(
     "--partitions",
     type=click.IntRange(1, 10_000),
-    default=6,
+    default=USUAL_PARTITIONS,
     show_default=True,
     help="Number of partitions of each topic. At most this many consumers can share the work.",
 )

@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.core import Cost, Costs, Work, shared_rate
+from jobstatus_consumer.capacity import Cost, Costs, Work, shared_rate
 
 from .fleet import Sample
 from .runner import Measured

@@ -15,8 +15,8 @@ from typing import Any, Final
 from unittest import mock
 
 from click.testing import CliRunner
+from jobstatus_consumer.capacity import COSTS, Cost, Costs
 from jobstatus_consumer.cli.plan import command
-from jobstatus_consumer.core import COSTS, Cost, Costs
 from jobstatus_consumer.telemetry import logs
 
 from ..place import CHECKOUT
@@ -25,7 +25,7 @@ from .fit import NEEDED, can_be_fitted, fit, predictions
 from .result import SAVED, Result
 
 PAGE: Final = CHECKOUT / "docs" / "scale.md"
-CONSTANTS: Final = CHECKOUT / "consumer" / "jobstatus_consumer" / "core" / "measured.py"
+CONSTANTS: Final = CHECKOUT / "consumer" / "jobstatus_consumer" / "capacity" / "measured.py"
 _TABLE: Final = re.compile(r"(<!-- scale: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _PLAN: Final = re.compile(r"(```bash\n(jobstatus plan [^\n]*)\n```\n\n```text\n).*?(```)", re.S)
 NOT_MEASURED: Final = "Not measured in this run."
@@ -46,7 +46,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobstatus_consumer.core.capacity import Cost, Costs
+from jobstatus_consumer.capacity.model import Cost, Costs
 
 COSTS: Final = Costs(
 '''

@@ -16,7 +16,7 @@ from bench.scale.rebalance import Rebalance
 from bench.scale.result import Result
 from bench.scale.runner import Measured, cases_of, median
 from bench.scale.tables import all_parts, of_linear, part, rebalances
-from jobstatus_consumer.core import Cost, Costs, Work, shared_rate
+from jobstatus_consumer.capacity import Cost, Costs, Work, shared_rate
 from jobstatus_schemas import decode
 from rich.console import Console
 

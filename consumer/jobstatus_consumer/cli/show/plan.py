@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
+from jobstatus_consumer.capacity import FILLED, LEAST_CONSUMERS, MOST_CORES, MOST_WAL, Change, Demand, Sizing
 from jobstatus_consumer.cli.show.screen import COLUMNS, plain_console, print_fitted
-from jobstatus_consumer.core import FILLED, LEAST_CONSUMERS, MOST_CORES, MOST_WAL, Change, Demand, Sizing
 from jobstatus_consumer.words import counted
 
 NAMES: Final = 18

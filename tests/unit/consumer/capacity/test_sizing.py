@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from jobstatus_consumer.core import Cost, Costs, Demand, Work, changes, plan
-from jobstatus_consumer.core.sizing import FILLED, LEAST_PARTITIONS
+from jobstatus_consumer.capacity import Cost, Costs, Demand, Work, changes, plan
+from jobstatus_consumer.capacity.sizing import FILLED, QUEUED_BYTES, QUEUED_EVENTS
+from jobstatus_consumer.config import USUAL_PARTITIONS
+from jobstatus_consumer.kafka.client import FETCH_DEFAULTS
 
 COSTS = Costs(
     consumer=Cost(200.0, 10.0),
@@ -22,7 +24,7 @@ COSTS = Costs(
 
 def test_a_small_rate_needs_two_consumers_of_which_one_would_do() -> None:
     found = plan(Demand(100, Work(batch=50)), COSTS)
-    assert (found.consumers, found.connections, found.partitions, found.databases) == (2, 3, LEAST_PARTITIONS, 1)
+    assert (found.consumers, found.connections, found.partitions, found.databases) == (2, 3, USUAL_PARTITIONS, 1)
 
 
 def test_a_batch_that_does_not_fill_within_the_linger_is_as_large_as_it_is_then() -> None:
@@ -84,3 +86,8 @@ def test_large_rows_need_memory_up_to_what_the_kafka_client_keeps_ready() -> Non
     large = plan(Demand(100, Work(row_bytes=10_000)), COSTS).megabytes
     assert small == pytest.approx(90.0)
     assert 90 + 16 < large < 90 + 25
+
+
+def test_the_queue_is_that_of_the_kafka_client() -> None:
+    assert 1024 * FETCH_DEFAULTS["queued.max.messages.kbytes"] == QUEUED_BYTES
+    assert FETCH_DEFAULTS["queued.min.messages"] == QUEUED_EVENTS

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from jobstatus_consumer.core import COSTS, Cost, Costs, Work, bend, cycle, rate, shared_rate
-from jobstatus_consumer.core.capacity import cpu_of_an_event
+from jobstatus_consumer.capacity import COSTS, Cost, Costs, Work, bend, cycle, rate, shared_rate
+from jobstatus_consumer.capacity.model import cpu_of_an_event
 
 ZERO = Cost(0.0, 0.0)
 COSTS_BY_HAND = Costs(

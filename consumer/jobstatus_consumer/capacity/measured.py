@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from jobstatus_consumer.core.capacity import Cost, Costs
+from jobstatus_consumer.capacity.model import Cost, Costs
 
 COSTS: Final = Costs(
     consumer=Cost(batch=696.21, event=15.672, kilobyte=6.274, own_table=1.06, in_flight=1.0),

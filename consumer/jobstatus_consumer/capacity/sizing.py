@@ -1,4 +1,4 @@
-"""How many consumers, partitions and databases a rate of events needs, by the model of `capacity.py`. Pure."""
+"""How many consumers, partitions and databases a rate of events needs, by the model of `model.py`. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from jobstatus_consumer.core.capacity import MICROS, USUAL_ROW_BYTES, Costs, Cycle, Work, cycle, rate
+from jobstatus_consumer.capacity.model import MICROS, USUAL_ROW_BYTES, Costs, Cycle, Work, cycle, rate
+from jobstatus_consumer.config import USUAL_PARTITIONS
 
 FILLED: Final = 0.7
 """The share of its limit for which a part is planned: the rest is for peaks, and for what came up during a stop."""
 LEAST_CONSUMERS: Final = 2
 """One more takes over at once where a consumer stops."""
-LEAST_PARTITIONS: Final = 6
-"""What `topics create` makes."""
 PARTITIONS_FOR_ONE: Final = 2
 """Partitions for each consumer, so that there may be twice as many: with more partitions later, jobs would move."""
 MOST_CORES: Final = 32
@@ -96,7 +95,7 @@ def plan(demand: Demand, costs: Costs) -> Sizing:
         cycle_ms=times.micros(costs.bend) / 1000,
         limit=limit_of(times, work),
         consumers=consumers,
-        partitions=max(LEAST_PARTITIONS, PARTITIONS_FOR_ONE * consumers),
+        partitions=max(USUAL_PARTITIONS, PARTITIONS_FOR_ONE * consumers),
         consumer_cores=costs.consumer.of(real) * batches / MICROS,
         megabytes=costs.megabytes + _row_megabytes(work),
         databases=max(1, math.ceil(postgres / (FILLED * MOST_CORES)), math.ceil(wal / MOST_WAL)),
@@ -108,7 +107,7 @@ def plan(demand: Demand, costs: Costs) -> Sizing:
 
 def limit_of(times: Cycle, work: Work) -> Limit:
     """Return what a consumer that is at its limit waits for."""
-    if times.cpu >= max(times.turn, times.wait):
+    if times.cpu >= times.database:
         return "the CPU of a consumer"
     return "the round trip" if 1000 * work.trip_ms > times.turn <= times.wait else "the time of the database"
 
