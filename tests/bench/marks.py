@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -58,17 +60,21 @@ class Marks:
         else:
             self._events += events
         if not self._peak_at_a_tenth and self._events >= self._tenth:
-            self._peak_at_a_tenth = _peak_megabytes()
+            self._peak_at_a_tenth = peak_megabytes()
 
     def tell(self) -> None:
         """Print the run for the process that started this one."""
         if self._first is None:
             sys.exit("there was nothing to write")
         seconds, cpu = self._last.at - self._first.at, self._last.cpu - self._first.cpu
-        run = Run(self._events, seconds, cpu, _peak_megabytes(), self._peak_at_a_tenth)
+        run = Run(self._events, seconds, cpu, peak_megabytes(), self._peak_at_a_tenth)
         print(json.dumps(asdict(run)))
 
 
-def _peak_megabytes() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+def peak_megabytes() -> float:
+    """The most memory of this program. On Linux `ru_maxrss` begins with that of the process which started it."""
+    if sys.platform == "darwin":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6

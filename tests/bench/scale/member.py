@@ -7,16 +7,16 @@ far, the number of events, and the partitions.
 from __future__ import annotations
 
 import json
-import re
 import resource
 import sys
 import time
-from pathlib import Path
 from unittest import mock
 
 from jobstatus_consumer.cli.main import main as jobstatus
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.tasks import BatchWritten
+
+from ..marks import peak_megabytes
 
 FIRST = "writing"
 
@@ -41,13 +41,6 @@ def main() -> None:
         if end.code:
             raise
     print(json.dumps({"marks": marks, "peak_megabytes": peak_megabytes()}))
-
-
-def peak_megabytes() -> float:
-    """The most memory of this program. The kernel's `ru_maxrss` begins with that of the process which started it."""
-    found = re.search(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"), re.MULTILINE)
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
 
 
 if __name__ == "__main__":
