@@ -8,10 +8,9 @@ REGISTRY.register(ProducerCollector(jobs))
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.metadata import version
 from typing import Final
 
-from jobstatus_schemas.built import built
+from jobstatus_schemas.built import build_labels
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -64,4 +63,4 @@ class ProducerCollector(Collector):
             for topic, stats in moments.items():
                 family.add_metric((topic,), together([getattr(each, name) for each in stats]))
             yield family
-        yield InfoMetricFamily(PREFIX + "build", BUILD, {"version": version("jobstatus"), "built": built()})
+        yield InfoMetricFamily(PREFIX + "build", BUILD, build_labels())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.machinery import ExtensionFileLoader
+from importlib.metadata import version
 from typing import Literal
 
 from jobstatus_schemas import body
@@ -12,3 +13,8 @@ def built() -> Literal["compiled", "pure"]:
     """`compiled` if the module that reads and writes events was loaded from compiled code; else `pure`."""
     loader = getattr(body.__spec__, "loader", None)
     return "compiled" if isinstance(loader, ExtensionFileLoader) else "pure"
+
+
+def build_labels() -> dict[str, str]:
+    """The labels of a build metric: the installed version, and which wheel it is."""
+    return {"version": version("jobstatus"), "built": built()}

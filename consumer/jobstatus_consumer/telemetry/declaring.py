@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NamedTuple
 
-from jobstatus_schemas.built import built
+from jobstatus_schemas.built import build_labels
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
 
 from jobstatus_consumer.telemetry.families import Labelled, LiveGauge
@@ -53,6 +52,6 @@ class Declaring:
 
     def _build(self, name: str, meaning: str) -> None:
         """Declare `jobstatus_<name>_info`, which is 1 and has the version and `compiled` or `pure` as its labels."""
-        labels = {"version": version("jobstatus"), "built": built()}
+        labels = build_labels()
         named = self._named(f"{name}_info", "gauge", tuple(labels), meaning)
         Info(f"jobstatus_{name}", named, registry=self._inner).info(labels)
