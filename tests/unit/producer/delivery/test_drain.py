@@ -27,11 +27,6 @@ OpenOutbox = Callable[..., Outbox]
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 

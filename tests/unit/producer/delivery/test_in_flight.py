@@ -53,11 +53,6 @@ class HandlerRaises(MemoryTransport):
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
 def transport(log: MemoryLog) -> MemoryTransport:
     return MemoryTransport(log, "t")
 

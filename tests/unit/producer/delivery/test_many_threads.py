@@ -56,25 +56,6 @@ def stopped(status: str) -> Stopped:
 
 
 @pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
-def open_outbox(log: MemoryLog) -> Iterator[Open]:
-    made: list[Outbox] = []
-
-    def make(**given: object) -> Outbox:
-        settings = ProducerSettings(kafka={"bootstrap.servers": "127.0.0.1:1"}, **given)  # type: ignore[arg-type]
-        made.append(Outbox(settings, clock=StrictClock(), open_transport=log.open))
-        return made[-1]
-
-    yield make
-    for outbox in made:
-        outbox.give_up(0)
-
-
-@pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2 * THREADS) as found:
         yield found

@@ -6,12 +6,11 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from jobstatus_producer import ProducerClosedError, ProducerSettings
-from jobstatus_producer.clock import StrictClock
+from jobstatus_producer import ProducerClosedError
 from jobstatus_producer.delivery.drain import Bounds, Drain, Stop
 from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.sender import Sender
@@ -23,26 +22,6 @@ from support.spools import entry, leave_behind
 from support.waiting import until
 
 Open = Callable[..., Outbox]
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    return MemoryLog()
-
-
-@pytest.fixture
-def open_outbox(log: MemoryLog) -> Iterator[Open]:
-    made: list[Outbox] = []
-    clock = StrictClock()
-
-    def make(**given: object) -> Outbox:
-        settings = ProducerSettings(kafka={"bootstrap.servers": "127.0.0.1:1"}, **given)  # type: ignore[arg-type]
-        made.append(Outbox(settings, clock=clock, open_transport=log.open))
-        return made[-1]
-
-    yield make
-    for outbox in made:
-        outbox.give_up(0)
 
 
 def update(status: str) -> CheckedUpdate:
