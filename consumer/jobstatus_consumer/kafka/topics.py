@@ -215,16 +215,17 @@ class Topics:
             if inner is not None and inner.code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
             raise StartError(f"the topic {plan.name} could not be made: {describe(error)}") from None
-        self._wait_until_known(plan.name)
+        self._wait_until_known(plan.name, plan.partitions)
         return True
 
-    def _wait_until_known(self, name: str) -> None:
-        """Wait until the brokers know a new topic, so that the next command finds it; for `CONTROLLER_SECONDS` at most.
+    def _wait_until_known(self, name: str, partitions: int) -> None:
+        """Wait until the brokers know so many partitions of a topic, so that the next command finds them.
 
-        The controller answers when the topic is made, and the brokers learn of it a moment later.
+        The controller answers when they are made, and the brokers learn of it a moment later. Waits for
+        `CONTROLLER_SECONDS` at most.
         """
         deadline = time.monotonic() + CONTROLLER_SECONDS
-        while not self.partitions(name) and time.monotonic() < deadline:
+        while len(self.partitions(name)) < partitions and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def add_partitions(self, name: str, total: int) -> None:
@@ -237,6 +238,7 @@ class Topics:
             raise StartError(
                 f"the topic {name} could not get {total} partitions: {describe(error)}. Nothing was changed"
             ) from None
+        self._wait_until_known(name, total)
 
     def brokers(self) -> int:
         """Return how many brokers the cluster has."""
