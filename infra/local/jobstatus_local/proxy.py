@@ -29,6 +29,7 @@ from jobstatus_local.ports import LOOPBACK, PortLease
 
 _CHUNK_BYTES = 65536
 _CHUNKS_HELD = 64
+_BACKLOG = 100
 _CALL_SECONDS = 10.0
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -52,7 +53,8 @@ class TcpProxy:
         self._delays = (0.0, 0.0)
         self._clients: set[asyncio.StreamWriter] = set()
         self._upstreams: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._gate = asyncio.Event()
         self._ended = asyncio.Event()
         self._listens = threading.Event()
@@ -134,18 +136,28 @@ class TcpProxy:
         self._listens.set()
         await self._ended.wait()
         await self._refuse()
-        await self._cut()
+        await self._end_connections()
         self._loop = None
 
+    async def _end_connections(self) -> None:
+        """Reset every connection, those too that were accepted a moment ago and have not begun."""
+        self._gate.set()
+        while self._tasks:
+            await self._cut()
+            await asyncio.wait(self._tasks, timeout=0.05)
+
     async def _heal(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._take, LOOPBACK, self.port, reuse_address=True)
+        if self._listener is None:
+            self._listener = socket.create_server((LOOPBACK, self.port), backlog=_BACKLOG)
+            self._listener.setblocking(False)
+            asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         self._gate.set()
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     async def _cut(self) -> None:
         for writer in [*self._clients, *self._upstreams]:
@@ -157,8 +169,18 @@ class TcpProxy:
     async def _clear(self, event: asyncio.Event) -> None:
         event.clear()
 
-    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.accepted += 1
+    def _accept(self, listener: socket.socket) -> None:
+        # not asyncio's own server: it leaks a connection that comes while it is closed
+        with suppress(OSError):  # the client has gone
+            client, _ = listener.accept()
+            self.accepted += 1
+            task = asyncio.get_running_loop().create_task(self._take(client))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=client)
         self._clients.add(writer)
         try:
             await self._gate.wait()
