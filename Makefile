@@ -7,7 +7,7 @@ export PYTHONNOUSERSITE := 1
 unexport PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE VIRTUAL_ENV
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: demo fast test check compiled unit test-compiled wheel-compiled dist-pure bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
+.PHONY: demo fast test suite check compiled unit test-compiled wheel-compiled dist-pure bench chaos chart clients rights frameworks upgrade matrix docs fuzz lock dist image image-test sbom clean help setup setup-demo
 
 help:
 	@echo "make demo   the crisis and its end on a real Kafka and a real PostgreSQL (about a minute)"
@@ -69,10 +69,16 @@ check: setup
 fast: check
 	$(BIN)/python -m pytest tests/unit -m "not slow and not hypothesis" -n 2 -q
 
-# eight processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database
 test: setup
 	@$(MAKE) --no-print-directory -j2 check compiled
-	$(BIN)/python -m pytest -n 8
+	@$(MAKE) --no-print-directory suite
+
+# Eight processes, because most tests wait for sessions and time-outs; they share a broker, and each has a database.
+# What fails beside the others has a second look alone, because eight processes on two cores make every wait long; both
+# results stay in the output. A run that did not come to its end, such as one without a part, has none.
+suite:
+	@$(BIN)/python -m pytest -n 8 || { test $$? -eq 1 && echo "a second look at what failed, alone:" && \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 # Each test file and each module is compiled once, and the parts that tests need are fetched; without it each of the
 # eight processes would compile them all. Then brokers start in half the time. Its errors are those of the tests, which
