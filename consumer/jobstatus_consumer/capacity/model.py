@@ -4,20 +4,32 @@ For a batch of B events, W batches in flight and a round trip R to the database,
 
     cpu   = c0 + c1 B                   the consumer's CPU; in a process one thread works at a time
     turn  = commit + t0 + t1 B          what the writer and PostgreSQL do for the batch, one after the other
-    wait  = (turn + R) / W              its share of the time until the answer, with W batches on their way
+    wait  = (k turn + R) / W            its share of the time until the answer, with W batches on their way
     cycle = bend(cpu, max(turn, wait))  the time between two batches of one consumer
     rate  = B / cycle                   the events a second of one consumer
 
-Consumers have partitions, and so rows, of their own, so n of them write n times as much. If they share cores with the
-broker and PostgreSQL, the CPU of one event, of all of them together, is the other limit:
-
-    rate of n = 1 / bend(1 / (n rate), CPU of an event / cores)
-
     bend(a, b) = (a^p + b^p)^(1/p)      the larger one, and a little more where both are alike
 
-`bend` is there because two limits that are alike hold each other up. The cost of an event grows by a constant for each
-kilobyte of its row. A table of the user's own multiplies each cost; so do several batches in flight, where BEGIN and
-COMMIT are messages of their own. WAL is c0 + c1 B as well, in bytes.
+`bend` is there because two limits that are alike hold each other up. k is 1 with one batch in flight, and more with
+several, where BEGIN and COMMIT are messages of their own.
+
+Consumers have partitions, and so rows, of their own, so n of them write n times as much. If they share cores with the
+broker and PostgreSQL, each batch waits for those that came before it, as in a queue:
+
+    work     = CPU of a batch / (cores - n idle)
+    rest     = cycle - work
+    time(i)  = work (1 + queue(i-1) + burst busy(i-1))  of a batch of one of i consumers, at the cores
+    queue(i) = i time(i) / (time(i) + rest)             batches at the cores; none with no consumer
+    busy(i)  = i work / (time(i) + rest)                the share of the cores' time that is used
+    rate of n = n B / (time(n) + rest)
+
+That is mean value analysis (Reiser and Lavenberg, 1980), with several cores as one quick one and a fixed rest
+(Seidmann, Schweitzer and Shalev-Oren, 1987). `burst` is the wait for what is being worked on: the work comes in pieces
+of different sizes, and the one that is met is more often a large one. `idle` is what a consumer, its session and its
+connections take of the cores by themselves, whatever they write.
+
+The cost of an event grows by a constant for each kilobyte of its row. A table of the user's own multiplies each cost.
+WAL is c0 + c1 B as well, in bytes.
 
 The constants are fitted by `tests/bench/scale/fit.py` and written to `measured.py` beside this file, which names the
 measurement of each.
@@ -29,6 +41,8 @@ from typing import Final, NamedTuple
 
 MICROS: Final = 1_000_000
 KILOBYTE: Final = 1000
+LEAST_FREE: Final = 0.05
+"""Cores that are left where there are too many consumers for them: never none, so that the formula has a value."""
 USUAL_ROW_BYTES: Final = 100
 """The row size of the measurements from which the cost of an event comes."""
 
@@ -42,14 +56,19 @@ class Cost(NamedTuple):
     own_table: float = 1.0
     """how many times as much with a table of the user's own"""
     in_flight: float = 1.0
-    """how many times as much with several batches in flight"""
+    """how many times as much with several batches in flight; of `turn` only the wait is longer"""
+    idle: float = 0.0
+    """cores that one consumer takes whatever it writes"""
 
     def of(self, work: Work) -> float:
         """Return the cost of one batch."""
         more = max(0.0, work.row_bytes - USUAL_ROW_BYTES) / KILOBYTE
         one = self.event + more * self.kilobyte
-        times = (self.own_table if work.own_table else 1.0) * (self.in_flight if work.window > 1 else 1.0)
-        return (self.batch + work.batch * one) * times
+        return (self.batch + work.batch * one) * (self.own_table if work.own_table else 1.0) * self.times(work)
+
+    def times(self, work: Work) -> float:
+        """Return how many times as much it costs with so many batches in flight."""
+        return self.in_flight if work.window > 1 else 1.0
 
 
 class Costs(NamedTuple):
@@ -71,6 +90,13 @@ class Costs(NamedTuple):
     """the exponent of `bend`"""
     megabytes: float
     """the most memory of a consumer with usual rows"""
+    burst: float = 0.0
+    """how much of a batch's work the next one waits for besides, where the cores are always busy"""
+
+    @property
+    def processes(self) -> tuple[Cost, Cost, Cost]:
+        """Those that use CPU."""
+        return self.consumer, self.postgres, self.broker
 
 
 class Work(NamedTuple):
@@ -110,8 +136,10 @@ def bend(exponent: float, one: float, other: float) -> float:
 
 def cycle(work: Work, costs: Costs) -> Cycle:
     """Return the times of one batch."""
-    turn = costs.commit_micros + costs.turn.of(work)
-    return Cycle(costs.consumer.of(work), turn, (turn + 1000 * work.trip_ms) / work.window)
+    alone = work._replace(window=1)
+    turn = costs.commit_micros + costs.turn.of(alone)
+    wait = turn * costs.turn.times(work) + 1000 * work.trip_ms
+    return Cycle(costs.consumer.of(work), turn, wait / work.window)
 
 
 def rate(work: Work, costs: Costs) -> float:
@@ -124,11 +152,17 @@ def shared_rate(work: Work, costs: Costs, consumers: int, cores: float, beside: 
 
     `beside` is the CPU of anything else that is at work for an event, in microseconds.
     """
-    micros = cpu_of_an_event(work, costs) + beside
-    one_by_one = 1 / (consumers * rate(work, costs))
-    return 1 / bend(costs.bend, one_by_one, micros / MICROS / cores)
+    free = max(LEAST_FREE, cores - consumers * sum(cost.idle for cost in costs.processes))
+    at_work = work.batch * (cpu_of_an_event(work, costs) + beside) / free
+    rest = max(0.0, cycle(work, costs).micros(costs.bend) - at_work)
+    queue = busy = whole = 0.0
+    for number in range(1, consumers + 1):
+        time = at_work * (1 + queue + costs.burst * busy)
+        whole = time + rest
+        queue, busy = number * time / whole, number * at_work / whole
+    return consumers * work.batch / whole * MICROS
 
 
 def cpu_of_an_event(work: Work, costs: Costs) -> float:
     """Return the microseconds of CPU of one event, of the consumer, PostgreSQL and the broker together."""
-    return sum(cost.of(work) for cost in (costs.consumer, costs.postgres, costs.broker)) / work.batch
+    return sum(cost.of(work) for cost in costs.processes) / work.batch

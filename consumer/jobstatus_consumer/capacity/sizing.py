@@ -86,7 +86,7 @@ def plan(demand: Demand, costs: Costs) -> Sizing:
     consumers = max(LEAST_CONSUMERS, math.ceil(wanted / (FILLED * of_one)))
     filled = min(work.batch, max(1.0, wanted / consumers * demand.linger_seconds))
     real, batches = work._replace(batch=filled), wanted / filled
-    postgres = costs.postgres.of(real) * batches / MICROS
+    postgres = costs.postgres.of(real) * batches / MICROS + consumers * costs.postgres.idle
     wal = costs.wal.of(real) * batches
     return Sizing(
         batch=filled,
@@ -96,7 +96,7 @@ def plan(demand: Demand, costs: Costs) -> Sizing:
         limit=limit_of(times, work),
         consumers=consumers,
         partitions=max(USUAL_PARTITIONS, PARTITIONS_FOR_ONE * consumers),
-        consumer_cores=costs.consumer.of(real) * batches / MICROS,
+        consumer_cores=costs.consumer.of(real) * batches / MICROS + consumers * costs.consumer.idle,
         megabytes=costs.megabytes + _row_megabytes(work),
         databases=max(1, math.ceil(postgres / (FILLED * MOST_CORES)), math.ceil(wal / MOST_WAL)),
         commits_per_second=batches,

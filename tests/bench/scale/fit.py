@@ -1,15 +1,16 @@
 """The constants of the model, from some of the measurements, and its predictions of the others.
 
-The fit uses one consumer with one batch in flight, at batches of 1, 10, 200 and 500 and at 0 and 5 ms; eight consumers
-at 0 ms; and two batches in flight at 5 ms. Held out are batches of 50 one by one, four in flight, the distances of 1
-and 20 ms, and the other numbers of consumers.
+The fit uses one consumer with one batch in flight, at batches of 1, 10, 200 and 500 and at 0 and 5 ms; two batches in
+flight at 5 ms; and eight consumers at 0, 5 and 20 ms. Held out are batches of 50 one by one, four in flight, eight
+consumers at 1 ms, fewer at every distance, and the part `held_out`, whose values no other part has.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from jobstatus_consumer.capacity import Cost, Costs, Work, shared_rate
@@ -21,15 +22,24 @@ HELD_OUT_BATCH: Final = 50
 FAR_MS: Final = 5
 BENDS: Final = (2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)
 FACTORS: Final = tuple(1 + step / 20 for step in range(31))
+CROWDS: Final = ("consumers: 0 ms, 8", "consumers: 5 ms, 8", "consumers: 20 ms, 8")
+WAITING: Final = ("batch: 5 ms, 1", "batch: 5 ms, 10", CROWDS[-1])
+"""Those that mostly wait."""
+BURSTS: Final = tuple(step / 10 for step in range(31))
 ALONE, IN_FLIGHT = "window: 5 ms, 1", "window: 5 ms, 2"
-CROWD: Final = "consumers: 0 ms, 8"
+SHARES: Final = tuple(0.5 + step / 20 for step in range(13))
+"""How much of its far turn a batch may have in the fit: over a distance there are more pauses in it than nearby."""
+LEAST_WORKED: Final = 0.1
+"""The share of what a batch costs that is its own at least."""
+PASSES: Final = 5
+"""Passes in which a line and what is left over from it settle."""
 WITHIN: Final = 0.2
 """How near a prediction is to be."""
-MODELLED: Final = ("consumers", "batch", "window")
+MODELLED: Final = ("consumers", "batch", "window", "held_out")
 """The parts whose measurements are predicted."""
 
 
-NEEDED: Final = ("consumers: 0 ms, 8", "batch: 5 ms, 500", "window: 5 ms, 2", "rows: 10,000 B", "own: own")
+NEEDED: Final = (*CROWDS[:1], "batch: 5 ms, 500", "window: 5 ms, 2", "rows: 10,000 B", "own: own")
 """A case of each part without which the model cannot be fitted."""
 
 
@@ -54,31 +64,45 @@ def can_be_fitted(samples: Samples) -> bool:
 
 
 def fit(samples: Samples, commit_micros: float, cores: int) -> Costs:
-    """The constants; the parts `consumers`, `batch`, `window`, `rows` and `own` must have been measured."""
-    alone = [samples[key].sample for key in samples if is_fitted(key) and key not in (CROWD, IN_FLIGHT)]
-    near_and_far = [*alone, samples[CROWD].sample]
+    """The constants; the parts `batch`, `window`, `rows` and `own` must have been measured."""
+    alone, crowds = ([samples[key].sample for key in samples if wanted(key)] for wanted in (_is_alone, _is_crowd))
     commit_micros = _commit(alone, commit_micros)
     costs = Costs(
         consumer=_cost(samples, alone, lambda item: item.consumer_micros * item.batch),
         postgres=_cost(samples, alone, lambda item: item.postgres_micros * item.batch),
         broker=_cost(samples, alone, lambda item: item.broker_micros * item.batch),
         turn=_turn(samples, alone, commit_micros),
-        wal=_cost(samples, alone, lambda item: item.wal_bytes * item.batch),
+        wal=_cost(samples, alone, lambda item: item.wal_bytes * item.batch)._replace(idle=0.0),
         commit_micros=commit_micros,
         bend=0.0,
-        megabytes=max(item.megabytes for item in near_and_far),
+        megabytes=max(item.megabytes for item in (*alone, *crowds)),
     )
-    costs = min((costs._replace(bend=bend) for bend in BENDS), key=lambda each: _error(near_and_far, each, cores))
+    costs = min(_bent(costs), key=lambda each: _error(alone, each, cores))
+    costs = min((costs._replace(burst=burst) for burst in BURSTS), key=lambda each: _error(crowds, each, cores))
     turns = (costs._replace(turn=costs.turn._replace(in_flight=factor)) for factor in FACTORS)
     return min(turns, key=lambda each: _error([samples[IN_FLIGHT].sample], each, cores))
 
 
+def _bent(costs: Costs) -> Iterator[Costs]:
+    """The constants with each bend, and with each share of the far turn."""
+    turn = costs.turn
+    for bend, batch, event in itertools.product(BENDS, SHARES, SHARES):
+        shared = turn._replace(batch=round(turn.batch * batch, 2), event=round(turn.event * event, 3))
+        yield costs._replace(bend=bend, turn=shared)
+
+
 def is_fitted(key: str) -> bool:
     """Whether the fit uses this case; the others of the same parts are held out."""
-    if key in (CROWD, IN_FLIGHT):
-        return True
+    return _is_alone(key) or _is_crowd(key) or key == IN_FLIGHT
+
+
+def _is_alone(key: str) -> bool:
     part, _, label = key.partition(": ")
     return part == "batch" and int(label.rpartition(" ")[2]) != HELD_OUT_BATCH
+
+
+def _is_crowd(key: str) -> bool:
+    return key in CROWDS
 
 
 def predictions(samples: Samples, costs: Costs, cores: int) -> list[Prediction]:
@@ -101,12 +125,22 @@ def _error(fitted: Iterable[Sample], costs: Costs, cores: int) -> float:
 
 
 def _cost(samples: Samples, alone: Sequence[Sample], of_batch: Callable[[Sample], float]) -> Cost:
-    """A line through the batches of each size, weighted so that each counts by its relative error."""
-    batch, event = line([(item.batch, of_batch(item)) for item in alone])
-    kilobyte = _difference(samples, "rows: 100 B", "rows: 10,000 B", of_batch)
-    own = _times(samples, "own: managed", "own: own", of_batch)
-    in_flight = _times(samples, ALONE, IN_FLIGHT, of_batch)
-    return Cost(round(batch, 2), round(event, 3), round(kilobyte, 3), own, in_flight)
+    """A line through the batches of each size nearby, and what is used besides by those that mostly wait."""
+    near = [item for item in alone if item.asked_trip_ms == 0]
+    waiting = [samples[key].sample for key in WAITING]
+    idle = 0.0
+
+    def worked(item: Sample) -> float:
+        return max(LEAST_WORKED * of_batch(item), of_batch(item) - 1000 * idle * item.cycle_ms)
+
+    for _ in range(PASSES):
+        batch, event = line([(item.batch, worked(item)) for item in near])
+        more = [(of_batch(item) - batch - event * item.batch) / (1000 * item.cycle_ms) for item in waiting]
+        idle = round(max(0.0, statistics.fmean(more)), 4)
+    kilobyte = _difference(samples, "rows: 100 B", "rows: 10,000 B", worked)
+    own = _times(samples, "own: managed", "own: own", worked)
+    in_flight = _times(samples, ALONE, IN_FLIGHT, worked)
+    return Cost(round(batch, 2), round(event, 3), round(kilobyte, 3), own, in_flight, idle)
 
 
 def _turn(samples: Samples, alone: Sequence[Sample], commit_micros: float) -> Cost:

@@ -20,6 +20,21 @@ SMALL_BATCH: Final = 5
 """With larger ones eight consumers at 5 ms would need more than two cores."""
 BATCHES: Final = (1, 10, 50, 200, 500)
 WINDOWS: Final = (1, 2, 4)
+HELD_OUT: Final = (
+    (1, 25, 1, 2),
+    (1, 100, 1, 3),
+    (1, 25, 3, 10),
+    (1, 100, 2, 10),
+    (2, 100, 3, 10),
+    (3, 10, 1, 3),
+    (3, 5, 1, 2),
+    (6, 5, 1, 3),
+    (6, 5, 1, 10),
+    (5, 20, 1, 10),
+    (3, 20, 2, 10),
+    (12, 5, 1, 30),
+)
+"""Consumers, the size of a batch, batches in flight, and the round trip in milliseconds."""
 PARTITIONS: Final = (1, 10, 100, 1000)
 MESSAGES: Final = (100, 1000, 10_000)
 REPEATS: Final = (0.0, 0.5, 0.9)
@@ -83,6 +98,13 @@ def window() -> Iterator[Case]:
         yield Case("window", f"{_trip(trip)}, {size}", window=size, trip_ms=trip)
 
 
+def held_out() -> Iterator[Case]:
+    """Cases for the model alone, whose values no other part has, so that nothing can have been fitted to them."""
+    for number, size, in_flight, trip in HELD_OUT:
+        label = f"{_trip(trip)}, {number} x {size}, {in_flight} in flight"
+        yield Case("held_out", label, number, size, in_flight, trip)
+
+
 def partitions() -> Iterator[Case]:
     for number in PARTITIONS:
         yield Case("partitions", f"{number:,}", backlog=Backlog(number))
@@ -116,12 +138,13 @@ def own() -> Iterator[Case]:
 
 
 PARTS: Final[dict[str, Callable[..., Iterator[Case]]]] = {
-    part.__name__: part for part in (consumers, batch, window, partitions, rows, repeats, table, indexes, own)
+    part.__name__: part for part in (consumers, batch, window, held_out, partitions, rows, repeats, table, indexes, own)
 }
 VARIES: Final = {
     "consumers": "round trip, consumers",
     "batch": "round trip, batch",
     "window": "round trip, in flight",
+    "held_out": "round trip, consumers x batch",
     "partitions": "partitions",
     "rows": "error message",
     "repeats": "repeated jobs",

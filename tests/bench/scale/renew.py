@@ -29,17 +29,18 @@ CONSTANTS: Final = CHECKOUT / "consumer" / "jobstatus_consumer" / "capacity" / "
 _TABLE: Final = re.compile(r"(<!-- scale: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _PLAN: Final = re.compile(r"(```bash\n(jobstatus plan [^\n]*)\n```\n\n```text\n).*?(```)", re.S)
 NOT_MEASURED: Final = "Not measured in this run."
-_HEAD: Final = '''"""The constants of the model in `capacity.py`, made by `python -m tests.bench.scale.renew`.
+_HEAD: Final = '''"""The constants of the model in `model.py`, made by `python -m tests.bench.scale.renew`.
 
 They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json`, a run of `make bench ARGS=scale`.
 
 {machine}
 
 `batch` and `event` of `consumer`, `postgres`, `broker` and `wal` are from the part `batch`: what the processes used for
-batches of 1, 10, 200 and 500 events. `turn` is what a batch took there at 5 ms beside the round trip and the commit.
-`commit_micros` is the difference of an update with a durable commit and one without. `kilobyte` is from the
-part `rows`, `own_table` from the part `own`, `in_flight` from two batches in flight at 5 ms beside one, and `bend` from
-the part `batch` and eight consumers at 0 ms.
+batches of 1, 10, 200 and 500 events at 0 ms. `idle` is what they used besides with batches of 1 and 10 at 5 ms, and
+with eight consumers at 20 ms. `turn` is what a batch took at 5 ms beside the round trip and the commit, less what the
+same batches took less at 0 ms. `commit_micros` is the difference of an update with a durable commit and one without.
+`kilobyte` is from the part `rows`, `own_table` from the part `own`, `in_flight` from two batches in flight at 5 ms
+beside one, `bend` from the part `batch`, and `burst` from eight consumers at 0, 5 and 20 ms.
 """
 
 from __future__ import annotations

@@ -22,28 +22,34 @@ from rich.console import Console
 
 CORES = 4
 TRUE = Costs(
-    consumer=Cost(600.0, 12.0, 10.0, 1.2, 1.1),
-    postgres=Cost(400.0, 6.0, 20.0, 1.6, 1.2),
+    consumer=Cost(600.0, 12.0, 10.0, 1.2, 1.1, idle=0.05),
+    postgres=Cost(400.0, 6.0, 20.0, 1.6, 1.2, idle=0.02),
     broker=Cost(80.0, 2.0, 3.0),
     turn=Cost(900.0, 12.0, 20.0, 1.0, 1.3),
     wal=Cost(1000.0, 200.0, 900.0, 1.5),
     commit_micros=300.0,
     bend=4.0,
     megabytes=95.0,
+    burst=0.5,
 )
 
 
 def made(case: Case) -> Sample:
     """What the model says of a case."""
     work = Work(case.batch, case.window, float(case.trip_ms), case.backlog.message_bytes or 100, case.own_table)
-    each = {name: getattr(TRUE, name).of(work) / case.batch for name in ("consumer", "postgres", "broker", "wal")}
+    rate = shared_rate(work, TRUE, case.consumers, CORES)
+    each = {
+        name: cost.of(work) / case.batch + 1e6 * cost.idle * case.consumers / rate
+        for name, cost in TRUE._asdict().items()
+        if name in ("consumer", "postgres", "broker", "wal")
+    }
     return Sample(
         consumers=case.consumers,
         batch=case.batch,
         window=case.window,
         asked_trip_ms=case.trip_ms,
         trip_ms=case.trip_ms,
-        events_per_second=shared_rate(work, TRUE, case.consumers, CORES),
+        events_per_second=rate,
         consumer_micros=each["consumer"],
         postgres_micros=each["postgres"],
         broker_micros=each["broker"],
@@ -77,6 +83,7 @@ def test_the_fit_finds_the_constants_again(result: Result) -> None:
     assert found.turn.batch == pytest.approx(TRUE.turn.batch, rel=0.1)
     assert found.turn.event == pytest.approx(TRUE.turn.event, rel=0.2)
     assert found.turn.in_flight == pytest.approx(TRUE.turn.in_flight, abs=0.15)
+    assert found.burst == pytest.approx(TRUE.burst, abs=0.2)
     assert (found.commit_micros, found.megabytes) == (300.0, 95.0)
 
 
@@ -84,7 +91,7 @@ def test_what_the_fit_has_not_seen_is_predicted(result: Result) -> None:
     found = predictions(result.samples, fit(result.samples, result.commit_micros, CORES), CORES)
     assert len(found) > 20
     assert not any(is_fitted(item.key) for item in found)
-    assert {item.key.partition(": ")[0] for item in found} == {"consumers", "batch", "window"}
+    assert {item.key.partition(": ")[0] for item in found} == {"consumers", "batch", "window", "held_out"}
     assert max(abs(item.ratio - 1) for item in found) < 0.15
     *_, model = targets(result)
     assert (model.found.startswith(f"{len(found)} of {len(found)}"), model.reached) == (True, True)
