@@ -50,7 +50,8 @@ def command(
 ) -> None:
     """Run a command and report its job: processing, then success, or error with its exit code.
 
-    Signals are passed on to the command. The exit code is the command's own, or 128 + n if signal n ended it.
+    Signals are passed on to the command; one that comes after its end shortens the wait for the broker.
+    The exit code is the command's own, or 128 + n if signal n ended it.
     Wrong flags or settings give exit code 2, and the command is not started.
     A status that cannot be reported is printed to stderr; it never keeps the command from running.
     """
@@ -60,9 +61,14 @@ def command(
         producer = _open(settings)
     report = partial(_report, producer, job_id, attempt)
     report(begun, None)
-    code, complaint = _run(arguments)
-    report(failed if complaint else done, complaint)
-    _close(producer, is_patient="JOBSTATUS_CLOSE_SECONDS" in environ)
+    pending: list[int] = []
+    with handled_by(lambda number, _: pending.append(number), _heard(PASSED_ON)):
+        code, complaint = _run(arguments, pending)
+        report(failed if complaint else done, complaint)
+        is_closed = _close(producer, pending, is_patient="JOBSTATUS_CLOSE_SECONDS" in environ)
+    if not is_closed:
+        # close again without waiting: events are spooled, or named in the error
+        _end(producer, 0.0)
     sys.exit(code)
 
 
@@ -89,21 +95,22 @@ def _open(settings: ProducerSettings) -> JobStatusProducer:
         return open_producer(replace(settings, spool_dir=None, durable=False))
 
 
-def _run(arguments: tuple[str, ...]) -> tuple[int, str | None]:
-    """Run the command; return its exit code and, if it failed, how."""
-    early: list[int] = []
-    numbers = _heard(PASSED_ON)
+def _run(arguments: tuple[str, ...], pending: list[int]) -> tuple[int, str | None]:
+    """Run the command; return its exit code and, if it failed, how.
+
+    It gets the signals that are `pending`. Those that come after its end are left there.
+    """
     # if SIGCHLD is ignored, as under some supervisors, the kernel discards the exit code
-    with handled_by(lambda *_: None, (signal.SIGCHLD,)), handled_by(lambda number, _: early.append(number), numbers):
+    with handled_by(lambda *_: None, (signal.SIGCHLD,)):
         try:
             child = subprocess.Popen(arguments)
         except FileNotFoundError:
             return _not_run(NOT_FOUND, f"{arguments[0]}: not found")
         except OSError as error:
             return _not_run(NOT_EXECUTABLE, f"{arguments[0]}: {error.strerror}")
-        with handled_by(partial(_pass_on, child), numbers):
-            for number in early:
-                child.send_signal(number)
+        with handled_by(partial(_pass_on, child), _heard(PASSED_ON)):
+            while pending:
+                child.send_signal(pending.pop(0))
             code = _wait(child)
     if code < 0:
         return SIGNALLED - code, f"ended by {_name(-code)}"
@@ -174,17 +181,19 @@ def _report(producer: JobStatusProducer, job_id: str, attempt: int | None, statu
         click.echo(f"jobstatus: {error}", err=True)
 
 
-def _close(producer: JobStatusProducer, *, is_patient: bool) -> None:
-    """Deliver the reports and print those that failed. A signal ends the wait, a second signal the process.
+def _close(producer: JobStatusProducer, pending: list[int], *, is_patient: bool) -> bool:
+    """Deliver the reports and print those that failed; return False if a signal ended the wait, also a pending one.
 
     Its caller waits for the exit code. So without `is_patient` a broker that was never reached has 2 s.
     """
     try:
         with handled_by(signal.default_int_handler, _heard(ENDING)):
+            if not set(ENDING).isdisjoint(pending):
+                return False
             _end(producer, None if is_patient or _is_reached(producer) else 0.0)
     except KeyboardInterrupt:
-        # close again without waiting: events are spooled, or named in the error
-        _end(producer, 0.0)
+        return False
+    return True
 
 
 def _is_reached(producer: JobStatusProducer) -> bool:

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 from click.testing import CliRunner
@@ -208,16 +207,39 @@ def test_a_signal_while_run_reports_the_end_is_no_other_end(number: signal.Signa
     environ = NOBODY | {"JOBSTATUS_CLOSE_SECONDS": "50"}
     process = scripts.launch([*COMMAND, "run", "--job-id", "x", "--", *command], environ)
     assert scripts.read_line(process) == "bye"
-    while process.poll() is None:
-        # one that comes before the report is the command's, which does not care
+    process.send_signal(number)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        # it came before the end of the command, which does not care
         process.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
     code, _, said = scripts.end(process)
     assert code == 7, said
     assert "jobstatus: not delivered before the producer was closed (" in said
     assert "): 2 events" in said
     assert "Traceback" not in said
+
+
+AT_THE_REPORT = """
+import os, sys, jobstatus_consumer.cli.run as module
+from jobstatus_consumer.cli.commands import main
+report = module._report
+def told(*what):
+    if what[-2] == "error":
+        os.kill(os.getpid(), {number})
+    report(*what)
+module._report = told
+main(["run", "--job-id", "x", "--", "sh", "-c", "exit 7"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_just_before_the_last_report_leaves_the_report_and_the_exit_code(number: signal.Signals) -> None:
+    environ = NOBODY | {"JOBSTATUS_CLOSE_SECONDS": "2" if number == signal.SIGUSR1 else "500"}
+    process = scripts.launch([sys.executable, "-c", AT_THE_REPORT.format(number=number.value)], environ)
+    code, _, said = scripts.end(process)
+    assert code == 7, said
+    assert "): 2 events ('x' processing, 'x' error)" in said
 
 
 def test_run_learns_the_exit_code_where_a_supervisor_ignores_its_children(
