@@ -9,12 +9,15 @@ the row that is written is one event as it came. Events that do not merge go int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import compress
+from operator import attrgetter, eq
+from typing import Final, NamedTuple
 
 from jobstatus_consumer.records import Event
 
 _NOTHING: Mapping[str, list[Event]] = {}
+_job_of: Final[Callable[[Event], str]] = attrgetter("content.job_id")
 
 
 class Statement(NamedTuple):
@@ -24,17 +27,27 @@ class Statement(NamedTuple):
     merged: Mapping[str, Sequence[Event]]
     """by job: the events that were merged into the job's event above, in log order; only jobs with such events"""
 
+    def part(self, events: Sequence[Event]) -> Statement:
+        """The statement with these of its events alone."""
+        merged = self.merged
+        return Statement(events, {event.job_id: merged[event.job_id] for event in events if event.job_id in merged})
+
 
 def fold(events: Sequence[Event], *, every_event: bool = False) -> list[Statement]:
     """The statements that write `events`, which are in log order. The statements must be written in their order.
 
     With `every_event` no event is merged into another one.
     """
-    # every event passes here and below: two plain attributes are quicker than the property
-    last = {event.content.job_id: event for event in events}
-    if len(last) == len(events):
-        return [Statement([last[job_id] for job_id in sorted(last)], _NOTHING)] if last else []
-    return _layers(_chains(events, _never if every_event else merges))
+    # every event passes here, so nothing is done for each in Python; what repeats is a small part
+    jobs = [*map(_job_of, events)]
+    rows, ordered = dict(zip(jobs, events, strict=True)), sorted(jobs)
+    if len(rows) == len(events):
+        return [Statement([*map(rows.__getitem__, ordered)], _NOTHING)] if rows else []
+    repeated = set(compress(ordered, map(eq, ordered, ordered[1:])))
+    of_them = compress(events, map(repeated.__contains__, jobs))
+    first, *later = _layers(_chains(of_them, _never if every_event else merges))
+    rows.update(zip(map(_job_of, first.events), first.events, strict=True))
+    return [Statement([*map(rows.__getitem__, dict.fromkeys(ordered))], first.merged), *later]
 
 
 def merges(first: Event, second: Event) -> bool:
@@ -63,7 +76,7 @@ def _never(_first: Event, _second: Event) -> bool:
     return False
 
 
-def _chains(events: Sequence[Event], merges: Callable[[Event, Event], bool]) -> dict[str, list[list[Event]]]:
+def _chains(events: Iterable[Event], merges: Callable[[Event, Event], bool]) -> dict[str, list[list[Event]]]:
     """The events of each job in order, split where two neighbours do not merge."""
     chains: dict[str, list[list[Event]]] = {}
     for event in events:

@@ -6,7 +6,8 @@ anything is sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,8 @@ from jobstatus_consumer.store.sqlstate import classify
 _EVENT_FIELDS: Final = (*Event._fields, *JobStatusEvent._fields)
 _SENT: Final = {column.name: _EVENT_FIELDS.index(column.event or column.name) for column in MANAGED.sent}
 """by column: the place among `_EVENT_FIELDS` of the field that is sent for it"""
+_CONTENT: Final = Event._fields.index("content")
+_is_late: Final[Callable[[Event], bool]] = attrgetter("late")
 
 
 class JsonText(bytes):
@@ -58,7 +61,8 @@ def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
     """The rows of one statement: for each column one list, under the column's name."""
     if not events:
         return _NO_ROWS
-    values = (*zip(*events, strict=True), *zip(*[event.content for event in events], strict=True))
+    fields = (*zip(*events, strict=True),)
+    values = (*fields, *zip(*fields[_CONTENT], strict=True))
     return {name: JsonText(_encoded(values[place])) for name, place in _SENT.items()}
 
 
@@ -75,8 +79,9 @@ _NOTHING_LATE: Final = JsonbText(b"{}")
 
 def late_jobs(events: Sequence[Event]) -> JsonbText:
     """The jobs whose event is late, as the keys of an object."""
-    jobs = {event.job_id: 1 for event in events if event.late}
-    return JsonbText(_encoded(jobs)) if jobs else _NOTHING_LATE
+    if not any(map(_is_late, events)):
+        return _NOTHING_LATE
+    return JsonbText(_encoded({event.job_id: 1 for event in events if event.late}))
 
 
 def log_ranges(ranges: Iterable[LogRange], seen: Collection[str]) -> JsonText:

@@ -41,9 +41,11 @@ WITH written AS (
     ) AS sent ({sent})
   ) AS n
   LEFT JOIN LATERAL (
-    -- what a purge has left of the job, while the job has no row; one lookup for each row keeps the rows' order
+    -- what a purge has left of the job, while the job has no row; one lookup for each row keeps the rows' order. The first
+    -- condition is asked once: without any purge there is nothing to look up.
     SELECT p.* FROM {purged} AS p
-    WHERE p.job_id = n.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
+    WHERE (SELECT EXISTS (SELECT FROM {purged}))
+      AND p.job_id = n.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)
     LIMIT 1
   ) AS p ON true
   WHERE p.job_id IS NULL OR (

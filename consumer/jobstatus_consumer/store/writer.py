@@ -276,14 +276,13 @@ class Store(Session):
         counts: WriteCounts,
     ) -> Sequence[Statement]:
         """Count the events but those `left_out`, and return each of these in a statement of its own."""
-        events, merged = statement
         gone = {event.job_id for event in left_out}
-        kept = [event for event in events if event.job_id not in gone]
+        kept = [event for event in statement.events if event.job_id not in gone]
         # those that are sent again are counted then
-        counts.sent(Statement(kept, merged))
+        counts.sent(statement.part(kept))
         counts.applied += min(applied, len(kept))
         counts.explain(kept, len(kept) - min(applied, len(kept)), rows)
-        return [Statement([event], merged) for event in left_out]
+        return [statement.part([event]) for event in left_out]
 
     def _left_out(self, statement: Statement, counts: WriteCounts) -> Sequence[Statement]:
         """Write a row once more that was not written before. If it is left out again, a trigger does not want it."""
@@ -357,8 +356,8 @@ def _behind(statement: Statement) -> list[Statement]:
 
 def _pieces(statement: Statement, size: int) -> list[Statement]:
     """The statement in pieces of so many rows."""
-    events, merged = statement
-    return [Statement(events[at : at + size], merged) for at in range(0, len(events), size)]
+    events = statement.events
+    return [statement.part(events[at : at + size]) for at in range(0, len(events), size)]
 
 
 def _pairs(rows: Iterable[Sequence[Any]]) -> dict[str, int]:

@@ -85,8 +85,10 @@ class BatchBuilder:
     @property
     def uncounted(self) -> bool:
         """True when the Kafka client's own limit is none for records such as these: their bytes are in the headers."""
-        values = sum(len(record.raw.value or b"") for record in self._records)
-        return self._bytes - values > UNCOUNTED_BYTES * len(self._records)
+        most = UNCOUNTED_BYTES * len(self._records)
+        if self._bytes <= most:
+            return False  # the usual case, without a look at every record
+        return self._bytes - sum(len(record.raw.value or b"") for record in self._records) > most
 
     def full(self, now: float) -> bool:
         """True when the batch has reached a limit: by count, by bytes, or by age."""
