@@ -52,6 +52,18 @@ def retry(
     error at or after `deadline` (in `clock`'s seconds). `observe(error, seconds until the next try, tries so far)` is
     called before each wait. Setting `stop` ends a wait at once and raises `StopRequestedError`.
     """
+    failed: list[BaseException] = []
+    try:
+        # nearly always this is all, and tenacity takes 60 us for a first try, once for each batch
+        return action()
+    except BaseException as error:  # noqa: BLE001 - tenacity gets it, and decides
+        failed.append(error)
+
+    def again() -> T:
+        if failed:
+            raise failed.pop()
+        return action()
+
     matches = _predicate(retry_on)
 
     def before_sleep(state: RetryCallState) -> None:
@@ -71,7 +83,7 @@ def retry(
         retry_error_callback=stopped,
     )
     try:
-        return retrying(action)
+        return retrying(again)
     except BaseException as error:
         # tenacity's frames have the error, and the error has the frames: a cycle with all that `action` used, such as
         # a client, whose sockets and threads would stay until Python's collector finds it
