@@ -55,7 +55,7 @@ def test_a_part_that_is_missing_stops_the_session_with_one_message(
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "-n", workers, "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == pytest.ExitCode.INTERRUPTED, done.stdout + done.stderr
     for text in words:
         assert done.stdout.count(text) == 1, done.stdout
     assert len(done.stdout.splitlines()) < 20
