@@ -2,16 +2,17 @@
 
 For a batch of B events, W batches in flight and a round trip R to the database, all times of one batch:
 
-    cpu   = c0 + c1 B                   the consumer's CPU; in a process one thread works at a time
-    turn  = commit + t0 + t1 B          what the writer and PostgreSQL do for the batch, one after the other
-    wait  = (k turn + R) / W            its share of the time until the answer, with W batches on their way
-    cycle = bend(cpu, max(turn, wait))  the time between two batches of one consumer
-    rate  = B / cycle                   the events a second of one consumer
+    cpu    = c0 + c1 B                    the consumer's CPU; in a process one thread works at a time
+    server = commit + s0 + s1 B           what PostgreSQL alone does for the batch
+    turn   = commit + t0 + t1 B           what the writer and PostgreSQL do for it, one after the other
+    wait   = (k turn + R) / W             its share of the time until the answer, with W batches on their way
+    cycle  = bend(cpu, max(server, wait)) the time between two batches of one consumer
+    rate   = B / cycle                    the events a second of one consumer
 
-    bend(a, b) = (a^p + b^p)^(1/p)      the larger one, and a little more where both are alike
+    bend(a, b) = (a^p + b^p)^(1/p)        the larger one, and a little more where both are alike
 
 `bend` is there because two limits that are alike hold each other up. k is 1 with one batch in flight, and more with
-several, where BEGIN and COMMIT are messages of their own.
+several, which are made and answered in between.
 
 Consumers have partitions, and so rows, of their own, so n of them write n times as much. If they share cores with the
 broker and PostgreSQL, each batch waits for those that came before it, as in a queue:
@@ -112,9 +113,10 @@ class Work(NamedTuple):
 
 
 class Cycle(NamedTuple):
-    """The three times of one batch, in microseconds. The largest one limits the consumer."""
+    """The times of one batch, in microseconds. The largest one but `turn`, which is part of `wait`, is the limit."""
 
     cpu: float
+    server: float
     turn: float
     wait: float
 
@@ -124,8 +126,8 @@ class Cycle(NamedTuple):
 
     @property
     def database(self) -> float:
-        """What a batch waits for, one after the other: its turn, or its share of the whole wait."""
-        return max(self.turn, self.wait)
+        """What a batch waits for: the server's own work, or its share of the whole wait."""
+        return max(self.server, self.wait)
 
 
 def bend(exponent: float, one: float, other: float) -> float:
@@ -136,10 +138,9 @@ def bend(exponent: float, one: float, other: float) -> float:
 
 def cycle(work: Work, costs: Costs) -> Cycle:
     """Return the times of one batch."""
-    alone = work._replace(window=1)
-    turn = costs.commit_micros + costs.turn.of(alone)
+    turn = costs.commit_micros + costs.turn.of(work._replace(window=1))
     wait = turn * costs.turn.times(work) + 1000 * work.trip_ms
-    return Cycle(costs.consumer.of(work), turn, wait / work.window)
+    return Cycle(costs.consumer.of(work), costs.commit_micros + costs.postgres.of(work), turn, wait / work.window)
 
 
 def rate(work: Work, costs: Costs) -> float:

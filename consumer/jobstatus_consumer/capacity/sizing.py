@@ -109,7 +109,8 @@ def limit_of(times: Cycle, work: Work) -> Limit:
     """Return what a consumer that is at its limit waits for."""
     if times.cpu >= times.database:
         return "the CPU of a consumer"
-    return "the round trip" if 1000 * work.trip_ms > times.turn <= times.wait else "the time of the database"
+    is_far = 1000 * work.trip_ms > times.turn and times.wait >= times.server
+    return "the round trip" if is_far else "the time of the database"
 
 
 def changes(demand: Demand, costs: Costs) -> list[Change]:

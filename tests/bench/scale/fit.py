@@ -1,8 +1,9 @@
 """The constants of the model, from some of the measurements, and its predictions of the others.
 
 The fit uses one consumer with one batch in flight, at batches of 1, 10, 200 and 500 and at 0 and 5 ms; two batches in
-flight at 5 ms; and eight consumers at 0, 5 and 20 ms. Held out are batches of 50 one by one, four in flight, eight
-consumers at 1 ms, fewer at every distance, and the part `held_out`, whose values no other part has.
+flight at 0 and 5 ms; and eight consumers at 0, 5 and 20 ms. Held out are batches of 50 one by one, two in flight at
+other distances, four in flight, eight consumers at 1 ms, fewer at every distance, and the part `held_out`, whose values
+no other part has.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ CROWDS: Final = ("consumers: 0 ms, 8", "consumers: 5 ms, 8", "consumers: 20 ms, 
 WAITING: Final = ("batch: 5 ms, 1", "batch: 5 ms, 10", CROWDS[-1])
 """Those that mostly wait."""
 BURSTS: Final = tuple(step / 10 for step in range(31))
-ALONE, IN_FLIGHT = "window: 5 ms, 1", "window: 5 ms, 2"
+ALONE: Final = "window: 5 ms, 1"
+IN_FLIGHT: Final = ("window: 0 ms, 2", "window: 5 ms, 2")
 SHARES: Final = tuple(0.5 + step / 20 for step in range(13))
 """How much of its far turn a batch may have in the fit: over a distance there are more pauses in it than nearby."""
 LEAST_WORKED: Final = 0.1
@@ -39,7 +41,7 @@ MODELLED: Final = ("consumers", "batch", "window", "held_out")
 """The parts whose measurements are predicted."""
 
 
-NEEDED: Final = (*CROWDS[:1], "batch: 5 ms, 500", "window: 5 ms, 2", "rows: 10,000 B", "own: own")
+NEEDED: Final = (*CROWDS[:1], "batch: 5 ms, 500", *IN_FLIGHT, "rows: 10,000 B", "own: own")
 """A case of each part without which the model cannot be fitted."""
 
 
@@ -79,8 +81,9 @@ def fit(samples: Samples, commit_micros: float, cores: int) -> Costs:
     )
     costs = min(_bent(costs), key=lambda each: _error(alone, each, cores))
     costs = min((costs._replace(burst=burst) for burst in BURSTS), key=lambda each: _error(crowds, each, cores))
+    in_flight = [samples[key].sample for key in IN_FLIGHT]
     turns = (costs._replace(turn=costs.turn._replace(in_flight=factor)) for factor in FACTORS)
-    return min(turns, key=lambda each: _error([samples[IN_FLIGHT].sample], each, cores))
+    return min(turns, key=lambda each: _error(in_flight, each, cores))
 
 
 def _bent(costs: Costs) -> Iterator[Costs]:
@@ -93,7 +96,7 @@ def _bent(costs: Costs) -> Iterator[Costs]:
 
 def is_fitted(key: str) -> bool:
     """Whether the fit uses this case; the others of the same parts are held out."""
-    return _is_alone(key) or _is_crowd(key) or key == IN_FLIGHT
+    return _is_alone(key) or _is_crowd(key) or key in IN_FLIGHT
 
 
 def _is_alone(key: str) -> bool:
@@ -139,7 +142,7 @@ def _cost(samples: Samples, alone: Sequence[Sample], of_batch: Callable[[Sample]
         idle = round(max(0.0, statistics.fmean(more)), 4)
     kilobyte = _difference(samples, "rows: 100 B", "rows: 10,000 B", worked)
     own = _times(samples, "own: managed", "own: own", worked)
-    in_flight = _times(samples, ALONE, IN_FLIGHT, worked)
+    in_flight = _times(samples, ALONE, IN_FLIGHT[-1], worked)
     return Cost(round(batch, 2), round(event, 3), round(kilobyte, 3), own, in_flight, idle)
 
 

@@ -94,7 +94,7 @@ def batch() -> Iterator[Case]:
 
 
 def window() -> Iterator[Case]:
-    for trip, size in itertools.product((5, 20), WINDOWS):
+    for trip, size in itertools.product(TRIPS, WINDOWS):
         yield Case("window", f"{_trip(trip)}, {size}", window=size, trip_ms=trip)
 
 

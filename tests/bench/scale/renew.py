@@ -39,8 +39,8 @@ They are the fit of `tests/bench/scale/fit.py` to `tests/bench/scale/result.json
 batches of 1, 10, 200 and 500 events at 0 ms. `idle` is what they used besides with batches of 1 and 10 at 5 ms, and
 with eight consumers at 20 ms. `turn` is what a batch took at 5 ms beside the round trip and the commit, less what the
 same batches took less at 0 ms. `commit_micros` is the difference of an update with a durable commit and one without.
-`kilobyte` is from the part `rows`, `own_table` from the part `own`, `in_flight` from two batches in flight at 5 ms
-beside one, `bend` from the part `batch`, and `burst` from eight consumers at 0, 5 and 20 ms.
+`kilobyte` is from the part `rows`, `own_table` from the part `own`, `in_flight` from two batches in flight at 0 and
+5 ms, `bend` from the part `batch`, and `burst` from eight consumers at 0, 5 and 20 ms.
 """
 
 from __future__ import annotations
