@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +36,9 @@ def test_what_failed_has_one_second_look_and_a_run_that_did_not_end_has_none(
     python.chmod(0o755)
     make = shutil.which("make")
     assert make is not None
-    done = subprocess.run([make, "suite", f"BIN={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False)
+    # without what a make above this process says to its children
+    environ = {"PATH": os.environ["PATH"]}
+    command = [make, "suite", f"BIN={tmp_path}"]
+    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0, noted.read_text("utf-8").splitlines()) == (passes, calls)
     assert done.stdout == "a second look at what failed, alone:\n" * calls.count(AGAIN)

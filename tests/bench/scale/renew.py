@@ -16,7 +16,7 @@ from unittest import mock
 
 from click.testing import CliRunner
 from jobstatus_consumer.capacity import COSTS, Cost, Costs
-from jobstatus_consumer.cli.plan import command
+from jobstatus_consumer.cli.commands import main as jobstatus
 from jobstatus_consumer.telemetry import logs
 
 from ..place import CHECKOUT
@@ -77,7 +77,7 @@ def printed(line: str) -> str:
     runner = CliRunner(env={**ours, "COLUMNS": "80"})
     # the log of this process stays as it is
     with mock.patch.object(logs, "set_up"):
-        return runner.invoke(command, shlex.split(line)[2:], catch_exceptions=False).output
+        return runner.invoke(jobstatus, shlex.split(line)[1:], catch_exceptions=False).output
 
 
 def _shown(value: Any) -> str:
