@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 from traceback import clear_frames
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
@@ -64,24 +64,7 @@ def retry(
             raise failed.pop()
         return action()
 
-    matches = _predicate(retry_on)
-
-    def before_sleep(state: RetryCallState) -> None:
-        error = _error_of(state)
-        if error is not None:
-            observe(error, state.upcoming_sleep, state.attempt_number)
-
-    def stopped(state: RetryCallState) -> T:
-        raise StopRequestedError("a stop was requested while waiting") from _error_of(state)
-
-    retrying = Retrying(
-        wait=wait,
-        retry=retry_if_exception(lambda error: matches(error) and clock() < deadline),
-        stop=stop_when_event_set(stop),
-        sleep=sleep_using_event(stop),
-        before_sleep=before_sleep,
-        retry_error_callback=stopped,
-    )
+    retrying = _policy(_predicate(retry_on), stop, deadline, observe, wait, clock)
     try:
         return retrying(again)
     except BaseException as error:
@@ -89,6 +72,27 @@ def retry(
         # a client, whose sockets and threads would stay until Python's collector finds it
         clear_frames(error.__traceback__)
         raise
+
+
+def _policy(
+    matches: Predicate, stop: Event, deadline: float, observe: Observer, wait: wait_base, clock: Callable[[], float]
+) -> Retrying:
+    def before_sleep(state: RetryCallState) -> None:
+        error = _error_of(state)
+        if error is not None:
+            observe(error, state.upcoming_sleep, state.attempt_number)
+
+    def stopped(state: RetryCallState) -> NoReturn:
+        raise StopRequestedError("a stop was requested while waiting") from _error_of(state)
+
+    return Retrying(
+        wait=wait,
+        retry=retry_if_exception(lambda error: matches(error) and clock() < deadline),
+        stop=stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        before_sleep=before_sleep,
+        retry_error_callback=stopped,
+    )
 
 
 def _predicate(retry_on: type[BaseException] | Predicate) -> Predicate:

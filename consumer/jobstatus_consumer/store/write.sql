@@ -41,8 +41,8 @@ WITH written AS (
     ) AS sent ({sent})
   ) AS n
   LEFT JOIN LATERAL (
-    -- what a purge has left of the job, while the job has no row; one lookup for each row keeps the rows' order. The first
-    -- condition is asked once: without any purge there is nothing to look up.
+    -- what a purge has left of the job, while the job has no row; one lookup for each row keeps the rows' order. The
+    -- first condition is asked once: without any purge there is nothing to look up.
     SELECT p.* FROM {purged} AS p
     WHERE (SELECT EXISTS (SELECT FROM {purged}))
       AND p.job_id = n.job_id AND NOT EXISTS (SELECT FROM {table} AS row WHERE row.job_id = p.job_id)

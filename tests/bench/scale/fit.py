@@ -41,7 +41,7 @@ MODELLED: Final = ("consumers", "batch", "window", "held_out")
 """The parts whose measurements are predicted."""
 
 
-NEEDED: Final = (*CROWDS[:1], "batch: 5 ms, 500", *IN_FLIGHT, "rows: 10,000 B", "own: own")
+NEEDED: Final = (CROWDS[0], "batch: 5 ms, 500", *IN_FLIGHT, "rows: 10,000 B", "own: own")
 """A case of each part without which the model cannot be fitted."""
 
 
@@ -67,7 +67,8 @@ def can_be_fitted(samples: Samples) -> bool:
 
 def fit(samples: Samples, commit_micros: float, cores: int) -> Costs:
     """The constants; the parts `batch`, `window`, `rows` and `own` must have been measured."""
-    alone, crowds = ([samples[key].sample for key in samples if wanted(key)] for wanted in (_is_alone, _is_crowd))
+    alone = [samples[key].sample for key in samples if _is_alone(key)]
+    crowds, in_flight = ([samples[key].sample for key in keys] for keys in (CROWDS, IN_FLIGHT))
     commit_micros = _commit(alone, commit_micros)
     costs = Costs(
         consumer=_cost(samples, alone, lambda item: item.consumer_micros * item.batch),
@@ -81,7 +82,6 @@ def fit(samples: Samples, commit_micros: float, cores: int) -> Costs:
     )
     costs = min(_bent(costs), key=lambda each: _error(alone, each, cores))
     costs = min((costs._replace(burst=burst) for burst in BURSTS), key=lambda each: _error(crowds, each, cores))
-    in_flight = [samples[key].sample for key in IN_FLIGHT]
     turns = (costs._replace(turn=costs.turn._replace(in_flight=factor)) for factor in FACTORS)
     return min(turns, key=lambda each: _error(in_flight, each, cores))
 
@@ -96,16 +96,12 @@ def _bent(costs: Costs) -> Iterator[Costs]:
 
 def is_fitted(key: str) -> bool:
     """Whether the fit uses this case; the others of the same parts are held out."""
-    return _is_alone(key) or _is_crowd(key) or key in IN_FLIGHT
+    return _is_alone(key) or key in (*CROWDS, *IN_FLIGHT)
 
 
 def _is_alone(key: str) -> bool:
     part, _, label = key.partition(": ")
     return part == "batch" and int(label.rpartition(" ")[2]) != HELD_OUT_BATCH
-
-
-def _is_crowd(key: str) -> bool:
-    return key in CROWDS
 
 
 def predictions(samples: Samples, costs: Costs, cores: int) -> list[Prediction]:
