@@ -113,8 +113,9 @@ def _base(settings: Settings) -> dict[str, Any]:
 class LibraryLines:
     """A `logging` filter for librdkafka's own lines: it passes one line of each kind per minute."""
 
-    LEFT_OUT: Final = ("CONFWARN", "FAIL")
-    """A property for another kind of client; an unreachable broker, which `error_cb` reports too."""
+    LEFT_OUT: Final = ("CONFWARN", "FAIL", "PARTCNT")
+    """A property for another kind of client; an unreachable broker, which `error_cb` reports too; another number of
+    partitions, which `topics alter` and a consumer that gets them say in their own words."""
 
     def __init__(self) -> None:
         self._throttle = Throttle(SAME_LINE_SECONDS)

@@ -17,6 +17,7 @@ def test_a_running_consumer_reads_new_partitions(deployed: Deployment) -> None:
     consumer = deployed.consumer("--batch-linger-seconds", "0.2")
     consumer.says("got partitions 0, 1, 2, 3")
     done = run_inside(deployed, "topics", "alter", "--partitions", "6", "--yes")
+    assert [line for line in done.stderr.splitlines() if not line.startswith("jobstatus: ")] == []
     assert "has now 6 partitions; before: 4 partitions" in done.stdout
     assert "a higher attempt or a later time decides" in done.stderr
     # with the library's own interval this takes up to five minutes

@@ -19,6 +19,7 @@ def test_lines_that_tell_nothing_new_are_left_out() -> None:
     texts = [
         "FAIL [jobstatus#producer-1] [thrd:x]: x: Connect to ipv4#127.0.0.1:1 failed: Connection refused",
         "CONFWARN [jobstatus#consumer-2] [thrd:app]: Configuration property x is a producer property",
+        "PARTCNT [jobstatus#producer-1] [thrd:main]: Topic job-status (id x) partition count changed from 6 to 8",
         "MAXPOLL [jobstatus#consumer-2] [thrd:main]: Application maximum poll interval exceeded",
         "MAXPOLL [jobstatus#consumer-2] [thrd:main]: Application maximum poll interval exceeded",
         "GETPID [jobstatus#producer-3] [thrd:main]: Failed to acquire idempotence PID",
