@@ -25,7 +25,7 @@ from jobstatus_consumer.console.live import Live
 from jobstatus_consumer.console.questions import Questions
 from jobstatus_consumer.console.sources import Sources
 from jobstatus_consumer.errors import SettingsError
-from jobstatus_consumer.garbage import few_collections
+from jobstatus_consumer.interpreter import long_running
 
 logger = logging.getLogger("jobstatus.console")
 
@@ -108,7 +108,7 @@ class ConsoleServer:
 
     def run(self) -> None:
         """Answer until `stop` is called, and for `GRACE_SECONDS` longer where answers are being sent. Blocks."""
-        with few_collections():
+        with long_running():
             asyncio.run(self._serve())
 
     async def _serve(self) -> None:

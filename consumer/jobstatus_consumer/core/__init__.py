@@ -16,7 +16,7 @@ from jobstatus_consumer.core.dead_letters import (
     sendable_time,
 )
 from jobstatus_consumer.core.decode import Decoder, decoder_of
-from jobstatus_consumer.core.fold import Statement, fold
+from jobstatus_consumer.core.fold import Encoded, Statement, fold
 from jobstatus_consumer.core.rule import RowState, advance, decide, is_news
 from jobstatus_consumer.core.start_offsets import (
     StartOffset,
@@ -36,6 +36,7 @@ __all__ = [
     "CutBytes",
     "DeadLetter",
     "Decoder",
+    "Encoded",
     "Letter",
     "RowState",
     "StartOffset",

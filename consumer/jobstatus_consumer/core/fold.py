@@ -10,11 +10,12 @@ the row that is written is one event as it came. Events that do not merge go int
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter, eq
 from typing import Final, NamedTuple
 
-from jobstatus_consumer.records import Event
+from jobstatus_consumer.records import Batch, Event
 
 _NOTHING: Mapping[str, list[Event]] = {}
 _job_of: Final[Callable[[Event], str]] = attrgetter("content.job_id")
@@ -26,11 +27,20 @@ class Statement(NamedTuple):
     events: Sequence[Event]
     merged: Mapping[str, Sequence[Event]]
     """by job: the events that were merged into the job's event above, in log order; only jobs with such events"""
+    parameters: Mapping[str, bytes] | None = None
+    """the events as the store sends them, where they were encoded ahead"""
 
     def part(self, events: Sequence[Event]) -> Statement:
         """The statement with these of its events alone."""
         merged = self.merged
         return Statement(events, {event.job_id: merged[event.job_id] for event in events if event.job_id in merged})
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded(Batch):
+    """A batch with the statements that write it, in their order."""
+
+    statements: Sequence[Statement]
 
 
 def fold(events: Sequence[Event], *, every_event: bool = False) -> list[Statement]:

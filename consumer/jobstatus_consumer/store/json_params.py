@@ -57,6 +57,11 @@ def document(value: Any) -> JsonText:
     return JsonText(_encoded(value))
 
 
+def of_events(events: Sequence[Event]) -> dict[str, bytes]:
+    """What the statement needs of its events: the column lists, and which jobs are late."""
+    return {**column_lists(events), "late_jobs": late_jobs(events)}
+
+
 def column_lists(events: Sequence[Event]) -> dict[str, JsonText]:
     """The rows of one statement: for each column one list, under the column's name."""
     if not events:

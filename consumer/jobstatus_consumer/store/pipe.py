@@ -34,7 +34,8 @@ class Command(NamedTuple):
     """A statement and its parameters, each a finished document."""
 
     query: RawQuery
-    parameters: Mapping[str, JsonText | JsonbText]
+    parameters: Mapping[str, bytes]
+    """each a `JsonText` or a `JsonbText`"""
 
 
 class Pipe:
@@ -169,7 +170,7 @@ class Pipe:
                 return
 
 
-def _values(command: Command) -> list[JsonText | JsonbText]:
+def _values(command: Command) -> list[bytes]:
     return [command.parameters[name] for name in command.query.names]
 
 

@@ -22,7 +22,6 @@ from jobstatus_consumer.errors import (
 from jobstatus_consumer.records import Batch, Event, Projected, Written
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import row_of
-from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.projection import Projection
 from jobstatus_consumer.store.raw_query import RawQuery
 from jobstatus_consumer.store.sending import SendingStore
@@ -150,7 +149,7 @@ class ProjectingStore(SendingStore):
     def _note_target(self, counts: Sequence[int]) -> None:
         self._count(Projected(*counts))
 
-    def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
+    def execute_write(self, parameters: Mapping[str, bytes]) -> tuple[int, int]:
         """Send the statement, and count what it did to the target."""
         ((applied, advanced, *target),) = self._run(self._project, parameters)
         self._count(Projected(*target))

@@ -79,8 +79,8 @@ class SendingStore(Store):
         """
         if self._pooled:
             return False
-        statements = self.fold(batch.events) or [Statement((), {})]
-        if any(len(events) > self._at_once for events, _ in statements):
+        statements = self.encode(batch).statements
+        if any(len(statement.events) > self._at_once for statement in statements):
             return False
         try:
             commands = self._commands(statements, batch.ranges)
@@ -97,8 +97,8 @@ class SendingStore(Store):
     def _commands(self, statements: Sequence[Statement], ranges: Sequence[LogRange]) -> list[Command]:
         """The statements in order; the last one carries the progress of the logs."""
         *before, last = statements
-        parameters = [self._parameters(events, ()) for events, _ in before]
-        return [Command(self._sent_write, given) for given in (*parameters, self._parameters(last.events, ranges))]
+        parameters = [self._parameters(statement, ()) for statement in before]
+        return [Command(self._sent_write, given) for given in (*parameters, self._parameters(last, ranges))]
 
     def receive(self, wake: int | None = None) -> Written | None:
         """What became of the oldest batch in flight, once it is committed.

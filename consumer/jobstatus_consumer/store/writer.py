@@ -11,14 +11,13 @@ from typing import Any, Final, TypeVar
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from jobstatus_consumer.core import RowState, Statement, fold
+from jobstatus_consumer.core import Encoded, RowState, Statement, fold
 from jobstatus_consumer.errors import BadRowError, DatabaseAwayError, DeploymentError, LockedError, StoreError
 from jobstatus_consumer.records import Batch, Event, LogRange, TopicProgress, Written
 from jobstatus_consumer.store import json_params
 from jobstatus_consumer.store.blocking import Blocker, blocker_of, oldest_holder, row_of
 from jobstatus_consumer.store.connection import DEFAULT_LIMITS, Limits, open_connection
 from jobstatus_consumer.store.groups import announce, others_text
-from jobstatus_consumer.store.json_params import JsonbText, JsonText
 from jobstatus_consumer.store.layout import MANAGED
 from jobstatus_consumer.store.names import TableName
 from jobstatus_consumer.store.queries import block
@@ -121,7 +120,8 @@ class Store(Session):
     def write(self, batch: Batch) -> Written:
         """Write a batch, in one statement unless a job's events cannot merge, a row is bad, or the write is slow.
 
-        1. Fold the events. 2. Write the statements in order; the last one carries the progress of the logs.
+        1. Fold and encode the events, unless `encode` has done so.
+        2. Write the statements in order; the last one carries the progress of the logs.
         3. If a statement is refused because of a row, halve it until that row is alone; the other rows are written.
         4. If a statement reaches its time limit and no lock of another session explains that, halve it.
         A row is rejected only if everything else was written. Any other error is raised, and the caller gives the
@@ -129,7 +129,7 @@ class Store(Session):
         """
         started = self._clock()
         counts = WriteCounts()
-        *before, last = self.fold(batch.events) or [Statement((), {})]
+        *before, last = self.encode(batch).statements
         for statement in before:
             self._apply(statement, (), counts)
         self._apply(last, batch.ranges, counts)
@@ -137,6 +137,16 @@ class Store(Session):
         if seconds < self._limits.statement / 2:
             self._at_once = sys.maxsize
         return counts.written(seconds)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Do what can be done of a write without the database, once. For any thread; takes about 1 us for each event.
+
+        What was encoded before a connection was made must not be written on it.
+        """
+        if isinstance(batch, Encoded):
+            return batch
+        statements = [*map(_encoded, self.fold(batch.events))] or [Statement((), {})]
+        return Encoded(batch.events, batch.rejected, batch.ranges, statements)
 
     def fold(self, events: Sequence[Event]) -> list[Statement]:
         """The statements for these events, in their order."""
@@ -248,7 +258,7 @@ class Store(Session):
         events = statement.events
         if len(events) > self._at_once:
             raise TooLongError(f"{len(events)} rows took too long before")
-        applied, advanced = self._send_rows(events, ranges)
+        applied, advanced = self._send_rows(statement, ranges)
         if advanced < len(ranges):
             self._refuse_gaps(ranges)
         self._seen.update(item.log_id for item in ranges)
@@ -287,7 +297,7 @@ class Store(Session):
     def _left_out(self, statement: Statement, counts: WriteCounts) -> Sequence[Statement]:
         """Write a row once more that was not written before. If it is left out again, a trigger does not want it."""
         events = statement.events
-        applied, _ = self._send_rows(events, ())
+        applied, _ = self._send_rows(statement, ())
         rows = {} if applied else self._row_states(events)
         if not applied and unexplained(events, 1, rows):
             counts.leave_out(events[0])
@@ -297,8 +307,8 @@ class Store(Session):
         counts.explain(events, 1 - applied, rows)
         return ()
 
-    def _send_rows(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> tuple[int, int]:
-        parameters = self._parameters(events, ranges)
+    def _send_rows(self, statement: Statement, ranges: Sequence[LogRange]) -> tuple[int, int]:
+        parameters = self._parameters(statement, ranges)
         sent_at = self._clock()
         try:
             applied, advanced = self.execute_write(parameters)
@@ -308,14 +318,11 @@ class Store(Session):
             raise
         return applied, advanced
 
-    def _parameters(self, events: Sequence[Event], ranges: Sequence[LogRange]) -> dict[str, JsonText | JsonbText]:
-        return {
-            **json_params.column_lists(events),
-            "late_jobs": json_params.late_jobs(events),
-            "logs": json_params.log_ranges(ranges, self._seen),
-        }
+    def _parameters(self, statement: Statement, ranges: Sequence[LogRange]) -> dict[str, bytes]:
+        of_events = statement.parameters or json_params.of_events(statement.events)
+        return {**of_events, "logs": json_params.log_ranges(ranges, self._seen)}
 
-    def execute_write(self, parameters: Mapping[str, JsonText | JsonbText]) -> tuple[int, int]:
+    def execute_write(self, parameters: Mapping[str, bytes]) -> tuple[int, int]:
         """Send the statement; returns how many rows it wrote, and of how many logs it advanced the progress."""
         ((applied, advanced),) = self.execute(self._write, parameters)
         return applied, advanced
@@ -348,10 +355,18 @@ class Store(Session):
         return {job_id: RowState(*state) for job_id, *state in self.execute(self._states, {"jobs": jobs})}
 
 
+def _encoded(statement: Statement) -> Statement:
+    """The statement with its parameters; without them if a value cannot be sent, which `write` then finds."""
+    try:
+        return statement._replace(parameters=json_params.of_events(statement.events))
+    except BadRowError:
+        return statement
+
+
 def _behind(statement: Statement) -> list[Statement]:
     """The events that were merged into the statement's only row, folded without it."""
-    (event,), merged = statement
-    return fold(merged.get(event.job_id, ()))
+    (event,) = statement.events
+    return fold(statement.merged.get(event.job_id, ()))
 
 
 def _pieces(statement: Statement, size: int) -> list[Statement]:

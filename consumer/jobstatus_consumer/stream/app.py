@@ -14,7 +14,7 @@ from typing import Any, Final
 from jobstatus_consumer.config import Settings
 from jobstatus_consumer.core import Budget
 from jobstatus_consumer.errors import BrokerAwayError, OffsetsLostError, SettingsError, StartError, StopRequestedError
-from jobstatus_consumer.garbage import few_collections
+from jobstatus_consumer.interpreter import long_running
 from jobstatus_consumer.kafka import (
     DeadLetterSender,
     GroupConsumer,
@@ -96,7 +96,7 @@ def consume(
         if options.clear_dlq_budget:
             _clear_budget(settings, topics)
         ends = end_offsets(settings, topics) if options.until_caught_up else None
-        with few_collections():
+        with long_running():
             return ConsumerRun(settings, options, topics, make_client, count_letters).run(stop, ends)
 
 

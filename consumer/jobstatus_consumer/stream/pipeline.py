@@ -8,10 +8,11 @@
     6. Commit what is written: explicit offsets, never past an event that is not written.
     7. After a crash any event may be delivered again; the guard in the table makes that change nothing.
 
-Up to `batches_in_flight` batches are with the writer (window.py), and one is being filled. When all are full, the loop
-waits up to `PATIENCE` seconds without pausing (a pause discards the prefetched messages); then it pauses every
-partition and continues to poll. A batch is submitted when it is due (batch.py). Where it is due once the writer is
-idle, the loop waits for a result instead of for messages, and then takes the messages that have come meanwhile.
+Up to `batches_in_flight` batches are on their way to the database, one more is in the writer's hand (window.py), and
+one is being filled. When all are full, the loop waits up to `PATIENCE` seconds without pausing (a pause discards the
+prefetched messages); then it pauses every partition and continues to poll. A batch is submitted when it is due
+(batch.py). Where it is due once the writer is idle, the loop waits for a result instead of for messages, and then takes
+the messages that have come meanwhile.
 
 A partition is fetched as soon as it is assigned, and compared with the database's progress meanwhile: a pause until the
 comparison would cost a second. Nothing is submitted before every partition was compared.
@@ -44,6 +45,7 @@ from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.schemas import AskedSchemas, SchemaPendingError
 from jobstatus_consumer.stream.tasks import (
+    IN_HAND,
     BatchReturned,
     BatchWritten,
     Failed,
@@ -106,7 +108,7 @@ class Pipeline:
         self._state = State.READING
         # polled, and not yet in the batch
         self._polled: deque[Polled] = deque()
-        self._window = Window(settings.batches_in_flight)
+        self._window = Window(settings.batches_in_flight + IN_HAND)
         # returned inside a rebalance, where nothing may seek: it is handled after the poll
         self._postponed: BatchReturned | None = None
         self._last_commit = self._observed = self._last_task = -math.inf

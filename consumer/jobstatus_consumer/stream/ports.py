@@ -34,6 +34,9 @@ class StorePort(SendingPort, Protocol):
     def topic_progress(self, topic: str) -> TopicProgress:
         """Return what the database has of each log of the topic."""
 
+    def encode(self, batch: Batch) -> Batch:
+        """Do what can be done of a write without the database. May be called from another thread."""
+
     def write(self, batch: Batch) -> Written:
         """Write the batch; rows that the database rejects are isolated."""
 

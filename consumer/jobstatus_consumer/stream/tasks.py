@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from jobstatus_consumer.records import Batch, Written
+
+IN_HAND: Final = 1
+"""Batches that the writer has beside those in flight. Each is encoded, so that it is sent as soon as there is room."""
 
 
 @dataclass(frozen=True, slots=True)

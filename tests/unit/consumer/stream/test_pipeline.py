@@ -25,6 +25,7 @@ from jobstatus_consumer.stream.caught_up import CaughtUp
 from jobstatus_consumer.stream.pipeline import COMMIT_EVERY, STOP_WAIT, Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.tasks import (
+    IN_HAND,
     BatchReturned,
     BatchWritten,
     Failed,
@@ -60,12 +61,12 @@ class Database:
 
 
 class FakeWriter:
-    """The writer's interface; what it does with a task, and when, is drawn. It takes up to `window` batches."""
+    """The writer's interface; what it does with a task, and when, is drawn. It takes a batch more than `window`."""
 
     def __init__(self, database: Database, rng: random.Random, window: int) -> None:
         self._database = database
         self._rng = rng
-        self._window = window
+        self._most = window + IN_HAND
         self._connection = -1
         self._tasks: deque[Task] = deque()
         self.most = 0
@@ -79,7 +80,7 @@ class FakeWriter:
         return self._tasks[0] if self._tasks else None
 
     def submit(self, task: Task) -> None:
-        assert len(self._tasks) < self._window
+        assert len(self._tasks) < self._most
         assert not any(isinstance(item, ReadProgress) for item in self._tasks), "behind a comparison"
         assert isinstance(task, Batch) or not self._tasks, "a comparison behind a batch"
         self._tasks.append(task)
@@ -94,7 +95,7 @@ class FakeWriter:
         return found
 
     def do(self, task: Task) -> Result:
-        if self._window > 1 and self._rng.random() < 0.2:
+        if self._rng.random() < 0.2:
             self._connection = -1  # it was lost; often twice in a row
         if isinstance(task, ReadProgress) or self._connection != self._database.connection:
             self._connection = self._database.connection
@@ -304,11 +305,11 @@ def test_what_the_database_forgot_is_written_again(seed: int, window: int, flush
 
 
 @pytest.mark.parametrize("window", [1, 2, 4])
-def test_the_window_is_used_whole_and_never_passed(window: int) -> None:
+def test_the_writer_gets_all_that_it_takes_and_no_more(window: int) -> None:
     """The writer asserts that no more batches come. None waits for another one's result while there is room."""
     loop, consumer, writer, _ = make(random.Random(7), window=window)
     loop.run(CaughtUp(dict.fromkeys(range(PARTITIONS), 200), loop.assignment, consumer).reached)
-    assert writer.most == window
+    assert writer.most == window + IN_HAND
 
 
 @pytest.mark.parametrize("seed", range(30))

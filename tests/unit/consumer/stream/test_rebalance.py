@@ -16,7 +16,15 @@ from jobstatus_consumer.kafka.group_consumer import GroupConsumer
 from jobstatus_consumer.records import Batch, LogRange, Written
 from jobstatus_consumer.stream.pipeline import Pipeline
 from jobstatus_consumer.stream.run_stats import RunStats
-from jobstatus_consumer.stream.tasks import BatchReturned, BatchWritten, ProgressRead, ReadProgress, Result, Task
+from jobstatus_consumer.stream.tasks import (
+    IN_HAND,
+    BatchReturned,
+    BatchWritten,
+    ProgressRead,
+    ReadProgress,
+    Result,
+    Task,
+)
 from jobstatus_consumer.telemetry.metrics import Metrics
 
 SETTINGS = load_settings({"JOBSTATUS_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, {"batch_linger_seconds": 0})
@@ -282,11 +290,11 @@ def ranges(member: Member, number: int) -> list[tuple[int, int, int]]:
 
 
 def test_several_batches_are_submitted_before_the_first_is_written_and_commits_follow_their_results() -> None:
-    member = reading(0, window=3)
+    member = reading(0, window=2)
     for offset in range(4):
         member.polls(Message(0, offset))
     assert [ranges(member, number) for number in (1, 2, 3)] == [[(0, 0, 1)], [(0, 1, 2)], [(0, 2, 3)]]
-    assert len(member.writer.tasks) == 4, "the fourth batch waits for room"
+    assert len(member.writer.tasks) == 4, "two are in flight and one is in hand, so the fourth batch waits for room"
     member.step(written(member.writer.batch(1)))
     assert ranges(member, 4) == [(0, 3, 4)]
     assert [offset for _, offset, _ in member.client.commits] == [1]
@@ -366,12 +374,19 @@ def test_a_record_that_may_be_from_before_the_assignment_is_read_again_and_other
     assert list(member.writer.batch().ranges) == [LogRange("job-status", 0, "job-status/A/0", 0, 1)]
 
 
-def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
+def paused() -> Member:
+    """A member that has paused partition 0: the writer has all that it takes, and the next batch is full."""
     member = reading(0)
-    member.polls(Message(0, 0))
-    member.polls(*[Message(0, 1 + number) for number in range(SETTINGS.batch_max_events)])
+    for offset in range(1 + IN_HAND):
+        member.polls(Message(0, offset))
+    member.polls(*[Message(0, 1 + IN_HAND + number) for number in range(SETTINGS.batch_max_events)])
     member.step()
     assert member.client.paused == {0}
+    return member
+
+
+def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
+    member = paused()
     member.client.before_poll = lambda: member.client.assign(1)
     member.step()
     assert member.client.paused == {0, 1}
@@ -388,14 +403,9 @@ def test_what_is_polled_of_a_kept_partition_while_another_is_revoked_is_written(
 
 
 def test_a_partition_that_was_lost_in_a_pause_is_fetched_when_it_comes_again() -> None:
-    member = reading(0)
-    member.polls(Message(0, 0))
-    batch = member.writer.batch()
-    member.polls(*[Message(0, 1 + number) for number in range(SETTINGS.batch_max_events)])
-    member.step()
-    assert member.client.paused == {0}
+    member = paused()
     member.client.lose(0)
-    member.step(written(batch))
+    member.step(*[written(member.writer.batch(1 + number)) for number in range(1 + IN_HAND)])
     # the client keeps the pause, as librdkafka does
     assert member.client.paused == {0}
     member.client.assign(0)

@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -52,6 +53,9 @@ class Store:
         self._next(self._comparisons)
         assert topic == "job-status"
         return TopicProgress(PROGRESS)
+
+    def encode(self, batch: Batch) -> Batch:
+        return batch
 
     def write(self, batch: Batch) -> Written:
         self._next(self._writes)
@@ -119,15 +123,14 @@ def writing(
     comparisons: list[StoreError | None] | None = None,
     count_connection: Callable[[], object] = lambda: None,
 ) -> Iterator[Writer]:
+    with running(Store(list(writes), comparisons or []), count_connection) as writer:
+        yield writer
+
+
+@contextmanager
+def running(store: Store, count_connection: Callable[[], object] = lambda: None) -> Iterator[Writer]:
     sender: Any = None
-    writer = Writer(
-        Store(list(writes), comparisons or []),
-        sender,
-        Budget(100, 5.0),
-        "group",
-        "job-status",
-        count_connection=count_connection,
-    )
+    writer = Writer(store, sender, Budget(100, 5.0), "group", "job-status", count_connection=count_connection)
     writer.start()
     yield writer
     writer.close(10)
@@ -201,3 +204,47 @@ def test_a_target_that_became_wrong_while_nothing_was_written_ends_the_consumer(
         failed = until(lambda: isinstance(found := result(writer, ReadProgress()), Failed) and found, "it has failed")
         assert isinstance(failed, Failed)
         assert str(failed.error) == "no such column"
+
+
+class Encoding(Store):
+    """Notes what was encoded and written, in this order, and in which thread; a write lasts until it is let go."""
+
+    def __init__(self, *writes: StoreError | None) -> None:
+        super().__init__(list(writes), [])
+        self.done: list[str] = []
+        self.threads: set[str] = set()
+        self.let_go = threading.Semaphore(0)
+
+    def encode(self, batch: Batch) -> Batch:
+        self.done.append(f"encode {batch.events[0].job_id}")
+        self.threads.add(threading.current_thread().name)
+        return replace(batch)
+
+    def write(self, batch: Batch) -> Written:
+        assert self.let_go.acquire(timeout=10)
+        self.done.append(f"write {batch.events[0].job_id}")
+        return super().write(batch)
+
+
+def test_a_batch_in_hand_is_encoded_by_the_loop_while_the_one_before_is_at_the_database() -> None:
+    store = Encoding(None, STALE)
+    with running(store) as writer:
+        assert isinstance(result(writer, ReadProgress()), ProgressRead)
+        for job_id in ("a", "b"):
+            writer.submit(batch([event(job_id)]))
+        with pytest.raises(RuntimeError, match="as many tasks as it takes"):
+            writer.submit(batch([event("c")]))
+        assert store.done == ["encode a", "encode b"]
+        store.let_go.release()
+        assert isinstance(writer.result(10), BatchWritten)
+        writer.submit(batch([event("c")]))
+        store.let_go.release()
+        returned = writer.result(10)
+        assert isinstance(returned, BatchReturned)
+        assert returned.batch.events[0].job_id == "b"
+        # what was encoded for the old connection is not written on the new one, also not by a batch in hand
+        store.let_go.release(2)
+        for job_id in ("b", "c"):
+            assert isinstance(result(writer, batch([event(job_id)])), BatchWritten)
+    assert store.done[2:] == ["write a", "encode c", "write b", "encode b", "write b", "encode c", "write c"]
+    assert store.threads == {threading.current_thread().name}

@@ -44,6 +44,9 @@ class Store:
     def topic_progress(self, topic: str) -> TopicProgress:
         return TopicProgress({})
 
+    def encode(self, batch: Batch) -> Batch:
+        return batch
+
     def write(self, batch: Batch) -> Written:
         assert not self.in_flight, "something else is in flight"
         self.at_once = self.at_once_then
