@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import Final, NamedTuple
 
-OBJECTS: Final = 10_000
+OBJECTS: Final = 50_000
 """After so many new containers that are still alive the collector looks at them; Python's default is 700.
 
 An event is two containers, a waiting client some dozens, and few of them are part of a cycle. With the default the

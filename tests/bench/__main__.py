@@ -100,10 +100,12 @@ def _speed(place: Place, options: argparse.Namespace, console: Console) -> Measu
 
 def _compiled(place: Place, options: argparse.Namespace, console: Console) -> Measured:
     events, rounds = _size(options)
-    place.make_topic("compiled")
-    place.fill("compiled", events, JOBS)
+    backlogs = {size: compiled.Backlog(f"compiled-{size}", times * events) for size, times in compiled.SIZES.items()}
+    for topic, count in backlogs.values():
+        place.make_topic(topic)
+        place.fill(topic, count, JOBS)
     before = None if options.before is None else options.before.resolve()
-    found = compiled.measure(place, "compiled", events, rounds, before, console.print)
+    found = compiled.measure(place, backlogs, rounds, before, console.print)
     console.print(compiled.table(found, events))
     return compiled.as_dict(found), compiled.targets(found)
 

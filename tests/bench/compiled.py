@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from rich.table import Table
@@ -25,7 +25,11 @@ from .place import CHECKOUT, Place
 from .tables import plain_table
 from .targets import Target
 
-SIZES: Final = (50, 500)
+SIZES: Final = {50: 1, 500: 4}
+"""The sizes of a batch, and how many times as many events each has.
+
+Batches of 500 are quick, and a run of half a second is that of the broker's first fetches.
+"""
 WANTED: Final = {"before": 0.65, "pure": 0.75}
 """The share of the CPU of each that the compiled one may take at 500. The pure code has become quicker as well."""
 RATES: Final = {("bare", 50): 0.75, ("bare", 500): 1.0, ("plain", 50): 1.6, ("plain", 500): 1.6}
@@ -37,6 +41,14 @@ WORDS: Final = {
     "bare": "bare Store.write, compiled, no Kafka",
     "plain": "plain loop: executemany",
 }
+
+
+class Backlog(NamedTuple):
+    """A topic, and how many events it holds."""
+
+    topic: str
+    events: int
+
 
 Case = tuple[str, int]
 """A contender and the size of its batches."""
@@ -66,8 +78,9 @@ def _rate(run: Run) -> float:
 
 
 def measure(
-    place: Place, topic: str, events: int, rounds: int, before: Path | None, say: Callable[[str], None]
+    place: Place, backlogs: Mapping[int, Backlog], rounds: int, before: Path | None, say: Callable[[str], None]
 ) -> Compiled:
+    """Each contender over the backlog of each size of a batch, in turns."""
     found = Compiled()
     with _compiled_wheel() as wheel:
         ours = {"PYTHONPATH": str(wheel)}
@@ -81,7 +94,7 @@ def measure(
         if before is not None:
             contenders = {"before": ("ours", {}), **contenders}
         for number in range(rounds):
-            for size in SIZES:
+            for size, (topic, events) in backlogs.items():
                 for name, (module, settings) in contenders.items():
                     old = before if name == "before" else None
                     run = place.run(module, topic, events, size, _older(old), settings=settings, checkout=old).run
@@ -124,9 +137,10 @@ def _older(checkout: Path | None) -> Callable[[str], object]:
 
 
 def table(found: Compiled, events: int) -> Table:
-    rounds = len(found.runs["compiled", SIZES[0]])
+    rounds = len(next(iter(found.runs.values())))
+    counts = " and ".join(f"{times * events:,} (batch {size})" for size, times in SIZES.items())
     shown = plain_table(
-        f"{events:,} events, a backlog; medians of {rounds}",
+        f"backlogs of {counts} events; medians of {rounds}",
         ["batch", "contender"],
         ["CPU µs/event", "compiled takes", "events/s", "compiled is"],
     )

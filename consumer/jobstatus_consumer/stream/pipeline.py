@@ -41,6 +41,7 @@ from jobstatus_consumer.kafka import AssignedPartition, EndOfPartition, GroupCon
 from jobstatus_consumer.records import NO_EPOCH, Batch, LogRange, RawRecord, TopicProgress
 from jobstatus_consumer.stream.assignment import Assignment, Partition, named
 from jobstatus_consumer.stream.batch import BatchBuilder
+from jobstatus_consumer.stream.filling import fill
 from jobstatus_consumer.stream.lag import Lag, LagWatch
 from jobstatus_consumer.stream.run_stats import RunStats
 from jobstatus_consumer.stream.schemas import AskedSchemas, SchemaPendingError
@@ -95,7 +96,7 @@ class Pipeline:
         clock: Callable[[], float] = time.monotonic,
         schemas: AskedSchemas | None = None,
     ) -> None:
-        self._decode = decoder_of(settings, None if schemas is None else schemas.schema_of).decode
+        self._decoder = decoder_of(settings, None if schemas is None else schemas.schema_of)
         self._schemas = schemas
         self._builder = BatchBuilder(
             settings.batch_max_events, settings.batch_max_bytes, settings.batch_linger_seconds, settings.batch_flush
@@ -170,43 +171,34 @@ class Pipeline:
     def _fill(self, now: float) -> None:
         if self._schemas is not None:
             self._schemas.settle(self._polled)
-        polled, builder, decode, partitions = self._polled, self._builder, self._decode, self.assignment.partitions
-        while polled and builder.room > 0 and not builder.heavy:
-            item = polled.popleft()
-            partition = partitions.get(item.partition)
-            if partition is None:
-                continue  # revoked after the poll: its new owner reads it
-            if not isinstance(item, RawRecord):
-                self._fill_mark(partition, item, now)
-                continue
-            # 2. and 3.
-            try:
-                builder.add(decode(item), partition.buffered, now)
-            except SchemaPendingError:
-                polled.appendleft(item)
-                self._wait_for_schema(item)
-                break
-            partition.buffered = item.offset + 1
-        if len(builder):
+        # 2. and 3.
+        try:
+            while (
+                mark := fill(self._builder, self._polled, self.assignment.partitions, self._decoder, now)
+            ) is not None:
+                self._fill_mark(mark, now)
+        except SchemaPendingError:
+            self._wait_for_schema()
+        if len(self._builder):
             self._stats.began()
         if self.assignment.backlog_polled():
-            builder.hurry()  # what waited for a consumer does not wait for more events as well
+            self._builder.hurry()  # what waited for a consumer does not wait for more events as well
 
-    def _wait_for_schema(self, item: RawRecord) -> None:
+    def _wait_for_schema(self) -> None:
         """Fetch no more, and write what comes before the record that waits for its schema."""
         if self._schemas is not None:
-            self._schemas.hold(item)
+            self._schemas.hold(self._polled[0])
         self._builder.hurry()
         if self._state is State.READING:
             self._pause()
 
-    def _fill_mark(self, partition: Partition, item: EndOfPartition | LogCut, now: float) -> None:
-        if isinstance(item, EndOfPartition):
-            self._cover_gap(partition, item.offset, now)
-            return
-        # what was read of the lost tail is written at once; then the partition continues behind the cut
-        self.assignment.note_cut(item)
-        self._builder.hurry()
+    def _fill_mark(self, mark: Polled, now: float) -> None:
+        if isinstance(mark, EndOfPartition):
+            self._cover_gap(self.assignment.partitions[mark.partition], mark.offset, now)
+        elif isinstance(mark, LogCut):
+            # what was read of the lost tail is written at once; then the partition continues behind the cut
+            self.assignment.note_cut(mark)
+            self._builder.hurry()
 
     def _cover_gap(self, partition: Partition, end: int, now: float) -> None:
         if end > partition.buffered:

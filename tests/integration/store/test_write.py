@@ -44,6 +44,14 @@ def test_what_cannot_merge_takes_a_statement_more(store: Store, database: Databa
     assert table.read(database) == one_by_one({}, events)
 
 
+def test_a_late_event_makes_no_other_event_of_its_batch_late(store: Store, database: Database) -> None:
+    store.write(batch([event("a", 0, time=50), event("b", 1, time=50)], ranges=()))
+    behind = [event("a", 2, time=20), event("b", 3, time=20, late=True)]
+    written = store.write(batch(behind, ranges=()))
+    assert (written.applied, written.stale, written.statements) == (1, {"late": 1}, 1)
+    assert [table.read(database)[job_id].offset for job_id in ("a", "b")] == [2, 1]
+
+
 def test_stale_events_are_counted_by_reason_and_leave_the_row_alone(store: Store, database: Database) -> None:
     rows = [event(job_id, 5, attempt=1, time=50) for job_id in ("again", "before", "late", "lower", "other")]
     store.write(batch(rows, ranges=()))

@@ -392,6 +392,13 @@ def test_a_partition_that_comes_during_a_pause_is_paused_too() -> None:
     assert member.client.paused == {0, 1}
 
 
+def test_what_was_polled_of_a_partition_is_dropped_where_the_same_poll_revokes_it() -> None:
+    member = reading(0, 1)
+    member.client.before_consume = lambda: member.client.revoke(0)
+    member.polls(Message(0, 0), Message(1, 0), Message(1, 1))
+    assert [(item.partition, item.start, item.end) for item in member.writer.batch().ranges] == [(1, 0, 2)]
+
+
 def test_what_is_polled_of_a_kept_partition_while_another_is_revoked_is_written() -> None:
     member = reading(0, 1)
     member.client.before_poll = lambda: member.client.revoke(1)
