@@ -48,6 +48,8 @@ TURN_SECONDS: Final = (0.0005, 0.008)
 
 That one needs it for microseconds, but may have lost the interpreter: it goes on once the others sleep.
 """
+CALLBACKS_SECONDS: Final = 0.1
+"""For how long, at most, direct calls of other threads let callbacks run alone. 256 of them take half a millisecond."""
 DEFAULT_BLOCK_SECONDS: Final = 5.0
 ENDS_WITHIN_SECONDS: Final = 10.0
 """What the end of a process may take after its flush: other producers flush, too, and spools are closed."""
@@ -80,6 +82,8 @@ class Intake:
         self._phase = Phase.OPEN
         self._calling: int | None = None
         """the thread whose call is under way, with the lock"""
+        self._callbacks_until = 0.0
+        """by `time.monotonic`: until then a thread runs the client's callbacks, and has the interpreter for itself"""
         self._set_aside: deque[LockedCall] = deque()
         """what signal handlers reported in the middle of a call of the same thread"""
         self._group = Group()
@@ -153,6 +157,8 @@ class Intake:
             # a signal handler interrupted what this thread does with the lock: nothing to wait for, so not this way
             return False
         nap, longest = TURN_SECONDS
+        if may_block and self._callbacks_until:
+            self._let_callbacks_run()
         try:
             while not (has_lock := lock.acquire(blocking=False)):
                 if not may_block or self._route is not _DIRECT:
@@ -169,8 +175,38 @@ class Intake:
         if self._wakeups.needed:
             self._wakeups.wake()
         if may_block and total % POLL_EVERY < len(updates) and len(self._first_tries) > POLL_ABOVE:
-            self._client.transport.poll(0)
+            self._run_callbacks_unless_run()
         return True
+
+    def run_callbacks(self) -> None:
+        """Run the Kafka client's callbacks that are due, after those that another thread runs now."""
+        self._let_callbacks_run()
+        self._run_callbacks()
+
+    def _run_callbacks_unless_run(self) -> None:
+        # not only whether it is 0: a signal handler may have raised before it was set back
+        if time.monotonic() >= self._callbacks_until:
+            self._run_callbacks()
+
+    def _run_callbacks(self) -> None:
+        """Run the callbacks while direct calls of other threads sleep.
+
+        The client takes the interpreter anew for each callback. If other threads wanted it, each callback would wait
+        for its turn, and end in two switches of threads.
+        """
+        self._callbacks_until = time.monotonic() + CALLBACKS_SECONDS
+        try:
+            self._client.transport.poll(0)
+        finally:
+            self._callbacks_until = 0.0
+
+    def _let_callbacks_run(self) -> None:
+        """Sleep while another thread runs the callbacks; for a bounded time, because a callback may wait for a call."""
+        nap, longest = TURN_SECONDS
+        until = self._callbacks_until
+        while self._callbacks_until and time.monotonic() < until:
+            time.sleep(nap)
+            nap = min(2 * nap, longest)
 
     def _put_locked(self, updates: Sequence[CheckedUpdate], waiter: AckWaiter | None) -> bool:
         call = LockedCall(updates, waiter)

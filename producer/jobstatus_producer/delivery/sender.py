@@ -65,7 +65,7 @@ class Sender:
 
     def _tick(self) -> None:
         # runs every callback that is due, so what is left in flight has truly not been acknowledged
-        self._outbox.poll(0)
+        self._outbox.run_callbacks()
         self._outbox.find_broker()
         self._outbox.use_new_certificates()
         in_refused_batches = self._outbox.call_back_if_failed()

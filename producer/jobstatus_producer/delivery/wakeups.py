@@ -27,6 +27,9 @@ class Wakeups:
         self.needed = bound is None
         try:
             self._calls.get(timeout=bound)
+            # hundreds of calls may have woken it while it had lost the interpreter, and more may do so all the time
+            for _ in range(self._calls.qsize()):
+                self._calls.get_nowait()
         except Empty:
             return
         finally:

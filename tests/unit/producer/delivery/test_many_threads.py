@@ -22,6 +22,7 @@ from jobstatus_producer.delivery.intake import Intake
 from jobstatus_producer.delivery.outbox import Outbox
 from jobstatus_producer.delivery.sender import Sender
 from jobstatus_producer.delivery.waits import put_within, wait_until_settled
+from jobstatus_producer.delivery.wakeups import Wakeups
 from jobstatus_producer.record import CheckedUpdate, Record, new_event_id
 from jobstatus_schemas import CODEC, Codec
 from support.memory_transport import MemoryLog
@@ -93,6 +94,79 @@ def test_behind_a_call_that_has_lost_the_interpreter_no_other_queues_for_its_loc
     assert under_way.result(SECONDS)
     assert [other.result(SECONDS) for other in others] == [True] * THREADS
     assert len(log.events) == THREADS + 1
+
+
+class Callbacks:
+    """Callbacks of the Kafka client that last until they are let go."""
+
+    def __init__(self, outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go_on = threading.Event(), threading.Event()
+        self.runs = 0
+        monkeypatch.setattr(outbox._client.transport, "poll", self._poll)
+
+    def _poll(self, seconds: float) -> None:
+        self.runs += 1
+        self.reached.set()
+        assert self.go_on.wait(SECONDS)
+
+
+def test_while_callbacks_run_direct_calls_of_other_threads_sleep(
+    open_outbox: Open, log: MemoryLog, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client takes the interpreter for each callback; if others wanted it, each would be a switch of threads."""
+    monkeypatch.setattr("jobstatus_producer.delivery.intake.CALLBACKS_SECONDS", SECONDS)
+    outbox = open_outbox()
+    callbacks = Callbacks(outbox, monkeypatch)
+    running = pool.submit(outbox.run_callbacks)
+    assert callbacks.reached.wait(SECONDS)
+    other = pool.submit(outbox.put, [update("thread")])
+    sender = pool.submit(outbox.run_callbacks)
+    assert outbox.put([update("loop")], may_block=False), "an event loop never sleeps"
+    outbox._run_callbacks_unless_run()
+    assert not other.done()
+    assert callbacks.runs == 1, "no second thread runs callbacks at the same time"
+    callbacks.go_on.set()
+    running.result(SECONDS)
+    sender.result(SECONDS)
+    assert other.result(SECONDS)
+    assert [event.status for event in log.events] == ["loop", "thread"]
+
+
+def test_a_callback_that_waits_for_a_call_of_another_thread_gets_it(
+    open_outbox: Open, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that logs, where a handler of the log reports a job: the call goes on after a moment."""
+    outbox = open_outbox()
+    callbacks = Callbacks(outbox, monkeypatch)
+    running = pool.submit(outbox.run_callbacks)
+    assert callbacks.reached.wait(SECONDS)
+    assert pool.submit(outbox.put, [update("other")]).result(SECONDS)
+    callbacks.go_on.set()
+    running.result(SECONDS)
+
+
+def test_a_handler_that_raises_before_the_callbacks_run_does_not_end_them_for_ever(
+    open_outbox: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = open_outbox()
+    callbacks = Callbacks(outbox, monkeypatch)
+    callbacks.go_on.set()
+    # what is left where the handler raises right behind the assignment
+    outbox._callbacks_until = time.monotonic() - 1
+    assert outbox.put([update("next")])
+    outbox._run_callbacks_unless_run()
+    assert callbacks.runs == 1
+
+
+def test_many_wakes_end_one_sleep() -> None:
+    """While the sender has lost the interpreter at the wrong moment, each of hundreds of calls wakes it."""
+    wakeups = Wakeups()
+    for _ in range(500):
+        wakeups.wake()
+    wakeups.sleep(lambda: SECONDS)
+    began = time.monotonic()
+    wakeups.sleep(lambda: 0.1)
+    assert time.monotonic() - began >= 0.09
 
 
 def test_an_event_loop_does_not_wait_for_a_call_of_a_thread(open_outbox: Open, pool: ThreadPoolExecutor) -> None:
@@ -193,11 +267,13 @@ def test_each_threads_events_arrive_once_and_in_order_through_failures(
 
     def report(number: int) -> None:
         for step in range(events):
-            if step % 20 == number:
-                # what is handed over now fails; the way is closed, and opened again
-                log.has_room = False
-            assert put_within(outbox, [update(str(step), f"job-{number}")], SECONDS)
+            updates = [update(str(step), f"job-{number}")]
+            # what is handed over now fails; the way is closed, and opened again. Not for longer than one try: nothing
+            # is sent meanwhile, so a call that found no room would never find any
+            log.has_room = step % 20 != number
+            accepted = outbox.put(updates)
             log.has_room = True
+            assert accepted or put_within(outbox, updates, SECONDS)
 
     with threads_change_often(), ThreadPoolExecutor(THREADS) as many:
         list(many.map(report, range(THREADS)))
