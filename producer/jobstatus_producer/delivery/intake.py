@@ -84,6 +84,8 @@ class Intake:
         """the thread whose call is under way, with the lock"""
         self._callbacks_until = 0.0
         """by `time.monotonic`: until then a thread runs the client's callbacks, and has the interpreter for itself"""
+        self._reported: set[int] = set()
+        """the threads that have reported while these callbacks run"""
         self._set_aside: deque[LockedCall] = deque()
         """what signal handlers reported in the middle of a call of the same thread"""
         self._group = Group()
@@ -157,7 +159,7 @@ class Intake:
             # a signal handler interrupted what this thread does with the lock: nothing to wait for, so not this way
             return False
         nap, longest = TURN_SECONDS
-        if may_block and self._callbacks_until:
+        if may_block and self._callbacks_until and self._reports_again():
             self._let_callbacks_run()
         try:
             while not (has_lock := lock.acquire(blocking=False)):
@@ -194,11 +196,19 @@ class Intake:
         The client takes the interpreter anew for each callback. If other threads wanted it, each callback would wait
         for its turn, and end in two switches of threads.
         """
+        self._reported = set()
         self._callbacks_until = time.monotonic() + CALLBACKS_SECONDS
         try:
             self._client.transport.poll(0)
         finally:
             self._callbacks_until = 0.0
+
+    def _reports_again(self) -> bool:
+        """Whether this thread has reported since the callbacks began: one that seldom does need not sleep for them."""
+        thread, reported = get_ident(), self._reported
+        again = thread in reported
+        reported.add(thread)
+        return again
 
     def _let_callbacks_run(self) -> None:
         """Sleep while another thread runs the callbacks; for a bounded time, because a callback may wait for a call."""

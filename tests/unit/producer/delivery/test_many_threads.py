@@ -119,7 +119,8 @@ def test_while_callbacks_run_direct_calls_of_other_threads_sleep(
     callbacks = Callbacks(outbox, monkeypatch)
     running = pool.submit(outbox.run_callbacks)
     assert callbacks.reached.wait(SECONDS)
-    other = pool.submit(outbox.put, [update("thread")])
+    other = pool.submit(lambda: [outbox.put([update(text)]) for text in ("first", "second")])
+    until(lambda: log.records, "the first call of a thread does not wait")
     sender = pool.submit(outbox.run_callbacks)
     assert outbox.put([update("loop")], may_block=False), "an event loop never sleeps"
     outbox._run_callbacks_unless_run()
@@ -128,8 +129,8 @@ def test_while_callbacks_run_direct_calls_of_other_threads_sleep(
     callbacks.go_on.set()
     running.result(SECONDS)
     sender.result(SECONDS)
-    assert other.result(SECONDS)
-    assert [event.status for event in log.events] == ["loop", "thread"]
+    assert other.result(SECONDS) == [True, True]
+    assert [event.status for event in log.events] == ["first", "loop", "second"]
 
 
 def test_a_callback_that_waits_for_a_call_of_another_thread_gets_it(
@@ -140,7 +141,7 @@ def test_a_callback_that_waits_for_a_call_of_another_thread_gets_it(
     callbacks = Callbacks(outbox, monkeypatch)
     running = pool.submit(outbox.run_callbacks)
     assert callbacks.reached.wait(SECONDS)
-    assert pool.submit(outbox.put, [update("other")]).result(SECONDS)
+    assert pool.submit(lambda: [outbox.put([update(text)]) for text in ("first", "second")]).result(SECONDS)
     callbacks.go_on.set()
     running.result(SECONDS)
 
