@@ -53,12 +53,17 @@ def commit_order() -> None:
     early: dict[writer.Writer, tasks.Result] = {}
 
     def submit_and_answer(self: writer.Writer, task: tasks.Task) -> None:
+        # the loop has an answer to each before, and the writer takes as many as come
+        self._unanswered = 0
         submit(self, task)
         if isinstance(task, Batch):
             early[self] = tasks.BatchWritten(task, Written(applied=len(task.events)), 0)
 
     def early_result(self: writer.Writer, timeout: float) -> tasks.Result | None:
-        return early.pop(self, None) or result(self, timeout)
+        if self in early:
+            return early.pop(self)
+        found = result(self, timeout)
+        return None if isinstance(found, tasks.BatchWritten) else found
 
     writer.Writer.submit = submit_and_answer  # type: ignore[method-assign]
     writer.Writer.result = early_result  # type: ignore[method-assign]

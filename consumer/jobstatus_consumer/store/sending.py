@@ -91,7 +91,7 @@ class SendingStore(Store):
         self._sent_at = self._sent_at or now
         with self._piped() as pipe:
             pipe.send(commands)
-        self._sent.append(Sent(statements, batch.ranges, now))
+        self._sent.append(Sent([statement._replace(parameters=None) for statement in statements], batch.ranges, now))
         return True
 
     def _commands(self, statements: Sequence[Statement], ranges: Sequence[LogRange]) -> list[Command]:

@@ -77,7 +77,8 @@ class InFlight:
             self._since = self._clock()
         if not self._store.send(batch):
             return False
-        self._batches.append(batch)
+        # without what it was encoded to, which may be as large as the batch
+        self._batches.append(Batch(batch.events, batch.rejected, batch.ranges))
         return True
 
     def receive(self) -> tuple[Batch, Written] | None:

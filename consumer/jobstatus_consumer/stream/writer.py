@@ -15,8 +15,8 @@ With several batches in flight a batch is sent without waiting for the one befor
 oldest is written alone, which finds out what is wrong, and the others follow it again. A batch is written alone as well
 if it has dead letters, because the wait for their acknowledgement would delay the answers of the others.
 
-One more batch waits in hand, encoded by the loop. So the thread sends it at once: neither of the two waits for the
-interpreter in between, and the database waits for nothing but a round trip.
+One more batch waits in hand, encoded by the loop. So the thread sends it at once, and the database waits for little
+more than a round trip.
 
 Between two tasks, about once a second, it settles what waits for its row in a target, which writes no state.
 
@@ -150,8 +150,9 @@ class Writer:
         """
         if self._unanswered >= self._most:
             raise RuntimeError("the writer has as many tasks as it takes; take a result first")
+        encoded = self._store.encode(task) if isinstance(task, Batch) else task
         self._unanswered += 1
-        self._inbox.put((self._round_seen, self._store.encode(task) if isinstance(task, Batch) else task))
+        self._inbox.put((self._round_seen, encoded))
         self._in_flight.wake()
 
     def result(self, timeout: float) -> Result | None:

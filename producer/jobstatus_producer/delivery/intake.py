@@ -37,7 +37,8 @@ from jobstatus_producer.record import CheckedUpdate, Record
 from jobstatus_producer.settings import ProducerSettings
 
 POLL_EVERY: Final = 256
-"""One call in so many runs the client's callbacks, if more than `POLL_ABOVE` records are in flight.
+"""One call in so many runs the client's callbacks, if more than `POLL_ABOVE` records are in flight and no other thread
+does.
 
 If every call did, 16 threads would compete for the interpreter's lock. If only the sender did, the callbacks would
 fall behind busy threads.
@@ -85,7 +86,9 @@ class Intake:
         self._callbacks_until = 0.0
         """by `time.monotonic`: until then a thread runs the client's callbacks, and has the interpreter for itself"""
         self._reported: set[int] = set()
-        """the threads that have reported while these callbacks run"""
+        """the threads that have reported while these callbacks run; not the one that runs them"""
+        self._running_callbacks: int | None = None
+        """the thread that runs them"""
         self._set_aside: deque[LockedCall] = deque()
         """what signal handlers reported in the middle of a call of the same thread"""
         self._group = Group()
@@ -122,7 +125,8 @@ class Intake:
     ) -> bool:
         """Accept all of `updates` and return True, or accept none and return False, because there is no room.
 
-        May block on the spool file, or on another call that uses it; where calls are bounded for up to `seconds`, and
+        May block on the spool file, or on another call that uses it, and for 0.1 s while another thread runs the Kafka
+        client's callbacks; where calls are bounded for up to `seconds`, and
         not at all without it. With `may_block` False it never does. It returns False where it would have to block for
         longer. `waiter` learns how the events end. Raises `ProducerClosedError`.
         """
@@ -196,7 +200,7 @@ class Intake:
         The client takes the interpreter anew for each callback. If other threads wanted it, each callback would wait
         for its turn, and end in two switches of threads.
         """
-        self._reported = set()
+        self._running_callbacks, self._reported = get_ident(), set()
         self._callbacks_until = time.monotonic() + CALLBACKS_SECONDS
         try:
             self._client.transport.poll(0)
@@ -204,10 +208,14 @@ class Intake:
             self._callbacks_until = 0.0
 
     def _reports_again(self) -> bool:
-        """Whether this thread has reported since the callbacks began: one that seldom does need not sleep for them."""
+        """Whether this thread has reported since another one began to run the callbacks.
+
+        One that seldom reports need not sleep for them, and a callback that reports must not.
+        """
         thread, reported = get_ident(), self._reported
         again = thread in reported
-        reported.add(thread)
+        if thread != self._running_callbacks:
+            reported.add(thread)
         return again
 
     def _let_callbacks_run(self) -> None:

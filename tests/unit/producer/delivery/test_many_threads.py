@@ -141,9 +141,24 @@ def test_a_callback_that_waits_for_a_call_of_another_thread_gets_it(
     callbacks = Callbacks(outbox, monkeypatch)
     running = pool.submit(outbox.run_callbacks)
     assert callbacks.reached.wait(SECONDS)
-    assert pool.submit(lambda: [outbox.put([update(text)]) for text in ("first", "second")]).result(SECONDS)
+    calls = pool.submit(lambda: [outbox.put([update(text)]) for text in ("first", "second")])
+    assert calls.result(SECONDS) == [True, True]
     callbacks.go_on.set()
     running.result(SECONDS)
+
+
+def test_a_callback_that_reports_does_not_wait_for_itself(
+    open_outbox: Open, log: MemoryLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that logs, where a handler of the log reports jobs."""
+    monkeypatch.setattr("jobstatus_producer.delivery.intake.CALLBACKS_SECONDS", SECONDS)
+    outbox = open_outbox()
+    reported: list[bool] = []
+    log.before_poll = lambda: reported.extend(outbox.put([update(str(step))]) for step in range(3))
+    began = time.monotonic()
+    outbox.run_callbacks()
+    assert reported == [True, True, True]
+    assert time.monotonic() - began < SECONDS / 2
 
 
 def test_a_handler_that_raises_before_the_callbacks_run_does_not_end_them_for_ever(
