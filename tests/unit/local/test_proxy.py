@@ -116,6 +116,13 @@ def test_a_delay_may_be_of_the_answers_alone(proxy: TcpProxy, client: socket.soc
     assert receive(client, 5) == b"again"
 
 
+def test_a_delay_works_in_a_process_with_more_files_than_select_has_room_for(
+    proxy: TcpProxy, client: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobstatus_local.proxy._FILES_OF_SELECT", 0)
+    test_delay_holds_each_way(proxy, client)
+
+
 def test_a_server_that_is_down_resets_the_client() -> None:
     with (
         PortLease() as lease,
