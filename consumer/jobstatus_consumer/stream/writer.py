@@ -15,8 +15,7 @@ With several batches in flight a batch is sent without waiting for the one befor
 oldest is written alone, which finds out what is wrong, and the others follow it again. A batch is written alone as well
 if it has dead letters, because the wait for their acknowledgement would delay the answers of the others.
 
-One more batch waits in hand, encoded by the loop. So the thread sends it at once, and the database waits for little
-more than a round trip.
+One more batch waits in the inbox: the batch in hand. The loop has encoded it, so the thread sends it as soon as it may.
 
 Between two tasks, about once a second, it settles what waits for its row in a target, which writes no state.
 
@@ -80,7 +79,7 @@ T = TypeVar("T")
 class Writer:
     """Owns the database connection and sends the dead letters. `submit` tasks, then take their results, in order.
 
-    Up to `several` batches are in flight, and one more is in hand. Any other task comes alone.
+    It takes up to `several` batches that are in flight, and one in hand. A task that is no batch comes alone.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class Writer:
         return self._thread.is_alive()
 
     def submit(self, task: Task) -> None:
-        """Hand in the next task. At most `several` and the one in hand may be without a result.
+        """Hand in the next task. Up to `several` + `IN_HAND` tasks may be without a result.
 
         A batch is encoded here, while the thread waits for the database: about 1 us for each event.
         """
