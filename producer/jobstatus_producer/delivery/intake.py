@@ -125,10 +125,10 @@ class Intake:
     ) -> bool:
         """Accept all of `updates` and return True, or accept none and return False, because there is no room.
 
-        May block on the spool file, or on another call that uses it, and for 0.1 s while another thread runs the Kafka
-        client's callbacks; where calls are bounded for up to `seconds`, and
-        not at all without it. With `may_block` False it never does. It returns False where it would have to block for
-        longer. `waiter` learns how the events end. Raises `ProducerClosedError`.
+        May block on the spool file, or on another call that uses it; where calls are bounded for up to `seconds`, and
+        not at all without it. May sleep for 0.1 s as well, while another thread runs the Kafka client's callbacks. With
+        `may_block` False it does neither. It returns False where it would have to block for longer.
+        `waiter` learns how the events end. Raises `ProducerClosedError`.
         """
         if self._calling == get_ident():
             # a signal handler interrupted a call of this thread. That call's events may have their times already, so
